@@ -1,0 +1,204 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring systemd units into the states asked for, with as few calls of systemctl as there are kinds of action.
+
+A unit may follow file sets (see ``file_set``). Which generation of each set a unit has loaded is kept under /run, so
+that a play killed between writing a file and reloading its unit is healed by the next run, and a reboot, which loads
+everything, leaves nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ansible_collections.groundwork.flask.plugins.module_utils import file_set
+
+LOADED_DIRECTORY = Path("/run/groundwork/units")
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "CanReload",
+    "ActiveEnterTimestampMonotonic",
+)
+# The order of the actions of one call: what goes, goes first.
+VERBS = ("disable", "stop", "enable", "start", "restart", "reload")
+
+
+class UnitSetError(Exception):
+    """A unit that could not be brought into its state; the message ends with the unit's status and journal."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is asked of one unit.
+
+    :param started: True for running, False for stopped.
+    :param enabled: True, False, or None to leave it.
+    :param follows: names of the file sets it loads.
+    :param on_change: ``restart`` or ``reload`` when one of them has changed since it was loaded.
+    """
+
+    name: str
+    started: bool = True
+    enabled: bool | None = None
+    follows: tuple[str, ...] = ()
+    on_change: str = "restart"
+
+
+@dataclass(frozen=True)
+class State:
+    """What systemd says of one unit."""
+
+    exists: bool
+    active: bool
+    failed: bool
+    enabled: bool
+    reloadable: bool
+    stale_file: bool
+    since: float
+
+    @classmethod
+    def parse(cls, block: str, now: float) -> State:
+        """Read one block of ``systemctl show``; ``now`` is the wall clock at monotonic zero."""
+        value = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        return cls(
+            exists=value.get("LoadState") not in (None, "not-found"),
+            active=value.get("ActiveState") in ("active", "reloading", "refreshing"),
+            failed=value.get("ActiveState") == "failed",
+            enabled=value.get("UnitFileState") in ("enabled", "alias", "static", "generated"),
+            reloadable=value.get("CanReload") == "yes",
+            stale_file=value.get("NeedDaemonReload") == "yes",
+            since=now + int(value.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
+        )
+
+
+def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run systemctl and return what it said."""
+    return subprocess.run(
+        ("systemctl", *arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+
+
+def states(names: Sequence[str]) -> list[State]:
+    """The states of the units, in the order of their names."""
+    shown = systemctl("show", "--property", ",".join(PROPERTIES), "--", *names)
+    if shown.returncode:
+        raise UnitSetError(f"systemctl show: {shown.stderr.strip()}")
+    now = time.time() - time.monotonic()
+    return [State.parse(block, now) for block in shown.stdout.strip("\n").split("\n\n")]
+
+
+def generations(names: Sequence[str], directory: Path = file_set.STATE_DIRECTORY) -> dict[str, file_set.Manifest]:
+    """The manifests of the sets a unit follows."""
+    return {name: file_set.Manifest.load(directory / f"{name}.json") for name in names}
+
+
+def is_behind(state: State, followed: dict[str, file_set.Manifest], loaded: dict[str, int] | None) -> bool:
+    """True when a followed set has changed since the running unit loaded it.
+
+    Without a record (the unit was started by its package, or by the boot) the times decide.
+    """
+    if loaded is None:
+        return any(manifest.changed_at > state.since for manifest in followed.values())
+    return any(manifest.generation > loaded.get(name, 0) for name, manifest in followed.items())
+
+
+def actions(unit: Unit, state: State, behind: bool) -> list[str]:
+    """The verbs of systemctl that bring the unit from its state to what is asked."""
+    verbs = []
+    if unit.enabled is not None and unit.enabled != state.enabled and (unit.enabled or state.exists):
+        verbs.append("enable" if unit.enabled else "disable")
+    if not unit.started:
+        if state.active:
+            verbs.append("stop")
+    elif not state.active:
+        verbs.append("start")
+    elif behind:
+        verbs.append("reload" if unit.on_change == "reload" and state.reloadable else "restart")
+    return verbs
+
+
+@dataclass
+class Record:
+    """Which generation of each file set a unit has loaded since the boot."""
+
+    unit: str
+    directory: Path = LOADED_DIRECTORY
+    loaded: dict[str, int] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self.loaded = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            self.loaded = None
+
+    @property
+    def path(self) -> Path:
+        return self.directory / f"{self.unit}.json"
+
+    def save(self, followed: dict[str, file_set.Manifest]) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps({name: manifest.generation for name, manifest in followed.items()}))
+
+
+def update(units: Sequence[Unit], check_mode: bool = False) -> dict[str, list[str]]:
+    """Bring the units into their states; return the actions of those that needed any.
+
+    :raises UnitSetError: with the status and the last journal lines of the first unit that failed.
+    """
+    if not units:
+        return {}
+    found = states([unit.name for unit in units])
+    reload_first = any(state.stale_file or not state.exists for state in found)
+    if reload_first and not check_mode:
+        systemctl("daemon-reload")
+        found = states([unit.name for unit in units])
+    todo: dict[str, list[str]] = {}
+    records = {}
+    for unit, state in zip(units, found):
+        followed = generations(unit.follows)
+        record = Record(unit.name)
+        if verbs := actions(unit, state, is_behind(state, followed, record.loaded)):
+            todo[unit.name] = verbs
+        if unit.started and unit.follows:
+            records[unit.name] = (record, followed)
+    if check_mode:
+        return todo
+    for name, state in zip((unit.name for unit in units), found):
+        if state.failed and "start" in todo.get(name, []):
+            systemctl("reset-failed", name)
+    for verb in VERBS:
+        if names := [name for name, verbs in todo.items() if verb in verbs]:
+            run(verb, names)
+    for record, followed in records.values():
+        record.save(followed)
+    return todo
+
+
+def run(verb: str, names: Sequence[str]) -> None:
+    """Run one verb on all of its units at once; on failure say which unit failed, and why."""
+    result = systemctl(verb, "--", *names)
+    if result.returncode == 0:
+        return
+    failed = next((name for name, state in zip(names, states(names)) if not state.active), names[0])
+    journal = subprocess.run(
+        ("journalctl", "--no-pager", "--output=cat", "--lines=30", "--unit", failed),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    raise UnitSetError(
+        f"`systemctl {verb} {failed}` failed: {result.stderr.strip()}\n"
+        f"The unit's last journal lines:\n{journal.stdout.strip()}"
+    )
