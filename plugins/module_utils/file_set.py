@@ -176,11 +176,20 @@ def run(command: str) -> str | None:
     """Run a command (words as in a shell, but no shell); None when it succeeds, else what it printed."""
     try:
         result = subprocess.run(
-            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+            shlex.split(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
     except OSError as error:
         return f"{command}: {error.strerror}"
-    return None if result.returncode == 0 else (result.stderr + result.stdout).strip() or f"exit status {result.returncode}"
+    return (
+        None
+        if result.returncode == 0
+        else (result.stderr + result.stdout).strip() or f"exit status {result.returncode}"
+    )
 
 
 @dataclass
@@ -201,7 +210,13 @@ class Manifest:
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place(str(path), (json.dumps(vars(self), indent=1, sort_keys=True) + "\n").encode(), os.getuid(), os.getgid(), 0o600)
+        place(
+            str(path),
+            (json.dumps(vars(self), indent=1, sort_keys=True) + "\n").encode(),
+            os.getuid(),
+            os.getgid(),
+            0o600,
+        )
 
 
 @dataclass
@@ -381,7 +396,7 @@ def plan(entries: Sequence[Entry], wanted: Mapping[str, list[str]], owned: Mappi
         if not same(found, entry):
             changes.append(Change(entry.path, entry.part, found, entry))
     keep = {entry.path for entry in entries}
-    for part, paths in wanted.items():
+    for part in wanted:
         for path in owned.get(part, []):
             if path not in keep and (found := Found.at(path)) is not None:
                 changes.append(Change(path, part, found, None))

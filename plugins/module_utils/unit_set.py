@@ -84,7 +84,12 @@ class State:
 def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run systemctl and return what it said."""
     return subprocess.run(
-        ("systemctl", *arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        ("systemctl", *arguments),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
 
 
@@ -164,7 +169,7 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> dict[str, list[st
         found = states([unit.name for unit in units])
     todo: dict[str, list[str]] = {}
     records = {}
-    for unit, state in zip(units, found):
+    for unit, state in zip(units, found, strict=True):
         followed = generations(unit.follows)
         record = Record(unit.name)
         if verbs := actions(unit, state, is_behind(state, followed, record.loaded)):
@@ -173,7 +178,7 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> dict[str, list[st
             records[unit.name] = (record, followed)
     if check_mode:
         return todo
-    for name, state in zip((unit.name for unit in units), found):
+    for name, state in zip((unit.name for unit in units), found, strict=True):
         if state.failed and "start" in todo.get(name, []):
             systemctl("reset-failed", name)
     for verb in VERBS:
@@ -189,7 +194,7 @@ def run(verb: str, names: Sequence[str]) -> None:
     result = systemctl(verb, "--", *names)
     if result.returncode == 0:
         return
-    failed = next((name for name, state in zip(names, states(names)) if not state.active), names[0])
+    failed = next((name for name, state in zip(names, states(names), strict=True) if not state.active), names[0])
     journal = subprocess.run(
         ("journalctl", "--no-pager", "--output=cat", "--lines=30", "--unit", failed),
         stdin=subprocess.DEVNULL,

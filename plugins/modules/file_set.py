@@ -152,7 +152,6 @@ refused:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Entry, FileSet, FileSetError
 
 DIRECTORY = {

@@ -77,7 +77,6 @@ units:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import Unit, UnitSetError, update
 
 VERB = {"restarted": "restart", "reloaded": "reload"}

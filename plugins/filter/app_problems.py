@@ -1,0 +1,68 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with flask_apps, before a host is touched."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: app_problems
+short_description: What is wrong with flask_apps
+version_added: 0.1.0
+author: The Groundwork authors (@groundwork)
+description:
+  - Checks C(flask_apps) and C(flask_app_secrets), and with O(facts) also whether the host can run the apps.
+positional: secrets
+options:
+  _input:
+    description: The map C(flask_apps).
+    type: dict
+    required: true
+  secrets:
+    description: The map C(flask_app_secrets).
+    type: dict
+    default: {}
+  facts:
+    description: The host's facts C(distribution), C(distribution_version) and C(python).
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Refuse what cannot work
+  ansible.builtin.assert:
+    that: problems | length == 0
+    fail_msg: "{{ problems }}"
+  vars:
+    problems: "{{ flask_apps | groundwork.flask.app_problems(flask_app_secrets, ansible_facts) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One sentence for each problem, with the app, the field, the value and the remedy. Values of secrets are not shown.
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+
+
+def app_problems(apps: Any, secrets: Any = None, facts: Any = None) -> list[str]:
+    """See DOCUMENTATION."""
+    try:
+        records = model.load(apps, secrets)
+    except model.ModelError as error:
+        return error.problems
+    if not facts:
+        return []
+    version = facts["python"]["version"]
+    python = f"{version['major']}.{version['minor']}.{version['micro']}"
+    return model.host_problems(records, str(facts["distribution"]), str(facts["distribution_version"]), python)
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"app_problems": app_problems}

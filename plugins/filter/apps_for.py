@@ -1,0 +1,65 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a role takes, made from flask_apps."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: apps_for
+short_description: What a role of this collection takes, made from flask_apps
+version_added: 0.1.0
+author: The Groundwork authors (@groundwork)
+description:
+  - Reads C(flask_apps), fills in every default, and returns the plain data that one role takes as its input.
+  - Fails with all problems at once, each with the app, the field, the value and the remedy.
+positional: role
+options:
+  _input:
+    description: The map C(flask_apps).
+    type: dict
+    required: true
+  role:
+    description:
+      - Name of the role. C(packages) returns the apt packages that the apps need.
+    type: str
+    required: true
+    choices: [service_user, wsgi_server, release, proxy, certificate, backup, packages]
+"""
+
+EXAMPLES = r"""
+proxy_sites: "{{ flask_apps | default({}) | groundwork.flask.apps_for('proxy') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One dictionary for each app; for C(packages), names.
+  type: list
+"""
+
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+
+
+def apps_for(apps: Any, role: str) -> list[Any]:
+    """See DOCUMENTATION."""
+    try:
+        records = model.load(apps)
+    except model.ModelError as error:
+        raise AnsibleFilterError(str(error)) from error
+    if role == "packages":
+        return model.packages(records)
+    if role not in model.ROLE_INPUTS:
+        raise AnsibleFilterError(
+            f"apps_for: there is no role {role!r} that takes apps; known: {', '.join(model.ROLE_INPUTS)}"
+        )
+    return [model.ROLE_INPUTS[role](record) for record in records]
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"apps_for": apps_for}

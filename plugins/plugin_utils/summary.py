@@ -1,0 +1,75 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person wants to know at the end of a run: how each app stands, then what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.plugin_utils.model import App
+
+Facts = Mapping[str, Any]
+
+
+def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: Facts) -> list[str]:
+    """The lines of the summary.
+
+    :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each may be
+        empty, when a tag or a dry run left it out.
+    """
+    lines: list[str] = []
+    warnings: list[str] = []
+    for app in apps:
+        lines += [f"{app.name}: https://{app.domains[0]}/"]
+        lines += [f"  {noun:<12}{text}" for noun, text in standing(app, release, certificate, backup) if text]
+        if app.debug:
+            warnings.append(
+                f"{app.name}: debug mode is on. Visitors can see tracebacks. Take `debug: true` out of flask_apps.{app.name}."
+            )
+        if problem := certificate.get("names", {}).get(app.name, {}).get("error"):
+            warnings.append(f"{app.name}: {problem}")
+    for name in release.get("others", []):
+        warnings.append(
+            f"{name}: runs on this host but is not in flask_apps. It was left alone. To take it off: "
+            f"ansible-playbook groundwork.flask.remove -e app={name}"
+        )
+    warnings += backup.get("warnings", [])
+    return lines + [f"WARNING {warning}" for warning in warnings]
+
+
+def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> list[tuple[str, str]]:
+    """How one app stands, noun by noun; an empty text is left out."""
+    released = release.get("apps", {}).get(app.name, {})
+    kind = certificate.get("names", {}).get(app.name, {})
+    saved = backup.get("sets", {}).get(app.name, {})
+    return [
+        ("release", release_line(released)),
+        ("workers", released.get("workers", "")),
+        ("certificate", certificate_line(kind)),
+        ("backup", backup_line(saved)),
+    ]
+
+
+def release_line(released: Facts) -> str:
+    if not released:
+        return ""
+    took = f" in {released['seconds']:.0f} s" if released.get("seconds") else ""
+    previous = (
+        f", after {released['previous']}" if released.get("previous") not in ("", released.get("release")) else ""
+    )
+    return f"{released.get('release') or 'new'}, {released['action']}{took}{previous}, from {released['source'] or 'its source'}"
+
+
+def certificate_line(kind: Facts) -> str:
+    if not kind:
+        return ""
+    temporary = "temporary, no browser trusts it; " if kind.get("temporary") else ""
+    return f"{temporary}issued by {kind.get('issuer', 'unknown')}, until {kind.get('until', 'unknown')}"
+
+
+def backup_line(saved: Facts) -> str:
+    if not saved or not saved.get("last"):
+        return ""
+    return f"{saved['last']} in {', '.join(str(name) for name in saved.get('repositories', []))}"

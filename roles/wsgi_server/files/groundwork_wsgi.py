@@ -1,0 +1,47 @@
+"""The entry through which every WSGI server starts the app.
+
+It loads the callable named by WSGI_APP, keeps debug mode off, and lets the app see the visitor as the proxy saw him:
+with exactly one trusted hop, because the proxy overwrites the headers that a visitor may have sent.
+"""
+
+import ast
+import importlib
+import logging
+import os
+from types import ModuleType
+from typing import Any
+
+
+def load(spec: str) -> Any:
+    """Load ``module``, ``module:app``, ``module:package.app`` or ``module:create_app('literal', debug=False)``.
+
+    Without a name the callable is ``application``, as WSGI servers have it. A result that is not callable raises TypeError.
+    """
+    module, _colon, expression = spec.partition(":")
+    node = ast.parse(expression or "application", mode="eval").body
+    call = node if isinstance(node, ast.Call) else None
+    found: ModuleType | Any = importlib.import_module(module)
+    for name in ast.unparse(call.func if call else node).split("."):
+        found = getattr(found, name)
+    if call:
+        arguments = [ast.literal_eval(argument) for argument in call.args]
+        found = found(*arguments, **{str(word.arg): ast.literal_eval(word.value) for word in call.keywords})
+    if not callable(found):
+        raise TypeError(f"{spec}: {found!r} is not a WSGI application")
+    return found
+
+
+def entry() -> Any:
+    """The app as the server calls it."""
+    app = load(os.environ["WSGI_APP"])
+    if getattr(app, "debug", False) and os.environ.get("GROUNDWORK_DEBUG") != "1":
+        app.debug = False
+        logging.getLogger("groundwork").warning("the app turned debug mode on; it is off here (option debug)")
+    if os.environ.get("GROUNDWORK_PROXY_FIX", "1") == "1":
+        from werkzeug.middleware.proxy_fix import ProxyFix  # an app that is not Flask's may run without it
+
+        return ProxyFix(app, x_for=1, x_proto=1, x_host=1)
+    return app
+
+
+application = entry()

@@ -1,0 +1,185 @@
+"""The transaction of a file set, on real files."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils import file_set
+from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Entry, FileSet, FileSetError
+
+ME = getpass.getuser()
+MINE = grp.getgrgid(os.getgid()).gr_name
+
+
+class Place:
+    """A directory to write to and the set that writes there."""
+
+    def __init__(self, top: Path) -> None:
+        self.files = top / "files"
+        self.state = top / "state"
+        self.set = FileSet("web", self.state)
+
+    def entry(self, name: str, text: str | None, part: str = "", mode: int = 0o644, secret: bool = False) -> Entry:
+        content = None if text is None else text.encode()
+        return Entry(str(self.files / name), content, ME, MINE, mode, secret, part)
+
+    def read(self, name: str) -> str | None:
+        path = self.files / name
+        return path.read_text() if path.exists() else None
+
+    def refuses(self, word: str) -> str:
+        """A test of the whole set that fails when any file has the word."""
+        return f"sh -c '! grep -r {word} {self.files}'"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_first_write_and_then_nothing(place: Place) -> None:
+    entries = [place.entry("conf.d", None, mode=0o711), place.entry("conf.d/a", "one\n", mode=0o600)]
+    first = place.set.update(entries)
+    assert first.changed
+    assert [change.path for change in first.changes] == [entry.path for entry in entries]
+    assert (place.files / "conf.d").stat().st_mode & 0o777 == 0o711
+    assert (place.files / "conf.d/a").stat().st_mode & 0o777 == 0o600
+    assert not place.set.update(entries).changed
+
+
+def test_mode_alone_is_a_change(place: Place) -> None:
+    place.set.update([place.entry("a", "one\n")])
+    outcome = place.set.update([place.entry("a", "one\n", mode=0o600)])
+    assert outcome.changed
+    assert "0600" in outcome.diff[0]["after"]
+
+
+def test_a_file_that_left_the_set_goes(place: Place) -> None:
+    place.set.update([place.entry("a", "one\n"), place.entry("b", "two\n")])
+    assert place.set.update([place.entry("a", "one\n")]).changed
+    assert place.read("b") is None
+
+
+def test_parts_that_are_not_named_stay(place: Place) -> None:
+    place.set.update([place.entry("a", "one\n", "shop"), place.entry("b", "two\n", "blog")])
+    place.set.update([place.entry("a", "one\n", "shop")])
+    assert place.read("b") == "two\n"
+
+
+def test_absent_parts_go_whole(place: Place) -> None:
+    place.set.update([place.entry("main", "m\n"), place.entry("a", "one\n", "shop"), place.entry("a2", "x\n", "shop")])
+    assert place.set.update([], absent_parts=["shop"]).changed
+    assert place.read("a") is None
+    assert place.read("a2") is None
+    assert place.read("main") == "m\n"
+    assert not place.set.update([], absent_parts=["shop"]).changed
+
+
+def test_a_set_that_fails_its_test_is_put_back_whole(place: Place) -> None:
+    place.set.update([place.entry("a", "good\n"), place.entry("gone", "old\n")])
+    with pytest.raises(FileSetError, match="put back as it was"):
+        place.set.update([place.entry("a", "bad\n"), place.entry("new", "x\n")], validate=place.refuses("bad"))
+    assert place.read("a") == "good\n"
+    assert place.read("gone") == "old\n"
+    assert place.read("new") is None
+    assert not place.set.journal_path.exists()
+
+
+def test_one_broken_part_holds_up_no_other(place: Place) -> None:
+    place.set.update([place.entry("a", "1\n", "shop"), place.entry("b", "1\n", "blog")])
+    outcome = place.set.update(
+        [place.entry("a", "bad\n", "shop"), place.entry("b", "2\n", "blog")], validate=place.refuses("bad")
+    )
+    assert list(outcome.refused) == ["shop"]
+    assert "bad" in outcome.refused["shop"]
+    assert place.read("a") == "1\n"
+    assert place.read("b") == "2\n"
+
+
+def test_a_refused_part_keeps_its_files_listed(place: Place) -> None:
+    place.set.update([place.entry("a", "1\n", "shop")])
+    place.set.update([place.entry("a2", "bad\n", "shop")], validate=place.refuses("bad"))
+    assert place.read("a") == "1\n"
+    place.set.update([place.entry("a2", "good\n", "shop")], validate=place.refuses("bad"))
+    assert place.read("a") is None
+
+
+def test_apply_runs_until_it_has_succeeded(place: Place, tmp_path: Path) -> None:
+    gate, ran = tmp_path / "gate", tmp_path / "ran"
+    apply = f"sh -c 'test -e {gate} && echo x >> {ran}'"
+    entries = [place.entry("a", "one\n")]
+    with pytest.raises(FileSetError, match="failed"):
+        place.set.update(entries, apply=apply)
+    gate.touch()
+    assert place.set.update(entries, apply=apply).changed
+    assert not place.set.update(entries, apply=apply).changed
+    assert ran.read_text() == "x\n"
+
+
+def test_a_run_killed_before_its_test_is_undone_by_the_next(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.set.update([place.entry("a", "good\n")])
+
+    def killed(_command: str) -> None:
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_set, "put_back_all", lambda changes: None)
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        patch.setattr(file_set, "run", killed)
+        with pytest.raises(SystemExit):
+            place.set.update([place.entry("a", "half\n"), place.entry("b", "half\n")], validate="true")
+    assert place.read("a") == "half\n"
+    place.set.recover()
+    assert place.read("a") == "good\n"
+    assert place.read("b") is None
+
+
+def test_check_mode_writes_nothing(place: Place) -> None:
+    outcome = place.set.update([place.entry("a", "one\n")], validate="false", apply="false", check_mode=True)
+    assert outcome.changed
+    assert not place.files.exists()
+    assert not place.state.exists()
+
+
+def test_an_owner_who_does_not_exist_yet(place: Place) -> None:
+    entry = Entry(str(place.files / "a"), b"x", "nobody-yet", MINE)
+    assert place.set.update([entry], check_mode=True).changed
+    with pytest.raises(FileSetError, match="there is no user 'nobody-yet'"):
+        place.set.update([entry])
+
+
+def test_a_diff_shows_text_but_no_secret(place: Place) -> None:
+    place.set.update([place.entry("a", "one\n"), place.entry("s", "hunter1\n", mode=0o600, secret=True)])
+    outcome = place.set.update([place.entry("a", "two\n"), place.entry("s", "hunter2\n", mode=0o600, secret=True)])
+    shown = json.dumps(outcome.diff)
+    assert "one" in shown
+    assert "two" in shown
+    assert "hunter" not in shown
+    gone = json.dumps(place.set.update([place.entry("a", "two\n")]).diff)
+    assert "hunter" not in gone
+
+
+def test_refused_input(place: Place) -> None:
+    with pytest.raises(FileSetError, match="stands twice"):
+        place.set.update([place.entry("a", "1"), place.entry("a", "2")])
+    with pytest.raises(FileSetError, match="not an absolute path"):
+        place.set.update([Entry("a", b"1")])
+    place.files.mkdir()
+    (place.files / "d").mkdir()
+    with pytest.raises(FileSetError, match="is a directory"):
+        place.set.update([place.entry("d", "text")])
+
+
+def test_a_symlink_is_not_followed(place: Place, tmp_path: Path) -> None:
+    place.files.mkdir()
+    target = tmp_path / "target"
+    target.write_text("mine\n")
+    (place.files / "a").symlink_to(target)
+    with pytest.raises(FileSetError, match="neither a file nor a directory"):
+        place.set.update([place.entry("a", "theirs\n")])
+    assert target.read_text() == "mine\n"
