@@ -45,8 +45,11 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(self._connection._shell.tmpdir)
         result.update(first)
         if failed := result.get("failed_apps"):
-            untouched = "What was live before serves on. Correct the cause and run again."
-            result.update(failed=True, msg="\n\n".join([*failed.values(), untouched]))
+            words = [f"{name}, {said}" for name, said in failed.items()]
+            words.append("What was live before serves on. Correct the cause and run again.")
+            # The words stand in the message; a second copy of them would only bury it.
+            result.update(failed=True, failed_apps=sorted(failed), msg="\n\n".join(words))
+            result["apps"] = {name: app for name, app in result["apps"].items() if name not in failed}
         return result
 
     def send(self, source: Source) -> str:

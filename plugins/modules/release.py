@@ -132,9 +132,10 @@ apps:
       workers: "5 workers: (2 x 2 cores) + 1; half of 3914 MB would hold 19 of 100 MB"
       seconds: 7.2
 failed_apps:
-  description: The step that failed and what was said, by app.
-  type: dict
-  returned: always
+  description: Apps whose release did not go live. C(msg) says why.
+  type: list
+  elements: str
+  returned: failure
 others:
   description: Apps that are live on the host and were not in O(apps).
   type: list
@@ -189,7 +190,7 @@ def main() -> None:
         try:
             result = run.predict() if module.check_mode else run.deploy()
         except engine.ReleaseError as error:
-            failed[name] = f"{name}, step {error.step}: {error}"
+            failed[name] = f"step {error.step}: {error}"
             continue
         done[name] = vars(result)
         changed = changed or result.changed

@@ -348,6 +348,7 @@ def test_removed_without_its_data(app: App) -> None:
         ("Error: pg_config executable not found.", "libpq-dev"),
         ("src/x.c:1:10: fatal error: Python.h: No such file or directory", "python3-dev"),
         ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc"),
+        ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'", "gcc"),
         ("fatal error: ffi.h: No such file", "libffi-dev"),
     ],
 )

@@ -1,0 +1,240 @@
+"""The finished host, seen by its visitors, by a thief inside another app, and by its operator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+import testing
+from testinfra.host import Host
+from testing import Site
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def guestbook(site: MakeSite, authority_root: str) -> Site:
+    return site("guestbook.test", root=authority_root)
+
+
+@pytest.fixture
+def tally(site: MakeSite, authority_root: str) -> Site:
+    return site("tally.test", root=authority_root)
+
+
+def live(host: Host, app: str) -> str:
+    """The id of the app's live release."""
+    return str(host.check_output(f"basename $(readlink /srv/{app}/current)"))
+
+
+def service(host: Host, app: str) -> str:
+    return f"{app}@{live(host, app)}.service"
+
+
+def explain(host: Host, app: str) -> str:
+    return testing.journal(host, f"{app}@*", namespace=f"+{app}")
+
+
+def sign(guestbook: Site, message: str) -> testing.Answer:
+    """Sign the guestbook as a browser does."""
+    page = guestbook.get("/")
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token, page.text[:500]
+    cookie = (page.header("Set-Cookie") or "").partition(";")[0]
+    return guestbook.post(
+        "/",
+        {"name": "Ada", "message": message, "csrf_token": token[1]},
+        headers={"Cookie": cookie, "Referer": "https://guestbook.test/"},
+    )
+
+
+class TestVisitor:
+    """What the world sees."""
+
+    @pytest.mark.parametrize("app", ["guestbook", "tally"])
+    def test_the_page_is_trusted(self, host: Host, site: MakeSite, authority_root: str, app: str) -> None:
+        answer = site(f"{app}.test", root=authority_root).get("/")
+        assert answer.status == 200, explain(host, app)
+        assert "Pebble" in str(site(f"{app}.test", root=authority_root).certificate()["issuer"])
+
+    def test_http_leads_to_https_and_to_the_canonical_name(
+        self, guestbook: Site, site: MakeSite, authority_root: str
+    ) -> None:
+        for name in ("guestbook.test", "www.guestbook.test"):
+            answer = site(name).get("/?page=2", scheme="http")
+            assert (answer.status, answer.header("Location")) == (301, "https://guestbook.test/?page=2")
+        answer = site("www.guestbook.test", root=authority_root).get("/x")
+        assert (answer.status, answer.header("Location")) == (301, "https://guestbook.test/x")
+
+    @pytest.mark.parametrize("app", ["guestbook", "tally"])
+    def test_the_app_sees_the_visitor(self, host: Host, site: MakeSite, authority_root: str, app: str) -> None:
+        forged = {
+            "X-Forwarded-For": "6.6.6.6",
+            "X-Forwarded-Proto": "http",
+            "X-Forwarded-Host": "evil.test",
+            "X-Forwarded-Prefix": "/evil",
+        }
+        told = site(f"{app}.test", root=authority_root).get("/whoami", headers=forged).json
+        assert told["remote_addr"] == testing.own_ip(host)
+        assert told["url"] == f"https://{app}.test/whoami"
+        assert told["user"] == app
+
+    def test_a_post_lands_in_the_database(self, host: Host, guestbook: Site) -> None:
+        message = f"written from outside to {testing.host_name(host)}"
+        answer = sign(guestbook, message)
+        assert answer.status == 303, explain(host, "guestbook")
+        assert message in guestbook.get("/api/entries").text
+        database = "sqlite3.connect('/var/lib/guestbook/guestbook.sqlite3')"
+        select = "select count(*) from entry where message = ?"
+        query = f"import sqlite3; print({database}.execute({select!r}, [{message!r}]).fetchone()[0])"
+        assert host.check_output("python3 -c %s", query) == "1"
+
+    def test_static_files_come_from_the_disk(self, host: Host, guestbook: Site) -> None:
+        answer = guestbook.get("/static/style.css")
+        assert answer.status == 200
+        source = testing.ROOT / "examples/guestbook/guestbook/static/style.css"
+        assert answer.body == source.read_bytes()
+        probe = "/srv/guestbook/current/public/static/probe.txt"
+        host.check_output(f"echo from the disk > {probe}")
+        try:
+            assert guestbook.get("/static/probe.txt").text == "from the disk\n"
+        finally:
+            host.check_output(f"rm {probe}")
+
+    def test_errors_are_the_apps_own_where_it_has_them(self, guestbook: Site, tally: Site) -> None:
+        assert guestbook.get("/nowhere").status == 404
+        assert "nginx" not in guestbook.get("/nowhere").text
+        assert tally.get("/fail").status == 500
+        assert "Traceback" not in tally.get("/fail").text
+
+    def test_an_upload_above_the_limit_is_refused(self, guestbook: Site) -> None:
+        answer = guestbook.post("/", body=b"x" * (9 << 20))
+        assert answer.status == 413
+        assert "nginx" not in answer.text
+
+    def test_unknown_names_are_refused(self, site: MakeSite) -> None:
+        with pytest.raises(OSError, match=r"(?i)unrecognized.name|handshake"):
+            site("stranger.test", verify=False).get("/")
+        assert site("stranger.test").get("/", scheme="http").status in (421, 444)
+
+    def test_only_the_declared_ports_answer(self, host: Host, host_ip: str) -> None:
+        host.check_output("systemd-run --quiet --unit=open-door --collect python3 -m http.server 8000")
+        try:
+            testing.poll(lambda: host.run("ss -ltn | grep -q :8000").rc == 0)
+            assert testing.tcp_refused(host_ip, 8000)
+            assert testing.tcp_open(host_ip, 443)
+        finally:
+            host.check_output("systemctl stop open-door")
+
+
+class TestThief:
+    """What an app can do to the other one, and to the host, when it has been taken over."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "ls /srv/guestbook",
+            "ls /srv/guestbook/releases",
+            "ls /srv/guestbook/current/code",
+            "cat /srv/guestbook/current/code/requirements.txt",
+            "cat /srv/guestbook/current/env",
+            "cat /srv/guestbook/current/server.json",
+            "ls /var/lib/guestbook",
+            "cat /etc/groundwork/secrets/guestbook/SECRET_KEY",
+            "cat /etc/ssl/groundwork/guestbook/current/privkey.pem",
+            "cat /var/log/journal/*.guestbook/system.journal",
+        ],
+    )
+    def test_another_account_is_kept_out(self, host: Host, command: str) -> None:
+        result = host.run("runuser -u tally -- sh -c %s", command)
+        assert result.rc != 0, result.stdout
+        assert "ermission denied" in result.stderr
+
+    def test_another_account_cannot_reach_the_socket(self, host: Host) -> None:
+        code = "import socket; socket.socket(socket.AF_UNIX).connect('/srv/guestbook/current/app.sock')"
+        assert "Permission" in host.run("runuser -u tally -- python3 -c %s", code).stderr
+
+    def test_an_app_cannot_change_its_own_code(self, host: Host) -> None:
+        result = host.run("runuser -u guestbook -- touch /srv/guestbook/current/code/x /srv/guestbook/current/venv/x")
+        assert result.rc != 0
+
+    def test_the_proxy_reads_static_files_and_the_socket_only(self, host: Host) -> None:
+        assert host.run("runuser -u www-data -- cat /srv/guestbook/current/public/static/style.css").rc == 0
+        for path in ("code/requirements.txt", "env", "venv/pyvenv.cfg"):
+            assert host.run(f"runuser -u www-data -- cat /srv/guestbook/current/{path}").rc != 0
+
+    @pytest.mark.parametrize("app", ["guestbook", "tally"])
+    def test_the_account_is_locked(self, host: Host, app: str) -> None:
+        assert host.check_output(f"getent passwd {app}").endswith(":/usr/sbin/nologin")
+        assert host.check_output(f"getent shadow {app}").split(":")[1].startswith("!")
+        assert int(host.check_output(f"id -u {app}")) < 1000
+
+    @pytest.mark.parametrize("app", ["guestbook", "tally"])
+    def test_the_sandbox_is_tight(self, host: Host, app: str) -> None:
+        said = host.check_output(f"systemd-analyze security --no-pager {service(host, app)} | tail -n 1")
+        exposure = float(re.findall(r"(\d+\.\d)", said)[-1])
+        assert exposure <= 1.2, said
+
+    @pytest.mark.parametrize("app", ["guestbook", "tally"])
+    def test_processes_belong_to_the_account(self, host: Host, app: str) -> None:
+        owners = set(host.check_output(f"ps -o user= -g $(systemctl show -P MainPID {service(host, app)})").split())
+        assert owners == {app}
+
+    def test_secrets_show_nowhere(self, host: Host) -> None:
+        key = host.check_output("cat /etc/groundwork/secrets/guestbook/SECRET_KEY")
+        assert len(key) == 64
+        for secret in (key, "canary-4711-token"):
+            assert host.run("journalctl --no-pager | grep -F %s", secret).rc == 1
+            assert host.run("journalctl --namespace=guestbook --no-pager | grep -F %s", secret).rc == 1
+            assert host.run("grep -rlF %s /var/log --include=*.log", secret).stdout == ""
+        modes = host.check_output(
+            "stat -c '%a %U' /etc/groundwork/secrets/guestbook /etc/groundwork/secrets/guestbook/SECRET_KEY"
+        )
+        assert modes.splitlines() == ["700 root", "600 root"]
+
+
+class TestOperator:
+    """What the operator relies on."""
+
+    @pytest.mark.parametrize("app", ["guestbook", "tally"])
+    def test_workers_follow_the_cores(self, host: Host, app: str) -> None:
+        cores = int(host.check_output("nproc"))
+        main = host.check_output(f"systemctl show -P MainPID {service(host, app)}")
+        workers = testing.poll(lambda: len(host.run(f"pgrep -P {main}").stdout.split()) == 2 * cores + 1)
+        assert workers, explain(host, app)
+        log = host.check_output(f"journalctl --namespace={app} --no-pager -o cat")
+        assert f"{2 * cores + 1} workers: (2 x {cores} cores) + 1" in log
+
+    def test_what_the_app_prints_is_in_its_own_journal(self, host: Host, guestbook: Site) -> None:
+        sign(guestbook, "a line for the journal")
+        entry = testing.poll(
+            lambda: "entry" in host.run("journalctl --namespace=guestbook --no-pager -n 20 -o cat").stdout
+        )
+        assert entry
+
+    def test_flask_commands_find_the_app(self, host: Host) -> None:
+        command = (
+            "systemd-run --pipe --wait --quiet --uid=guestbook --property=EnvironmentFile=/srv/guestbook/current/env "
+            "--working-directory=/srv/guestbook/current/code /srv/guestbook/current/venv/bin/flask"
+        )
+        host.run(f"{command} routes > /tmp/routes 2>&1")
+        assert "/healthz" in host.check_output("cat /tmp/routes")
+
+    def test_the_environment_arrives_as_written(self, host: Host) -> None:
+        main = host.check_output(f"systemctl show -P MainPID {service(host, 'guestbook')}")
+        environment = host.check_output(f"tr '\\0' '\\n' < /proc/{main}/environ").splitlines()
+        assert 'GREETING=a "quoted" $greeting' in environment
+        assert "FLASK_DEBUG=0" in environment
+        assert f"RELEASE={live(host, 'guestbook')}" in environment
+
+    def test_each_app_has_been_saved(self, host: Host) -> None:
+        assert host.check_output("ls /var/backups/restic")
+
+    def test_a_killed_master_costs_no_get(self, host: Host, guestbook: Site) -> None:
+        main = host.check_output(f"systemctl show -P MainPID {service(host, 'guestbook')}")
+        host.check_output(f"kill -KILL {main}")
+        assert [guestbook.get("/healthz").status for _ in range(20)] == [200] * 20
+
+    def test_nothing_has_failed(self, host: Host) -> None:
+        assert host.check_output("systemctl --failed --no-legend --plain") == ""

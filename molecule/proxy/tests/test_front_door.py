@@ -1,0 +1,344 @@
+"""What a visitor gets from the proxy."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testing
+from testinfra.host import Host
+from testing import Site
+
+CHALLENGE = "/.well-known/acme-challenge"
+
+
+@contextmanager
+def stopped(host: Host, socket_path: str) -> Iterator[None]:
+    """Stop the app on this socket, and wait for it afterwards."""
+    unit = f"backend@{socket_path.strip('/').replace('/', '-')}"
+    host.check_output(f"systemctl stop {unit}")
+    try:
+        yield
+    finally:
+        host.check_output(f"systemctl start {unit}")
+        listening = f'grep -q "00010000 .* {socket_path}$" /proc/net/unix'
+        assert testing.poll(lambda: host.run(listening).rc == 0)
+
+
+def handshake(address: str, context: ssl.SSLContext, name: str | None) -> None:
+    """Begin TLS with this name, as a visitor who verifies nothing."""
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.wrap_socket(socket.create_connection((address, 443), 10), server_hostname=name).close()
+
+
+# --- the way to the site ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("site_name", ["shop", "www"])
+def test_http_goes_to_https_in_one_hop(request: pytest.FixtureRequest, host: Host, site_name: str) -> None:
+    answer = request.getfixturevalue(site_name).get("/basket?item=1", scheme="http")
+    assert (answer.status, answer.header("Location")) == (301, "https://shop.example.org/basket?item=1")
+
+
+def test_another_name_goes_to_the_canonical_one(www: Site) -> None:
+    answer = www.get("/basket?item=1")
+    assert (answer.status, answer.header("Location")) == (301, "https://shop.example.org/basket?item=1")
+
+
+def test_http2_answers(shop: Site, tmp_path: Path) -> None:
+    trusted = tmp_path / "shop.pem"
+    trusted.write_text(shop.root or "")
+    asked = subprocess.run(
+        [
+            *("curl", "--silent", "--show-error", "--noproxy", "*", "--http2", "--cacert", str(trusted)),
+            *("--resolve", f"{shop.name}:443:{shop.address}", "--write-out", "\n%{http_version} %{http_code}"),
+            f"https://{shop.name}/over-http2",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert asked.stdout.endswith("\n2 200")
+    assert '"path": "/over-http2"' in asked.stdout
+
+
+def test_ipv6_answers_too(host: Host) -> None:
+    if not host.file("/proc/net/if_inet6").exists:
+        pytest.skip("this machine has no IPv6")
+    for port in (80, 443):
+        assert host.socket(f"tcp://:::{port}").is_listening
+
+
+# --- what the app sees ------------------------------------------------------------------------------------------------
+
+
+def test_the_app_sees_the_visitor_and_the_name(host: Host, shop: Site) -> None:
+    seen = dict(shop.get("/where?x=%2F..%2F").json["headers"])
+    assert seen["host"] == seen["x-forwarded-host"] == "shop.example.org"
+    assert seen["x-forwarded-proto"] == "https"
+    assert seen["x-forwarded-for"] == testing.own_ip(host)
+
+
+FORGED = {
+    "X-Forwarded-For": "192.0.2.66, 192.0.2.67",
+    "X-Forwarded-Proto": "gopher",
+    "X-Forwarded-Host": "evil.example.org",
+    "X-Forwarded-Port": "666",
+    "X-Forwarded-Prefix": "/evil",
+    "X-Forwarded-Ssl": "evil",
+    "X-Forwarded-Protocol": "evil",
+    "X-Forwarded-Scheme": "evil",
+    "X-Forwarded-Server": "evil",
+    "X-Real-IP": "192.0.2.66",
+    "X-Original-URL": "/evil",
+    "X-Rewrite-URL": "/evil",
+    "X-Script-Name": "/evil",
+    "X-Scheme": "evil",
+    "Forwarded": "for=192.0.2.66",
+    "Proxy": "http://evil.example.org",
+    "X_Forwarded_For": "192.0.2.66",
+    "SCRIPT_NAME": "/evil",
+}
+
+
+def test_forged_headers_do_not_reach_the_app(shop: Site) -> None:
+    seen = shop.get("/", headers=FORGED).json["headers"]
+    assert not [pair for pair in seen if re.search(r"evil|gopher|666|192\.0\.2", pair[1])]
+    assert sorted(name for name, _ in seen if "forwarded" in name) == [
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "passed", "connection"), [("websocket", "websocket", "upgrade"), ("h2c", None, "close")]
+)
+def test_of_the_upgrades_websocket_alone_reaches_the_app(
+    shop: Site, upgrade: str, passed: str | None, connection: str
+) -> None:
+    seen = dict(shop.get("/", headers={"Upgrade": upgrade, "Connection": "Upgrade"}).json["headers"])
+    assert (seen.get("upgrade"), seen.get("connection")) == (passed, connection)
+
+
+def test_a_body_reaches_the_app(shop: Site) -> None:
+    assert shop.post("/", body=b"x" * 900_000).json["body_bytes"] == 900_000
+
+
+def test_large_headers_of_the_app_pass(shop: Site) -> None:
+    assert shop.get("/long").status == 200
+
+
+def test_a_request_whose_server_died_is_tried_on_a_fresh_one(shop: Site) -> None:
+    assert shop.get("/fourth-try").text == "the fourth try"
+    assert [shop.post("/fourth-try").status for _ in range(4)] == [
+        502,
+        502,
+        502,
+        200,
+    ]  # each may have been done already
+
+
+# --- static files -----------------------------------------------------------------------------------------------------
+
+
+def test_static_files_come_from_the_disk(host: Host, shop: Site) -> None:
+    with stopped(host, "/srv/shop/current/app.sock"):
+        answer = shop.get("/static/style.css")
+    assert (answer.status, answer.text) == (200, "body { color: teal; }\n")
+    assert answer.header("Content-Type") == "text/css; charset=utf-8"
+    assert answer.header("Cache-Control") == "max-age=3600"
+    assert shop.get("/static/style.css", headers={"If-None-Match": answer.header("ETag")}).status == 304
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "missing.css",
+        ".hidden",
+        "%2ehidden",
+        "../static/.hidden",
+        "..%2f..%2fapp.sock",
+        "../../../../../etc/passwd",
+        "%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "..;/..;/etc/passwd",
+        "style.css%00.html",
+    ],
+)
+def test_nothing_else_comes_from_the_disk(shop: Site, path: str) -> None:
+    answer = shop.get(f"/static/{path}")
+    assert answer.status in (400, 404), answer
+    assert "root:" not in answer.text
+    assert "not for visitors" not in answer.text
+
+
+def test_a_prefix_without_its_slash_does_not_leave_the_directory(shop: Site) -> None:
+    assert shop.get("/static../app.sock").json["path"] == "/static../app.sock"  # the app's answer, not the disk's
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["unknown.example.org", "", "127.0.0.1"])
+def test_an_unknown_host_is_refused_on_http(shop: Site, name: str) -> None:
+    answer = shop.get("/", scheme="http", headers={"Host": name})
+    assert answer.status in (400, 421)
+    assert answer.header("Location") is None
+
+
+def test_an_unknown_host_is_refused_inside_tls(shop: Site) -> None:
+    assert shop.get("/", headers={"Host": "unknown.example.org"}).status == 421
+
+
+@pytest.mark.parametrize("name", ["unknown.example.org", None])
+def test_an_unknown_name_gets_no_handshake(host_ip: str, name: str | None) -> None:
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+        handshake(host_ip, ssl.create_default_context(), name)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_old_tls_is_refused(host_ip: str) -> None:
+    context = ssl.create_default_context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+        handshake(host_ip, context, "shop.example.org")
+
+
+@pytest.mark.parametrize("site_name", ["shop", "www", "wiki", "unknown"])
+def test_acme_challenges_are_answered_under_every_name(
+    request: pytest.FixtureRequest, host: Host, site_name: str
+) -> None:
+    host.check_output(f"mkdir -p /var/www/acme{CHALLENGE}")
+    host.check_output(f"echo token.key >/var/www/acme{CHALLENGE}/token")
+    site = request.getfixturevalue(site_name)
+    answer = site.get(f"{CHALLENGE}/token", scheme="http")
+    assert (answer.status, answer.text) == (200, "token.key\n")
+    assert site.get(f"{CHALLENGE}/none", scheme="http").status == 404
+
+
+def test_trace_is_refused(shop: Site) -> None:
+    assert shop.request("TRACE", "/").status == 405
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def assert_own_page(page: str, status: int) -> None:
+    assert f'<p class="code">{status}</p>' in page
+    assert "nginx" not in page
+    assert "http" not in page, "the page asks for something elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "retry_after"),
+    [
+        ("/bad", 400, None),
+        ("/forbidden", 403, None),
+        ("/static/none", 404, None),
+        ("/busy", 429, None),
+        ("/broken", 500, None),
+        ("/die", 502, "10"),
+        ("/down", 503, "10"),
+        ("/slow", 504, "10"),
+    ],
+)
+def test_the_proxys_own_errors_have_a_page(
+    host: Host, wiki: Site, path: str, status: int, retry_after: str | None
+) -> None:
+    answer = wiki.get(path)
+    assert (answer.status, answer.header("Retry-After")) == (status, retry_after)
+    assert_own_page(answer.text, status)
+    assert answer.header("Strict-Transport-Security")
+    number = re.search(r"<code>(\w{32})</code>", answer.text)
+    assert number
+    assert number.group(1) in host.check_output("tail -n 1 /var/log/nginx/access.log")
+
+
+@pytest.mark.parametrize("body", [b"x" * 20_000, [b"x" * 20_000]], ids=["with its length", "in chunks"])
+def test_too_large_a_body_gets_a_page(wiki: Site, body: Any) -> None:
+    answer = wiki.post("/", body=body)
+    assert answer.status == 413
+    assert_own_page(answer.text, 413)
+
+
+def test_too_large_a_header_gets_a_page(shop: Site) -> None:
+    answer = shop.get("/", headers={"X-Bomb": "x" * 100_000})
+    assert answer.status == 400
+    assert_own_page(answer.text, 400)
+
+
+def test_a_stopped_app_is_a_502_with_a_page(host: Host, wiki: Site) -> None:
+    with stopped(host, "/srv/wiki/other.sock"):
+        answer = wiki.get("/")
+    assert (answer.status, answer.header("Retry-After")) == (502, "10")
+    assert_own_page(answer.text, 502)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/missing", 404), ("/error", 500), ("/own-headers", 503)])
+def test_the_apps_own_errors_pass(shop: Site, path: str, status: int) -> None:
+    answer = shop.get(path)
+    assert (answer.status, answer.text) == (status, f"the app's own {status}")
+
+
+def test_the_pages_cannot_be_asked_for(shop: Site) -> None:
+    answer = shop.get("/.groundwork/502.html")
+    assert answer.status == 404
+    assert_own_page(answer.text, 404)
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/missing", "/static/style.css", "/static/none", "/die"])
+def test_every_https_answer_has_the_headers_once(shop: Site, path: str) -> None:
+    answer = shop.get(path)
+    assert answer.header("Strict-Transport-Security") == "max-age=31536000"
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    assert answer.header("X-Frame-Options") == "SAMEORIGIN"
+    assert answer.header("Referrer-Policy") == "strict-origin-when-cross-origin"
+
+
+def test_the_apps_own_headers_go_out_as_they_are(shop: Site) -> None:
+    answer = shop.get("/own-headers")
+    assert answer.header("Strict-Transport-Security") == "max-age=1"
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    assert answer.header("X-Frame-Options") == "DENY"
+    assert answer.header("Referrer-Policy") == "no-referrer"
+    assert answer.header("Retry-After") == "77"
+    assert shop.get("/frames").header("X-Frame-Options") is None
+
+
+def test_a_site_has_its_own_options(shop: Site, wiki: Site) -> None:
+    answer = wiki.get("/")
+    assert answer.header("Strict-Transport-Security") == "max-age=63072000; includeSubDomains"
+    assert answer.header("X-Site") == "wiki"
+    assert shop.get("/").header("X-Site") is None
+
+
+@pytest.mark.parametrize("path", ["/", f"{CHALLENGE}/none"])
+def test_hsts_never_goes_over_http(shop: Site, path: str) -> None:
+    assert shop.get(path, scheme="http").header("Strict-Transport-Security") is None
+
+
+def test_no_version_is_told(shop: Site, unknown: Site) -> None:
+    for answer in (shop.get("/", scheme="http"), unknown.get("/", scheme="http"), shop.get("/own-headers")):
+        assert answer.header("Server") == "nginx"
+        assert answer.header("X-Powered-By") is None
+        assert not re.search(r"nginx/|\d+\.\d+\.\d+", answer.text)
+
+
+def test_text_is_compressed_when_that_is_worth_it(shop: Site) -> None:
+    asked = {"Accept-Encoding": "gzip"}
+    assert shop.get("/static/style.css", headers=asked).header("Content-Encoding") is None
+    assert shop.get("/long", headers=asked).header("Content-Encoding") == "gzip"

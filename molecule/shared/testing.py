@@ -1,0 +1,244 @@
+"""What the scenarios' tests share: finding a test host, asking it from outside like a visitor, waiting, rebooting.
+
+The fixtures made of these are in molecule/conftest.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import yaml
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST_HOST = ROOT / "script" / "test-host"
+Result = TypeVar("Result")
+Outcome = subprocess.CompletedProcess[str]
+
+
+def scenario_directory() -> Path:
+    """Return the directory of the scenario under test; Molecule names it and starts pytest in it."""
+    return Path(os.environ.get("MOLECULE_SCENARIO_DIRECTORY") or Path.cwd())
+
+
+def scenario_hosts() -> list[str]:
+    """Return the names of the scenario's hosts, as its inventory/hosts.yml lists them in the group flask_hosts."""
+    inventory = yaml.safe_load((scenario_directory() / "inventory" / "hosts.yml").read_text())
+    return list(inventory["flask_hosts"]["hosts"])
+
+
+def container(name: str) -> str:
+    """Return the container's name of the host with this inventory name (see script/test-host)."""
+    return f"gw-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}-{name}"
+
+
+def host_name(host: Host) -> str:
+    """Return the host's name in the inventory."""
+    return str(host.backend.get_hostname()).split("-", 2)[2]
+
+
+def host_ip(host: Host) -> str:
+    """Return the IPv4 address under which this machine reaches the host."""
+    return _run(str(TEST_HOST), "address", host_name(host)).stdout.strip()
+
+
+def own_ip(host: Host) -> str:
+    """Return this machine's IPv4 address as the host sees it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host_ip(host), 9))
+        return str(probe.getsockname()[0])
+
+
+def restart_host(host: Host) -> None:
+    """Reboot the host and wait until its systemd says it is up. Its address may change."""
+    _run(str(TEST_HOST), "restart", host_name(host))
+
+
+def play_command(host: Host, playbook: str = "converge.yml", *options: str, **variables: Any) -> list[str]:
+    """Return the command that runs a playbook of the scenario against this host alone, as Molecule does.
+
+    `options` are ansible-playbook's (--check, --diff, --tags); `variables` are passed as extra variables.
+    """
+    directory = scenario_directory()
+    limit = f"localhost,{host_name(host)}"
+    return [
+        *("ansible-playbook", "--inventory", str(directory / "inventory"), "--limit", limit),
+        *("--extra-vars", json.dumps(variables), *options, str(directory / playbook)),
+    ]
+
+
+def play(
+    host: Host, playbook: str = "converge.yml", *options: str, **variables: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `play_command`; return what came of it, failed or not."""
+    return subprocess.run(
+        play_command(host, playbook, *options, **variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def journal(host: Host, unit: str, lines: int = 40, namespace: str | None = None) -> str:
+    """Return the unit's last journal lines, for the message of an assertion; namespace: its LogNamespace, if any."""
+    option = f" --namespace={namespace}" if namespace else ""
+    return str(host.run(f"journalctl{option} --no-pager --lines={lines} --unit={unit}").stdout)
+
+
+def poll(question: Callable[[], Result], seconds: float = 10, pause: float = 0.2) -> Result:
+    """Ask until the answer is true, and return it; after `seconds` return or raise what came last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = question()
+        except (OSError, http.client.HTTPException, AssertionError):
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if answer or time.monotonic() > deadline:
+                return answer
+        time.sleep(pause)
+
+
+def tcp_open(address: str, port: int, seconds: float = 2) -> bool:
+    """Say whether a TCP connection is accepted; False when it is refused or not answered within `seconds`."""
+    try:
+        socket.create_connection((address, port), seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def tcp_refused(address: str, port: int, seconds: float = 2) -> bool:
+    """Say whether a TCP connection is refused, or not answered within `seconds`."""
+    return not tcp_open(address, port, seconds)
+
+
+@dataclass
+class Answer:
+    """An HTTP answer; `headers` in the order and as often as they were sent."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    http_version: int = 11
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8."""
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of every header of this name."""
+        return [value for found, value in self.headers if found.lower() == name.lower()]
+
+    def header(self, name: str) -> str | None:
+        """Return the header's value, None without it; a header that was sent twice is an error."""
+        values = self.all(name)
+        assert len(values) < 2, f"{name} was sent {len(values)} times: {values}"
+        return values[0] if values else None
+
+
+@dataclass
+class Site:
+    """A site on a test host, asked by its name from this machine.
+
+    `name` goes into the Host header and, over HTTPS, into SNI; the connection goes to `address`. Over HTTPS the
+    certificate must be valid for `name` under `root`, a PEM text; without a root the machine's trust store decides, and
+    verify=False trusts all.
+    """
+
+    name: str
+    address: str
+    root: str | None = None
+    verify: bool = True
+    timeout: float = 15
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the TLS settings by which this site is judged."""
+        context = ssl.create_default_context(cadata=self.root)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        scheme: str = "https",
+        port: int | None = None,
+    ) -> Answer:
+        """Ask once, following no redirect; failures are OSError (ssl.SSLError among them)."""
+        port = port or (443 if scheme == "https" else 80)
+        connection = http.client.HTTPConnection(self.name, port, timeout=self.timeout)
+        plain = socket.create_connection((self.address, connection.port), self.timeout)
+        try:
+            connection.sock = (
+                self.context().wrap_socket(plain, server_hostname=self.name) if scheme == "https" else plain
+            )
+            connection.request(method, path, body=body, headers={"Host": self.name, **self.headers, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, response.getheaders(), response.read(), response.version)
+        finally:
+            connection.close()
+            plain.close()
+
+    def get(self, path: str = "/", **options: Any) -> Answer:
+        """GET over HTTPS; the options are those of `request`."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, form: Mapping[str, str] | None = None, **options: Any) -> Answer:
+        """POST over HTTPS; `form` is sent as a browser sends a form without files."""
+        if form is not None:
+            options["body"] = urlencode(form)
+            options["headers"] = {"Content-Type": "application/x-www-form-urlencoded", **options.get("headers", {})}
+        return self.request("POST", path, **options)
+
+    def certificate(self) -> dict[str, Any]:
+        """Return the served certificate as ssl.SSLSocket.getpeercert() does; it is verified, verify=False an error."""
+        assert self.verify, "an unverified certificate cannot be read"
+        with (
+            socket.create_connection((self.address, 443), self.timeout) as plain,
+            self.context().wrap_socket(plain, server_hostname=self.name) as secured,
+        ):
+            return dict(secured.getpeercert() or {})
+
+
+def authority_root(host: Host) -> str:
+    """Return the root certificate (PEM) of the pebble on this host (shared/pebble.yml); it is new after a reboot."""
+    script = (
+        "import ssl, urllib.request as r; "
+        "c = ssl.create_default_context(cafile='/etc/pebble-ca.pem'); "
+        "print(r.urlopen('https://pebble.test:15000/roots/0', context=c, timeout=10).read().decode())"
+    )
+    return str(poll(lambda: host.check_output("/usr/bin/python3 -c %s", script), 20))
+
+
+def _run(*argv: str) -> Outcome:
+    """Run a command of this machine; its failure is an assertion with what it said."""
+    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=180, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, f"{' '.join(argv)} failed:\n{result.stdout}{result.stderr}"
+    return result

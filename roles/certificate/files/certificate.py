@@ -1,0 +1,1183 @@
+#!/usr/bin/python3
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep a usable certificate for every configured name at /etc/ssl/groundwork/NAME/current.
+
+A provider (see PROVIDERS) brings the certificate: it has a place of its own for the pair, says why a new one is due,
+and obtains it. Whatever lies in that place is checked, copied to /etc/ssl/groundwork/NAME/FINGERPRINT/, and the symlink
+`current` is turned to the copy by a rename. What a web server reads is therefore always a whole, matching pair,
+whatever a provider is doing at that moment. A name whose provider has nothing yet gets a temporary self-signed pair.
+
+Every command looks at what is on the host and does what is missing, so one that was killed is healed by the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import grp
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar
+
+PROGRAM = "/usr/local/lib/groundwork/certificate"
+# Set for what this program starts: certbot's deploy hook must not wait for the lock that its own parent holds.
+WITHIN_A_RUN = "GROUNDWORK_CERTIFICATE_RUN"
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+FIRST_PAUSE, LONGEST_PAUSE = 15 * MINUTE, 12 * HOUR
+LOCK_WAIT = 5 * MINUTE
+CERTBOT_WAIT = 30  # seconds for another certbot to finish
+CERTBOT_TIMEOUT = 5 * MINUTE
+AUTHORITY_TIMEOUT = 10
+SELF_SIGNED_LIFETIME = 365 * DAY
+KEPT_PAIRS = 2  # the current one and the one before
+RENEW_FRACTION, LATE_FRACTION = 1 / 3, 1 / 4
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)*(?=.*[a-z]){LABEL}")
+
+
+class Refusal(Exception):
+    """Something that cannot be done now; the text is for a person.
+
+    :param remedy: what that person can do about it.
+    :param not_before: POSIX time before which another attempt is useless.
+    """
+
+    def __init__(self, text: str, remedy: str = "", not_before: float = 0) -> None:
+        super().__init__(f"{one_line(text)}. {remedy}" if remedy else one_line(text))
+        self.not_before = not_before
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and without the full stop at its end."""
+    return " ".join(text.split()).rstrip(".")
+
+
+def clock(moment: float) -> str:
+    """A POSIX time as `2027-02-10T16:20:00Z`."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> float:
+    """The POSIX time of what ``clock`` wrote; 0 for the empty text or one that is no time."""
+    try:
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def date(at: float) -> str:
+    """A POSIX time as `2027-02-10`."""
+    return clock(at)[:10]
+
+
+def to_the_journal() -> bool:
+    """True when standard error is the journal, which takes a level in front of each line."""
+    status = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+LEVELS = {"error": 3, "warning": 4, "notice": 5}
+
+
+def say(text: str, level: str = "notice") -> None:
+    """One line for the person who reads the journal or the terminal."""
+    prefix = f"<{LEVELS[level]}>" if to_the_journal() else ""
+    sys.stderr.write(f"{prefix}{one_line(text)}\n")
+    sys.stderr.flush()
+
+
+def run(
+    *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command without a shell; its status is the caller's to judge. Refusal if it is absent or takes too long."""
+    try:
+        return subprocess.run(
+            words,
+            env={**os.environ, WITHIN_A_RUN: "1", **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except OSError as error:
+        raise Refusal(f"{words[0]}: {error.strerror}", f"Install the package that has {words[0]}.") from error
+    except subprocess.TimeoutExpired as error:
+        raise Refusal(f"{words[0]} did not finish within {timeout:.0f} s") from error
+
+
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file by a rename, readable by nobody else while it is written."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    temporary.rename(path)
+
+
+def is_covered(domain: str, by: Sequence[str]) -> bool:
+    """True when one of the names, of which some may be wildcards, is valid for the domain."""
+    parent = domain.partition(".")[2]
+    return domain in by or f"*.{parent}" in by
+
+
+def pause(failures: int) -> int:
+    """Seconds to wait after so many failures in a row: 15 minutes for the first hour, then doubling up to 12 hours.
+
+    Let's Encrypt allows 5 failed validations an hour for a name, and suspends an account's name after 1,152 in a row.
+    """
+    doublings = max(0, min(failures, 20) - 4)
+    return min(LONGEST_PAUSE, FIRST_PAUSE << doublings)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where things are on this host; another ``root`` is for tests."""
+
+    root: Path = Path("/")
+
+    @property
+    def options(self) -> Path:
+        return self.root / "etc/groundwork/certificate.json"
+
+    @property
+    def requests(self) -> Path:
+        return self.root / "etc/groundwork/certificates"
+
+    @property
+    def served(self) -> Path:
+        return self.root / "etc/ssl/groundwork"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var/lib/groundwork/certificates"
+
+    @property
+    def letsencrypt(self) -> Path:
+        return self.root / "etc/letsencrypt"
+
+    @property
+    def certbot_log(self) -> Path:
+        return self.root / "var/log/letsencrypt/letsencrypt.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "run/groundwork/certificate.lock"
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: float) -> Iterator[None]:
+    """Hold the lock, so that no two runs work at once; Refusal when it is not free within ``wait`` seconds."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Refusal(f"another run of this program has been at work for {wait:.0f} s") from None
+                time.sleep(0.2)
+        yield
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Options:
+    """What holds for the host, from /etc/groundwork/certificate.json."""
+
+    email: str
+    directory: str
+    ca_bundle: str
+    key_type: str
+    key_group: str
+    webroot: str
+    deploy_command: str
+
+    @classmethod
+    def load(cls, path: Path) -> Options:
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise Refusal(f"{path}: {error}", "Run the play again.") from error
+
+
+@dataclass(frozen=True)
+class Request:
+    """One name: the domains it is for, the first being the canonical one, and who brings the certificate."""
+
+    name: str
+    domains: tuple[str, ...]
+    provider: str
+
+    @classmethod
+    def load(cls, path: Path) -> Request:
+        """Read a request; Refusal names the file and what is wrong with it."""
+        try:
+            given = json.loads(path.read_text())
+            request = cls(
+                given["name"], tuple(dict.fromkeys(domain.lower() for domain in given["domains"])), given["provider"]
+            )
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Refusal(f"{path}: {type(error).__name__}: {error}") from error
+        if not NAME.fullmatch(request.name) or f"{request.name}.json" != path.name:
+            raise Refusal(f"{path}: the name {request.name!r} is not usable, or not the file's")
+        if request.provider not in PROVIDERS:
+            raise Refusal(f"{path}: there is no provider {request.provider!r}; there are {', '.join(PROVIDERS)}")
+        if not request.domains:
+            raise Refusal(f"{path}: there is no domain", "Give at least one, the canonical one first.")
+        if wrong := [domain for domain in request.domains if len(domain) > 253 or not DOMAIN.fullmatch(domain)]:
+            raise Refusal(f"{path}: {', '.join(wrong)}: no domain name", "Write letters beyond ASCII in the xn-- form.")
+        return request
+
+
+def load_requests(directory: Path) -> tuple[dict[str, Request], list[str]]:
+    """All requests that can be read, by name, and what is wrong with the others."""
+    requests, problems = {}, []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            requests[path.stem] = Request.load(path)
+        except Refusal as refusal:
+            problems.append(str(refusal))
+    return requests, problems
+
+
+@dataclass
+class State:
+    """What this program remembers of a name, in /var/lib/groundwork/certificates/NAME/state.json.
+
+    :param failures: attempts that failed, one after the other.
+    :param next_attempt: time of the next one, for the timer (a person's `issue` does not wait).
+    :param error: why there is not the certificate that is asked for, or empty.
+    :param deployed: fingerprint of the pair with which the deploy command last succeeded.
+    :param deploy_error: what it said if it failed.
+    """
+
+    failures: int = 0
+    next_attempt: str = ""
+    error: str = ""
+    deployed: str = ""
+    deploy_error: str = ""
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """Read it; what cannot be read is as if it had never been."""
+        try:
+            given = json.loads(path.read_text())
+            return cls(**{item.name: given[item.name] for item in fields(cls) if item.name in given})
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+    def save(self, path: Path) -> None:
+        """Write it if it differs from what is there."""
+        if self != State.load(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(path, (json.dumps(asdict(self), indent=2) + "\n").encode(), 0o600)
+
+    def is_time(self, now: float) -> bool:
+        return now >= moment(self.next_attempt)
+
+    def failed(self, refusal: Refusal, now: float) -> None:
+        """Note a failed attempt, and when the next one is to be."""
+        self.failures += 1
+        self.error = str(refusal)
+        self.next_attempt = clock(max(now + pause(self.failures), refusal.not_before))
+
+    def settled(self) -> None:
+        """Note that nothing is left to ask for."""
+        self.failures, self.next_attempt, self.error = 0, "", ""
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate with its chain, and its private key."""
+
+    fullchain: Path
+    privkey: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> Pair:
+        return cls(directory / "fullchain.pem", directory / "privkey.pem")
+
+    @property
+    def exists(self) -> bool:
+        return self.fullchain.is_file() and self.privkey.is_file()
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the bytes to be served."""
+        return hashlib.sha256(self.fullchain.read_bytes()).hexdigest()[:20]
+
+    def check(self) -> None:
+        """Refusal unless a web server can use it."""
+        for path in (self.fullchain, self.privkey):
+            if not path.is_file():
+                raise Refusal(f"{path} does not exist")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.fullchain, self.privkey, password=lambda: "")
+        except ssl.SSLError as error:
+            unreadable = f"cannot be read as PEM certificate and unencrypted key ({error})"
+            reason = PAIR_ERRORS.get(error.reason or "", unreadable)
+            raise Refusal(f"{self.fullchain} and {self.privkey}: {reason}") from error
+
+
+PAIR_ERRORS = {
+    "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+    "EE_KEY_TOO_SMALL": "the certificate's key is too short for any browser",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What stands in a certificate; times are POSIX times."""
+
+    issuer: str
+    domains: tuple[str, ...]
+    not_before: float
+    not_after: float
+
+    @property
+    def lifetime(self) -> float:
+        return self.not_after - self.not_before
+
+    def has_less_than(self, fraction: float, now: float) -> bool:
+        """True when less than this fraction of its lifetime is left."""
+        return self.not_after - now < self.lifetime * fraction
+
+    @classmethod
+    def read(cls, fullchain: Path) -> Facts:
+        """Ask openssl about the first certificate of the file."""
+        shown = run(
+            *("openssl", "x509", "-noout", "-in", str(fullchain), "-dates", "-issuer"),
+            *("-nameopt", "sep_multiline,sname,utf8", "-ext", "subjectAltName"),
+        )
+        if shown.returncode:
+            raise Refusal(f"{fullchain} holds no certificate: {shown.stderr}")
+        return cls.parse(shown.stdout)
+
+    @classmethod
+    def parse(cls, shown: str) -> Facts:
+        """Read what `openssl x509` printed."""
+        times = dict(re.findall(r"^(notBefore|notAfter)=(.+)$", shown, re.M))
+        issuer = dict(re.findall(r"^\s+(O|CN)=(.+)$", shown, re.M))
+        organization, common = issuer.get("O", ""), issuer.get("CN", "")
+        return cls(
+            issuer=f"{organization} ({common})" if organization and common else organization or common,
+            domains=tuple(domain.lower() for domain in re.findall(r"DNS:([^,\s]+)", shown)),
+            not_before=ssl.cert_time_to_seconds(times["notBefore"]),
+            not_after=ssl.cert_time_to_seconds(times["notAfter"]),
+        )
+
+
+@dataclass(frozen=True)
+class Served:
+    """A pair in place below /etc/ssl/groundwork, with the provider that brought it."""
+
+    directory: Path
+    provider: str
+    facts: Facts
+
+    @property
+    def pair(self) -> Pair:
+        return Pair.within(self.directory)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.directory.name
+
+    @classmethod
+    def load(cls, directory: Path) -> Served | None:
+        """What is in that directory if a web server can use it, else None."""
+        try:
+            given = json.loads((directory / "certificate.json").read_text())
+            Pair.within(directory).check()
+            return cls(
+                directory,
+                given["provider"],
+                Facts(
+                    given["issuer"], tuple(given["domains"]), moment(given["not_before"]), moment(given["not_after"])
+                ),
+            )
+        except (Refusal, OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def save(self) -> None:
+        facts = self.facts
+        text = {
+            "provider": self.provider,
+            "issuer": facts.issuer,
+            "domains": facts.domains,
+            "not_before": clock(facts.not_before),
+            "not_after": clock(facts.not_after),
+        }
+        write(self.directory / "certificate.json", (json.dumps(text, indent=2) + "\n").encode())
+
+
+class Store:
+    """The pairs that are served, /etc/ssl/groundwork.
+
+    :param group: the group that may read private keys; root if there is no such group.
+    """
+
+    def __init__(self, directory: Path, group: str) -> None:
+        self.directory = directory
+        try:
+            self.gid = grp.getgrnam(group).gr_gid
+        except KeyError:
+            self.gid = 0
+
+    def current(self, name: str) -> Served | None:
+        """The pair that the name's stable path leads to, or None if there is none that can be used."""
+        link = self.directory / name / "current"
+        return Served.load(link.parent / os.readlink(link)) if link.is_symlink() else None
+
+    def facts(self, name: str, pair: Pair) -> Facts:
+        """What stands in a certificate; without a process if it is already in place."""
+        served = Served.load(self.directory / name / pair.fingerprint)
+        return served.facts if served else Facts.read(pair.fullchain)
+
+    def install(self, name: str, pair: Pair, provider: str) -> bool:
+        """Serve a copy of the pair; True if that changed anything. Refusal, and no change, if it does not match."""
+        served = self.current(name)
+        if served and (served.fingerprint, served.provider) == (pair.fingerprint, provider):
+            return self.protect(served.pair)
+        base = self.directory / name
+        staging = base / ".new"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(mode=0o755, parents=True)
+        copy = Pair.within(staging)
+        try:
+            for source, target, mode in ((pair.fullchain, copy.fullchain, 0o644), (pair.privkey, copy.privkey, 0o600)):
+                write(target, source.read_bytes(), mode)
+            copy.check()
+            self.protect(copy)
+            Served(staging, provider, Facts.read(copy.fullchain)).save()
+            target = base / copy.fingerprint
+            if Served.load(target):
+                os.replace(staging / "certificate.json", target / "certificate.json")
+            else:
+                shutil.rmtree(target, ignore_errors=True)
+                staging.rename(target)
+        except OSError as error:
+            raise Refusal(f"{name}: {error}") from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        self.turn(base, target)
+        return True
+
+    @staticmethod
+    def turn(base: Path, target: Path) -> None:
+        """Let `current` lead to the target, in one step, and remove what is older than the pair before it."""
+        link = base / ".current"
+        link.unlink(missing_ok=True)
+        link.symlink_to(target.name)
+        link.rename(base / "current")
+        os.utime(target)
+        pairs = [path for path in base.iterdir() if path.is_dir() and not path.is_symlink()]
+        for path in sorted(pairs, key=os.path.getmtime)[:-KEPT_PAIRS]:
+            shutil.rmtree(path)
+
+    def protect(self, pair: Pair) -> bool:
+        """Give the key its owner, group and mode; True if they were different."""
+        status = pair.privkey.stat()
+        if (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (os.getuid(), self.gid, 0o640):
+            return False
+        os.chown(pair.privkey, os.getuid(), self.gid)
+        pair.privkey.chmod(0o640)
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Remove all pairs of the name; True if there were any."""
+        found = (self.directory / name).is_dir()
+        shutil.rmtree(self.directory / name, ignore_errors=True)
+        return found
+
+
+# --- providers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Provider:
+    """Who brings certificates. A provider keeps its pair in a place of its own and never touches what is served."""
+
+    host: Host
+    options: Options
+    store: Store
+
+    remedy_when_late = ""
+
+    def pair(self, name: str) -> Pair:
+        """The place where the provider keeps the name's pair."""
+        raise NotImplementedError
+
+    def objection(self, request: Request) -> str:
+        """Why the provider can never bring what is asked for; empty if it can."""
+        return ""
+
+    def due(self, request: Request, now: float) -> str:
+        """Why a new certificate is needed; empty if none is."""
+        return ""
+
+    def obtain(self, request: Request) -> None:
+        """Put a new pair into the provider's place; Refusal if that fails."""
+
+    def settle(self, request: Request, facts: Facts) -> None:
+        """What remains to be done once the pair is in place."""
+
+    def forget(self, name: str) -> bool:
+        """Let go of a name that has another provider now, or is removed; True if there was anything."""
+        return False
+
+    def differences(self, request: Request) -> str:
+        """How the names of the provider's certificate differ from those asked for."""
+        has = set(self.store.facts(request.name, self.pair(request.name)).domains)
+        wants = set(request.domains)
+        changes = [f"+{domain}" for domain in sorted(wants - has)] + [f"-{domain}" for domain in sorted(has - wants)]
+        return f"the names have changed ({' '.join(changes)})" if changes else ""
+
+
+class Files(Provider):
+    """The pair is the user's own, put beside the request by the play."""
+
+    remedy_when_late = "Put a new pair in place of the two files and run the play."
+
+    def pair(self, name: str) -> Pair:
+        return Pair(self.host.requests / f"{name}.fullchain.pem", self.host.requests / f"{name}.privkey.pem")
+
+    def objection(self, request: Request) -> str:
+        try:
+            self.pair(request.name).check()
+        except Refusal as refusal:
+            return str(refusal)
+        return ""
+
+
+class SelfSigned(Provider):
+    """A certificate that vouches for itself: for trials, inner networks, and until the real one is there."""
+
+    remedy_when_late = f"`{PROGRAM} tend` renews it; its message says why it has not."
+    key_options: ClassVar = {"ecdsa": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
+
+    def pair(self, name: str) -> Pair:
+        return Pair.within(self.host.state / name / "self_signed")
+
+    def due(self, request: Request, now: float) -> str:
+        pair = self.pair(request.name)
+        try:
+            pair.check()
+        except Refusal:
+            return "there is none yet"
+        if self.store.facts(request.name, pair).has_less_than(RENEW_FRACTION, now):
+            return "less than a third of its lifetime is left"
+        return self.differences(request)
+
+    def obtain(self, request: Request) -> None:
+        pair = self.pair(request.name)
+        pair.privkey.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = Pair(pair.fullchain.with_suffix(".new"), pair.privkey.with_suffix(".new"))
+        names = ",".join(f"DNS:{domain}" for domain in request.domains)
+        made = run(
+            *("openssl", "req", "-x509", "-nodes", "-newkey", *self.key_options[self.options.key_type]),
+            *("-keyout", str(new.privkey), "-out", str(new.fullchain), "-days", str(SELF_SIGNED_LIFETIME // DAY)),
+            *("-subj", f"/O=Self-signed/CN={request.domains[0][:64]}"),
+            *("-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"),
+            *("-addext", "extendedKeyUsage=serverAuth"),
+        )
+        if made.returncode:
+            raise Refusal(f"openssl made no certificate: {made.stderr}")
+        new.privkey.rename(pair.privkey)
+        new.fullchain.rename(pair.fullchain)
+
+    def forget(self, name: str) -> bool:
+        found = self.pair(name).exists
+        shutil.rmtree(self.host.state / name / "self_signed", ignore_errors=True)
+        return found
+
+
+class Acme(Provider):
+    """An authority that speaks ACME, through certbot, which renews by its own timer and calls `deploy` when it has."""
+
+    remedy_when_late = "`certbot renew --cert-name {name}` shows why it is not renewed."
+    reached: Refusal | bool = False
+
+    def pair(self, name: str) -> Pair:
+        return Pair.within(self.host.letsencrypt / "live" / name)
+
+    def objection(self, request: Request) -> str:
+        if wildcards := [domain for domain in request.domains if domain.startswith("*")]:
+            return f"{', '.join(wildcards)}: an authority gives wildcards only for a DNS record, which is not supported"
+        return ""
+
+    def renewal(self, name: str) -> Path:
+        """certbot's own record of the certificate."""
+        return self.host.letsencrypt / "renewal" / f"{name}.conf"
+
+    def hook(self, name: str) -> str:
+        return f"{PROGRAM} deploy {name}"
+
+    def settings(self, name: str) -> dict[str, str]:
+        """What certbot's record says; the first of equal keys counts, for the last section is a map of domains."""
+        try:
+            lines = self.renewal(name).read_text().splitlines()
+        except FileNotFoundError:
+            return {}
+        settings: dict[str, str] = {}
+        for line in lines:
+            key, equals, value = line.partition(" = ")
+            if equals and not line.startswith("#"):
+                settings.setdefault(key.strip(), value.strip().rstrip(","))
+        return settings
+
+    def changed_settings(self, name: str) -> str:
+        """How certbot's record differs from the options; certbot alone would go on with the old ones."""
+        wanted = {
+            "server": self.options.directory,
+            "key_type": self.options.key_type,
+            "webroot_path": self.options.webroot,
+        }
+        has = self.settings(name)
+        return ", ".join(
+            f"{key} is {has.get(key)} instead of {value}" for key, value in wanted.items() if has.get(key) != value
+        )
+
+    def due(self, request: Request, now: float) -> str:
+        pair = self.pair(request.name)
+        if not (pair.exists and self.renewal(request.name).exists()):
+            return "there is none yet"
+        if self.store.facts(request.name, pair).has_less_than(LATE_FRACTION, now):
+            return "certbot has not renewed it, and less than a quarter of its lifetime is left"
+        return self.differences(request) or self.changed_settings(request.name)
+
+    def obtain(self, request: Request) -> None:
+        name, options = request.name, self.options
+        self.reach()
+        known = self.renewal(name).exists()
+        if not known and (self.host.letsencrypt / "live" / name).exists():
+            # certbot would order a certificate, spend the rate limit on it, and then fail to write it.
+            raise Refusal(
+                f"{self.host.letsencrypt}/live/{name} exists, but {self.renewal(name)} does not",
+                "Move that directory, and the one of the same name in `archive`, away.",
+            )
+        again = known and bool(self.changed_settings(name))
+        words = [
+            *("certbot", "certonly", "--non-interactive", "--agree-tos", "--no-eff-email"),
+            *(("--email", options.email) if options.email else ("--register-unsafely-without-email",)),
+            *("--server", options.directory, "--cert-name", name, "--key-type", options.key_type),
+            *("--webroot", "--webroot-path", options.webroot, "--deploy-hook", self.hook(name)),
+            *("--renew-with-new-domains", "--force-renewal" if again else "--keep-until-expiring"),
+        ]
+        for domain in request.domains:
+            words += ["--domain", domain]
+        log_start = self.log_size()
+        output, succeeded = self.certbot(words)
+        if not succeeded:
+            raise explain(output, self.log_since(log_start), options.webroot)
+
+    def certbot(self, words: Sequence[str]) -> tuple[str, bool]:
+        """Run certbot, wait for another one that is at work; what it printed and whether it succeeded."""
+        deadline = time.monotonic() + CERTBOT_WAIT
+        while True:
+            result = run(*words, timeout=CERTBOT_TIMEOUT, environment=self.environment())
+            output = f"{result.stdout}\n{result.stderr}"
+            busy = "Another instance of Certbot is already running" in output
+            if not busy or time.monotonic() > deadline:
+                return output, result.returncode == 0
+            time.sleep(2)
+
+    def environment(self) -> dict[str, str]:
+        return {"REQUESTS_CA_BUNDLE": self.options.ca_bundle} if self.options.ca_bundle else {}
+
+    def reach(self) -> None:
+        """Refusal unless the authority answers; asked once in a run, however many names wait."""
+        if self.reached is False:
+            try:
+                ask_directory(self.options.directory, self.options.ca_bundle)
+                self.reached = True
+            except Refusal as refusal:
+                self.reached = refusal
+        if isinstance(self.reached, Refusal):
+            raise self.reached
+
+    def log_size(self) -> int:
+        path = self.host.certbot_log
+        return path.stat().st_size if path.exists() else 0
+
+    def log_since(self, start: int) -> str:
+        """What was logged since; the whole log if it was rotated in between."""
+        try:
+            content = self.host.certbot_log.read_bytes()
+        except OSError:
+            return ""
+        return content[start if len(content) >= start else 0 :].decode(errors="replace")
+
+    def settle(self, request: Request, facts: Facts) -> None:
+        """Let certbot renew when a third of the lifetime is left (half, below ten days), and call `deploy` then."""
+        path = self.renewal(request.name)
+        if not path.exists():
+            return
+        fraction = RENEW_FRACTION if facts.lifetime >= 10 * DAY else 1 / 2
+        before = path.read_text()
+        after = amended(before, f"{round(facts.lifetime * fraction / HOUR)} hours", self.hook(request.name))
+        if after != before:
+            write(path, after.encode(), path.stat().st_mode & 0o777)
+
+    def forget(self, name: str) -> bool:
+        """Delete certbot's certificate, unless it is not ours."""
+        if self.settings(name).get("renew_hook") != self.hook(name):
+            return False
+        output, succeeded = self.certbot(["certbot", "delete", "--non-interactive", "--cert-name", name])
+        if not succeeded:
+            raise Refusal(f"certbot did not delete {name}: {output}")
+        return True
+
+
+PROVIDERS: dict[str, type[Provider]] = {"acme": Acme, "self_signed": SelfSigned, "files": Files}
+TEMPORARY = "self_signed"
+
+
+def ask_directory(url: str, ca_bundle: str) -> None:
+    """Refusal, with the reason, unless an ACME authority answers at the URL."""
+    import urllib.error  # here, because these two cost more time than an idle run of the timer takes in all
+    import urllib.request
+
+    not_found = f"the authority at {url} cannot be reached"
+    try:
+        context = ssl.create_default_context(cafile=ca_bundle or None)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certbot is not that strict either
+        with urllib.request.urlopen(url, timeout=AUTHORITY_TIMEOUT, context=context) as answer:
+            directory = json.load(answer)
+        if "newOrder" not in directory:
+            raise ValueError
+    except urllib.error.HTTPError as error:
+        answer_text = f"the authority at {url} answers {error.code} {error.reason}"
+        raise Refusal(answer_text, REMEDIES["serverInternal"]) from error
+    except urllib.error.URLError as error:
+        untrusted = isinstance(error.reason, ssl.SSLCertVerificationError)
+        remedy = REMEDY_UNTRUSTED if untrusted else REMEDY_UNREACHED
+        raise Refusal(f"{not_found}: {error.reason}", remedy) from error
+    except ValueError as error:
+        raise Refusal(f"{url} is not the directory of an ACME authority", "Correct the directory URL.") from error
+    except FileNotFoundError as error:
+        raise Refusal(f"the CA bundle {ca_bundle} does not exist on this host", REMEDY_UNTRUSTED) from error
+    except OSError as error:
+        raise Refusal(f"{not_found}: {error}", REMEDY_UNREACHED) from error
+
+
+def amended(record: str, window: str, hook: str) -> str:
+    """certbot's record of a certificate, to be renewed this long before its end, with this deploy hook.
+
+    Without the first, certbot 2 and 4.0 renew at 30 days whatever the lifetime is; the second is not stored by a run of
+    certbot that had nothing to do.
+    """
+    section = "[renewalparams]"
+    lines = [line for line in record.splitlines() if not line.startswith(("renew_before_expiry =", "renew_hook ="))]
+    if section in lines:
+        lines.insert(lines.index(section) + 1, f"renew_hook = {hook}")
+    return "\n".join([f"renew_before_expiry = {window}", *lines]) + "\n"
+
+
+REMEDY_UNTRUSTED = "Give its root certificate in certificate_acme_ca_bundle."
+REMEDY_UNREACHED = "Nothing needs to be done if it is down for a while; else correct the directory URL or the network."
+# By the authority's type of error, RFC 8555 section 6.7.
+REMEDIES = {
+    "dns": "Let the name's A and AAAA records lead to this host, or take the name out.",
+    "connection": "Let the name's A and AAAA records lead to this host, its port 80 open to all, or take the name out.",
+    "unauthorized": "The name leads to another host, or this one does not serve {webroot}/.well-known/acme-challenge/.",
+    "caa": "The name's CAA record does not allow this authority: add it there.",
+    "rateLimited": "Wait; and try things out against the authority's staging directory.",
+    "rejectedIdentifier": "This authority certifies no such name: take it out, or choose provider self_signed.",
+    "accountDoesNotExist": "Remove its account below /etc/letsencrypt/accounts; the next attempt makes a new one.",
+    "serverInternal": "Nothing needs to be done: the authority has a fault, and is asked again later.",
+}
+PROBLEM = re.compile(
+    r"Domain:\s*(?P<domain>\S+)\s+Type:\s*(?P<type>\S+)\s+Detail:\s*(?P<detail>.+?)(?=\n\s*Domain:|\n\s*\n|\Z)", re.S
+)
+ACME_ERROR = re.compile(r"urn:ietf:params:acme:error:(?P<type>\w+) :: (?P<detail>.+)")
+RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)")
+
+
+def explain(output: str, log: str, webroot: str) -> Refusal:
+    """Why certbot failed, in the authority's own words.
+
+    certbot 2.1 prints only `AttributeError: can't set attribute` for a refused order; the truth is in its log.
+    """
+    remedy = "See /var/log/letsencrypt/letsencrypt.log."
+    if problems := list(PROBLEM.finditer(output)):
+        text = "; ".join("{domain}: {detail} ({type})".format(**problem.groupdict()) for problem in problems)
+        kind = problems[0]["type"]
+    elif error := ACME_ERROR.search(log) or ACME_ERROR.search(output):
+        kind, text = error["type"], f"{error['detail']} ({error['type']})"
+    else:
+        frame = ("Saving debug", "Ask for")
+        lines = [line for line in output.splitlines() if line.strip() and not line.startswith(frame)]
+        kind, text = "", f"certbot failed: {lines[-1] if lines else 'without a word'}"
+    until = RETRY_AFTER.search(text)
+    return Refusal(
+        text,
+        REMEDIES.get(kind, remedy).format(webroot=webroot),
+        moment(f"{until[1]}T{until[2]}Z") if until else 0,
+    )
+
+
+# --- the work ---------------------------------------------------------------------------------------------------------
+
+MayAsk = Callable[[State, float], bool]
+
+
+def never(_state: State, _now: float) -> bool:
+    return False
+
+
+def always(_state: State, _now: float) -> bool:
+    return True
+
+
+@dataclass
+class Keeper:
+    """Brings every name to what is asked for, as far as it can be done now.
+
+    :param changed: names of which anything was changed.
+    """
+
+    host: Host = field(default_factory=Host)
+    now: Callable[[], float] = time.time
+    changed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.options = Options.load(self.host.options)
+        self.requests, self.problems = load_requests(self.host.requests)
+        self.store = Store(self.host.served, self.options.key_group)
+        self.providers = {name: kind(self.host, self.options, self.store) for name, kind in PROVIDERS.items()}
+
+    def state_path(self, name: str) -> Path:
+        return self.host.state / name / "state.json"
+
+    def bring(self, request: Request, may_ask: MayAsk) -> None:
+        """Obtain what is due if it may be asked for, and serve the best pair there is. Never raises Refusal."""
+        name, now = request.name, self.now()
+        provider = self.providers[request.provider]
+        state = State.load(self.state_path(name))
+        before = state.error
+        try:
+            due = provider.due(request, now)
+            if not due:
+                state.settled()
+            elif may_ask(state, now):
+                self.obtain(provider, request, due, state)
+            if provider.pair(name).exists or request.provider == "files":
+                self.install(request, request.provider)
+                served = self.store.current(name)
+                if served and served.provider == request.provider:
+                    provider.settle(request, served.facts)
+                    self.let_go(request)
+            else:
+                self.tide_over(request)
+        except Refusal as refusal:
+            state.error = str(refusal)
+            if state.error != before:
+                say(f"{name}: {state.error}", "error")
+        state.save(self.state_path(name))
+
+    def obtain(self, provider: Provider, request: Request, due: str, state: State) -> None:
+        """Ask the provider for a new pair; what it says if it refuses is kept."""
+        say(f"{request.name}: asking for a certificate ({request.provider}), because {due}")
+        try:
+            provider.obtain(request)
+            state.settled()
+        except Refusal as refusal:
+            state.failed(refusal, self.now())
+            say(f"{request.name}: no new certificate: {refusal} Next attempt at {state.next_attempt}.", "warning")
+
+    def install(self, request: Request, provider: str) -> None:
+        """Serve the provider's pair."""
+        name = request.name
+        if self.store.install(name, self.providers[provider].pair(name), provider):
+            self.changed.append(name)
+            if served := self.store.current(name):
+                facts = served.facts
+                kind = "temporary certificate" if provider != request.provider else "certificate"
+                say(f"{name}: the {kind} of {facts.issuer}, valid until {date(facts.not_after)}, is in place")
+
+    def tide_over(self, request: Request) -> None:
+        """A temporary self-signed pair, unless a better one is in place from before."""
+        served = self.store.current(request.name)
+        if served and served.provider != TEMPORARY:
+            return
+        temporary = self.providers[TEMPORARY]
+        if temporary.due(request, self.now()):
+            temporary.obtain(request)
+        self.install(request, TEMPORARY)
+
+    def let_go(self, request: Request) -> None:
+        """Now that the right provider's pair is served, the others need not keep theirs."""
+        for name, provider in self.providers.items():
+            if name != request.provider and provider.forget(request.name):
+                self.changed.append(request.name)
+
+    def deploy(self) -> None:
+        """Run the deploy command, once, if any name has a pair with which it has not succeeded yet."""
+        waiting = {}
+        for name in self.requests:
+            state, served = State.load(self.state_path(name)), self.store.current(name)
+            if served and state.deployed != served.fingerprint:
+                waiting[name] = (state, served)
+        if not waiting:
+            return
+        error = self.run_deploy_command()
+        for name, (state, served) in waiting.items():
+            state.deploy_error = error
+            if not error:
+                state.deployed = served.fingerprint
+                self.changed.append(name)
+            state.save(self.state_path(name))
+        command, names = self.options.deploy_command, ", ".join(waiting)
+        if error:
+            say(f"{names}: {error}", "error")
+        elif command:
+            say(f"{names}: now in use (`{command}`)")
+
+    def run_deploy_command(self) -> str:
+        """Run it; empty if it succeeded, else what went wrong."""
+        command = self.options.deploy_command
+        if not command:
+            return ""
+        try:
+            result = run(*shlex.split(command), timeout=2 * MINUTE)
+        except (Refusal, ValueError) as error:
+            return f"`{command}` failed, so the old certificate may still be in use: {error}"
+        said = one_line(result.stderr + result.stdout) or f"exit status {result.returncode}"
+        return f"`{command}` failed, so the old certificate may still be in use: {said}" if result.returncode else ""
+
+    def late(self, request: Request) -> str:
+        """What is to be said of a certificate that should have been renewed by now; empty if all is well."""
+        served = self.store.current(request.name)
+        if served is None:
+            return "there is no usable certificate"
+        if not served.facts.has_less_than(LATE_FRACTION, self.now()):
+            return ""
+        end = served.facts.not_after
+        remedy = self.providers[request.provider].remedy_when_late.format(name=request.name)
+        verb = "expired" if end < self.now() else "has less than a quarter of its lifetime left and expires"
+        return f"the certificate {verb} on {date(end)}. {remedy}"
+
+    def describe(self, request: Request) -> dict[str, Any]:
+        """The name's entry in the report."""
+        state, served = State.load(self.state_path(request.name)), self.store.current(request.name)
+        problems = []
+        if state.error:
+            problems.append(state.error + (f" Next attempt at {state.next_attempt}." if state.next_attempt else ""))
+        elif served and (missing := [name for name in request.domains if not is_covered(name, served.facts.domains)]):
+            problems.append(f"The certificate is not valid for {', '.join(missing)}.")
+        problems += [state.deploy_error] if state.deploy_error else []
+        problems += [late] if (late := self.late(request)) else []
+        return {
+            "provider": request.provider,
+            "issuer": served.facts.issuer if served else "",
+            "until": date(served.facts.not_after) if served else "",
+            "temporary": served is not None and served.provider == TEMPORARY != request.provider,
+            "error": " ".join(problems),
+            "domains": list(served.facts.domains if served else ()),
+        }
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "changed": sorted(set(self.changed)),
+            "names": {name: self.describe(request) for name, request in self.requests.items()},
+            "problems": self.problems,
+        }
+
+    def select(self, names: Sequence[str]) -> list[Request]:
+        """The requests of these names; Refusal for one that is not configured."""
+        if unknown := [name for name in names if name not in self.requests]:
+            raise Refusal(f"{', '.join(unknown)}: not configured in {self.host.requests}")
+        return [self.requests[name] for name in names]
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def prepare(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """Give every name a usable pair, asking nobody."""
+    for request in keeper.requests.values():
+        keeper.bring(request, never)
+    show(keeper.report(), arguments.json)
+    return 0
+
+
+def issue(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """Ask for whatever is due now, and put it to use."""
+    requests = keeper.select(list(keeper.requests) if arguments.all else arguments.name)
+    for request in requests:
+        keeper.bring(request, always)
+    keeper.deploy()
+    report = keeper.report()
+    show(report, arguments.json)
+    # With --json the reader judges the report; a person's shell gets a status.
+    return int(not arguments.json and any(report["names"][request.name]["error"] for request in requests))
+
+
+def tend(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """What the timer does: ask for what is due if its pause is over, put to use what nobody has, look at the dates."""
+    del arguments
+    for request in keeper.requests.values():
+        keeper.bring(request, State.is_time)
+    keeper.deploy()
+    problems = list(keeper.problems)
+    problems += [f"{name}: {late}" for name, request in keeper.requests.items() if (late := keeper.late(request))]
+    for problem in problems:
+        say(problem, "error")
+    undeployed = any(State.load(keeper.state_path(name)).deploy_error for name in keeper.requests)
+    return int(bool(problems) or undeployed)
+
+
+def deploy(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """What certbot calls after a renewal."""
+    for request in keeper.select(arguments.name):
+        keeper.bring(request, never)
+    keeper.deploy()
+    return int(any(State.load(keeper.state_path(name)).deploy_error for name in arguments.name))
+
+
+def status(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """Say how things are; nothing is changed."""
+    show(keeper.report(), arguments.json)
+    return 0
+
+
+def remove(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """Take names off the host: nothing of them is renewed any more, nothing of them is left."""
+    for name in arguments.name:
+        if not NAME.fullmatch(name):
+            raise Refusal(f"{name!r} is not a name")
+        if name in keeper.requests:
+            raise Refusal(f"{name} is still configured", f"Remove {keeper.host.requests}/{name}.json first.")
+        forgotten = [provider.forget(name) for provider in keeper.providers.values()]
+        removed = keeper.store.remove(name)
+        shutil.rmtree(keeper.host.state / name, ignore_errors=True)
+        if removed or any(forgotten):
+            keeper.changed.append(name)
+            say(f"{name}: removed")
+    show(keeper.report(), arguments.json)
+    return 0
+
+
+def check(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """Say what is wrong with the configuration; nothing is changed."""
+    del arguments
+    problems = list(keeper.problems)
+    for name, request in keeper.requests.items():
+        if objection := keeper.providers[request.provider].objection(request):
+            problems.append(f"{name}: {objection}")
+    for problem in problems:
+        say(problem, "error")
+    return int(bool(problems))
+
+
+def show(report: dict[str, Any], as_json: bool) -> None:
+    """Print the report, for a program or for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        return
+    for name, entry in report["names"].items():
+        kind = "temporary, " if entry["temporary"] else ""
+        issuer, until, domains = entry["issuer"] or "none", entry["until"] or "-", " ".join(entry["domains"])
+        sys.stdout.write(f"{name}: {kind}{issuer}, until {until}, {domains}\n")
+        if entry["error"]:
+            sys.stdout.write(f"  {entry['error']}\n")
+    for problem in report["problems"]:
+        sys.stdout.write(f"{problem}\n")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of this program.
+
+    :param names: how many names it takes, in argparse's notation.
+    :param wait: seconds it waits for another run to end; None for a command that only looks.
+    """
+
+    function: Callable[[Keeper, argparse.Namespace], int]
+    names: str = ""
+    json: bool = False
+    all: bool = False
+    wait: float | None = LOCK_WAIT
+
+
+COMMANDS = {
+    "prepare": Command(prepare, json=True),
+    "issue": Command(issue, names="*", json=True, all=True),
+    "tend": Command(tend, wait=0),
+    "deploy": Command(deploy, names="+"),
+    "status": Command(status, json=True, wait=None),
+    "remove": Command(remove, names="+", json=True),
+    "check": Command(check, wait=None),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="certificate", description=(__doc__ or "").partition("\n")[0])
+    commands = top.add_subparsers(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.function.__doc__, description=command.function.__doc__)
+        if command.names:
+            one.add_argument("name", nargs=command.names)
+        if command.all:
+            one.add_argument("--all", action="store_true", help="every configured name")
+        if command.json:
+            one.add_argument("--json", action="store_true", help="for a program to read")
+    return top
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command; the status is 0 if all is well, 1 if not, 2 if it could not be tried."""
+    arguments = parser().parse_args(words)
+    command = COMMANDS[arguments.command]
+    if arguments.command == "deploy" and os.environ.get(WITHIN_A_RUN):
+        return 0  # the run that started certbot puts the pair in place itself
+    os.umask(0o022)
+    host = Host()
+    try:
+        if command.wait is None:
+            return command.function(Keeper(host), arguments)
+        with locked(host.lock, command.wait):
+            return command.function(Keeper(host), arguments)
+    except Refusal as refusal:
+        say(str(refusal), "error")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,634 @@
+"""The program of the role certificate: pauses, pairs, what is due, what an authority said, and what is served."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "roles" / "certificate" / "files" / "certificate.py"
+DIRECTORY = "https://authority.test/directory"
+WEBROOT = "/var/www/acme"
+NOW = time.time()
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def load_program() -> ModuleType:
+    """The program as a module; its name must be known for dataclasses to find it."""
+    spec = importlib.util.spec_from_file_location("groundwork_certificate", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+program: Any = load_program()
+
+
+def make_pair(directory: Path, *domains: str, days: int = 90, key: str = "ec") -> Any:
+    """A pair made by openssl, valid from now."""
+    directory.mkdir(parents=True, exist_ok=True)
+    kind = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"], "short": ["rsa:1024"]}[key]
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-nodes",
+                "-newkey",
+                *kind,
+                "-days",
+                str(days),
+                "-subj",
+                "/O=Test/CN=Issuer 1",
+            ),
+            *("-addext", "subjectAltName=" + ",".join(f"DNS:{domain}" for domain in domains)),
+            *("-keyout", str(directory / "privkey.pem"), "-out", str(directory / "fullchain.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return program.Pair.within(directory)
+
+
+class FakeHost:
+    """A host below a directory, with a clock that can be moved, and a log of what was deployed."""
+
+    def __init__(self, root: Path) -> None:
+        self.host = program.Host(root)
+        self.now = NOW
+        self.deployed = root / "deployed"
+        self.options(deploy_command=f"sh -c 'echo x >> {self.deployed}'")
+
+    def options(self, **options: str) -> None:
+        given = {
+            "email": "",
+            "directory": DIRECTORY,
+            "ca_bundle": "",
+            "key_type": "ecdsa",
+            "key_group": "no-such-group",
+            "webroot": WEBROOT,
+            "deploy_command": "",
+            **options,
+        }
+        self.host.options.parent.mkdir(parents=True, exist_ok=True)
+        self.host.options.write_text(json.dumps(given))
+
+    def ask(self, name: str = "shop", *domains: str, provider: str = "self_signed") -> None:
+        """Configure a name."""
+        self.host.requests.mkdir(parents=True, exist_ok=True)
+        request = {"name": name, "domains": domains or ("shop.test",), "provider": provider}
+        (self.host.requests / f"{name}.json").write_text(json.dumps(request))
+
+    def keeper(self) -> Any:
+        return program.Keeper(self.host, lambda: self.now)
+
+    def run(self, may_ask: Callable[..., bool] = program.always) -> Any:
+        """What `issue`, `tend` and `prepare` have in common; returns the keeper afterwards."""
+        keeper = self.keeper()
+        for request in keeper.requests.values():
+            keeper.bring(request, may_ask)
+        return keeper
+
+    def lineage(self, name: str = "shop", *domains: str, **settings: str) -> None:
+        """A certificate as certbot leaves it."""
+        make_pair(self.host.letsencrypt / "live" / name, *(domains or ("shop.test",)))
+        record = {
+            "server": DIRECTORY,
+            "key_type": "ecdsa",
+            "webroot_path": f"{WEBROOT},",
+            "renew_hook": f"{program.PROGRAM} deploy {name}",
+            **settings,
+        }
+        path = self.host.letsencrypt / "renewal" / f"{name}.conf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"{key} = {value}" for key, value in record.items()]
+        path.write_text("\n".join(["version = 2.1.0", "[renewalparams]", *lines, "[[webroot_map]]", "a = b"]) + "\n")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+# --- pauses -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"),
+    [
+        (0, 15 * MINUTE),
+        (4, 15 * MINUTE),
+        (5, 30 * MINUTE),
+        (6, HOUR),
+        (9, 8 * HOUR),
+        (10, 12 * HOUR),
+        (1000, 12 * HOUR),
+    ],
+)
+def test_pauses_grow_to_twelve_hours(failures: int, seconds: int) -> None:
+    assert program.pause(failures) == seconds
+
+
+def test_pauses_stay_within_the_limit_of_five_validations_an_hour() -> None:
+    attempts = [0.0]
+    for failures in range(1, 40):
+        attempts.append(attempts[-1] + program.pause(failures))
+    for start in attempts:
+        assert len([at for at in attempts if start <= at < start + HOUR]) <= 5
+
+
+def test_a_failure_sets_the_next_attempt_and_a_success_clears_it() -> None:
+    state = program.State()
+    state.failed(program.Refusal("no"), NOW)
+    assert not state.is_time(NOW + 14 * MINUTE)
+    assert state.is_time(NOW + 16 * MINUTE)
+    state.settled()
+    assert state.is_time(NOW)
+
+
+def test_the_authority_s_own_date_counts_if_it_is_later() -> None:
+    state = program.State()
+    state.failed(program.Refusal("too many", not_before=NOW + DAY), NOW)
+    assert not state.is_time(NOW + DAY - MINUTE)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"failures": 1, "of": "later times"}'])
+def test_a_state_that_cannot_be_read_stops_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+    assert program.State.load(tmp_path / "state.json").error == ""
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_a_matching_pair_is_usable(tmp_path: Path, key: str) -> None:
+    make_pair(tmp_path, "a.test", key=key).check()
+
+
+def encrypt(directory: Path) -> None:
+    key = directory / "privkey.pem"
+    words = ["openssl", "pkey", "-in", str(key), "-aes128", "-passout", "pass:secret", "-out", str(directory / "new")]
+    subprocess.run(words, check=True, capture_output=True)
+    (directory / "new").rename(key)
+
+
+def take_another_key(directory: Path) -> None:
+    make_pair(directory / "other", "a.test").privkey.rename(directory / "privkey.pem")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (take_another_key, "the key does not belong to the certificate"),
+        (encrypt, "unencrypted key"),
+        (lambda directory: (directory / "fullchain.pem").write_text("hello"), "cannot be read as PEM"),
+        (lambda directory: (directory / "privkey.pem").unlink(), "does not exist"),
+        (lambda directory: make_pair(directory, "a.test", key="short"), "too short"),
+    ],
+)
+def test_a_pair_no_web_server_could_use_is_refused(
+    tmp_path: Path, harm: Callable[[Path], object], message: str
+) -> None:
+    pair = make_pair(tmp_path, "a.test")
+    harm(tmp_path)
+    with pytest.raises(program.Refusal, match=message):
+        pair.check()
+
+
+def test_facts_are_read_from_the_certificate(tmp_path: Path) -> None:
+    facts = program.Facts.read(make_pair(tmp_path, "a.test", "B.test", days=90).fullchain)
+    assert facts.issuer == "Test (Issuer 1)"
+    assert facts.domains == ("a.test", "b.test")
+    assert round(facts.lifetime / DAY) == 90
+    assert not facts.has_less_than(1 / 4, NOW + 67 * DAY)
+    assert facts.has_less_than(1 / 4, NOW + 68 * DAY)
+
+
+def test_facts_of_a_certificate_without_a_subject() -> None:
+    shown = (
+        "notBefore=Nov 23 16:06:18 2026 GMT\nnotAfter=Feb 21 16:06:17 2027 GMT\n"
+        "issuer=\n    C=US\n    O=Let's Encrypt\n    CN=E7\n"
+        "X509v3 Subject Alternative Name: critical\n    DNS:a.test, DNS:*.b.test\n"
+    )
+    facts = program.Facts.parse(shown)
+    assert (facts.issuer, facts.domains) == ("Let's Encrypt (E7)", ("a.test", "*.b.test"))
+    assert program.clock(facts.not_after) == "2027-02-21T16:06:17Z"
+
+
+@pytest.mark.parametrize(
+    ("domain", "by", "covered"),
+    [
+        ("a.test", ["a.test"], True),
+        ("a.test", ["*.test"], True),
+        ("a.b.test", ["*.test"], False),
+        ("b.test", ["*.b.test"], False),
+        ("*.b.test", ["*.b.test"], True),
+    ],
+)
+def test_wildcards_are_valid_for_one_label(domain: str, by: list[str], covered: bool) -> None:
+    assert program.is_covered(domain, by) is covered
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"provider": "acem"}, "there is no provider 'acem'; there are acme, self_signed, files"),
+        ({"domains": []}, "there is no domain"),
+        ({"domains": ["a.test", "192.0.2.1"]}, "192.0.2.1: no domain name"),
+        ({"domains": ["bücher.test"]}, "Write letters beyond ASCII in the xn-- form"),
+        ({"domains": ["https://a.test"]}, "no domain name"),
+        ({"name": "../shop"}, "not usable"),
+        ({"name": "other"}, "not the file's"),
+        ({"domains": None}, "TypeError"),
+    ],
+)
+def test_a_request_that_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = tmp_path / "shop.json"
+    path.write_text(json.dumps({"name": "shop", "domains": ["shop.test"], "provider": "acme", **changes}))
+    with pytest.raises(program.Refusal, match=message):
+        program.Request.load(path)
+
+
+def test_a_broken_request_stops_no_other(fake: FakeHost) -> None:
+    fake.ask("shop")
+    (fake.host.requests / "wiki.json").write_text("{")
+    keeper = fake.run()
+    assert list(keeper.requests) == ["shop"]
+    assert "wiki.json" in keeper.problems[0]
+    assert program.check(keeper, None) == 1
+
+
+def test_wildcards_are_refused_for_acme_alone(fake: FakeHost) -> None:
+    fake.ask("shop", "*.shop.test", provider="acme")
+    fake.ask("wiki", "*.wiki.test")
+    assert program.check(fake.keeper(), None) == 1
+    fake.ask("shop", "shop.test", provider="acme")
+    assert program.check(fake.keeper(), None) == 0
+
+
+# --- what an authority said -------------------------------------------------------------------------------------------
+
+CHALLENGES = """
+Certbot failed to authenticate some domains (authenticator: webroot). The Certificate Authority reported these problems:
+  Domain: www.shop.test
+  Type:   dns
+  Detail: DNS problem: NXDOMAIN looking up A for www.shop.test
+  - check that a DNS record exists
+
+  Domain: shop.test
+  Type:   unauthorized
+  Detail: 192.0.2.1: Invalid response: 404
+
+Hint: The Certificate Authority failed to download the temporary challenge files.
+Some challenges have failed.
+"""
+BOOKWORM = (
+    "An unexpected error occurred:\nAttributeError: can't set attribute\nAsk for help or search for solutions at x.\n"
+)
+LIMIT = (
+    "acme.messages.Error: urn:ietf:params:acme:error:rateLimited :: There were too many requests of a given type :: "
+    'too many failed authorizations (5) for "shop.test" in the last 1h, retry after 2027-02-10 16:20:00 UTC: see x\n'
+)
+
+
+def test_problems_are_told_by_domain_with_the_remedy() -> None:
+    text = str(program.explain(CHALLENGES, "", WEBROOT))
+    assert text.startswith("www.shop.test: DNS problem: NXDOMAIN looking up A for www.shop.test - check")
+    assert "shop.test: 192.0.2.1: Invalid response: 404 (unauthorized)" in text
+    assert text.endswith(program.REMEDIES["dns"])
+    assert "Hint" not in text
+
+
+def test_the_truth_behind_an_attribute_error_is_taken_from_the_log() -> None:
+    refusal = program.explain(BOOKWORM, f"2026 DEBUG: Traceback\n{LIMIT}", WEBROOT)
+    assert "too many failed authorizations (5)" in str(refusal)
+    assert "AttributeError" not in str(refusal)
+    assert program.clock(refusal.not_before) == "2027-02-10T16:20:00Z"
+
+
+def test_an_unknown_failure_is_quoted() -> None:
+    text = str(program.explain("Saving debug log to x\nsome plugin failed\nAsk for help at x\n", "", WEBROOT))
+    assert text == "certbot failed: some plugin failed. See /var/log/letsencrypt/letsencrypt.log."
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_only_the_log_of_this_run_is_read(fake: FakeHost, rotated: bool) -> None:
+    log = fake.host.certbot_log
+    log.parent.mkdir(parents=True)
+    log.write_text("a long line of an earlier run\n")
+    acme = fake.keeper().providers["acme"]
+    start = acme.log_size()
+    log.write_text("of this run\n" if rotated else log.read_text() + "of this run\n")
+    assert acme.log_since(start) == "of this run\n"
+
+
+def test_an_authority_that_does_not_answer_is_asked_once_in_a_run(fake: FakeHost) -> None:
+    fake.options(directory="https://127.0.0.1:1/directory")
+    fake.ask("shop", provider="acme")
+    fake.ask("wiki", "wiki.test", provider="acme")
+    keeper = fake.run()
+    for entry in keeper.report()["names"].values():
+        assert entry["temporary"]
+        assert "https://127.0.0.1:1/directory cannot be reached" in entry["error"]
+        assert "refused" in entry["error"]
+
+
+# --- what is due ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "due"),
+    [
+        ({}, ""),
+        (
+            {"server": "https://staging.test/directory"},
+            f"server is https://staging.test/directory instead of {DIRECTORY}",
+        ),
+        ({"key_type": "rsa"}, "key_type is rsa instead of ecdsa"),
+        ({"webroot_path": "/srv/old,"}, "webroot_path is /srv/old instead of /var/www/acme"),
+        ({"renew_hook": "/bin/false"}, ""),
+    ],
+)
+def test_certbot_s_record_is_compared_with_the_options(fake: FakeHost, settings: dict[str, str], due: str) -> None:
+    fake.ask(provider="acme")
+    fake.lineage(**settings)
+    keeper = fake.keeper()
+    assert keeper.providers["acme"].due(keeper.requests["shop"], NOW) == due
+
+
+@pytest.mark.parametrize(
+    ("domains", "due"),
+    [
+        (["www.shop.test", "SHOP.test"], ""),
+        (["shop.test"], "the names have changed (-www.shop.test)"),
+        (["shop.test", "www.shop.test", "new.test"], "the names have changed (+new.test)"),
+    ],
+)
+def test_names_are_compared_as_a_set(fake: FakeHost, domains: list[str], due: str) -> None:
+    fake.ask("shop", *domains, provider="acme")
+    fake.lineage("shop", "shop.test", "www.shop.test")
+    keeper = fake.keeper()
+    assert keeper.providers["acme"].due(keeper.requests["shop"], NOW) == due
+
+
+@pytest.mark.parametrize(("days", "is_due"), [(60, False), (67, False), (68, True), (100, True)])
+def test_a_certificate_that_certbot_neglects_is_due(fake: FakeHost, days: int, is_due: bool) -> None:
+    fake.ask(provider="acme")
+    fake.lineage()
+    keeper = fake.keeper()
+    assert bool(keeper.providers["acme"].due(keeper.requests["shop"], NOW + days * DAY)) is is_due
+
+
+def test_a_live_directory_without_a_record_is_refused_before_an_order_is_spent(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    make_pair(fake.host.letsencrypt / "live" / "shop", "shop.test")
+    keeper = fake.keeper()
+    keeper.providers["acme"].reached = True
+    with pytest.raises(program.Refusal, match=r"live/shop exists, but .*renewal/shop.conf does not.*Move"):
+        keeper.providers["acme"].obtain(keeper.requests["shop"])
+
+
+# --- what is served ---------------------------------------------------------------------------------------------------
+
+
+def test_a_second_run_changes_nothing_and_deploys_nothing(fake: FakeHost) -> None:
+    fake.ask()
+    first = fake.run()
+    first.deploy()
+    assert first.report()["changed"] == ["shop"]
+    second = fake.run()
+    second.deploy()
+    assert second.report()["changed"] == []
+    assert fake.deployed.read_text() == "x\n"
+
+
+def test_a_deploy_command_that_failed_runs_again(fake: FakeHost) -> None:
+    fake.ask()
+    fake.options(deploy_command="sh -c 'echo it is broken; exit 1'")
+    keeper = fake.run()
+    keeper.deploy()
+    assert "it is broken" in keeper.report()["names"]["shop"]["error"]
+    fake.options(deploy_command=f"touch {fake.deployed}")
+    keeper = fake.run()
+    keeper.deploy()
+    assert fake.deployed.exists()
+    assert keeper.report()["names"]["shop"]["error"] == ""
+
+
+def test_the_key_is_readable_by_nobody_else(fake: FakeHost) -> None:
+    fake.ask()
+    served = fake.run().store.current("shop")
+    assert served.pair.privkey.stat().st_mode & 0o777 == 0o640
+    served.pair.privkey.chmod(0o644)
+    assert fake.run().changed == ["shop"]
+    assert served.pair.privkey.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_temporary_pair_gives_way_to_the_real_one(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    keeper = fake.run(program.never)
+    assert keeper.report()["names"]["shop"]["temporary"]
+    assert keeper.report()["names"]["shop"]["issuer"] == "Self-signed (shop.test)"
+    fake.lineage()
+    keeper = fake.run(program.never)
+    entry = keeper.report()["names"]["shop"]
+    assert (entry["temporary"], entry["issuer"], entry["error"]) == (False, "Test (Issuer 1)", "")
+    assert not (fake.host.state / "shop" / "self_signed").exists()
+
+
+def test_what_certbot_renewed_is_served_though_nobody_said_so(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    fake.lineage()
+    before = fake.run(program.never).store.current("shop")
+    fake.lineage()
+    after = fake.run(program.State.is_time).store.current("shop")
+    assert before.fingerprint != after.fingerprint
+    assert after.pair.fullchain.read_bytes() == (fake.host.letsencrypt / "live/shop/fullchain.pem").read_bytes()
+
+
+def test_two_pairs_are_kept(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    seen = []
+    for _ in range(4):
+        fake.lineage()
+        seen.append(fake.run(program.never).store.current("shop").fingerprint)
+    assert {path.name for path in (fake.host.served / "shop").iterdir()} == {"current", *seen[-2:]}
+
+
+def test_a_pair_that_does_not_match_replaces_nothing(fake: FakeHost) -> None:
+    fake.ask(provider="files")
+    pair = fake.keeper().providers["files"].pair("shop")
+    for suffix, other in (("good", None), ("bad", "privkey")):
+        new = make_pair(fake.host.root / suffix, "shop.test")
+        new.fullchain.rename(pair.fullchain)
+        if other is None:
+            new.privkey.rename(pair.privkey)
+            before = fake.run().store.current("shop")
+    keeper = fake.run()
+    assert keeper.store.current("shop") == before
+    assert keeper.changed == []
+    assert "the key does not belong to the certificate" in keeper.report()["names"]["shop"]["error"]
+    assert program.check(keeper, None) == 1
+
+
+def test_a_files_pair_for_other_domains_is_served_and_reported(fake: FakeHost) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test", provider="files")
+    pair = fake.keeper().providers["files"].pair("shop")
+    new = make_pair(fake.host.root / "own", "*.test")
+    new.fullchain.rename(pair.fullchain)
+    new.privkey.rename(pair.privkey)
+    entry = fake.run().report()["names"]["shop"]
+    assert entry["error"] == "The certificate is not valid for www.shop.test."
+
+
+def test_a_real_certificate_is_not_replaced_by_a_temporary_one(fake: FakeHost) -> None:
+    """Another provider is chosen and its authority is down: what is there from before stays."""
+    fake.ask(provider="files")
+    pair = fake.keeper().providers["files"].pair("shop")
+    new = make_pair(fake.host.root / "own", "shop.test")
+    new.fullchain.rename(pair.fullchain)
+    new.privkey.rename(pair.privkey)
+    before = fake.run().store.current("shop")
+    fake.options(directory="https://127.0.0.1:1/directory")
+    fake.ask(provider="acme")
+    keeper = fake.run()
+    assert keeper.store.current("shop") == before
+    assert "cannot be reached" in keeper.report()["names"]["shop"]["error"]
+
+
+def test_a_self_signed_one_is_renewed_before_its_end(fake: FakeHost) -> None:
+    fake.ask()
+    before = fake.run().store.current("shop")
+    fake.now = NOW + 243 * DAY
+    assert fake.run().store.current("shop") == before
+    fake.now = NOW + 244 * DAY
+    keeper = fake.run()
+    assert keeper.store.current("shop") != before
+
+
+def test_a_damaged_pair_is_replaced(fake: FakeHost) -> None:
+    fake.ask()
+    served = fake.run().store.current("shop")
+    served.pair.privkey.write_text("")
+    keeper = fake.run()
+    assert keeper.changed == ["shop"]
+    keeper.store.current("shop").pair.check()
+
+
+def test_the_timer_waits_for_the_end_of_the_pause_and_a_person_does_not(fake: FakeHost) -> None:
+    fake.options(directory="https://127.0.0.1:1/directory")
+    fake.ask(provider="acme")
+    failures = []
+    for now, may_ask in (
+        (NOW, program.State.is_time),
+        (NOW + MINUTE, program.State.is_time),
+        (NOW + 2 * MINUTE, program.always),
+        (NOW + 16 * MINUTE, program.State.is_time),
+        (NOW + 18 * MINUTE, program.State.is_time),
+    ):
+        fake.now = now
+        keeper = fake.run(may_ask)
+        failures.append(program.State.load(keeper.state_path("shop")).failures)
+    assert failures == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(60, ""), (68, "less than a quarter of its lifetime left"), (91, "expired on")]
+)
+def test_a_certificate_near_its_end_is_told(fake: FakeHost, days: int, words: str) -> None:
+    fake.ask(provider="acme")
+    fake.lineage()
+    keeper = fake.run(program.never)
+    fake.now = NOW + days * DAY
+    late = keeper.late(keeper.requests["shop"])
+    assert words in late
+    assert bool(late) is bool(words)
+    assert program.tend(keeper, None) == int(bool(words)) or not words
+
+
+# --- certbot's record -------------------------------------------------------------------------------------------------
+
+
+def test_certbot_is_told_to_renew_by_a_fraction_of_the_lifetime(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    fake.lineage(renew_hook="/bin/false")
+    fake.run(program.never)
+    record = (fake.host.letsencrypt / "renewal/shop.conf").read_text().splitlines()
+    assert record[0] == "renew_before_expiry = 720 hours"
+    assert record[record.index("[renewalparams]") + 1] == f"renew_hook = {program.PROGRAM} deploy shop"
+    assert not [line for line in record if "/bin/false" in line]
+    assert fake.run(program.never).changed == []
+
+
+def test_amending_a_record_twice_changes_nothing_more() -> None:
+    record = "# renew_before_expiry = 30 days\nversion = 2.1.0\n[renewalparams]\naccount = x\n[[webroot_map]]\na = b\n"
+    once = program.amended(record, "720 hours", "hook")
+    assert program.amended(once, "720 hours", "hook") == once
+    assert "# renew_before_expiry = 30 days\n" in once
+
+
+# --- taking names off -------------------------------------------------------------------------------------------------
+
+
+def test_a_removed_name_leaves_nothing(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def certbot(_provider: object, words: list[str]) -> tuple[str, bool]:
+        calls.append(words)
+        return "", True
+
+    monkeypatch.setattr(program.Acme, "certbot", certbot)
+    fake.ask(provider="acme")
+    fake.lineage()
+    fake.run()
+    arguments = program.parser().parse_args(["remove", "shop", "--json"])
+    with pytest.raises(program.Refusal, match="still configured"):
+        program.remove(fake.keeper(), arguments)
+    (fake.host.requests / "shop.json").unlink()
+    keeper = fake.keeper()
+    assert program.remove(keeper, arguments) == 0
+    assert keeper.changed == ["shop"]
+    assert calls == [["certbot", "delete", "--non-interactive", "--cert-name", "shop"]]
+    assert not (fake.host.served / "shop").exists()
+    assert not (fake.host.state / "shop").exists()
+
+
+def test_a_certificate_that_certbot_has_for_somebody_else_is_left_alone(fake: FakeHost) -> None:
+    fake.lineage(renew_hook="systemctl reload postfix")
+    assert fake.keeper().providers["acme"].forget("shop") is False
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_deploy_hook_of_a_run_s_own_certbot_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(program.WITHIN_A_RUN, "1")
+    assert program.main(["deploy", "shop"]) == 0
+
+
+def test_a_second_run_at_the_same_time_waits_and_gives_up(tmp_path: Path) -> None:
+    with program.locked(tmp_path / "lock", 0):  # noqa: SIM117
+        with pytest.raises(program.Refusal, match="another run"), program.locked(tmp_path / "lock", 0.3):
+            pass
+
+
+def test_the_report_for_a_person(fake: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test")
+    program.show(fake.run().report(), as_json=False)
+    assert capsys.readouterr().out.startswith("shop: Self-signed (shop.test), until 20")

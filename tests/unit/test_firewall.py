@@ -1,0 +1,92 @@
+"""The firewall's rules as they are rendered, and the port that stays open for SSH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLE = Path(__file__).parents[2] / "roles" / "firewall"
+RULES = (ROLE / "templates" / "nftables" / "firewall.nft.j2").read_text()
+
+
+def trusted(value: Any) -> Any:
+    """The value with every text in it marked as a template, as Ansible does with what it loads itself."""
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def rendered(template: str, **given: Any) -> Any:
+    """The template with the role's defaults and vars, and what is given over them."""
+    variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "ansible_facts": {}}
+    for name in ("defaults", "vars"):
+        variables.update(yaml.safe_load((ROLE / name / "main.yml").read_text()))
+    variables = {**trusted(variables), **given}
+    return Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template))
+
+
+def accepted(**given: Any) -> list[str]:
+    """The rules that accept new connections to ports."""
+    return [line.strip() for line in rendered(RULES, **given).splitlines() if " dport " in line and "546" not in line]
+
+
+BASE = [
+    'tcp dport 22 accept comment "SSH"',
+    'tcp dport 80 accept comment "HTTP"',
+    'tcp dport 443 accept comment "HTTPS"',
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "rules"),
+    [
+        ({"port": 8080}, ["tcp dport 8080 accept"]),
+        ({"port": "8000-8010", "protocol": "udp"}, ["udp dport 8000-8010 accept"]),
+        (
+            {"port": 5432, "from": ["192.0.2.0/24", "2001:db8::/32"]},
+            ["ip saddr 192.0.2.0/24 tcp dport 5432 accept", "ip6 saddr 2001:db8::/32 tcp dport 5432 accept"],
+        ),
+        ({"port": 5432, "from": []}, ["tcp dport 5432 accept"]),
+        ({"port": 9, "comment": 'he said "no"\nand } left'}, ['tcp dport 9 accept comment "he said no and } left"']),
+        ({"port": 9, "comment": ""}, ["tcp dport 9 accept"]),
+    ],
+)
+def test_service(service: dict[str, Any], rules: list[str]) -> None:
+    assert accepted(firewall_services=[service]) == BASE + rules
+
+
+def test_nothing_but_ssh() -> None:
+    assert accepted(firewall_default_services=[]) == BASE[:1]
+
+
+def test_a_long_comment_is_cut_to_what_nft_takes() -> None:
+    (rule,) = accepted(firewall_default_services=[{"port": 80, "comment": "x" * 300}])[1:]
+    assert len(rule.split('"')[1]) <= 128
+
+
+@pytest.mark.parametrize(
+    ("facts", "probe", "inventory", "port"),
+    [
+        ("198.51.100.9 50000 192.0.2.1 2222", None, 22, 2222),
+        ("2001:db8::9 50000 2001:db8::1 2222", None, None, 2222),
+        ("UNKNOWN 65535 UNKNOWN 65535", None, None, 22),
+        ("UNKNOWN 65535 UNKNOWN 65535", None, 2200, 2200),
+        (None, "198.51.100.9 50000 192.0.2.1 2222", 22, 2222),
+        (None, "", None, 22),
+        (None, None, "2200", 2200),
+    ],
+)
+def test_port_of_this_connection(facts: str | None, probe: str | None, inventory: int | str | None, port: int) -> None:
+    given: dict[str, Any] = {"ansible_facts": {"env": {} if facts is None else {"SSH_CONNECTION": facts}}}
+    if probe is not None:
+        given["__firewall_probe"] = {"stdout": probe}
+    if inventory is not None:
+        given["ansible_port"] = inventory
+    assert rendered("{{ firewall_ssh_ports }}", **given) == [port]

@@ -1,0 +1,136 @@
+"""The proxy role's templates, rendered with its own defaults and vars."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLE = Path(__file__).parents[2] / "roles/proxy"
+SHOP = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org", "old.example.org"]}
+
+
+def render(template: str, item: dict[str, Any] | None = None, **given: Any) -> str:
+    """The text of a template of the role; ``item`` is the site or the error page it is for."""
+    loader = DataLoader()
+    variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "item": item}
+    variables["ansible_facts"] = {"distribution_release": "trixie", "all_ipv6_addresses": ["2001:db8::1"]}
+    for file in ("defaults/main.yml", "vars/main.yml"):
+        variables |= loader.load_from_file(str(ROLE / file), trusted_as_template=True)
+    variables |= given
+    text = (ROLE / "templates" / template).read_text()
+    return str(Templar(loader=loader, variables=variables).template(trust_as_template(text)))
+
+
+def site(**keys: Any) -> str:
+    return render("nginx/site.conf.j2", SHOP | keys)
+
+
+def lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("release", "listen", "server", "groups", "handshake"),
+    [
+        ("trixie", "443 ssl default_server", ["http2 on;"], "X25519MLKEM768:X25519", "ssl_reject_handshake on;"),
+        ("forky", "443 ssl default_server", ["http2 on;"], "X25519MLKEM768:X25519", "ssl_reject_handshake on;"),
+        ("noble", "443 ssl http2 default_server", [], "X25519", "ssl_reject_handshake on;"),
+        ("bookworm", "443 ssl http2 default_server", [], "X25519", "ssl_reject_handshake on;"),
+        ("jammy", "443 ssl http2 default_server", [], "X25519", "ssl_certificate data:$groundwork_none;"),
+    ],
+)
+def test_what_the_release_knows(release: str, listen: str, server: list[str], groups: str, handshake: str) -> None:
+    facts = {"distribution_release": release}
+    shared = lines(render("nginx/nginx.conf.j2", ansible_facts=facts))
+    assert f"listen {listen};" in shared
+    assert f"ssl_ecdh_curve {groups}:prime256v1:secp384r1;" in shared
+    assert handshake in shared
+    assert [line for line in lines(render("nginx/https.conf.j2", ansible_facts=facts)) if "http2" in line] == server
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, True),
+        ({"ansible_facts": {"distribution_release": "trixie", "all_ipv6_addresses": []}}, False),
+        ({"ansible_facts": {"distribution_release": "trixie"}}, False),
+        ({"proxy_ipv6": "false"}, False),
+    ],
+)
+@pytest.mark.parametrize("template", ["nginx/nginx.conf.j2", "nginx/http.conf.j2", "nginx/https.conf.j2"])
+def test_listens_on_ipv6_only_where_there_is_ipv6(template: str, given: dict[str, Any], expected: bool) -> None:
+    text = render(template, **given)
+    assert ("listen [::]:" in text) is expected
+    assert "listen 80" in text or "listen 443" in text
+
+
+def test_a_site_that_says_nothing_gets_sound_defaults() -> None:
+    text = lines(site())
+    assert text.count("server unix:/srv/shop/current/app.sock max_fails=0;") == 4
+    assert text.count("ssl_certificate /etc/ssl/groundwork/shop/current/fullchain.pem;") == 2
+    assert "proxy_read_timeout 65s;" in text
+    assert "client_max_body_size 1m;" in text
+    assert '"" "max-age=31536000";' in text
+
+
+def test_all_names_go_to_the_canonical_one_in_one_hop() -> None:
+    text = lines(site())
+    assert text.count("return 301 https://shop.example.org$request_uri;") == 2
+    assert "server_name shop.example.org www.shop.example.org old.example.org;" in text
+    assert "server_name www.shop.example.org old.example.org;" in text
+    assert "server_name shop.example.org;" in text
+
+
+def test_a_site_with_one_name_has_no_server_for_others() -> None:
+    assert len(re.findall("^server {", site(domains=["shop.example.org"]), re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize("directory", ["/srv/shop/current/public/static", "/srv/shop/current/public/static/"])
+def test_a_static_prefix_cannot_be_left_by_a_missing_slash(directory: str) -> None:
+    text = lines(site(static={"/static/": directory}))
+    assert "location ^~ /static/ {" in text
+    assert "alias /srv/shop/current/public/static/;" in text
+
+
+def test_the_sites_own_lines_come_before_those_they_may_override() -> None:
+    text = site(directives="error_page 404 /mine.html;\nauth_basic shop;\n")
+    own = text.index("error_page 404 /mine.html;\n    auth_basic shop;")
+    assert own < text.rindex("include groundwork/https.conf;")
+
+
+def test_no_two_names_share_a_variable() -> None:
+    names = ["a-b", "a_b", "a-_b", "a_-b", "a_hb", "a-ub", "ahb"]
+    variables = {re.search(r"\$groundwork_hsts_\w+", site(name=name)) for name in names}
+    assert len({found.group() for found in variables if found}) == len(names)
+
+
+@pytest.mark.parametrize("template", sorted((ROLE / "templates/nginx").glob("*.conf.j2")), ids=lambda path: path.name)
+def test_blocks_are_closed(template: Path) -> None:
+    text = re.sub(r'"[^"]*"|#.*', "", render(f"nginx/{template.name}", SHOP | {"static": {"/static/": "/srv/static"}}))
+    assert text.count("{") == text.count("}")
+    assert "{%" not in text
+    assert "{{" not in text
+
+
+def test_an_error_page_stands_alone() -> None:
+    page = render("error.html.j2", {"code": 502, "title": "Back in a moment", "text": "Try again."})
+    assert page.startswith("<!doctype html>")
+    assert '<!--# echo var="request_id" -->' in page
+    assert not re.search(r"(src|href|url\()", page)
+
+
+def test_there_is_a_page_for_each_promised_error() -> None:
+    promised = {400, 403, 404, 413, 429, 500, 502, 503, 504}
+    assert {int(code) for code in re.findall(r"error_page (\d+) /", render("nginx/errors.conf.j2"))} == promised
+
+
+def test_what_could_forge_the_visitor_is_set_and_never_appended() -> None:
+    text = render("nginx/app.conf.j2")
+    assert "X-Forwarded-For $remote_addr;" in text
+    assert "$proxy_add_x_forwarded_for" not in text
+    assert "$http_x_forwarded" not in text
