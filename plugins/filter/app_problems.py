@@ -38,7 +38,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One sentence for each problem, with the app, the field, the value and the remedy. Values of secrets are not shown.
+  description: One sentence for each problem, with the app, the field, the value and the remedy. Values of secrets are
+    not shown.
   type: list
   elements: str
 """

@@ -100,7 +100,7 @@ class Change:
         return {"before_header": self.path, "after_header": self.path, "before": before, "after": after}
 
     def put(self) -> None:
-        """Make the host as ``after`` says; a file by writing beside it and renaming, so that no reader sees half of it."""
+        """Make the host as ``after`` says; a file by a rename, so that no reader sees half of it."""
         if self.after is None:
             Path(self.path).unlink(missing_ok=True)
             return

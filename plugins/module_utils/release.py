@@ -64,7 +64,7 @@ BUILD_HINTS = (
     (r"Python\.h", "python3-dev (and gcc, libc6-dev)"),
     (r"can't find Rust|rustc|cargo", "rustc and cargo, or a version of the package that has wheels"),
     (
-        r"gcc.*(No such file|not found|failed)|No such file.*gcc'|unable to execute '[^']*gcc|No C compiler|Unknown compiler",
+        r"gcc.*(No such file|not found|failed)|No such file.*gcc'|execute '[^']*gcc|No C compiler|Unknown compiler",
         "gcc, libc6-dev and python3-dev",
     ),
 )
@@ -214,7 +214,7 @@ class Host:
     def journal(self, app: str, unit: str, since: float) -> str:
         """What an instance and systemd said of it."""
         shown = subprocess.run(
-            ("journalctl", f"--namespace=+{app}", "--unit", unit, f"--since=@{since:.0f}", "--lines=60", "--output=cat", "--no-pager"),
+            ("journalctl", f"--namespace=+{app}", f"--unit={unit}", f"--since=@{since:.0f}", "-n60", "-ocat"),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         return shown.stdout.strip()
@@ -403,8 +403,8 @@ class Engine:
             return path
         raise ReleaseError(
             "inspect",
-            f"flask_apps.{self.spec.name}.python: {self.spec.python!r} is not on this host: install {name} and {name}-venv, "
-            f"or leave `python` out to use the distribution's",
+            f"flask_apps.{self.spec.name}.python: {self.spec.python!r} is not on this host: install {name} and "
+            f"{name}-venv, or leave `python` out to use the distribution's",
         )
 
     def python_version(self) -> str:
@@ -564,7 +564,7 @@ class Engine:
             raise ReleaseError("install", f"no virtual environment could be made with {python}", tail(said))
 
     def installs(self, code: Path) -> list[list[str]]:
-        """The arguments of each `pip install`: the app's requirements and the server's in one resolution where pip allows it."""
+        """The arguments of each `pip install`: one resolution for app and server where pip allows it."""
         requirements, server = code / "requirements.txt", list(self.spec.requirements)
         if requirements.is_file():
             if "--hash=" in requirements.read_text(errors="replace"):  # pip wants hashes for all of a call, or for none
@@ -577,7 +577,7 @@ class Engine:
         )
 
     def publish_static(self, code: Path) -> None:
-        """Copy the static files to where the proxy may read; as the app's user, so that no link leads further than he may go."""
+        """Copy the static files to where the proxy may read; as the app's user, so that no link leads too far."""
         for url, path in self.spec.static.items():
             target = self.directory / "public" / url.strip("/")
             script = 'mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2"'
@@ -606,7 +606,7 @@ class Engine:
         )
 
     def step_import(self, live: str | None) -> None:
-        """Import the app once, alone: a traceback is clearest here, and tables made at import are made without a race."""
+        """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
         del live
         python = f"{self.directory}/venv/bin/python"
         status, said = self.as_release((python, "-c", "import groundwork_wsgi"), IMPORT_SECONDS)
@@ -691,7 +691,7 @@ class Engine:
         return answer
 
     def stop(self, release: str) -> None:
-        """Stop a release's units and see that no boot starts them; in this order, so that heal() sees a half-done stop."""
+        """Stop a release's units, then see that no boot starts them: in this order heal() finds a half-done stop."""
         units = self.units(release)
         self.host.systemctl("stop", *reversed(units))
         self.host.systemctl("disable", *units)
@@ -734,7 +734,7 @@ class Engine:
             os.fsync(stream.fileno())
 
     def remove(self, purge: bool = False) -> bool:
-        """Take the app off the host; with ``purge`` also its data, cache, secrets and account. True when there was anything."""
+        """Take the app off the host, with ``purge`` also data, cache, secrets, account; True if there was any."""
         with lock(self.at.lock, self.by):
             paths = [self.at.home]
             if purge:

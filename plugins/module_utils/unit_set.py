@@ -162,30 +162,33 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> dict[str, list[st
     """
     if not units:
         return {}
-    found = states([unit.name for unit in units])
-    reload_first = any(state.stale_file or not state.exists for state in found)
-    if reload_first and not check_mode:
+    names = [unit.name for unit in units]
+    found = states(names)
+    records = {unit.name: Record(unit.name) for unit in units}
+    followed = {unit.name: generations(unit.follows) for unit in units}
+    behind = {
+        unit.name: is_behind(state, followed[unit.name], records[unit.name].loaded)
+        for unit, state in zip(units, found, strict=True)
+    }
+    # systemd 252 does not notice by itself that a loaded unit has got its first drop-in: hence the sets that changed.
+    if not check_mode and (any(behind.values()) or any(state.stale_file or not state.exists for state in found)):
         systemctl("daemon-reload")
-        found = states([unit.name for unit in units])
+        found = states(names)
     todo: dict[str, list[str]] = {}
-    records = {}
     for unit, state in zip(units, found, strict=True):
-        followed = generations(unit.follows)
-        record = Record(unit.name)
-        if verbs := actions(unit, state, is_behind(state, followed, record.loaded)):
+        if verbs := actions(unit, state, behind[unit.name]):
             todo[unit.name] = verbs
-        if unit.started and unit.follows:
-            records[unit.name] = (record, followed)
     if check_mode:
         return todo
-    for name, state in zip((unit.name for unit in units), found, strict=True):
+    for name, state in zip(names, found, strict=True):
         if state.failed and "start" in todo.get(name, []):
             systemctl("reset-failed", name)
     for verb in VERBS:
-        if names := [name for name, verbs in todo.items() if verb in verbs]:
-            run(verb, names)
-    for record, followed in records.values():
-        record.save(followed)
+        if chosen := [name for name, verbs in todo.items() if verb in verbs]:
+            run(verb, chosen)
+    for unit in units:
+        if unit.started and unit.follows:
+            records[unit.name].save(followed[unit.name])
     return todo
 
 

@@ -10,10 +10,10 @@ short_description: Write a named set of files in one call, tested as a whole
 version_added: 0.1.0
 description:
   - Renders templates on the controller, sends all files at once, and writes those that differ, each by a rename.
-  - Tests the set with O(validate) when all files are in place. If the test fails, everything is put back, and the parts of
-    the set are tried one by one, so that one broken part holds up no other.
-  - Remembers on the host what the set wrote. A file that an earlier call wrote and this one lacks is removed, a run that was
-    killed half-way is undone by the next one, and O(apply) runs again until it has succeeded.
+  - Tests the set with O(validate) when all files are in place. If the test fails, everything is put back, and the
+    parts of the set are tried one by one, so that one broken part holds up no other.
+  - Remembers on the host what the set wrote. A file that an earlier call wrote and this one lacks is removed, a run
+    that was killed half-way is undone by the next one, and O(apply) runs again until it has succeeded.
 author: The Groundwork authors (@groundwork)
 options:
   name:
@@ -55,11 +55,13 @@ options:
       dest:
         description:
           - Absolute path. Missing parent directories are made, owned by root, mode 0755.
-          - With O(files[].each), C({key}) stands for the element's value of that key, here and in V(part), V(owner), V(group).
+          - With O(files[].each), C({key}) stands for the element's value of that key, here and in V(part), V(owner),
+            V(group).
         type: str
         required: true
       template:
-        description: Template on the controller, searched as by M(ansible.builtin.template). Either this or O(files[].content).
+        description: Template on the controller, searched as by M(ansible.builtin.template). Either this or
+          O(files[].content).
         type: str
       content:
         description: The file's text.

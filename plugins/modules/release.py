@@ -9,13 +9,15 @@ module: release
 short_description: Build releases of apps, prove them, and make them live without losing a request
 version_added: 0.1.0
 description:
-  - For each app, builds a release (code, its own virtual environment, environment, server configuration) in a directory named by
-    the hash of what defines it, imports the app once, runs its release command, starts it beside the old release, asks it for its
-    health path through its own socket, turns the symlink C(/srv/<app>/current), drains and stops the old one, removes old releases.
+  - For each app, builds a release (code, its own virtual environment, environment, server configuration) in a
+    directory named by the hash of what defines it, imports the app once, runs its release command, starts it beside
+    the old release, asks it for its health path through its own socket, turns the symlink C(/srv/<app>/current),
+    drains and stops the old one, removes old releases.
   - The same inputs make the same release and change nothing.
-  - If any step fails, the old release serves on untouched, and the task fails with the failing program's own words. The
-    other apps of the call go ahead.
-  - Needs the units C(<app>@.socket) and C(<app>@.service) of the role C(wsgi_server) and the account of C(service_user).
+  - If any step fails, the old release serves on untouched, and the task fails with the failing program's own words.
+    The other apps of the call go ahead.
+  - Needs the units C(<app>@.socket) and C(<app>@.service) of the role C(wsgi_server) and the account of
+    C(service_user).
 author: The Groundwork authors (@groundwork)
 options:
   apps:
@@ -30,8 +32,9 @@ options:
         required: true
       source:
         description:
-          - Where the code comes from. Either V(git), the address of a repository that the host can read, with V(version), a branch,
-            tag or commit; or V(directory) on the controller, of which is sent what git tracks or does not ignore.
+          - Where the code comes from. Either V(git), the address of a repository that the host can read, with
+            V(version), a branch, tag or commit; or V(directory) on the controller, of which is sent what git tracks
+            or does not ignore.
         type: dict
         required: true
       python:
@@ -48,7 +51,8 @@ options:
         type: dict
         default: {}
       files:
-        description: Files to put into the release, by path. C(start) is what the unit executes, C(entry/groundwork_wsgi.py) is imported as proof.
+        description: Files to put into the release, by path. C(start) is what the unit executes,
+          C(entry/groundwork_wsgi.py) is imported as proof.
         type: dict
         default: {}
       static:
@@ -56,13 +60,14 @@ options:
         type: dict
         default: {}
       release_command:
-        description: Shell command to run in the new release before it goes live, once for each release. Time limit 30 minutes.
+        description: Shell command to run in the new release before it goes live, once for each release. Time limit 30
+          minutes.
         type: str
         default: ""
       health:
         description: >-
-          How to ask whether an instance is well: V(path) (C(/)), V(host) for the Host header, and V(timeout) in seconds (60).
-          Any status below 500 is well.
+          How to ask whether an instance is well: V(path) (C(/)), V(host) for the Host header, and V(timeout) in
+          seconds (60). Any status below 500 is well.
         type: dict
         default: {}
       unit:
@@ -78,7 +83,8 @@ options:
     type: dict
     default: {}
   build_environment:
-    description: Environment variables of the build, such as C(PIP_INDEX_URL) or C(HTTPS_PROXY). The apps do not see them.
+    description: Environment variables of the build, such as C(PIP_INDEX_URL) or C(HTTPS_PROXY). The apps do not see
+      them.
     type: dict
     default: {}
   keep:

@@ -9,10 +9,11 @@ module: unit_set
 short_description: Bring a set of systemd units into their states in one call
 version_added: 0.1.0
 description:
-  - Enables, starts, reloads, restarts, stops and disables units, with one call of systemctl for each kind of action, after one
-    daemon-reload if a unit file changed.
-  - Restarts or reloads a unit when a file set that it follows has changed since the unit loaded it. This is decided by what is on
-    the host, not by what the present play changed, so a play that was killed before its reload is healed by the next one.
+  - Enables, starts, reloads, restarts, stops and disables units, with one call of systemctl for each kind of action,
+    after one daemon-reload if a unit file changed.
+  - Restarts or reloads a unit when a file set that it follows has changed since the unit loaded it. This is decided
+    by what is on the host, not by what the present play changed, so a play that was killed before its reload is
+    healed by the next one.
 author: The Groundwork authors (@groundwork)
 options:
   units:

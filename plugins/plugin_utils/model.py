@@ -4,8 +4,8 @@
 """The model: what a user writes in ``flask_apps``, checked once, with every default filled in and every name derived.
 
 Pure Python without Ansible. :func:`load` turns the two maps of the inventory into :class:`App` records or raises
-:class:`ModelError`, which lists every problem with its app, field, value and remedy. The functions in :data:`ROLE_INPUTS`
-turn the records into the plain data that each role takes.
+:class:`ModelError`, which lists every problem with its app, field, value and remedy. The functions in
+:data:`ROLE_INPUTS` turn the records into the plain data that each role takes.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ RESERVED_VARIABLES = {
     "RELEASE": "it is the release's id",
 }
 
-# Directives of the unit's sandbox that some apps must loosen, with what makes an app need it. This is the one place that
-# names them; the unit's template takes them by these names.
+# Directives of the unit's sandbox that some apps must loosen, with what makes an app need it. This is the one place
+# that names them; the unit's template takes them by these names.
 SANDBOX = {
     "MemoryDenyWriteExecute": "cffi callbacks, JIT compilers, Node.js as a subprocess",
     "RestrictNamespaces": "programs with a sandbox of their own, such as Chromium",
@@ -583,13 +583,15 @@ def source_problems(app: App, python: str) -> Problems:
         return [f"{where}: {app.source.directory!r} is not a directory on the controller: correct the path"]
     if not (directory / "requirements.txt").is_file() and not (directory / "pyproject.toml").is_file():
         return [
-            f"{where}: {app.source.directory!r} has neither requirements.txt nor pyproject.toml: add one that names Flask"
+            f"{where}: {app.source.directory!r} has neither requirements.txt nor pyproject.toml: "
+            "add one that names Flask"
         ]
     problems = []
     for url, path in app.proxy.static.items():
         if not (directory / path).is_dir():
             problems.append(
-                f"flask_apps.{app.name}.proxy.static.{url}: {path!r} is not a directory in {app.source.directory}: correct it"
+                f"flask_apps.{app.name}.proxy.static.{url}: {path!r} is not a directory in {app.source.directory}: "
+                "correct it"
             )
     try:
         required = tomllib.loads((directory / "pyproject.toml").read_text())["project"]["requires-python"]
@@ -600,8 +602,8 @@ def source_problems(app: App, python: str) -> Problems:
         return [*problems, f"{where}: {directory / 'pyproject.toml'} cannot be read ({error}): correct it"]
     if not fits:
         problems.append(
-            f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python {required!r}: "
-            "name a Python that does, and that the host has, or change the app"
+            f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
+            f"{required!r}: name a Python that does, and that the host has, or change the app"
         )
     return problems
 

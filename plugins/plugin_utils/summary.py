@@ -16,8 +16,8 @@ Facts = Mapping[str, Any]
 def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: Facts) -> list[str]:
     """The lines of the summary.
 
-    :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each may be
-        empty, when a tag or a dry run left it out.
+    :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each
+        may be empty, when a tag or a dry run left it out.
     """
     lines: list[str] = []
     warnings: list[str] = []
@@ -26,7 +26,8 @@ def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: F
         lines += [f"  {noun:<12}{text}" for noun, text in standing(app, release, certificate, backup) if text]
         if app.debug:
             warnings.append(
-                f"{app.name}: debug mode is on. Visitors can see tracebacks. Take `debug: true` out of flask_apps.{app.name}."
+                f"{app.name}: debug mode is on and shows visitors tracebacks. "
+                f"Take `debug: true` out of flask_apps.{app.name}."
             )
         if problem := certificate.get("names", {}).get(app.name, {}).get("error"):
             warnings.append(f"{app.name}: {problem}")
@@ -59,7 +60,8 @@ def release_line(released: Facts) -> str:
     previous = (
         f", after {released['previous']}" if released.get("previous") not in ("", released.get("release")) else ""
     )
-    return f"{released.get('release') or 'new'}, {released['action']}{took}{previous}, from {released['source'] or 'its source'}"
+    source = released["source"] or "its source"
+    return f"{released.get('release') or 'new'}, {released['action']}{took}{previous}, from {source}"
 
 
 def certificate_line(kind: Facts) -> str:

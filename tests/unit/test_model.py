@@ -157,8 +157,8 @@ REFUSALS = [
     ),
     (
         app(proxy={"static": {"/static/": "../secrets"}}),
-        "flask_apps.shop.proxy.static./static/: '../secrets' is not a directory of the source: write it relative to the "
-        "source's top",
+        "flask_apps.shop.proxy.static./static/: '../secrets' is not a directory of the source: write it relative to "
+        "the source's top",
     ),
     (
         app(proxy={"client_max_body_size": "20 MB"}),
@@ -182,7 +182,8 @@ REFUSALS = [
     ),
     (
         {"My Shop": SMALLEST},
-        "flask_apps.My Shop: 'My Shop' cannot be an app's name: use at most 30 of a-z, 0-9, - and _, beginning with a letter",
+        "flask_apps.My Shop: 'My Shop' cannot be an app's name: use at most 30 of a-z, 0-9, - and _, "
+        "beginning with a letter",
     ),
     (
         {"shop": "git"},
@@ -301,8 +302,8 @@ class TestHost:
 
     def test_python_older_than_the_app_asks_for(self, tmp_path: Any) -> None:
         assert self.found(tmp_path, '[project]\nname = "x"\nrequires-python = ">=3.12"\n') == [
-            "flask_apps.shop.python: '3.11.2' does not fit the app's requires-python '>=3.12': name a Python that does, "
-            "and that the host has, or change the app"
+            "flask_apps.shop.python: '3.11.2' does not fit the app's requires-python '>=3.12': name a Python "
+            "that does, and that the host has, or change the app"
         ]
 
     def test_python_that_fits(self, tmp_path: Any) -> None:

@@ -126,7 +126,7 @@ class App:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
-    monkeypatch.setattr(release.shutil, "which", lambda name, path=None: sys.executable)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: sys.executable)
     return App(tmp_path)
 
 

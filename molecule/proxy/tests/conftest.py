@@ -51,5 +51,5 @@ def explain(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
     failed = request.session.testsfailed
     yield
     if request.session.testsfailed > failed:
-        print(testing.journal(host, "nginx.service", 20))  # noqa: T201
-        print(host.run("tail -n 20 /var/log/nginx/error.log").stdout)  # noqa: T201
+        print(testing.journal(host, "nginx.service", 20))
+        print(host.run("tail -n 20 /var/log/nginx/error.log").stdout)

@@ -53,22 +53,40 @@ def test_another_name_goes_to_the_canonical_one(www: Site) -> None:
     assert (answer.status, answer.header("Location")) == (301, "https://shop.example.org/basket?item=1")
 
 
-def test_http2_answers(shop: Site, tmp_path: Path) -> None:
-    trusted = tmp_path / "shop.pem"
-    trusted.write_text(shop.root or "")
-    asked = subprocess.run(
+def over_http2(site: Site, directory: Path, path: str, *options: str) -> str:
+    """What curl gets: the body, then a line with the protocol's version and the status."""
+    trusted = directory / "trusted.pem"
+    trusted.write_text(site.root or "")
+    return subprocess.run(
         [
             *("curl", "--silent", "--show-error", "--noproxy", "*", "--http2", "--cacert", str(trusted)),
-            *("--resolve", f"{shop.name}:443:{shop.address}", "--write-out", "\n%{http_version} %{http_code}"),
-            f"https://{shop.name}/over-http2",
+            *("--resolve", f"{site.name}:443:{site.address}", "--write-out", "\n%{http_version} %{http_code}"),
+            *(*options, f"https://{site.name}{path}"),
         ],
         capture_output=True,
         text=True,
         check=True,
         timeout=20,
+    ).stdout
+
+
+def test_http2_answers(shop: Site, wiki: Site, tmp_path: Path) -> None:
+    answer = over_http2(shop, tmp_path, "/over-http2")
+    assert answer.endswith("\n2 200")
+    assert '"path": "/over-http2"' in answer
+    refused = over_http2(wiki, tmp_path, "/", "--data", "x" * 20_000)
+    assert refused.endswith("\n2 413")
+    assert_own_page(refused, 413)
+
+
+def test_the_key_exchange_is_post_quantum_where_openssl_can(host: Host) -> None:
+    if "X25519MLKEM768" not in host.run("openssl list -tls-groups").stdout:
+        pytest.skip("the host's OpenSSL is older than 3.5")
+    said = host.check_output(
+        "openssl s_client -brief -connect 127.0.0.1:443 -servername shop.example.org -CAfile %s 2>&1 </dev/null",
+        "/etc/ssl/groundwork/shop/current/fullchain.pem",
     )
-    assert asked.stdout.endswith("\n2 200")
-    assert '"path": "/over-http2"' in asked.stdout
+    assert "X25519MLKEM768" in said
 
 
 def test_ipv6_answers_too(host: Host) -> None:

@@ -8,19 +8,18 @@ import ast
 import importlib
 import logging
 import os
-from types import ModuleType
 from typing import Any
 
 
 def load(spec: str) -> Any:
     """Load ``module``, ``module:app``, ``module:package.app`` or ``module:create_app('literal', debug=False)``.
 
-    Without a name the callable is ``application``, as WSGI servers have it. A result that is not callable raises TypeError.
+    Without a name the callable is ``application``, as WSGI servers have it. What is not callable raises TypeError.
     """
     module, _colon, expression = spec.partition(":")
     node = ast.parse(expression or "application", mode="eval").body
     call = node if isinstance(node, ast.Call) else None
-    found: ModuleType | Any = importlib.import_module(module)
+    found: Any = importlib.import_module(module)
     for name in ast.unparse(call.func if call else node).split("."):
         found = getattr(found, name)
     if call:
