@@ -90,6 +90,7 @@ def play(
         check=False,
         timeout=900,
         stdin=subprocess.DEVNULL,
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"},
     )
 
 

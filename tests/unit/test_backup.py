@@ -409,6 +409,8 @@ def test_another_password_is_refused_until_it_opens(scene: SimpleNamespace) -> N
         backup.validate(config)
     (scene.path / "one" / "fail-cat").unlink()
     backup.validate(config)
+    (scene.path / "one" / "config").unlink()
+    backup.validate(config)
 
 
 @pytest.mark.parametrize(

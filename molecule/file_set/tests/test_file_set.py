@@ -8,8 +8,6 @@ import pytest
 import testing
 from testinfra.host import Host
 
-SITES = {"shop": "first", "wiki": "first"}
-
 
 def recap(outcome: testing.Outcome, host: Host) -> str:
     """The host's line of the play's recap."""
@@ -52,7 +50,7 @@ def test_contents_owners_and_modes(host: Host) -> None:
 
 def test_a_broken_default_part_puts_the_whole_set_back(host: Host) -> None:
     before = snapshot(host)
-    outcome = testing.play(host, **{"global": "broken", "sites": {"shop": "second", "new": "first"}})
+    outcome = testing.play(host, text="broken", sites={"shop": "second", "new": "first"})
     assert outcome.returncode != 0
     assert "these files are broken" in outcome.stdout + outcome.stderr
     assert snapshot(host) == before
@@ -102,9 +100,8 @@ def test_a_dry_run_tells_and_touches_nothing(host: Host) -> None:
     assert snapshot(host) == before
 
 
-@pytest.mark.parametrize("options", [("--diff",), ("--diff", "-vvv")], ids=["diff", "diff-vvv"])
-def test_a_secret_is_never_shown(host: Host, options: tuple[str, ...]) -> None:
-    outcome = testing.play(host, "converge.yml", *options, key="correct horse")
+def test_a_secret_is_never_shown(host: Host) -> None:
+    outcome = testing.play(host, "converge.yml", "--diff", "-vvv", key="correct horse")
     assert outcome.returncode == 0, outcome.stdout
     assert host.file("/etc/demo/private/key").content_string == "correct horse\n"
     shown = outcome.stdout.replace('{"key": "correct horse"}', "")  # -vvv prints the command line of this test
@@ -114,22 +111,22 @@ def test_a_secret_is_never_shown(host: Host, options: tuple[str, ...]) -> None:
 
 
 def test_apply_runs_again_until_it_succeeds(host: Host) -> None:
-    failed = testing.play(host, **{"global": "next", "apply": "cp /etc/demo/global.conf /missing/applied"})
+    failed = testing.play(host, text="next", apply="cp /etc/demo/global.conf /missing/applied")
     assert failed.returncode != 0
     assert "/missing/applied" in failed.stdout + failed.stderr
     assert host.file("/run/applied").content_string == "global\n"
-    healed = testing.play(host, **{"global": "next"})
+    healed = testing.play(host, text="next")
     assert healed.returncode == 0, healed.stdout
     assert "changed=1" in recap(healed, host)
     assert host.file("/run/applied").content_string == "next\n"
-    assert "changed=0" in recap(testing.play(host, **{"global": "next"}), host)
+    assert "changed=0" in recap(testing.play(host, text="next"), host)
 
 
 def test_killed_in_the_middle_it_heals(host: Host) -> None:
     before = snapshot(host)
     # The test of the set runs when all files are in place and none is accepted yet: it kills the module, its parent.
     crash = "sh -c 'kill -9 $PPID; sleep 5'"
-    killed = testing.play(host, **{"global": "never tested", "sites": {"new": "never tested"}, "crash": crash})
+    killed = testing.play(host, text="never tested", sites={"new": "never tested"}, crash=crash)
     assert killed.returncode != 0
     assert host.file("/etc/demo/global.conf").content_string == "never tested\n", (
         "the kill came too early to prove anything"

@@ -13,9 +13,8 @@ RESTARTING = "demo-restarting.service"
 
 
 @pytest.fixture(autouse=True)
-def _in_order_before_and_after(host: Host) -> Iterator[None]:
+def _in_order_afterwards(host: Host) -> Iterator[None]:
     """Each test finds the units as converge.yml has them, and an empty record of what they did."""
-    testing.play(host)
     host.check_output("truncate --size=0 /run/demo-reloading /run/demo-restarting")
     yield
     testing.play(host)
