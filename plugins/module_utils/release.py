@@ -609,8 +609,8 @@ class Engine:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
         del live
         python = f"{self.directory}/venv/bin/python"
-        status, said = self.as_release((python, "-c", "import groundwork_wsgi"), IMPORT_SECONDS)
-        if status:
+        status, said = self.as_release((python, "-c", "import groundwork_wsgi; print('imported')"), IMPORT_SECONDS)
+        if status or not said.endswith("imported\n"):  # an app may also leave with exit status 0
             raise ReleaseError(
                 "import", f"the app cannot be imported as {self.spec.environment.get('WSGI_APP')}", tail(said, 60)
             )

@@ -38,6 +38,7 @@ class FakeHost(Host):
         self.commands: list[str] = []
         self.fail: dict[str, str] = {}
         self.answers: list[int] = []
+        self.leaves = False
 
     def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         verb, *rest = [word for word in arguments if not word.startswith("--")]
@@ -77,6 +78,8 @@ class FakeHost(Host):
         for part, said in self.fail.items():
             if part in line:
                 return 1, said
+        if "import groundwork_wsgi" in line:
+            return 0, "" if self.leaves else "a warning\nimported\n"
         if command[0] == "tar":
             Path(cwd, "requirements.txt").write_text("flask\n")
             Path(cwd, "static").mkdir()
@@ -227,6 +230,12 @@ def test_a_failing_step_leaves_the_old_release_serving(app: App, part: str, step
     assert app.events()[-1] == "bad"
     app.host.fail = {}
     assert app.engine(release_command="flask db upgrade").deploy().action == "deployed"
+
+
+def test_an_app_that_leaves_with_status_0_is_not_imported(app: App) -> None:
+    app.host.leaves = True
+    with pytest.raises(ReleaseError, match="the app cannot be imported"):
+        app.engine().deploy()
 
 
 def test_an_unhealthy_release_never_goes_live(app: App) -> None:

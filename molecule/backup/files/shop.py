@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
 import sqlite3
 import sys
@@ -37,12 +39,15 @@ def write() -> None:
 
 
 def serve() -> None:
-    """Answer each visitor with the number of entries."""
+    """Answer each visitor with the number of entries; asked to stop, answer the one who is there and go."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     listener = socket.socket(fileno=3)
     database = connect()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
         notifier.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
-    while True:
+    while signal.SIGTERM not in signal.sigpending():
+        if not select.select([listener], [], [], 0.1)[0]:
+            continue
         visitor, _ = listener.accept()
         visitor.recv(1000)
         try:
