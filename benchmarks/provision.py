@@ -164,12 +164,12 @@ def main() -> None:
         print("the shell script on a fresh host …", flush=True)
         by_hand = shell()
         print("site.yml again, three times …", flush=True)
-        runs = [site({"guestbook": guestbook()}) for _ in range(3)]
+        runs = [site({"guestbook": guestbook()}) for _turn in range(3)]
         second, tasks, changed = min(run[0] for run in runs), runs[0][1], max(run[2] for run in runs)
         print("ten apps, then site.yml again, three times …", flush=True)
         ten = {"guestbook": guestbook(), **{f"tally{number}": tally(number) for number in range(1, 10)}}
         site(ten)
-        runs = [site(ten) for _ in range(3)]
+        runs = [site(ten) for _turn in range(3)]
         tenth, ten_tasks, ten_changed = min(run[0] for run in runs), runs[0][1], max(run[2] for run in runs)
     finally:
         test_host("remove", *HOSTS)

@@ -201,10 +201,10 @@ class Host:
             start_new_session=True,
         )
         try:
-            output, _ = process.communicate(timeout=seconds)
+            output = process.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
-            output, _ = process.communicate()
+            output = process.communicate()[0]
             return 124, f"{output}\n(killed after {seconds:.0f} s)"
         except BaseException:
             os.killpg(process.pid, 9)

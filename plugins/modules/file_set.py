@@ -153,8 +153,8 @@ refused:
   sample: {shop: "nginx: [emerg] unknown directive"}
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Entry, FileSet, FileSetError
+from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 
 DIRECTORY = {
     "path": {"type": "str", "required": True},
@@ -178,8 +178,8 @@ FILE = {
 
 def main() -> None:
     """Run the module; its action plugin has rendered the templates and multiplied what has `each`."""
-    # no_log keeps the files' contents out of the host's syslog; the result shows only what is listed below.
-    module = AnsibleModule(
+    # The arguments stay out of the host's log; the result shows only what is listed below.
+    module = QuietModule(
         argument_spec={
             "name": {"type": "str", "required": True},
             "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
@@ -188,7 +188,6 @@ def main() -> None:
             "validate": {"type": "str"},
             "apply": {"type": "str"},
         },
-        no_log=True,
         supports_check_mode=True,
     )
     params = module.params

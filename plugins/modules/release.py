@@ -149,8 +149,8 @@ others:
   returned: always
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils import release as engine
+from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 
 APP = {
     "name": {"type": "str", "required": True},
@@ -169,8 +169,8 @@ APP = {
 
 def main() -> None:
     """Run the module; its action plugin has packed the sources that lie on the controller."""
-    # no_log keeps the arguments out of the host's syslog; the values of `secrets` are masked in all results as well.
-    module = AnsibleModule(
+    # The arguments stay out of the host's log; the values of `secrets` are masked in all results as well.
+    module = QuietModule(
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "default": [], "options": APP},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
@@ -180,7 +180,6 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
             "by": {"type": "str", "default": ""},
         },
-        no_log=True,
         supports_check_mode=True,
     )
     params = module.params

@@ -20,7 +20,6 @@ from typing import Any
 
 import tomllib
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 Problems = list[str]
 
@@ -578,6 +577,8 @@ def source_problems(app: App, python: str) -> Problems:
     """What is wrong with an app's source as far as the controller has it."""
     if not app.source.directory:
         return []
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # ansible-core brings it
+
     where, directory = f"flask_apps.{app.name}.source.directory", Path(app.source.directory)
     if not directory.is_dir():
         return [f"{where}: {app.source.directory!r} is not a directory on the controller: correct the path"]

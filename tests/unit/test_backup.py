@@ -213,7 +213,7 @@ def test_a_copy_is_consistent_under_a_writer(tmp_path: Path, journal_mode: str) 
         made.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, amount)")
         made.execute("CREATE TABLE ballast (x)")
         made.executemany("INSERT INTO account VALUES (?, 1000)", [(1,), (2,)])
-        made.executemany("INSERT INTO ballast VALUES (?)", [("x" * 500,) for _ in range(2000)])
+        made.executemany("INSERT INTO ballast VALUES (?)", [("x" * 500,) for _turn in range(2000)])
         made.commit()
     ended = threading.Event()
 
@@ -344,7 +344,7 @@ def test_a_run_makes_one_snapshot_in_each_repository_and_forgets_old_ones(scene:
     assert first[first.index("--tag") + 1] == "shop"
     assert first[first.index("--host") + 1] == "box"
     assert first[first.index("--") + 1 :] == [str(scene.data), str(config.state / "stage" / "shop")]
-    (forget, _) = scene.calls("forget")
+    (forget, _environment) = scene.calls("forget")
     assert "--group-by host,tags --keep-daily=7 --keep-weekly=4 --keep-monthly=6 --prune" in " ".join(forget)
     report = backup.Status(config).report()
     assert report["sets"]["shop"]["repositories"] == ["one", "two"]
@@ -386,7 +386,7 @@ def test_a_failing_command_leaves_no_snapshot_and_the_last_commands_run(scene: S
     ended = scene.path / "ended"
     failing = backup.BackupSet("shop", (str(scene.data),), before=("echo no dump; exit 3",), after=(f"touch {ended}",))
     other = backup.BackupSet("wiki", (str(scene.data),))
-    _, problems = backup.run(scene.config(failing, other, repositories=("one",)), [], 2)
+    _changed, problems = backup.run(scene.config(failing, other, repositories=("one",)), [], 2)
     assert problems == ["shop: `echo no dump; exit 3` (before) ended with 3: no dump"]
     assert [call[call.index("--tag") + 1] for call in scene.calls("backup")] == ["wiki"]
     assert ended.exists()
@@ -395,7 +395,7 @@ def test_a_failing_command_leaves_no_snapshot_and_the_last_commands_run(scene: S
 def test_a_wrong_password_is_told(scene: SimpleNamespace) -> None:
     backup.run(scene.config(), [], 2)
     (scene.path / "one" / "fail-unlock").write_text("1 Fatal: wrong password or no key found")
-    _, problems = backup.run(scene.config(), [], 2)
+    _changed, problems = backup.run(scene.config(), [], 2)
     assert "was made with another password than the one in" in problems[0]
 
 
@@ -422,7 +422,7 @@ def test_an_incomplete_snapshot(scene: SimpleNamespace, there: bool, ok: bool) -
     config = scene.config(repositories=("one",))
     backup.run(config, [], 2)
     (scene.path / "one" / "fail-backup").write_text(f"3 {said}")
-    _, problems = backup.run(config, [], 2)
+    _changed, problems = backup.run(config, [], 2)
     assert (problems == []) == ok
     taken_back = [call for call in scene.calls("forget") if call[2:] == ["01234567"]]
     assert bool(taken_back) != ok

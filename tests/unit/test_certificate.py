@@ -465,7 +465,7 @@ def test_what_certbot_renewed_is_served_though_nobody_said_so(fake: FakeHost) ->
 def test_two_pairs_are_kept(fake: FakeHost) -> None:
     fake.ask(provider="acme")
     seen = []
-    for _ in range(4):
+    for _turn in range(4):
         fake.lineage()
         seen.append(fake.run(program.never).store.current("shop").fingerprint)
     assert {path.name for path in (fake.host.served / "shop").iterdir()} == {"current", *seen[-2:]}

@@ -48,7 +48,7 @@ def serve() -> None:
     while signal.SIGTERM not in signal.sigpending():
         if not select.select([listener], [], [], 0.1)[0]:
             continue
-        visitor, _ = listener.accept()
+        visitor, _address = listener.accept()
         visitor.recv(1000)
         try:
             answer = str(database.execute("SELECT count(*) FROM entry").fetchone()[0])

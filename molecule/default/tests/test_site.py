@@ -234,7 +234,7 @@ class TestOperator:
     def test_a_killed_master_costs_no_get(self, host: Host, guestbook: Site) -> None:
         main = host.check_output(f"systemctl show -P MainPID {service(host, 'guestbook')}")
         host.check_output(f"kill -KILL {main}")
-        assert [guestbook.get("/healthz").status for _ in range(20)] == [200] * 20
+        assert [guestbook.get("/healthz").status for _turn in range(20)] == [200] * 20
 
     def test_nothing_has_failed(self, host: Host) -> None:
         assert host.check_output("systemctl --failed --no-legend --plain") == ""

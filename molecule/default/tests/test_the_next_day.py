@@ -191,7 +191,7 @@ class TestChanges:
     @pytest.mark.suite("bookworm")
     def test_lost_data_comes_back(self, host: Host, site: MakeSite, authority_root: str) -> None:
         tally = site("tally.test", root=authority_root)
-        for _ in range(3):
+        for _turn in range(3):
             tally.post("/hit")
         before = tally.get("/").text
         host.check_output("systemctl start groundwork-backup.service")

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """A small application on a unix socket, for the tests of the proxy: it tells what reached it.
 
 Usage: backend.py SOCKET

@@ -24,7 +24,7 @@ def restored(host: Host) -> Iterator[None]:
 
 def test_a_broken_site_holds_up_no_other(host: Host, shop: Site, wiki: Site, restored: None) -> None:
     before = host.check_output("cat /etc/nginx/groundwork/sites/shop.conf")
-    for _ in range(2):  # a rerun says it again
+    for _turn in range(2):  # a rerun says it again
         run = testing.play(host, shop_directives="no_such_directive on;", wiki_round="second")
         said = run.stdout + run.stderr
         assert run.returncode != 0, said
@@ -92,10 +92,10 @@ def test_a_reload_loses_no_request(host: Host, shop: Site) -> None:
             except OSError as error:
                 answers.append(error)
 
-    threads = [threading.Thread(target=ask_on) for _ in range(2)]
+    threads = [threading.Thread(target=ask_on) for _turn in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(5):
+    for _turn in range(5):
         host.check_output("systemctl reload nginx.service")
         time.sleep(0.3)
     done.set()

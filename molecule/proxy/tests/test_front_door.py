@@ -131,7 +131,7 @@ FORGED = {
 def test_forged_headers_do_not_reach_the_app(shop: Site) -> None:
     seen = shop.get("/", headers=FORGED).json["headers"]
     assert not [pair for pair in seen if re.search(r"evil|gopher|666|192\.0\.2", pair[1])]
-    assert sorted(name for name, _ in seen if "forwarded" in name) == [
+    assert sorted(name for name, _value in seen if "forwarded" in name) == [
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-port",
@@ -159,7 +159,7 @@ def test_large_headers_of_the_app_pass(shop: Site) -> None:
 
 def test_a_request_whose_server_died_is_tried_on_a_fresh_one(shop: Site) -> None:
     assert shop.get("/fourth-try").text == "the fourth try"
-    assert [shop.post("/fourth-try").status for _ in range(4)] == [
+    assert [shop.post("/fourth-try").status for _turn in range(4)] == [
         502,
         502,
         502,

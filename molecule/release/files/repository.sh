@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # A repository with good and bad versions of one app: v1 and v2 answer, each other tag breaks in its own way.
 set -euo pipefail
 useradd --system --no-create-home --shell /usr/sbin/nologin shop

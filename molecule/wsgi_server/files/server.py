@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """A server that takes over systemd's socket, says that it is ready, and answers with what it can do in its sandbox."""
 
 from __future__ import annotations
