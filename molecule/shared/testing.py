@@ -94,6 +94,11 @@ def play(
     )
 
 
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    """Return what a play said, errors included, with every run of white space as one space."""
+    return " ".join(f"{result.stdout}\n{result.stderr}".split())
+
+
 def journal(host: Host, unit: str, lines: int = 40, namespace: str | None = None) -> str:
     """Return the unit's last journal lines, for the message of an assertion; namespace: its LogNamespace, if any."""
     option = f" --namespace={namespace}" if namespace else ""

@@ -65,11 +65,11 @@ def test_the_first_release(host: Host) -> None:
 def test_what_is_broken_never_goes_live(host: Host, version: str, reason: str) -> None:
     before = live(host)
     result = testing.play(host, version=version)
-    said = " ".join(result.stdout.split())
+    said = testing.said(result)
     assert result.returncode != 0, said
     assert reason in said, said
     assert "What was live before serves on" in said
-    assert "canary-0815" not in result.stdout
+    assert "canary-0815" not in said
     assert live(host) == before
     assert ask(host)["version"] == "v1"
     assert instances(host) == {before}
@@ -109,7 +109,7 @@ def test_a_dry_run_says_what_would_happen(host: Host) -> None:
 
 def test_an_app_is_taken_off(host: Host) -> None:
     result = testing.play(host, gone=["shop"])
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, testing.said(result)
     assert host.run("ls /srv/shop").rc != 0
     assert instances(host) == set()
     assert host.run("ls /var/lib/shop/migrations /etc/groundwork/secrets/shop/SECRET_KEY").rc == 0

@@ -17,7 +17,7 @@ connection = http.client.HTTPConnection("x")
 connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.settimeout(10)
 connection.sock.connect(f"/srv/{sys.argv[1]}/releases/r1/app.sock")
-connection.request("GET", "/")
+connection.request("GET", sys.argv[2])
 print(connection.getresponse().read().decode())
 """
 
@@ -30,8 +30,8 @@ def running(host: Host) -> Iterator[None]:
     host.run("systemctl stop shop@r1.service shop@r1.socket jit@r1.service jit@r1.socket")
 
 
-def ask(host: Host, app: str, user: str = "www-data") -> dict[str, Any]:
-    result = host.run("runuser -u %s -- python3 -c %s %s", user, ASK, app)
+def ask(host: Host, app: str, path: str = "/") -> dict[str, Any]:
+    result = host.run("runuser -u www-data -- python3 -c %s %s %s", ASK, app, path)
     assert result.rc == 0, result.stderr + testing.journal(host, f"{app}@r1.service", namespace=f"+{app}")
     facts: dict[str, Any] = json.loads(result.stdout)
     return facts
@@ -41,12 +41,12 @@ def test_the_proxys_group_gets_an_answer_and_nobody_else(host: Host) -> None:
     facts = ask(host, "shop")
     assert facts["user"] == "shop"
     assert facts["colour"] == 'red and "blue"'
-    refused = host.run("runuser -u jit -- python3 -c %s shop", ASK)
+    refused = host.run("runuser -u jit -- python3 -c %s shop /", ASK)
     assert "Permission denied" in refused.stderr
 
 
 def test_the_app_sees_itself_only(host: Host) -> None:
-    assert ask(host, "shop")["possible"] == ["/srv/shop", "/var/lib/shop*", "/tmp*"]
+    assert ask(host, "shop")["possible"] == ["/var/lib/shop*", "/tmp*"]
 
 
 def test_a_directive_is_loosened_for_the_app_that_asked(host: Host) -> None:
@@ -67,11 +67,11 @@ def test_a_killed_server_comes_back_while_visitors_wait(host: Host) -> None:
 
 
 def test_what_it_prints_is_in_its_own_journal(host: Host) -> None:
-    ask(host, "shop")
-    shown = testing.poll(lambda: "asked /" in host.run("journalctl --namespace=shop --no-pager -o cat").stdout)
+    ask(host, "shop", "/special")
+    shown = testing.poll(lambda: "asked /special" in host.run("journalctl --namespace=shop --no-pager -o cat").stdout)
     assert shown
-    assert "asked /" not in host.check_output("journalctl --no-pager -o cat -u 'shop@*' || true")
-    assert "asked /" not in host.run("journalctl --namespace=jit --no-pager -o cat").stdout
+    assert "asked /special" not in host.check_output("journalctl --no-pager -o cat -u 'shop@*' || true")
+    assert "asked /special" not in host.run("journalctl --namespace=jit --no-pager -o cat").stdout
 
 
 def test_a_stopped_instance_takes_its_socket_along(host: Host) -> None:
