@@ -32,7 +32,8 @@ PYTHON = re.compile(r"3\.\d{1,2}")
 NGINX_SIZE = re.compile(r"\d+[kmg]?", re.IGNORECASE)
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.:-]+")
 
-# The users and groups of Debian's base-passwd, and those of the software that the roles install.
+# The users and groups of Debian's base-passwd, those of the software that the roles install, and the name of the host's
+# own backup set.
 TAKEN_NAMES = frozenset(
     [
         "root",
@@ -101,6 +102,7 @@ TAKEN_NAMES = frozenset(
         "syslog",
         "crontab",
         "netdev",
+        "host",
     ]
 )
 
