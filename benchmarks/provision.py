@@ -149,7 +149,7 @@ def packages() -> Sequence[str]:
     for line in history.splitlines():
         if " install " in line:
             words = line.partition(" install ")[2].split()
-            names += [word.partition("=")[0] for word in words if not word.startswith("-")]
+            names += [word.partition("=")[0] for word in words if not word.startswith("-") and "::" not in word]
     return sorted(set(names))
 
 
