@@ -1,0 +1,72 @@
+"""What a person reads at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.summary import summarize
+
+APPS: dict[str, Any] = {"shop": {"source": {"git": "x"}, "wsgi_app": "shop:app", "domains": ["shop.example.org"]}}
+RELEASE: dict[str, Any] = {
+    "apps": {
+        "shop": {
+            "action": "deployed",
+            "release": "aaaabbbbcccc",
+            "previous": "111122223333",
+            "source": "x v1 (0123456789)",
+            "seconds": 7.2,
+            "workers": "5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 20 of 100 MB",
+        }
+    },
+    "others": ["blog"],
+}
+CERTIFICATE: dict[str, Any] = {
+    "names": {"shop": {"issuer": "R11", "until": "2027-02-01", "temporary": False, "error": "", "domains": []}}
+}
+BACKUP: dict[str, Any] = {
+    "sets": {"shop": {"last": "2026-11-23T02:30:00+00:00", "repositories": ["local"]}},
+    "warnings": ["All backups are on this host."],
+}
+
+
+def lines(release: Any = None, certificate: Any = None, backup: Any = None, **options: Any) -> list[str]:
+    apps = model.load({"shop": {**APPS["shop"], **options}})
+    return summarize(apps, release or {}, certificate or {}, backup or {})
+
+
+def test_everything_about_an_app_and_then_the_warnings() -> None:
+    assert lines(RELEASE, CERTIFICATE, BACKUP) == [
+        "shop: https://shop.example.org/",
+        "  release     aaaabbbbcccc, deployed in 7 s, after 111122223333, from x v1 (0123456789)",
+        "  workers     5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 20 of 100 MB",
+        "  certificate issued by R11, until 2027-02-01",
+        "  backup      2026-11-23T02:30:00+00:00 in local",
+        "WARNING blog: runs on this host but is not in flask_apps. It was left alone. To take it off: "
+        "ansible-playbook groundwork.flask.remove -e app=blog",
+        "WARNING All backups are on this host.",
+    ]
+
+
+def test_an_unchanged_release_is_not_called_new() -> None:
+    same = {**RELEASE["apps"]["shop"], "action": "unchanged", "previous": "aaaabbbbcccc", "seconds": 0.0}
+    assert "  release     aaaabbbbcccc, unchanged, from x v1 (0123456789)" in lines({"apps": {"shop": same}})
+
+
+def test_a_temporary_certificate_is_named_with_its_reason() -> None:
+    entry = {
+        **CERTIFICATE["names"]["shop"],
+        "temporary": True,
+        "error": "the authority does not answer. It is retried.",
+    }
+    said = lines(certificate={"names": {"shop": entry}})
+    assert "  certificate temporary, no browser trusts it; issued by R11, until 2027-02-01" in said
+    assert "WARNING shop: the authority does not answer. It is retried." in said
+
+
+def test_debug_mode_is_a_warning() -> None:
+    assert any(line.startswith("WARNING shop: debug mode is on") for line in lines(debug=True))
+
+
+def test_a_run_with_tags_says_what_it_knows() -> None:
+    assert lines() == ["shop: https://shop.example.org/"]
