@@ -40,6 +40,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import systemctl
+
 PIP_WHEELS = Path("/usr/share/python-wheels")  # Debian's and Ubuntu's pip for virtual environments
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 WANTS = ("sockets.target.wants", "multi-user.target.wants")
@@ -160,14 +162,7 @@ class Host:
     """What the engine asks of the host; tests put another in its place."""
 
     def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ("systemctl", *arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        return systemctl(*arguments)
 
     def is_active(self, *units: str) -> bool:
         """True when every unit is active."""
