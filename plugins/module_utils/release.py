@@ -38,7 +38,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import systemctl
 
@@ -48,6 +48,8 @@ WANTS = ("sockets.target.wants", "multi-user.target.wants")
 IMPORT_SECONDS = 300
 COMMAND_SECONDS = 1800
 DRAIN_SECONDS = 0.5
+# A play that was killed leaves its work on the host running; the next one waits for it that long.
+LOCK_SECONDS = 60
 
 # What a failed build says, and the apt packages that cure it.
 BUILD_HINTS = (
@@ -763,21 +765,31 @@ def others(apps: Sequence[str], root: Path = Path("/")) -> list[str]:
 
 @contextmanager
 def lock(path: Path, by: str) -> Iterator[None]:
-    """Hold the app's lock. It is the kernel's, so it goes with its holder, however he dies."""
+    """Hold the app's lock, waiting for it a while. It is the kernel's, so it goes with its holder, however he dies."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    until = time.monotonic() + LOCK_SECONDS
     with open(path, "a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while not locked(stream):
+            if time.monotonic() < until:
+                time.sleep(0.5)
+                continue
             stream.seek(0)
-            raise ReleaseError(
-                "lock", f"another deploy is at work: {stream.read().strip()}; wait for it, then run again"
-            ) from None
+            holder = stream.read().strip()
+            raise ReleaseError("lock", f"another deploy is at work: {holder}; wait for it, then run again")
         stream.seek(0)
         stream.truncate()
         stream.write(f"process {os.getpid()} {by} since {now()}")
         stream.flush()
         yield
+
+
+def locked(stream: IO[str]) -> bool:
+    """Take the lock if it is free."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def now() -> str:

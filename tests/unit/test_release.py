@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -305,11 +306,24 @@ def test_a_dry_run_touches_nothing(app: App) -> None:
     assert app.engine(requirements=["x"]).predict().action == "deployed"
 
 
-def test_a_second_deploy_is_told_who_is_at_work(app: App) -> None:
+def test_a_second_deploy_is_told_who_is_at_work(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "LOCK_SECONDS", 0)
     app.engine().deploy()
     with release.lock(app.at.lock, "ann@laptop"), pytest.raises(ReleaseError, match="ann@laptop since"):
         app.engine().deploy()
     assert app.engine().deploy().action == "unchanged"
+
+
+def test_a_second_deploy_waits_for_the_first(app: App) -> None:
+    """A killed play's work on the host goes on; the rerun must not fail because of it."""
+    with release.lock(app.at.lock, "ann@laptop"):
+        waiting = threading.Thread(target=lambda: app.engine().deploy())
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive()
+        assert app.at.live() is None
+    waiting.join(20)
+    assert app.at.live() is not None
 
 
 def test_hashed_requirements_are_installed_alone(app: App, tmp_path: Path) -> None:
