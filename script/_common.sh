@@ -119,8 +119,10 @@ setup_variables() {
     export ANSIBLE_HOME=$ROOT/.ansible ANSIBLE_COLLECTIONS_PATH=$ROOT/.ansible/collections
     export MOLECULE_GLOB='molecule/*/molecule.yml'
     export PYTHONDONTWRITEBYTECODE=1
-    # A socket's path may have 108 characters; Ansible's own choice, below ANSIBLE_HOME, does not fit a deep checkout.
-    [[ ${#ROOT} -lt 50 ]] || export ANSIBLE_SSH_CONTROL_PATH_DIR=/tmp/groundwork-ssh-$EUID-$CHECKOUT
+    # Of this checkout alone: Ansible's own choice would let two checkouts share a connection to hosts of one name.
+    # A socket's path may have 108 characters, so a deep checkout has it elsewhere.
+    export ANSIBLE_SSH_CONTROL_PATH_DIR=$ROOT/.ansible/cp
+    [[ ${#ROOT} -lt 50 ]] || ANSIBLE_SSH_CONTROL_PATH_DIR=/tmp/groundwork-ssh-$EUID-$CHECKOUT
     if [[ -r $bundle ]]; then
         export SSL_CERT_FILE=${SSL_CERT_FILE:-$bundle} REQUESTS_CA_BUNDLE=${REQUESTS_CA_BUNDLE:-$bundle}
     fi
