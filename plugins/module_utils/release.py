@@ -285,7 +285,6 @@ class Engine:
         self.at = Layout(spec.name, root)
         self.id = ""
         self.commit = ""
-        self.step = "inspect"
 
     # --- the run ----------------------------------------
 
@@ -333,7 +332,6 @@ class Engine:
     def go_live(self, live: str | None) -> None:
         """From nothing to live; each step may be killed, and the next run begins by cleaning up after it."""
         for step in STEPS:
-            self.step = step
             try:
                 getattr(self, f"step_{step}")(live)
             except ReleaseError:
