@@ -1,47 +1,52 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sends the sources that lie on the controller, but only those that the host has no release of yet."""
+"""Sends the sources and wheels that lie on the controller, but only where the host has no release of them yet."""
 
 from __future__ import annotations
 
 import getpass
-import os
+import re
 import socket
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.groundwork.flask.plugins.plugin_utils.model import plain
-from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Source, SourceError
+from ansible_collections.groundwork.flask.plugins.plugin_utils.model import URL, plain, releases_once
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
+
+Parts = dict[str, Source | Archive]
 
 
 class ActionModule(ActionBase):
     """See the module of the same name for the options."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sent: set[str] = set()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         del tmp
         arguments = plain(self._task.args)
         arguments.setdefault("by", whoami())
-        sources: dict[str, Source] = {}
-        for app in arguments.get("apps") or []:
-            directory = app["source"].pop("directory", "")
-            if directory:
-                try:
-                    sources[app["name"]] = source = Source.read(directory)
-                    app["source"].update(directory=directory, tree=source.tree, description=source.description)
-                except (SourceError, OSError) as error:
-                    raise AnsibleActionFail(f"flask_apps.{app['name']}.source.directory: {error}") from error
+        apps = arguments.get("apps") or []
+        elsewhere = [] if is_first(task_vars or {}) else releases_once(apps, arguments.get("secrets") or {})
+        parts: dict[str, Parts] = {}
+        for app in apps:
+            app.pop("release_command_hosts", None)
+            app["run_release_command"] = app["name"] not in elsewhere
+            parts[app["name"]] = identify(app)
         first = self._execute_module(module_args=arguments, task_vars=task_vars)
         wanted = {name for name, app in first.get("apps", {}).items() if app["needs_archive"]}
         if wanted:
-            second = dict(arguments, apps=[app for app in arguments["apps"] if app["name"] in wanted], absent=[])
+            second = dict(arguments, apps=[app for app in apps if app["name"] in wanted], absent=[])
             for app in second["apps"]:
-                app["archive"] = self.send(sources[app["name"]])
+                app.update({option: self.send(part) for option, part in parts[app["name"]].items()})
             sent = self._execute_module(module_args=second, task_vars=task_vars)
-            first = merge(first, sent, [app["name"] for app in arguments["apps"]])
+            first = merge(first, sent, [app["name"] for app in apps])
             self._remove_tmp_path(self._connection._shell.tmpdir)
         result.update(first)
         if failed := result.get("failed_apps"):
@@ -52,27 +57,76 @@ class ActionModule(ActionBase):
             result["apps"] = {name: app for name, app in result["apps"].items() if name not in failed}
         return result
 
-    def send(self, source: Source) -> str:
-        """Put the packed source on the host and return its path there."""
-        if not self._connection._shell.tmpdir:
+    def send(self, source: Source | Archive) -> str:
+        """Put the packed source on the host, unless an app before had the same, and return its path there."""
+        shell = self._connection._shell
+        if not shell.tmpdir:
             self._make_tmp_path()
-        with tempfile.NamedTemporaryFile(suffix=".tar.gz") as packed:
-            source.pack(packed.name)
-            remote = self._connection._shell.join_path(self._connection._shell.tmpdir, os.path.basename(packed.name))
-            return self._transfer_file(packed.name, remote)
+        name = re.sub(r"[^\w.-]", "_", source.path.name) if isinstance(source, Archive) else "source.tar.gz"
+        remote = shell.join_path(shell.tmpdir, f"{source.tree[:16]}-{name}")
+        if remote not in self.sent:
+            if isinstance(source, Archive):
+                self._transfer_file(str(source.path), remote)
+            else:
+                with tempfile.NamedTemporaryFile(suffix=".tar.gz") as packed:
+                    source.pack(packed.name)
+                    self._transfer_file(packed.name, remote)
+            self.sent.add(remote)
+        return remote
+
+
+def is_first(task_vars: Mapping[str, Any]) -> bool:
+    """Whether the host is the first of the play's hosts."""
+    hosts = task_vars.get("ansible_play_hosts_all") or []
+    return not hosts or task_vars.get("inventory_hostname") == hosts[0]
+
+
+def identify(app: dict[str, Any]) -> Parts:
+    """Say in an app's options what the controller has of it, and return that by the option for its path on the host.
+
+    A git repository, an archive with a URL and a package are fetched by the host.
+    """
+    parts: Parts = {}
+    source, wheels = app["source"], app.pop("wheels", "")
+    directory, archive = source.get("directory"), source.get("archive")
+    field = "source.directory" if directory else "source.archive"
+    try:
+        if directory:
+            parts["archive"] = Source.read(directory)
+        elif archive and not URL.match(archive):
+            parts["archive"] = Archive.read(archive, source.get("checksum", ""))
+        if code := parts.get("archive"):
+            source.update(tree=code.tree, description=code.description)
+        field = "wheels"
+        if wheels:
+            parts["wheels_archive"] = Source.wheels(wheels)
+        app["wheels_tree"] = parts["wheels_archive"].tree if wheels else ""
+    except (SourceError, OSError) as error:
+        raise AnsibleActionFail(f"flask_apps.{app['name']}.{field}: {error}") from error
+    return parts
 
 
 def merge(first: dict[str, Any], second: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """One result of the two calls of the module."""
     if "apps" not in second:
         return second
+    both = [key for key in ("diff", "warnings") if key in first or key in second]
     return {
         **second,
+        **{key: together(first.get(key), second.get(key)) for key in both},
         "changed": bool(first.get("changed") or second.get("changed")),
         "apps": {**first["apps"], **second["apps"]},
         "failed_apps": {**first["failed_apps"], **second["failed_apps"]},
         "others": [name for name in second["others"] if name not in names],
     }
+
+
+def together(first: Any, second: Any) -> list[Any]:
+    """What either call said, in order and once; a single entry may stand without its list."""
+    said: list[Any] = []
+    for part in (first, second):
+        said += [entry for entry in (part if isinstance(part, list) else [part]) if entry and entry not in said]
+    return said
 
 
 def whoami() -> str:

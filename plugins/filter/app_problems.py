@@ -11,8 +11,9 @@ short_description: What is wrong with flask_apps
 version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description:
-  - Checks C(flask_apps) and C(flask_app_secrets), and with O(facts) also whether the host can run the apps.
-positional: secrets
+  - Checks C(flask_apps), C(flask_app_secrets) and C(flask_deploy_keys), and with O(facts) also whether the host can
+    run the apps.
+positional: secrets, facts, deploy_keys
 options:
   _input:
     description: The map C(flask_apps).
@@ -25,6 +26,10 @@ options:
   facts:
     description: The host's facts C(distribution), C(distribution_version) and C(python).
     type: dict
+  deploy_keys:
+    description: The map C(flask_deploy_keys), private SSH keys of the apps whose git repository is private.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -33,13 +38,13 @@ EXAMPLES = r"""
     that: problems | length == 0
     fail_msg: "{{ problems }}"
   vars:
-    problems: "{{ flask_apps | groundwork.flask.app_problems(flask_app_secrets, ansible_facts) }}"
+    problems: "{{ flask_apps | groundwork.flask.app_problems(flask_app_secrets, ansible_facts, flask_deploy_keys) }}"
 """
 
 RETURN = r"""
 _value:
-  description: One sentence for each problem, with the app, the field, the value and the remedy. Values of secrets are
-    not shown.
+  description: One sentence for each problem, with the app, the field, the value and the remedy. Values of secrets and
+    keys are not shown.
   type: list
   elements: str
 """
@@ -49,10 +54,10 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 
 
-def app_problems(apps: Any, secrets: Any = None, facts: Any = None) -> list[str]:
+def app_problems(apps: Any, secrets: Any = None, facts: Any = None, deploy_keys: Any = None) -> list[str]:
     """See DOCUMENTATION."""
     try:
-        records = model.load(apps, secrets)
+        records = model.load(apps, secrets, deploy_keys)
     except model.ModelError as error:
         return error.problems
     if not facts:

@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Reads C(flask_apps), fills in every default, and returns the plain data that one role takes as its input.
   - Fails with all problems at once, each with the app, the field, the value and the remedy.
-positional: role
+positional: role, only, version
 options:
   _input:
     description: The map C(flask_apps).
@@ -25,10 +25,21 @@ options:
     type: str
     required: true
     choices: [service_user, wsgi_server, release, proxy, certificate, backup, packages]
+  only:
+    description: Names of the apps to take, as a list or separated by commas. Nothing means all.
+    type: raw
+    default: ""
+  version:
+    description:
+      - A branch, tag or commit to take in place of C(source.version), or another version of C(source.package).
+      - Only where one app is taken, and none whose source is a directory or an archive.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
 proxy_sites: "{{ flask_apps | default({}) | groundwork.flask.apps_for('proxy') }}"
+release_apps: "{{ flask_apps | groundwork.flask.apps_for('release', only='shop', version='v1.3') }}"
 """
 
 RETURN = r"""
@@ -43,10 +54,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 
 
-def apps_for(apps: Any, role: str) -> list[Any]:
+def apps_for(apps: Any, role: str, only: Any = "", version: Any = "") -> list[Any]:
     """See DOCUMENTATION."""
     try:
-        records = model.load(apps)
+        records = model.chosen(model.load(apps), model.plain(only), model.plain(version))
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
     if role == "packages":

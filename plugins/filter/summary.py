@@ -11,7 +11,7 @@ short_description: How each app stands at the end of a run
 version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description: Puts what the roles have registered into lines for a person, warnings with their remedies last.
-positional: release, certificate, backup
+positional: release, certificate, backup, only, version
 options:
   _input:
     description: The map C(flask_apps).
@@ -26,6 +26,14 @@ options:
   backup:
     description: What the role C(backup) registered.
     type: dict
+  only:
+    description: The apps to speak of, as a list or a text with commas. All by default.
+    type: raw
+    default: ""
+  version:
+    description: The version that was asked for on the command line.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -47,13 +55,16 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 from ansible_collections.groundwork.flask.plugins.plugin_utils.summary import summarize
 
 
-def summary(apps: Any, release: Any = None, certificate: Any = None, backup: Any = None) -> list[str]:
+def summary(
+    apps: Any, release: Any = None, certificate: Any = None, backup: Any = None, only: Any = "", version: Any = ""
+) -> list[str]:
     """See DOCUMENTATION."""
+    names = [name.strip() for name in only.split(",")] if isinstance(only, str) and only else list(only)
     try:
-        records = model.load(apps)
+        records = [record for record in model.load(apps) if not names or record.name in names]
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
-    return summarize(records, *(model.plain(part or {}) for part in (release, certificate, backup)))
+    return summarize(records, *(model.plain(part or {}) for part in (release, certificate, backup)), str(version))
 
 
 class FilterModule:

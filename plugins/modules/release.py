@@ -9,11 +9,11 @@ module: release
 short_description: Build releases of apps, prove them, and make them live without losing a request
 version_added: 0.1.0
 description:
-  - For each app, builds a release (code, its own virtual environment, environment, server configuration) in a
-    directory named by the hash of what defines it, imports the app once, runs its release command, starts it beside
-    the old release, asks it for its health path through its own socket, turns the symlink C(/srv/<app>/current),
-    drains and stops the old one, removes old releases.
-  - The same inputs make the same release and change nothing.
+  - For each app, builds a release (code, virtual environment, environment variables, server configuration) in a
+    directory named by the hash of what defines it, imports the app once, saves its databases, runs its release command,
+    starts it beside the old release, proves it through its own socket, turns the symlink C(/srv/<app>/current), drains
+    and stops the old one, removes old releases.
+  - The same inputs make the same release and change nothing. Releases with the same packages share one environment.
   - If any step fails, the old release serves on untouched, and the task fails with the failing program's own words.
     The other apps of the call go ahead.
   - Needs the units C(<app>@.socket) and C(<app>@.service) of the role C(wsgi_server) and the account of
@@ -32,20 +32,34 @@ options:
         required: true
       source:
         description:
-          - Where the code comes from. Either V(git), the address of a repository that the host can read, with
-            V(version), a branch, tag or commit; or V(directory) on the controller, of which is sent what git tracks
-            or does not ignore.
+          - Where the code comes from, one of four kinds.
+          - V(git), the address of a repository that the host can read, with V(version), a branch, tag or commit.
+            Submodules come along.
+          - V(directory) on the controller, of which is sent what git tracks or does not ignore.
+          - V(archive), a tar or zip archive on the controller, or an address that the host downloads from; with
+            V(checksum), as C(sha256:…), which an address needs. A single directory around everything is taken away.
+          - V(package), a requirement pinned with C(==), from the index.
         type: dict
         required: true
       python:
-        description: Version of Python, such as C(3.12), which must be on the host. The distribution's by default.
+        description: Version of Python, such as C(3.12), which is on the host or which uv can bring. The distribution's
+          by default.
         type: str
         default: ""
       requirements:
-        description: What pip installs beside what the app asks for, such as the WSGI server.
+        description: What is installed beside what the app asks for, such as the WSGI server.
         type: list
         elements: str
         default: []
+      extras:
+        description: Optional dependency groups of the app's pyproject.toml.
+        type: list
+        elements: str
+        default: []
+      wheels:
+        description: Directory on the controller with wheels. The host then installs from these alone, without an index.
+        type: str
+        default: ""
       environment:
         description: Environment variables of the app.
         type: dict
@@ -56,41 +70,120 @@ options:
         type: dict
         default: {}
       static:
-        description: Directories of the source to publish below C(public/), by URL prefix.
+        description: Directories of the source to publish below C(public/), by URL prefix. Files with a hash in their
+          name
+          stay reachable for as long as their release is kept.
         type: dict
         default: {}
       release_command:
-        description: Shell command to run in the new release before it goes live, once for each release. Time limit 30
-          minutes.
+        description: Shell command to run in the new release before it goes live, once for each release.
         type: str
         default: ""
+      release_command_timeout:
+        description: Seconds after which the release command is ended and the release refused.
+        type: int
+        default: 1800
+      release_command_hosts:
+        description:
+          - V(first) runs the release command on the first host of the play alone, V(each) on every host. By default
+            it is
+            V(first) if a variable of the app is the URL of a database on another machine, else V(each).
+          - With V(first), deploy the first host before the others, as the role C(release) does.
+        type: str
+        default: ""
+        choices: ["", first, each]
+      save_commands:
+        description: Shell commands, run as root before the release command, that save databases; one that fails stops
+          the
+          deploy. SQLite databases in the data directory are saved without.
+        type: list
+        elements: str
+        default: []
       health:
         description: >-
           How to ask whether an instance is well: V(path) (C(/)), V(host) for the Host header, and V(timeout) in
           seconds (60). Any status below 500 is well.
         type: dict
         default: {}
+      skip_checks:
+        description: Proofs to leave out, by the names that their messages give.
+        type: list
+        elements: str
+        default: []
+      body_limit:
+        description: The largest request body that the proxy lets through, in bytes; 0 for any. The app's own limit is
+          compared with it.
+        type: int
+        default: 0
       unit:
         description: Anything else whose change shall make a new release, such as the unit's sandbox.
         type: dict
         default: {}
+      run_release_command:
+        description: Whether this host runs the release command; set by the action plugin.
+        type: bool
+        default: true
       archive:
         description: The packed source on the host; set by the action plugin.
         type: str
         default: ""
+      wheels_archive:
+        description: The packed wheels on the host; set by the action plugin.
+        type: str
+        default: ""
+      wheels_tree:
+        description: A hash of the wheels; set by the action plugin.
+        type: str
+        default: ""
   secrets:
-    description: Secret environment variables, by app. Without C(SECRET_KEY) one is generated on the host, once.
+    description: Secret environment variables, by app. Without C(SECRET_KEY) one is generated on the host, once. After a
+      change of it, sessions signed with the one before stay good for O(fallback_days), if the app runs on Flask 3.1.1
+      or
+      newer.
     type: dict
     default: {}
+  deploy_keys:
+    description: Private SSH keys for the repositories, by app. A key is held by an agent's memory while git fetches and
+      never written to the host's disk.
+    type: dict
+    default: {}
+  known_hosts:
+    description: Lines of SSH's C(known_hosts) for the repositories' servers. Without, the first key a server shows
+      counts.
+    type: str
+    default: ""
   build_environment:
     description: Environment variables of the build, such as C(PIP_INDEX_URL) or C(HTTPS_PROXY). The apps do not see
-      them.
+      them. The host's C(/etc/pip.conf) counts too, for uv as well.
     type: dict
     default: {}
+  installer:
+    description: V(uv), which is fetched from the index once for all apps, and pip where that fails; or V(pip). The
+      result
+      is the same. A C(uv.lock) needs V(uv).
+    type: str
+    default: uv
+    choices: [uv, pip]
   keep:
     description: How many releases of each app stay on the disk, the live one included.
     type: int
     default: 5
+  fallback_days:
+    description: How many days sessions signed with the SECRET_KEY before a change stay good. Flask's own sessions
+      last 31.
+    type: int
+    default: 31
+  rotate_secret_key:
+    description: Make a new SECRET_KEY for each of the apps first.
+    type: bool
+    default: false
+  through:
+    description: The last step to take. After one before V(switch) the releases are prepared and not live; the next
+      run goes on
+      from there.
+    type: str
+    default: prune
+    choices: [fetch, install, import, save, command, start, switch, drain, prune]
   absent:
     description: Apps to take off the host. Data, secrets and backups stay.
     type: list
@@ -106,11 +199,13 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: Says which apps would get a new release. A branch is resolved if the host can read the repository.
+    description: Says what would be deployed, what has changed, and which command would run. A branch is resolved if
+      the host
+      can read the repository.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows what defines the release, before and after. Of secrets it shows that they have changed.
+    support: full
   platform:
     description: Where it runs.
     support: full
@@ -120,13 +215,16 @@ attributes:
 EXAMPLES = r"""
 - name: Deploy the shop
   groundwork.flask.release:
-    apps: "{{ flask_apps | groundwork.flask.apps_for('release') }}"
+    apps: "{{ flask_apps | groundwork.flask.apps_for('release', 'shop') }}"
     secrets: "{{ flask_app_secrets }}"
 """
 
 RETURN = r"""
 apps:
-  description: What happened to each app.
+  description: >-
+    What happened to each app. C(action) is V(unchanged), V(started) (it was live and did not run), V(prepared) (see
+    O(through)) or V(deployed), in a dry run V(to start) or V(to deploy); C(changes) names what differs from the release
+    before, C(commands) what a dry run would have run, C(steps) the seconds of each step.
   type: dict
   returned: always
   sample:
@@ -137,6 +235,7 @@ apps:
       source: https://example.org/shop.git v1.2 (0123456789)
       workers: "5 workers: (2 x 2 cores) + 1; half of 3914 MB would hold 19 of 100 MB"
       seconds: 7.2
+      changes: [environment.COLOUR, source]
 failed_apps:
   description: Apps whose release did not go live. C(msg) says why.
   type: list
@@ -149,70 +248,121 @@ others:
   returned: always
 """
 
-from ansible_collections.groundwork.flask.plugins.module_utils import release as engine
-from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
+from typing import Any
+from urllib.parse import urlsplit
 
-APP = {
+from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
+from ansible_collections.groundwork.flask.plugins.module_utils.release import engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
+    Layout,
+    ReleaseError,
+    Settings,
+    Spec,
+)
+
+# What the action plugin has used up before the module runs.
+OF_CONTROLLER = ("wheels", "release_command_hosts")
+APP: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "source": {"type": "dict", "required": True},
     "python": {"type": "str", "default": ""},
     "requirements": {"type": "list", "elements": "str", "default": []},
+    "extras": {"type": "list", "elements": "str", "default": []},
+    "wheels": {"type": "str", "default": ""},
     "environment": {"type": "dict", "default": {}},
     "files": {"type": "dict", "default": {}},
     "static": {"type": "dict", "default": {}},
     "release_command": {"type": "str", "default": ""},
+    "release_command_timeout": {"type": "int", "default": 1800},
+    "release_command_hosts": {"type": "str", "default": "", "choices": ["", "first", "each"]},
+    "save_commands": {"type": "list", "elements": "str", "default": []},
     "health": {"type": "dict", "default": {}},
+    "skip_checks": {"type": "list", "elements": "str", "default": []},
+    "body_limit": {"type": "int", "default": 0},
     "unit": {"type": "dict", "default": {}},
+    "run_release_command": {"type": "bool", "default": True},
     "archive": {"type": "str", "default": ""},
+    "wheels_archive": {"type": "str", "default": ""},
+    "wheels_tree": {"type": "str", "default": ""},
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "apps": {"type": "list", "elements": "dict", "default": [], "options": APP},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "deploy_keys": {"type": "dict", "default": {}, "no_log": True},
+    "known_hosts": {"type": "str", "default": ""},
+    "build_environment": {"type": "dict", "default": {}},
+    "installer": {"type": "str", "default": "uv", "choices": ["uv", "pip"]},
+    "keep": {"type": "int", "default": 5},
+    "fallback_days": {"type": "int", "default": 31},
+    "rotate_secret_key": {"type": "bool", "default": False, "no_log": False},
+    "through": {"type": "str", "default": engine.STEPS[-1], "choices": list(engine.STEPS)},
+    "absent": {"type": "list", "elements": "str", "default": []},
+    "purge": {"type": "bool", "default": False},
+    "by": {"type": "str", "default": ""},
 }
 
 
 def main() -> None:
     """Run the module; its action plugin has packed the sources that lie on the controller."""
     # The arguments stay out of the host's log; the values of `secrets` are masked in all results as well.
-    module = QuietModule(
-        argument_spec={
-            "apps": {"type": "list", "elements": "dict", "default": [], "options": APP},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "build_environment": {"type": "dict", "default": {}},
-            "keep": {"type": "int", "default": 5},
-            "absent": {"type": "list", "elements": "str", "default": []},
-            "purge": {"type": "bool", "default": False},
-            "by": {"type": "str", "default": ""},
-        },
-        supports_check_mode=True,
-    )
+    module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
     params = module.params
+    build = {name: str(value) for name, value in params["build_environment"].items()}
+    module.no_log_values.update(passwords(build))
+    settings = Settings(
+        build, params["installer"], params["keep"], params["fallback_days"], params["known_hosts"], params["by"]
+    )
     done: dict[str, dict[str, object]] = {}
     failed: dict[str, str] = {}
+    diffs: list[dict[str, str]] = []
     changed = False
     for app in params["apps"]:
         name = app["name"]
         secret = {key: str(value) for key, value in (params["secrets"].get(name) or {}).items()}
-        run = engine.Engine(engine.Spec(**app), secret, params["build_environment"], params["keep"], by=params["by"])
+        spec = Spec(**{key: value for key, value in app.items() if key not in OF_CONTROLLER})
+        run = engine.Engine(spec, secret, settings, (params["deploy_keys"].get(name) or ""))
         if key := run.read_secret_key(create=False):
             module.no_log_values.add(key)  # a traceback may show it
         try:
-            result = run.predict() if module.check_mode else run.deploy()
-        except engine.ReleaseError as error:
+            result = run.predict() if module.check_mode else run.deploy(params["through"], params["rotate_secret_key"])
+        except ReleaseError as error:
             failed[name] = f"step {error.step}: {error}"
             continue
+        for warning in result.warnings:
+            module.warn(f"{name}: {warning}")
         done[name] = vars(result)
-        changed = changed or result.changed
+        changed = changed or (result.changed and not result.needs_archive)
+        if result.changed and result.previous and not result.needs_archive:
+            diffs.append(difference(name, result.previous, run.changes(result.previous)))
     for name in params["absent"]:
-        spec = engine.Spec(name, {}, {}, {})
         if module.check_mode:
-            changed = changed or engine.Layout(name).home.exists()
+            changed = changed or Layout(name).home.exists()
         else:
-            changed = engine.Engine(spec, {}, by=params["by"]).remove(params["purge"]) or changed
+            changed = engine.Engine(Spec(name), settings=settings).remove(params["purge"]) or changed
     known = [app["name"] for app in params["apps"]]
     module.exit_json(
         changed=changed,
         apps=done,
         failed_apps=failed,
         others=engine.others(known),
+        diff=diffs,
         invocation={"module_args": {"apps": known, "absent": params["absent"]}},
     )
+
+
+def passwords(build: dict[str, str]) -> set[str]:
+    """What must not be shown of the build's environment: the passwords in its addresses."""
+    return {part for value in build.values() for word in value.split() if (part := urlsplit(word).password)}
+
+
+def difference(name: str, previous: str, changes: list[tuple[str, str, str]]) -> dict[str, str]:
+    """What defines a release, before and after, as Ansible shows a diff."""
+    return {
+        "before_header": f"{name}, release {previous}",
+        "after_header": f"{name}, new release",
+        "before": "".join(f"{key}: {old}\n" for key, old, _new in changes if old),
+        "after": "".join(f"{key}: {new}\n" for key, _old, new in changes if new),
+    }
 
 
 if __name__ == "__main__":

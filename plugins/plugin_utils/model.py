@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The model: what a user writes in ``flask_apps``, checked once, with every default filled in and every name derived.
 
-Pure Python without Ansible. :func:`load` turns the two maps of the inventory into :class:`App` records or raises
+Pure Python without Ansible. :func:`load` turns the three maps of the inventory into :class:`App` records or raises
 :class:`ModelError`, which lists every problem with its app, field, value and remedy. The functions in
 :data:`ROLE_INPUTS` turn the records into the plain data that each role takes.
 """
@@ -14,12 +14,12 @@ import ast
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tomllib
-from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
+from ansible_collections.groundwork.flask.plugins.plugin_utils import servers, source
 
 Problems = list[str]
 
@@ -31,6 +31,22 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PYTHON = re.compile(r"3\.\d{1,2}")
 NGINX_SIZE = re.compile(r"\d+[kmg]?", re.IGNORECASE)
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.:-]+")
+NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"  # of a Python package, and of an extra
+EXTRA = re.compile(NAME)
+PINNED = re.compile(rf"(?P<name>{NAME}(?:\[{NAME}(?:,{NAME})*\])?)==(?P<version>[0-9A-Za-z][0-9A-Za-z.!+_-]*)")
+VERSION = re.compile(r"(?!-)[^\s~^:?*\[\\]+")  # what git allows in a branch or tag, and no option of git
+CHECKSUM = re.compile(r"sha256:[0-9a-fA-F]{64}")
+URL = re.compile(r"https?://", re.IGNORECASE)
+# A password in a URL, or over HTTP a user alone: that is how a token is given.
+CREDENTIALS = re.compile(r"https?://[^/]*@|[a-z][a-z0-9+.-]*://[^/@]*:[^/]*@", re.IGNORECASE)
+# git takes what has a colon before any slash for host:path.
+SSH = re.compile(r"(?:git\+)?ssh://|(?![\w+.-]+://)[^/:]+:", re.IGNORECASE)
+# SQLAlchemy's reading of a database URL, as far as the host.
+DATABASE = re.compile(
+    r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle|cockroachdb)(?:\+\w+)?://"
+    r"(?:[^:/@]*(?::[^@]*)?@)?(?P<host>\[[^]]*\]|[^:/?,]*)",
+    re.IGNORECASE,
+)
 
 # The users and groups of Debian's base-passwd, those of the software that the roles install, and the name of the host's
 # own backup set.
@@ -113,6 +129,7 @@ RESERVED_VARIABLES = {
     "FLASK_DEBUG": "set `debug: true` if you insist",
     "FLASK_ENV": "Flask 2.3 removed it; set `debug: true` if you mean that",
     "SECRET_KEY": "put it into flask_app_secrets, or leave it out: one is generated on the host",
+    "SECRET_KEY_FALLBACKS": "a changed SECRET_KEY is followed for a while by itself (release_fallback_days)",
     "DATA_DIR": "it is the app's data directory, /var/lib/<app>",
     "RELEASE": "it is the release's id",
 }
@@ -136,9 +153,25 @@ SANDBOX = {
     "IPAddressAllow": "the exceptions from IPAddressDeny",
     "UMask": "files that the group may read",
     "MemoryMax": "more or less memory than 60% of the host's",
+    "LimitAS": "tightening: the address space of each process, on hosts where MemoryMax cannot be had",
     "TasksMax": "more threads and processes than 512",
     "LimitNOFILE": "more open files",
 }
+
+# What a release proves before it goes live, beyond its import and its health path; each may be switched off by name.
+CHECKS = {
+    "debug": "the app does not run in debug mode",
+    "secret_key": "SECRET_KEY is long, random and no known sample value",
+    "session_cookie": "the session cookie is sent over HTTPS only",
+    "upload_limit": "the app takes no larger uploads than the proxy lets through",
+    "https": "the app knows that its visitors come over HTTPS",
+    "not_found": "a page that does not exist is answered with 404, without a traceback",
+    "server_error": "an error is answered with 500, without a traceback",
+    "fallbacks": "Flask is not 3.1.0 while there are SECRET_KEY_FALLBACKS (CVE-2025-47278)",
+    "stable": "the app still runs a moment after it has answered",
+}
+
+HOSTS = ("first", "each")
 
 
 class ModelError(ValueError):
@@ -151,11 +184,39 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where the code comes from: exactly one of ``git`` (with ``version``) and ``directory`` (on the controller)."""
+    """Where the code comes from: one of :data:`SOURCES`.
+
+    :param git: a repository's address, with ``version``: a branch, a tag or a commit.
+    :param directory: on the controller.
+    :param archive: a path on the controller, or a URL; with ``checksum`` ``sha256:…``, "" for any content.
+    :param package: a requirement with its exact version, from an index.
+    """
 
     git: str = ""
     version: str = "HEAD"
     directory: str = ""
+    archive: str = ""
+    checksum: str = ""
+    package: str = ""
+
+    @property
+    def is_ssh(self) -> bool:
+        return bool(SSH.match(self.git))
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The keys of its one kind that say something."""
+        kind = next(kind for kind in SOURCES if getattr(self, kind))
+        return {key: value for key in SOURCES[kind] if (value := getattr(self, key))}
+
+
+# The kinds of source, each with the keys that belong to it.
+SOURCES = {
+    "git": ("git", "version"),
+    "directory": ("directory",),
+    "archive": ("archive", "checksum"),
+    "package": ("package",),
+}
 
 
 @dataclass(frozen=True)
@@ -198,10 +259,15 @@ class App:
     source: Source
     wsgi_app: str
     domains: tuple[str, ...]
+    extras: tuple[str, ...] = ()
+    wheels: str = ""
     python: str = ""
     packages: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     release_command: str = ""
+    release_command_timeout: int = 1800
+    release_command_hosts: str = ""
+    skip_checks: tuple[str, ...] = ()
     health_path: str = "/"
     health_timeout: int = 60
     server: str = servers.DEFAULT
@@ -258,7 +324,9 @@ class Reader:
         return f"{self.where}.{key}" if key else self.where
 
     def problem(self, key: str, value: Any, sentence: str) -> None:
-        self.problems.append(f"{self.field(key)}: {value!r} {sentence}")
+        # A URL may hold a password.
+        shown = re.sub(r"(?<=://)\S*@", "…@", repr(value))
+        self.problems.append(f"{self.field(key)}: {shown} {sentence}")
 
     def get(self, key: str, kind: type, default: Any, noun: str) -> Any:
         """The value of ``key`` if it is of ``kind``, else the default and a problem."""
@@ -271,11 +339,16 @@ class Reader:
         return default
 
     def text(self, key: str, default: str = "", pattern: re.Pattern[str] | None = None, remedy: str = "") -> str:
-        value = self.get(key, str, default, f"a text: {remedy or 'put it in quotes'}")
-        if pattern and value and not pattern.fullmatch(value):
-            self.problem(key, value, remedy)
+        """The text of ``key``; ``remedy`` tells what the pattern wants."""
+        if not pattern:
+            return self.get(key, str, default, "a text: put it in quotes")
+        value = self.given.get(key)
+        if value is None or value == "":
             return default
-        return value
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        self.problem(key, value, remedy)
+        return default
 
     def flag(self, key: str, default: bool) -> bool:
         return self.get(key, bool, default, "true or false")
@@ -290,7 +363,7 @@ class Reader:
     def choice(self, key: str, default: str, choices: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
         value = self.get(key, str, default, "a text")
         names = list(choices)
-        if value in names:
+        if value in names or value == default:
             return value
         if reason := (refused or {}).get(value):
             self.problem(key, value, f"is not offered: {reason}")
@@ -321,17 +394,18 @@ def plain(value: Any) -> Any:
     return value
 
 
-def load(apps: Any, secrets: Any = None) -> tuple[App, ...]:
-    """Read ``flask_apps`` and ``flask_app_secrets``.
+def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, ...]:
+    """Read ``flask_apps``, ``flask_app_secrets`` and ``flask_deploy_keys``.
 
     :raises ModelError: with every problem found, not only the first.
     """
     problems: Problems = []
-    apps, secrets = plain(apps or {}), plain(secrets or {})
+    apps, secrets, deploy_keys = plain(apps or {}), plain(secrets or {}), plain(deploy_keys or {})
     if not isinstance(apps, Mapping):
         raise ModelError([f"flask_apps: {apps!r} is not a map: write each app as `name:` with its options below it"])
     records = [read_app(name, given, problems) for name, given in apps.items()]
     check_secrets(apps, secrets, records, problems)
+    check_deploy_keys(apps, deploy_keys, records, problems)
     check_domains(records, problems)
     if problems:
         raise ModelError(problems)
@@ -342,7 +416,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
     """One app of ``flask_apps``; what is wrong with it goes into ``problems``."""
     known = [key for key in App.__dataclass_fields__ if key not in ("name", "server_options")]
     elsewhere = {
-        **dict.fromkeys(("git", "version", "directory"), "source"),
+        **dict.fromkeys(("git", "version", "directory", "archive", "checksum"), "source"),
         **dict.fromkeys(servers.SERVERS[servers.DEFAULT].options, "server"),
         **dict.fromkeys(Proxy.__dataclass_fields__, "proxy"),
     }
@@ -359,17 +433,23 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
         if not read.given.get(key):
             problems.append(f"{read.field(key)} is missing: write `{example}`")
     server, options = read_server(read)
+    code = read_source(read)
     return App(
         name=name,
-        source=read_source(read),
+        source=code,
         wsgi_app=read_wsgi_app(read),
         domains=read.texts(
             "domains", DOMAIN, "a domain is written in lower case, without scheme, port or *, as www.example.org"
         ),
+        extras=read_extras(read, code),
+        wheels=read.text("wheels"),
         python=read.text("python", pattern=PYTHON, remedy='is not a Python version: write it as "3.12", in quotes'),
         packages=read.texts("packages", PACKAGE, "write the names of apt packages"),
         environment=read_environment(read),
         release_command=read.text("release_command"),
+        release_command_timeout=read.number("release_command_timeout", servers.Option(int, 1800, 1, 86400)) or 1800,
+        release_command_hosts=read.choice("release_command_hosts", "", HOSTS),
+        skip_checks=read_skip_checks(read),
         health_path=read.text("health_path", "/", re.compile(r"/\S*"), "is not a path: begin it with /"),
         health_timeout=read.number("health_timeout", servers.Option(int, 60, 1, 3600)) or 60,
         server=server,
@@ -387,13 +467,66 @@ def read_source(app: Reader) -> Source:
     given = app.given.get("source")
     if given is None:
         return Source()
-    read = Reader(app.field("source"), given, app.problems, ("git", "version", "directory"))
-    source = Source(read.text("git"), read.text("version", "HEAD"), read.text("directory"))
-    if read.given and bool(source.git) == bool(source.directory):
-        app.problem("source", dict(read.given), "needs exactly one of git and directory")
-    if source.directory and "version" in read.given:
-        read.problem("version", source.version, "belongs to git: a directory is taken as it is")
-    return source
+    read = Reader(app.field("source"), given, app.problems, Source.__dataclass_fields__)
+    code = Source(
+        git=read.text("git"),
+        version=read.text(
+            "version", "HEAD", VERSION, "is not a branch, tag or commit: write it exactly and in quotes, as v1.2"
+        ),
+        directory=read.text("directory"),
+        archive=read.text("archive"),
+        checksum=read.text("checksum", "", CHECKSUM, "is not a checksum: write sha256: and 64 hexadecimal digits"),
+        package=read.text(
+            "package", "", PINNED, "is not a package with its exact version, as a release needs it: write shop==1.4"
+        ),
+    )
+    kinds = [kind for kind in SOURCES if read.given.get(kind)]
+    if read.given and len(kinds) != 1:
+        app.problem("source", dict(read.given), f"needs exactly one of {', '.join(SOURCES)}")
+        return code
+    for key, owner, hint in (
+        ("version", "git", "a package has it in its requirement, a directory and an archive are taken as they are"),
+        ("checksum", "archive", "leave it out"),
+    ):
+        if read.given.get(key) and kinds != [owner]:
+            read.problem(key, read.given[key], f"belongs to {owner}: {hint}")
+    for key, address, remedy in (
+        ("git", code.git, "use an SSH deploy key in flask_deploy_keys instead"),
+        ("archive", code.archive, "fetch the archive yourself and give its path instead"),
+    ):
+        if CREDENTIALS.match(address):
+            read.problem(key, address, f"has a password or a token in it: {remedy}")
+    if "://" in code.archive and not URL.match(code.archive):
+        read.problem("archive", code.archive, "is neither a path nor an http or https URL: give one of these")
+    elif URL.match(code.archive) and not read.given.get("checksum"):
+        app.problems.append(
+            f'{read.field("checksum")} is missing: an archive from a URL needs `checksum: "sha256:…"`, '
+            "with what sha256sum prints"
+        )
+    return replace(code, checksum=code.checksum.lower())
+
+
+def read_extras(app: Reader, code: Source) -> tuple[str, ...]:
+    extras = app.texts("extras", EXTRA, "an extra is written in letters, digits, ., - and _")
+    if extras and (pinned := PINNED.fullmatch(code.package)):
+        name = pinned["name"].partition("[")[0]
+        app.problem(
+            "extras",
+            list(extras),
+            f"belongs into the package's brackets: write `package: {name}[{','.join(extras)}]=={pinned['version']}`",
+        )
+    return extras
+
+
+def read_skip_checks(app: Reader) -> tuple[str, ...]:
+    names: list[Any] = app.get("skip_checks", list, [], "a list: write `skip_checks: [first, second]`")
+    for name in names:
+        if str(name) not in CHECKS:
+            near = difflib.get_close_matches(str(name), CHECKS, n=1)
+            known = [f"{check} ({CHECKS[check]})" for check in near or CHECKS]
+            hint = f"did you mean {known[0]}?" if near else f"known are {', '.join(known)}"
+            app.problem("skip_checks", name, f"is not a check: {hint}")
+    return tuple(str(name) for name in names)
 
 
 def read_wsgi_app(app: Reader) -> str:
@@ -528,7 +661,7 @@ def read_sandbox(app: Reader) -> dict[str, str]:
 
 def check_secrets(apps: Mapping[str, Any], secrets: Any, records: Sequence[App], problems: Problems) -> None:
     """Secrets belong to apps that exist, do not repeat the environment, and are text. No value is ever shown."""
-    read = Reader("flask_app_secrets", secrets, problems, apps)
+    read = read_confidential("flask_app_secrets", secrets, apps, problems)
     for record in records:
         given = read.given.get(record.name)
         where = f"flask_app_secrets.{record.name}"
@@ -538,6 +671,33 @@ def check_secrets(apps: Mapping[str, Any], secrets: Any, records: Sequence[App],
         variables = check_variables(Reader(where, given, problems, given or ()), allowed=("SECRET_KEY",))
         for key in sorted(variables.keys() & record.environment.keys()):
             problems.append(f"{where}.{key} stands in flask_apps.{record.name}.environment too: keep the one here")
+
+
+def check_deploy_keys(apps: Mapping[str, Any], keys: Any, records: Sequence[App], problems: Problems) -> None:
+    """Deploy keys belong to apps that exist and are fetched by SSH, and are private keys. No value is ever shown."""
+    read = read_confidential("flask_deploy_keys", keys, apps, problems)
+    for record in records:
+        key = read.given.get(record.name)
+        if key is None:
+            continue
+        if not isinstance(key, str) or not key.startswith("-----BEGIN"):
+            problems.append(
+                f"{read.field(record.name)} is not a private key: give the whole text of the key's file, "
+                "which begins with -----BEGIN"
+            )
+        if not record.source.is_ssh:
+            problems.append(
+                f"{read.field(record.name)} has no use: flask_apps.{record.name}.source is not git over SSH: "
+                "write its address as git@host:path or ssh://git@host/path, or remove the key"
+            )
+
+
+def read_confidential(where: str, given: Any, apps: Mapping[str, Any], problems: Problems) -> Reader:
+    """A map by app whose values are never shown."""
+    if not isinstance(given, Mapping):
+        problems.append(f"{where} is not a map: write each app as `name:` with what belongs to it below")
+        given = {}
+    return Reader(where, given, problems, apps)
 
 
 def check_domains(records: Sequence[App], problems: Problems) -> None:
@@ -576,39 +736,171 @@ def host_problems(apps: Sequence[App], distribution: str, version: str, python: 
 
 
 def source_problems(app: App, python: str) -> Problems:
-    """What is wrong with an app's source as far as the controller has it."""
-    if not app.source.directory:
+    """What is wrong with an app's source and wheels as far as the controller has them."""
+    problems = []
+    if app.source.directory:
+        problems += directory_problems(app, python)
+    elif app.source.archive and not URL.match(app.source.archive):
+        problems += archive_problems(app)
+    if app.wheels:
+        try:
+            source.Source.wheels(app.wheels)
+        except source.SourceError as error:
+            problems.append(f"flask_apps.{app.name}.wheels: {error}")
+    return problems
+
+
+def archive_problems(app: App) -> Problems:
+    """What is wrong with an archive on the controller."""
+    where = f"flask_apps.{app.name}.source.archive"
+    try:
+        names = source.archive_names(app.source.archive)
+    except source.SourceError as error:
+        return [f"{where}: {error}"]
+    return requirements_problems(where, app.source.archive, names)
+
+
+def requirements_problems(where: str, path: str, names: Iterable[str]) -> Problems:
+    """A source says what it needs; ``names`` are those at its top."""
+    if {"requirements.txt", "pyproject.toml"} & set(names):  # uv.lock never stands without the latter
         return []
+    return [f"{where}: {path!r} has neither requirements.txt nor pyproject.toml: add one that names Flask"]
+
+
+def directory_problems(app: App, python: str) -> Problems:
+    """What is wrong with a source directory."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet  # ansible-core brings it
 
-    where, directory = f"flask_apps.{app.name}.source.directory", Path(app.source.directory)
-    if not directory.is_dir():
-        return [f"{where}: {app.source.directory!r} is not a directory on the controller: correct the path"]
-    if not (directory / "requirements.txt").is_file() and not (directory / "pyproject.toml").is_file():
-        return [
-            f"{where}: {app.source.directory!r} has neither requirements.txt nor pyproject.toml: "
-            "add one that names Flask"
-        ]
-    problems = []
+    where = f"flask_apps.{app.name}.source.directory"
+    try:
+        directory = source.existing_directory(app.source.directory)
+    except source.SourceError as error:
+        return [f"{where}: {error}"]
+    if problems := requirements_problems(where, app.source.directory, (path.name for path in directory.iterdir())):
+        return problems
     for url, path in app.proxy.static.items():
         if not (directory / path).is_dir():
             problems.append(
                 f"flask_apps.{app.name}.proxy.static.{url}: {path!r} is not a directory in {app.source.directory}: "
                 "correct it"
             )
+    pyproject = directory / "pyproject.toml"
     try:
-        required = tomllib.loads((directory / "pyproject.toml").read_text())["project"]["requires-python"]
+        project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.is_file() else {}
+        required = project.get("requires-python", "")
         fits = SpecifierSet(required).contains(app.python or python, prereleases=True)
-    except (FileNotFoundError, KeyError):
-        return problems
     except (tomllib.TOMLDecodeError, InvalidSpecifier) as error:
-        return [*problems, f"{where}: {directory / 'pyproject.toml'} cannot be read ({error}): correct it"]
+        return [*problems, f"{where}: {pyproject} cannot be read ({error}): correct it"]
     if not fits:
         problems.append(
             f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
-            f"{required!r}: name a Python that does, and that the host has, or change the app"
+            f"{required!r}: name a Python that does, or change the app"
         )
+    return problems + extras_problems(app, project)
+
+
+def extras_problems(app: App, project: Mapping[str, Any]) -> Problems:
+    """Extras that pyproject.toml does not define; ``project`` is its table of that name."""
+
+    def normal(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    if "optional-dependencies" in project.get("dynamic", []):  # only a build would tell them
+        return []
+    known = {normal(name): name for name in project.get("optional-dependencies", {})}
+    problems = []
+    for extra in app.extras:
+        if normal(extra) not in known:
+            near = difflib.get_close_matches(normal(extra), known, n=1)
+            others = f"known are {', '.join(known.values())}" if known else "define it there"
+            hint = f"did you mean {known[near[0]]}?" if near else others
+            problems.append(
+                f"flask_apps.{app.name}.extras: {extra!r} is not among the optional-dependencies of "
+                f"{app.source.directory}/pyproject.toml: {hint}"
+            )
     return problems
+
+
+# --- which apps, and which version of one ----------------------------------------
+
+
+def chosen(apps: Sequence[App], only: Any = "", version: Any = "") -> tuple[App, ...]:
+    """Some of the apps, in their order.
+
+    :param only: names as a list or separated by commas; nothing means all.
+    :param version: a version to take in place of the one that the only chosen app's source names.
+    :raises ModelError: for a name that is no app's, and a version that cannot be taken.
+    """
+    names = [name.strip() for name in only.split(",")] if isinstance(only, str) else [str(name) for name in only or []]
+    names = [name for name in names if name]
+    known = [app.name for app in apps]
+    if unknown := [name for name in names if name not in known]:
+        raise ModelError(
+            [f"app: {name!r} is not in flask_apps: known are {', '.join(known) or 'none'}" for name in unknown]
+        )
+    some = tuple(app for app in apps if not names or app.name in names)
+    return some if version is None or version == "" else (at_version(some, version),)
+
+
+def at_version(apps: Sequence[App], version: Any) -> App:
+    """The one app with another version of its source."""
+
+    def refused(sentence: str) -> ModelError:
+        return ModelError([f"version: {version!r} {sentence}"])
+
+    if not isinstance(version, str):
+        raise refused("is not a text: write it exactly and in quotes, as YAML takes 1.10 for the number 1.1")
+    if len(apps) != 1:
+        names = ", ".join(app.name for app in apps) or "none"
+        raise refused(f"fits one app only, and {len(apps)} are chosen ({names}): name one, as in -e app=NAME")
+    (app,) = apps
+    code, where = app.source, f"flask_apps.{app.name}.source"
+    if code.git:
+        if not VERSION.fullmatch(version):
+            raise refused("is not a branch, tag or commit: write it exactly, as v1.2")
+        return replace(app, source=replace(code, version=version))
+    if pinned := PINNED.fullmatch(code.package):
+        package = f"{pinned['name']}=={version}"
+        if not PINNED.fullmatch(package):
+            raise refused("is not the version of a package: write it exactly, as 1.5")
+        return replace(app, source=replace(code, package=package))
+    if code.directory:
+        raise refused(
+            f"does not fit {where}.directory, which is taken as it is: check it out there, and name none here"
+        )
+    raise refused(f"does not fit {where}.archive, which is taken as it is: change archive and checksum instead")
+
+
+# --- where a release command runs ----------------------------------------
+
+
+def shares_database(environment: Mapping[str, Any], secrets: Mapping[str, Any]) -> bool:
+    """Whether the app's variables name a database on another machine, which all hosts of the app share then."""
+    for value in (*environment.values(), *secrets.values()):
+        if found := DATABASE.match(str(value)):
+            host = found["host"].strip("[]").lower()
+            # libpq takes the path of a local socket in the host's place, with its / as %2F.
+            if host not in ("", "localhost", "::1") and not host.startswith(("127.", "%2f")):
+                return True
+    return False
+
+
+def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any]) -> list[str]:
+    """The names of the apps whose release command runs on the first of several hosts only.
+
+    :param apps: as :func:`releases` makes them.
+    :param secrets: secret environment variables by app.
+    """
+    return [
+        app["name"]
+        for app in apps
+        if app.get("release_command")
+        and (
+            app.get("release_command_hosts") == "first"
+            or not app.get("release_command_hosts")
+            and shares_database(app.get("environment") or {}, secrets.get(app["name"]) or {})
+        )
+    ]
 
 
 # --- what each role takes ----------------------------------------
@@ -633,7 +925,9 @@ def releases(app: App) -> dict[str, Any]:
     wsgi_app = app.wsgi_app if ":" in app.wsgi_app else f"{app.wsgi_app}:application"
     return {
         "name": app.name,
-        "source": {key: value for key, value in vars(app.source).items() if value},
+        "source": app.source.given,
+        "extras": list(app.extras),
+        "wheels": app.wheels,
         "python": app.python,
         "requirements": servers.SERVERS[app.server].requirements(app.server_options),
         "environment": {
@@ -648,8 +942,19 @@ def releases(app: App) -> dict[str, Any]:
         "unit": units(app),
         "static": dict(app.proxy.static),
         "release_command": app.release_command,
+        "release_command_timeout": app.release_command_timeout,
+        "release_command_hosts": app.release_command_hosts,
+        "save_commands": list(app.backup.before),
+        "skip_checks": list(app.skip_checks),
+        "body_limit": size_in_bytes(app.proxy.client_max_body_size),
         "health": {"host": app.domains[0], "path": app.health_path, "timeout": app.health_timeout},
     }
+
+
+def size_in_bytes(size: str) -> int:
+    """A size in nginx's notation; 0 stands for no limit."""
+    unit = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(size[-1].lower())
+    return int(size[:-1]) * unit if unit else int(size)
 
 
 def sites(app: App) -> dict[str, Any]:
@@ -701,8 +1006,8 @@ ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
 def packages(apps: Sequence[App]) -> list[str]:
     """The apt packages that the apps need to be fetched, built and run, for the host, without repetition."""
     wanted = {"git"} if any(app.source.git for app in apps) else set()
+    if any(app.source.is_ssh for app in apps):
+        wanted.add("openssh-client")
     for app in apps:
         wanted.update(app.packages)
-        if app.python:
-            wanted.update((f"python{app.python}", f"python{app.python}-venv"))
     return sorted(wanted)

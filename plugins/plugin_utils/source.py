@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A source directory on the controller: which files belong to it, their hash, and an archive of them."""
+"""What the controller sends to a host: a source directory, an archive, a directory of wheels; and the hash of each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import hashlib
 import os
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 # Left out where git does not say what belongs to the source.
 LEFT_OUT = {
@@ -30,7 +32,7 @@ LEFT_OUT = {
 
 
 class SourceError(Exception):
-    """A source that cannot be read; the message names the path."""
+    """What cannot be sent; the message names the path and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +44,61 @@ class Source:
 
     @classmethod
     def read(cls, directory: str) -> Source:
-        """What git tracks there or does not ignore; without git, everything but environments and caches."""
-        path = Path(directory).expanduser().resolve()
-        if not path.is_dir():
-            raise SourceError(f"{directory!r} is not a directory on the controller")
-        files = cls._of_git(path)
-        return cls(path, tuple(sorted(cls._walk(path) if files is None else files)))
+        """What git tracks there or does not ignore, submodules included; without git, all but environments and caches.
 
-    @staticmethod
-    def _of_git(path: Path) -> list[str] | None:
+        :raises SourceError: when it is no directory, or a submodule in it is not checked out.
+        """
+        path = existing_directory(directory)
+        return cls(path, tuple(sorted(set(cls._list(path)))))
+
+    @classmethod
+    def wheels(cls, directory: str) -> Source:
+        """The wheels in a directory.
+
+        :raises SourceError: when it is no directory, or there is none in it.
+        """
+        path = existing_directory(directory)
+        names = sorted(wheel.name for wheel in path.glob("*.whl"))
+        if not names:
+            raise SourceError(
+                f"{directory!r} has no wheels (*.whl): make them with `pip wheel --wheel-dir {directory} …`"
+            )
+        return cls(path, tuple(names))
+
+    @classmethod
+    def _list(cls, path: Path) -> Iterator[str]:
         listed = _git(path, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         if not listed:  # no git, or a directory that git ignores as a whole
-            return None
-        return [
-            name for name in listed.split("\0") if name and os.path.lexists(path / name) and not (path / name).is_dir()
-        ]
+            yield from cls._walk(path)
+        for name in filter(None, listed.split("\0")):
+            entry = path / name
+            if entry.is_symlink() or entry.is_file():
+                yield name
+            # git lists a submodule as a directory; one with a / at its end is a repository that is none.
+            elif entry.is_dir() and not name.endswith("/"):
+                yield from cls._submodule(path, name)
+
+    @classmethod
+    def _submodule(cls, path: Path, name: str) -> Iterator[str]:
+        if (path / name / ".git").exists():
+            for below in cls._list(path / name):
+                yield f"{name}/{below}"
+        elif not any((path / name).iterdir()):
+            raise SourceError(
+                f"the git submodule {name!r} in {str(path)!r} is not checked out: "
+                "run `git submodule update --init --recursive` there"
+            )
 
     @staticmethod
     def _walk(path: Path) -> Iterator[str]:
         for top, directories, names in os.walk(path):
             directories[:] = [name for name in directories if name not in LEFT_OUT]
-            for name in names:
+            links = [name for name in directories if (Path(top) / name).is_symlink()]
+            for name in [*names, *links]:
                 if not name.endswith(".pyc"):
                     yield str((Path(top) / name).relative_to(path))
 
-    @property
+    @cached_property
     def tree(self) -> str:
         """A hash of the files' names, contents and executable bits; nothing else of them matters."""
         digest = hashlib.sha256()
@@ -104,6 +136,77 @@ class Source:
                         archive.addfile(info, content)
                 else:
                     archive.addfile(info)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive file of the user's, sent as it is.
+
+    :param tree: sha256 of the file, in hexadecimal.
+    """
+
+    path: Path
+    tree: str
+
+    @classmethod
+    def read(cls, archive: str, checksum: str = "") -> Archive:
+        """The archive at a path of the controller.
+
+        :param checksum: ``sha256:…``, or "" when any content will do.
+        :raises SourceError: when it is no file, or has another checksum.
+        """
+        path = existing_file(archive)
+        digest = hashlib.sha256()
+        with open(path, "rb") as content:
+            while chunk := content.read(1 << 20):
+                digest.update(chunk)
+        found = f"sha256:{digest.hexdigest()}"
+        if checksum and found != checksum:
+            raise SourceError(
+                f"{archive!r} has the checksum {found}, not {checksum}: "
+                "put the right file there, or correct source.checksum"
+            )
+        return cls(path, digest.hexdigest())
+
+    @property
+    def description(self) -> str:
+        return self.path.name
+
+
+def archive_names(archive: str) -> set[str]:
+    """The names at the top of an archive, or below its only directory if it has but one.
+
+    :raises SourceError: when it is no file, or neither a tar archive nor a zip file.
+    """
+    path = existing_file(archive)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as zipped:
+                names = zipped.namelist()
+        else:
+            with tarfile.open(path) as packed:
+                names = packed.getnames()
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
+        raise SourceError(
+            f"{archive!r} cannot be read as a tar archive or a zip file ({error}): pack it again"
+        ) from error
+    parts = [parts for name in names if (parts := PurePosixPath(name).parts)]
+    tops, below = {first for first, *_ in parts}, {rest[0] for _, *rest in parts if rest}
+    return below if len(tops) == 1 and below else tops
+
+
+def existing_directory(directory: str) -> Path:
+    path = Path(directory).expanduser().resolve()
+    if not path.is_dir():
+        raise SourceError(f"{directory!r} is not a directory on the controller: correct the path")
+    return path
+
+
+def existing_file(file: str) -> Path:
+    path = Path(file).expanduser().resolve()
+    if not path.is_file():
+        raise SourceError(f"{file!r} is not a file on the controller: correct the path")
+    return path
 
 
 def _git(path: Path, *arguments: str) -> str:

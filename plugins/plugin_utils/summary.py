@@ -13,8 +13,10 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.model import App
 Facts = Mapping[str, Any]
 
 
-def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: Facts) -> list[str]:
+def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: Facts, version: str = "") -> list[str]:
     """The lines of the summary.
+
+    :param version: the version that was asked for on the command line, "" for the one that the inventory names.
 
     :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each
         may be empty, when a tag or a dry run left it out.
@@ -22,8 +24,14 @@ def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: F
     lines: list[str] = []
     warnings: list[str] = []
     for app in apps:
+        released = release.get("apps", {}).get(app.name, {})
         lines += [f"{app.name}: https://{app.domains[0]}/"]
         lines += [f"  {noun:<12}{text}" for noun, text in standing(app, release, certificate, backup) if text]
+        if released and version not in ("", app.source.version, app.source.package.partition("==")[2]):
+            warnings.append(
+                f"{app.name}: {version} is deployed, and flask_apps.{app.name}.source says something else: the next "
+                "run without -e version follows that. Write it there."
+            )
         if app.debug:
             warnings.append(
                 f"{app.name}: debug mode is on and shows visitors tracebacks. "
@@ -47,6 +55,8 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
     saved = backup.get("sets", {}).get(app.name, {})
     return [
         ("release", release_line(released)),
+        ("changed", ", ".join(released.get("changes", []))),
+        ("would run", "; ".join(released.get("commands", []))),
         ("workers", released.get("workers", "")),
         ("certificate", certificate_line(kind)),
         ("backup", backup_line(saved)),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.groundwork.flask.plugins.filter.app_problems import app_problems
+from ansible_collections.groundwork.flask.plugins.filter.apps_for import apps_for
+from ansible_collections.groundwork.flask.plugins.filter.release_once import release_once
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 
+SUM = "sha256:" + "ab" * 32
 SMALLEST: dict[str, Any] = {
     "source": {"git": "https://example.org/shop.git", "version": "v1.2"},
     "wsgi_app": "shop:create_app()",
@@ -19,9 +25,9 @@ def app(**options: Any) -> dict[str, Any]:
     return {"shop": {**SMALLEST, **options}}
 
 
-def problems(apps: Any, secrets: Any = None) -> list[str]:
+def problems(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> list[str]:
     with pytest.raises(model.ModelError) as refusal:
-        model.load(apps, secrets)
+        model.load(apps, secrets, deploy_keys)
     return refusal.value.problems
 
 
@@ -132,20 +138,111 @@ REFUSALS = [
         "flask_apps.shop.environment.FLASK_DEBUG cannot be set here: set `debug: true` if you insist",
     ),
     (
+        app(environment={"SECRET_KEY_FALLBACKS": "old"}),
+        "flask_apps.shop.environment.SECRET_KEY_FALLBACKS cannot be set here: a changed SECRET_KEY is followed for a "
+        "while by itself (release_fallback_days)",
+    ),
+    (
         app(environment={"MAIL_TLS": True}),
         "flask_apps.shop.environment.MAIL_TLS is a boolean: environment variables are text, put it in quotes",
     ),
     (
         app(source={"git": "x", "directory": "y"}),
-        "flask_apps.shop.source: {'git': 'x', 'directory': 'y'} needs exactly one of git and directory",
+        "flask_apps.shop.source: {'git': 'x', 'directory': 'y'} needs exactly one of git, directory, archive, package",
     ),
     (
         app(source={"directory": "../shop", "version": "v1"}),
-        "flask_apps.shop.source.version: 'v1' belongs to git: a directory is taken as it is",
+        "flask_apps.shop.source.version: 'v1' belongs to git: a package has it in its requirement, a directory and an "
+        "archive are taken as they are",
+    ),
+    (
+        app(source={"version": "v1"}),
+        "flask_apps.shop.source: {'version': 'v1'} needs exactly one of git, directory, archive, package",
+    ),
+    (
+        app(source={"git": "x", "checksum": SUM}),
+        f"flask_apps.shop.source.checksum: '{SUM}' belongs to archive: leave it out",
+    ),
+    (
+        app(source={"git": "x", "version": 1.2}),
+        "flask_apps.shop.source.version: 1.2 is not a branch, tag or commit: write it exactly and in quotes, as v1.2",
+    ),
+    (
+        app(source={"git": "x", "version": "--upload-pack=x"}),
+        "flask_apps.shop.source.version: '--upload-pack=x' is not a branch, tag or commit: write it exactly and in "
+        "quotes, as v1.2",
+    ),
+    (
+        app(source={"git": "https://me:hunter2@example.org/shop.git"}),
+        "flask_apps.shop.source.git: 'https://…@example.org/shop.git' has a password or a token in it: use an SSH "
+        "deploy key in flask_deploy_keys instead",
+    ),
+    (
+        app(source={"git": "https://hunter2@example.org/shop.git"}),
+        "flask_apps.shop.source.git: 'https://…@example.org/shop.git' has a password or a token in it: use an SSH "
+        "deploy key in flask_deploy_keys instead",
+    ),
+    (
+        app(source={"archive": "https://me:hunter2@example.org/shop.tar.gz", "checksum": SUM}),
+        "flask_apps.shop.source.archive: 'https://…@example.org/shop.tar.gz' has a password or a token in it: fetch "
+        "the archive yourself and give its path instead",
+    ),
+    (
+        app(source={"archive": "https://example.org/shop.tar.gz"}),
+        'flask_apps.shop.source.checksum is missing: an archive from a URL needs `checksum: "sha256:…"`, with what '
+        "sha256sum prints",
+    ),
+    (
+        app(source={"archive": "shop.tar.gz", "checksum": "md5:1234"}),
+        "flask_apps.shop.source.checksum: 'md5:1234' is not a checksum: write sha256: and 64 hexadecimal digits",
+    ),
+    (
+        app(source={"archive": "ftp://example.org/shop.tar.gz"}),
+        "flask_apps.shop.source.archive: 'ftp://example.org/shop.tar.gz' is neither a path nor an http or https URL: "
+        "give one of these",
+    ),
+    *[
+        (
+            app(source={"package": package}),
+            f"flask_apps.shop.source.package: {package!r} is not a package with its exact version, as a release needs "
+            "it: write shop==1.4",
+        )
+        for package in ("shop", "shop>=1.4", "shop==1.*", "shop==1.4,<2", 1.4)
+    ],
+    (
+        app(source={"package": "shop==1.4"}, extras=["pg", "redis"]),
+        "flask_apps.shop.extras: ['pg', 'redis'] belongs into the package's brackets: write `package: "
+        "shop[pg,redis]==1.4`",
+    ),
+    (
+        app(extras=["pg; rm"]),
+        "flask_apps.shop.extras: 'pg; rm' cannot be used: an extra is written in letters, digits, ., - and _",
+    ),
+    (
+        app(extras="pg"),
+        "flask_apps.shop.extras: 'pg' is not a list: write `extras: [first, second]`",
+    ),
+    (
+        app(checksum=SUM),
+        "flask_apps.shop.checksum is not an option: it belongs below source, as `source: {checksum: …}`",
+    ),
+    (
+        app(skip_checks=["htps"]),
+        "flask_apps.shop.skip_checks: 'htps' is not a check: did you mean https (the app knows that its visitors come "
+        "over HTTPS)?",
+    ),
+    (
+        app(skip_checks=["?"]),
+        "flask_apps.shop.skip_checks: '?' is not a check: known are "
+        + ", ".join(f"{name} ({proof})" for name, proof in model.CHECKS.items()),
+    ),
+    (
+        app(release_command_hosts="frist"),
+        "flask_apps.shop.release_command_hosts: 'frist' is not one of first, each: did you mean first?",
     ),
     (
         app(python=3.12),
-        'flask_apps.shop.python: 3.12 is not a text: is not a Python version: write it as "3.12", in quotes',
+        'flask_apps.shop.python: 3.12 is not a Python version: write it as "3.12", in quotes',
     ),
     (
         app(health_path="healthz"),
@@ -220,6 +317,7 @@ def test_all_problems_are_told_at_once() -> None:
             "flask_app_secrets.shop.TOKEN stands in flask_apps.shop.environment too: keep the one here",
         ),
         ({"shop": "x"}, "flask_app_secrets.shop is not a map: write `shop: {NAME: value}`"),
+        (["shop"], "flask_app_secrets is not a map: write each app as `name:` with what belongs to it below"),
     ],
 )
 def test_refused_secrets(secrets: Any, sentence: str) -> None:
@@ -229,6 +327,72 @@ def test_refused_secrets(secrets: Any, sentence: str) -> None:
 def test_a_secret_is_never_shown() -> None:
     said = "\n".join(problems(app(), {"shop": {"KEY": ["hunter2"], "BAD-NAME": "hunter2", "ZERO": "hunter2\0"}}))
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        app(source={"git": "https://me:hunter2@example.org/shop.git", "directory": "x"}),
+        app(source="https://me:hunter2@example.org/shop.git"),
+        app(source={"git": "ssh://me:hunter2@example.org/shop.git"}),
+        app(git="https://me:hunter2@example.org/shop.git"),
+    ],
+)
+def test_a_password_in_an_address_is_never_shown(given: Any) -> None:
+    assert "hunter2" not in "\n".join(problems(given))
+
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n-----END OPENSSH PRIVATE KEY-----\n"
+BY_SSH = app(source={"git": "git@example.org:acme/shop.git"})
+
+
+@pytest.mark.parametrize(
+    ("apps", "keys", "sentence"),
+    [
+        (BY_SSH, {"shpo": KEY}, "flask_deploy_keys.shpo is not an option: did you mean shop?"),
+        (
+            BY_SSH,
+            {"shop": "~/.ssh/hunter2"},
+            "flask_deploy_keys.shop is not a private key: give the whole text of the key's file, which begins with "
+            "-----BEGIN",
+        ),
+        (
+            BY_SSH,
+            {"shop": ["hunter2"]},
+            "flask_deploy_keys.shop is not a private key: give the whole text of the key's file, which begins with "
+            "-----BEGIN",
+        ),
+        (
+            app(),
+            {"shop": KEY},
+            "flask_deploy_keys.shop has no use: flask_apps.shop.source is not git over SSH: write its address as "
+            "git@host:path or ssh://git@host/path, or remove the key",
+        ),
+        (BY_SSH, KEY, "flask_deploy_keys is not a map: write each app as `name:` with what belongs to it below"),
+    ],
+)
+def test_refused_deploy_keys(apps: Any, keys: Any, sentence: str) -> None:
+    found = problems(apps, None, keys)
+    assert sentence in found
+    assert "hunter2" not in "\n".join(found)
+    assert app_problems(apps, {}, None, keys) == found
+
+
+@pytest.mark.parametrize(
+    ("address", "is_ssh"),
+    [
+        ("git@example.org:acme/shop.git", True),
+        ("example.org:shop.git", True),
+        ("ssh://git@example.org:2222/shop.git", True),
+        ("https://example.org:8443/shop.git", False),
+        ("git+https://example.org/shop.git", False),
+        ("file:///srv/shop.git", False),
+        ("/srv/git/shop:old.git", False),
+    ],
+)
+def test_what_git_fetches_by_ssh(address: str, is_ssh: bool) -> None:
+    records = model.load(app(source={"git": address}), None, {"shop": KEY} if is_ssh else None)
+    assert ("openssh-client" in model.packages(records)) is is_ssh
 
 
 def test_a_secret_key_may_be_given_as_a_secret() -> None:
@@ -254,6 +418,190 @@ def test_a_release_brings_its_server_and_finds_the_app() -> None:
     assert {"start", "server.json", "gunicorn.conf.py", "entry/groundwork_wsgi.py"} == set(release["files"])
 
 
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [
+        ({"git": "x"}, {"git": "x", "version": "HEAD"}),
+        ({"directory": "../shop"}, {"directory": "../shop"}),
+        ({"archive": "shop.zip"}, {"archive": "shop.zip"}),
+        ({"archive": "https://x.org/shop.zip", "checksum": SUM.upper().replace("SHA", "sha")},
+         {"archive": "https://x.org/shop.zip", "checksum": SUM}),
+        ({"package": "shop[pg,s3]==1.4.post1"}, {"package": "shop[pg,s3]==1.4.post1"}),
+    ],
+)  # fmt: skip
+def test_a_source_has_the_keys_of_its_kind(source: Any, given: Any) -> None:
+    (record,) = model.load(app(source=source))
+    assert model.releases(record)["source"] == given
+
+
+def test_what_a_release_is_told_beside_its_source() -> None:
+    (plain,) = model.load(app())
+    expected = {
+        "extras": [],
+        "wheels": "",
+        "skip_checks": [],
+        "body_limit": 1 << 20,
+        "save_commands": [],
+        "release_command_hosts": "",
+    }
+    release = model.releases(plain)
+    assert {key: release[key] for key in expected} == expected
+    (full,) = model.load(
+        app(
+            extras=["postgres"],
+            wheels="../wheels",
+            skip_checks=["https", "stable"],
+            backup={"before": ["dump"]},
+            release_command_hosts="each",
+        )
+    )
+    expected |= {
+        "extras": ["postgres"],
+        "wheels": "../wheels",
+        "skip_checks": ["https", "stable"],
+        "save_commands": ["dump"],
+        "release_command_hosts": "each",
+    }
+    release = model.releases(full)
+    assert {key: release[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "limit"), [("0", 0), ("512", 512), ("8k", 8192), ("20M", 20 * 1024**2), ("1g", 1024**3)]
+)
+def test_the_proxys_limit_in_bytes(size: str, limit: int) -> None:
+    (record,) = model.load(app(proxy={"client_max_body_size": size}))
+    assert model.releases(record)["body_limit"] == limit
+
+
+@pytest.mark.parametrize(
+    ("value", "shared"),
+    [
+        ("postgresql://me:pw@db.example.org/shop", True),
+        ("postgres://db.example.org/shop", True),
+        ("postgresql+psycopg://me:p:/?w@10.0.0.5:5432/shop", True),
+        ("mysql+pymysql://me@db/shop", True),
+        ("mariadb://[2001:db8::5]/shop", True),
+        ("MSSQL+pyodbc://me@db/shop", True),
+        ("cockroachdb://db:26257/shop", True),
+        ("postgresql:///shop", False),
+        ("postgresql:///shop?host=/run/postgresql", False),
+        ("postgresql://%2Frun%2Fpostgresql/shop", False),
+        ("postgresql://me:pw@localhost/shop", False),
+        ("postgresql://127.0.0.1:5432/shop", False),
+        ("mysql://me@[::1]:3306/shop", False),
+        ("sqlite:////var/lib/shop/shop.db", False),
+        ("redis://cache.example.org/0", False),
+        ("https://example.org/?next=postgresql://db/shop", False),
+        ("", False),
+    ],
+)
+def test_a_network_database_is_shared_by_all_hosts(value: str, shared: bool) -> None:
+    assert model.shares_database({"A": "b", "DATABASE_URL": value}, {}) is shared
+    assert model.shares_database({}, {"DATABASE_URL": value}) is shared
+
+
+@pytest.mark.parametrize(
+    ("options", "url", "once"),
+    [
+        ({"release_command": "flask db upgrade"}, "postgresql://db/shop", ["shop"]),
+        ({"release_command": "flask db upgrade"}, "postgresql:///shop", []),
+        ({"release_command": "flask db upgrade", "release_command_hosts": "each"}, "postgresql://db/shop", []),
+        ({"release_command": "flask db upgrade", "release_command_hosts": "first"}, "sqlite:///x", ["shop"]),
+        ({}, "postgresql://db/shop", []),
+    ],
+)
+def test_where_a_release_command_runs(options: Any, url: str, once: list[str]) -> None:
+    assert release_once(apps_for(app(**options), "release"), {"shop": {"DATABASE_URL": url}}) == once
+    assert release_once(apps_for(app(environment={"DATABASE_URL": url}, **options), "release")) == once
+
+
+FOUR = {
+    "shop": SMALLEST,
+    "blog": {**SMALLEST, "domains": ["blog.example.org"], "source": {"package": "blog[pg]==1.4"}},
+    "wiki": {**SMALLEST, "domains": ["wiki.example.org"], "source": {"directory": "../wiki"}},
+    "feed": {**SMALLEST, "domains": ["feed.example.org"], "source": {"archive": "feed.zip"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ("", ["shop", "blog", "wiki", "feed"]),
+        (None, ["shop", "blog", "wiki", "feed"]),
+        ([], ["shop", "blog", "wiki", "feed"]),
+        ("blog", ["blog"]),
+        ("blog, shop,", ["shop", "blog"]),
+        (["wiki", "shop"], ["shop", "wiki"]),
+    ],
+)
+def test_some_apps_in_their_order(only: Any, names: list[str]) -> None:
+    for role in ("release", "proxy", "backup"):
+        assert [record["name"] for record in apps_for(FOUR, role, only)] == names
+
+
+def test_packages_of_some_apps() -> None:
+    assert apps_for(FOUR, "packages", "shop") == ["git"]
+    assert apps_for(FOUR, "packages", "wiki") == []
+
+
+@pytest.mark.parametrize(
+    ("only", "version", "source"),
+    [
+        ("shop", "v1.3", {"git": "https://example.org/shop.git", "version": "v1.3"}),
+        (["shop"], "1.3", {"git": "https://example.org/shop.git", "version": "1.3"}),
+        ("shop", "", {"git": "https://example.org/shop.git", "version": "v1.2"}),
+        ("shop", None, {"git": "https://example.org/shop.git", "version": "v1.2"}),
+        ("blog", "1.5", {"package": "blog[pg]==1.5"}),
+    ],
+)
+def test_another_version_of_one_app(only: Any, version: Any, source: dict[str, str]) -> None:
+    assert apps_for(FOUR, "release", only, version)[0]["source"] == source
+    assert apps_for({"shop": SMALLEST}, "release", version="v9")[0]["source"]["version"] == "v9"
+
+
+@pytest.mark.parametrize(
+    ("only", "version", "sentence"),
+    [
+        ("shpo", "", "app: 'shpo' is not in flask_apps: known are shop, blog, wiki, feed"),
+        (
+            "shop,blog",
+            "v1",
+            "version: 'v1' fits one app only, and 2 are chosen (shop, blog): name one, as in -e app=NAME",
+        ),
+        (
+            "",
+            "v1",
+            "version: 'v1' fits one app only, and 4 are chosen (shop, blog, wiki, feed): name one, as in -e app=NAME",
+        ),
+        (
+            "wiki",
+            "v1",
+            "version: 'v1' does not fit flask_apps.wiki.source.directory, which is taken as it is: check it out "
+            "there, and name none here",
+        ),
+        (
+            "feed",
+            "v1",
+            "version: 'v1' does not fit flask_apps.feed.source.archive, which is taken as it is: change archive and "
+            "checksum instead",
+        ),
+        (
+            "shop",
+            1.2,
+            "version: 1.2 is not a text: write it exactly and in quotes, as YAML takes 1.10 for the number 1.1",
+        ),
+        ("shop", 2, "version: 2 is not a text: write it exactly and in quotes, as YAML takes 1.10 for the number 1.1"),
+        ("shop", "-x", "version: '-x' is not a branch, tag or commit: write it exactly, as v1.2"),
+        ("blog", ">1", "version: '>1' is not the version of a package: write it exactly, as 1.5"),
+    ],
+)
+def test_refused_choices(only: Any, version: Any, sentence: str) -> None:
+    with pytest.raises(AnsibleFilterError) as refusal:
+        apps_for(FOUR, "release", only, version)
+    assert str(refusal.value) == sentence
+
+
 def test_flask_finds_a_bare_module_as_the_server_does() -> None:
     (record,) = model.load(app(wsgi_app="shop"))
     assert model.releases(record)["environment"]["FLASK_APP"] == "shop:application"
@@ -266,7 +614,7 @@ def test_packages_are_named_once() -> None:
             "blog": {**SMALLEST, "domains": ["blog.example.org"], "packages": ["gcc"], "python": "3.13"},
         }
     )
-    assert model.packages(records) == ["gcc", "git", "libpq-dev", "python3.13", "python3.13-venv"]
+    assert model.packages(records) == ["gcc", "git", "libpq-dev"]
 
 
 def test_lazy_containers_become_plain_ones() -> None:
@@ -303,7 +651,7 @@ class TestHost:
     def test_python_older_than_the_app_asks_for(self, tmp_path: Any) -> None:
         assert self.found(tmp_path, '[project]\nname = "x"\nrequires-python = ">=3.12"\n') == [
             "flask_apps.shop.python: '3.11.2' does not fit the app's requires-python '>=3.12': name a Python "
-            "that does, and that the host has, or change the app"
+            "that does, or change the app"
         ]
 
     def test_python_that_fits(self, tmp_path: Any) -> None:
@@ -318,3 +666,69 @@ class TestHost:
     def test_static_directory_that_is_not_there(self, tmp_path: Any) -> None:
         (problem,) = self.found(tmp_path, proxy={"static": {"/static/": "shop/static"}})
         assert problem.startswith("flask_apps.shop.proxy.static./static/: 'shop/static' is not a directory in")
+
+    EXTRAS = '[project]\nname = "x"\n[project.optional-dependencies]\nPost_gres = []\ns3 = []\n'
+
+    @pytest.mark.parametrize(
+        ("pyproject", "extras", "said"),
+        [
+            (EXTRAS, ["post-gres", "S3"], ""),
+            (EXTRAS, ["postgress"], "did you mean Post_gres?"),
+            (EXTRAS, ["mail"], "known are Post_gres, s3"),
+            ('[project]\nname = "x"\n', ["mail"], "define it there"),
+            ("", ["mail"], "define it there"),
+            ('[project]\nname = "x"\ndynamic = ["optional-dependencies"]\n', ["mail"], ""),
+        ],
+    )
+    def test_extras_that_the_app_does_not_define(
+        self, tmp_path: Any, pyproject: str, extras: list[str], said: str
+    ) -> None:
+        place = f"is not among the optional-dependencies of {tmp_path}/pyproject.toml"
+        expected = [f"flask_apps.shop.extras: {extras[0]!r} {place}: {said}"] if said else []
+        assert self.found(tmp_path, pyproject, extras=extras) == expected
+
+    def test_wheels(self, tmp_path: Any) -> None:
+        wheels = tmp_path / "wheels"
+        said = f"flask_apps.shop.wheels: '{wheels}'"
+        assert self.found(tmp_path, wheels=str(wheels)) == [
+            f"{said} is not a directory on the controller: correct the path"
+        ]
+        wheels.mkdir()
+        assert self.found(tmp_path, wheels=str(wheels)) == [
+            f"{said} has no wheels (*.whl): make them with `pip wheel --wheel-dir {wheels} …`"
+        ]
+        (wheels / "shop-1.4-py3-none-any.whl").touch()
+        assert self.found(tmp_path, wheels=str(wheels)) == []
+
+    @staticmethod
+    def of_archive(path: Any) -> list[str]:
+        return model.host_problems(model.load(app(source={"archive": str(path)})), "Debian", "12", "3.11.2")
+
+    @pytest.mark.parametrize("kind", ["gztar", "xztar", "zip"])
+    @pytest.mark.parametrize("below", [".", "shop-1.2"])
+    def test_an_archive_says_what_it_needs(self, tmp_path: Any, kind: str, below: str) -> None:
+        content = tmp_path / "content"
+        (content / below / "shop").mkdir(parents=True)
+        (content / below / "shop/pyproject.toml").touch()
+        (content / below / "README.md").touch()
+        path = shutil.make_archive(str(tmp_path / "shop"), kind, content)
+        assert self.of_archive(path) == [
+            f"flask_apps.shop.source.archive: '{path}' has neither requirements.txt nor pyproject.toml: add one that "
+            "names Flask"
+        ]
+        (content / below / "pyproject.toml").touch()
+        assert self.of_archive(shutil.make_archive(str(tmp_path / "shop"), kind, content)) == []
+
+    def test_an_archive_that_is_none(self, tmp_path: Any) -> None:
+        assert self.of_archive(tmp_path / "none.zip") == [
+            f"flask_apps.shop.source.archive: '{tmp_path}/none.zip' is not a file on the controller: correct the path"
+        ]
+        (tmp_path / "text.zip").write_text("not a zip file")
+        (problem,) = self.of_archive(tmp_path / "text.zip")
+        assert problem.startswith(
+            f"flask_apps.shop.source.archive: '{tmp_path}/text.zip' cannot be read as a tar archive or a zip file ("
+        )
+
+    def test_an_archive_from_a_url_is_left_to_the_host(self) -> None:
+        records = model.load(app(source={"archive": "https://example.org/shop.zip", "checksum": SUM}))
+        assert model.host_problems(records, "Debian", "12", "3.11.2") == []

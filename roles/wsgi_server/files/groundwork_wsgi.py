@@ -6,8 +6,10 @@ with exactly one trusted hop, because the proxy overwrites the headers that a vi
 
 import ast
 import importlib
+import json
 import logging
 import os
+import time
 from typing import Any
 
 
@@ -30,12 +32,36 @@ def load(spec: str) -> Any:
     return found
 
 
+class FormerKeys:
+    """Lets sessions signed with a former SECRET_KEY stay good until that key's time is up (Flask 3.1 and newer).
+
+    :param keys: maps with ``key`` and ``until``, seconds since the epoch.
+    """
+
+    def __init__(self, app: Any, keys: list[dict[str, Any]]) -> None:
+        self.app, self.keys = app, keys
+        self.drop_at = 0.0
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        if (now := time.time()) >= self.drop_at:
+            left = [entry for entry in self.keys if entry["until"] > now]
+            self.app.config["SECRET_KEY_FALLBACKS"] = [entry["key"] for entry in left] or None
+            self.drop_at = min((entry["until"] for entry in left), default=float("inf"))
+        return self.app(environ, start_response)
+
+
 def entry() -> Any:
     """The app as the server calls it."""
     app = load(os.environ["WSGI_APP"])
     if getattr(app, "debug", False) and os.environ.get("GROUNDWORK_DEBUG") != "1":
         app.debug = False
         logging.getLogger("groundwork").warning("the app turned debug mode on; it is off here (option debug)")
+    config: Any = getattr(app, "config", None)
+    former = json.loads(os.environ.get("SECRET_KEY_FALLBACKS", "[]"))
+    # An app that has another key, or looks after former keys itself, is left alone.
+    same_key = config and config.get("SECRET_KEY") == os.environ.get("SECRET_KEY")
+    if former and same_key and not config.get("SECRET_KEY_FALLBACKS"):
+        app = FormerKeys(app, former)
     if os.environ.get("GROUNDWORK_PROXY_FIX", "1") == "1":
         from werkzeug.middleware.proxy_fix import ProxyFix  # an app that is not Flask's may run without it
 

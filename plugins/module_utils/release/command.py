@@ -1,0 +1,240 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An app's command on its host: ``shop status``, ``shop run flask shell``, and what else an operator does there.
+
+The playbooks for day two call the same. Errors end with exit status 1 and a sentence on stderr; ``run`` ends with the
+exit status of what it ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import locking
+from .engine import Engine
+from .host import Host
+from .layout import Layout, ReleaseError, Settings, Spec, apps, read_env_file
+from .ledger import states
+
+COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migration")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong and how to get help, in two lines."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"{self.prog}: {message}\nFor help: {self.prog} --help")
+
+
+def parser(app: str) -> Parser:
+    """The verbs and their options."""
+    top = Parser(prog=app, description=f"What can be done with the app {app} on this host.")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+    run = verb("run", "run a command in the app's environment, as its user")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for example: flask shell")
+    run.add_argument("--release", default="", metavar="ID", help="in this release, not the live one")
+    logs = verb("logs", "show what the app says, live and earlier releases together")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on showing")
+    logs.add_argument("-n", "--lines", type=int, default=100, help="how many lines of the past (100)")
+    logs.add_argument("--since", default="", metavar="TIME", help="from then on, for example '1 hour ago'")
+    verb("releases", "list the releases that are kept, and the bad ones").add_argument(
+        "--json", action="store_true", help="as JSON"
+    )
+    verb("status", "say how the app stands").add_argument("--json", action="store_true", help="as JSON")
+    back = verb("rollback", "make an earlier release live again")
+    back.add_argument("release", nargs="?", default="", metavar="ID", help="default: the last good one before this one")
+    back.add_argument(
+        "--data", choices=("keep", "saved"), default="",
+        help="across a migration: keep the database as it is, or put back the copy from before the migration",
+    )  # fmt: skip
+    back.add_argument("--dry-run", action="store_true", help="say what would happen")
+    unlock = verb("unlock", "end a deploy that is stuck")
+    for each in (back, unlock):
+        each.add_argument("--json", action="store_true", help="tell the result as JSON")
+        each.add_argument("--by", default="", help=argparse.SUPPRESS)
+    return top
+
+
+def whoami(environment: Mapping[str, str] = os.environ) -> str:
+    """Who is at work, and from where."""
+    user = environment.get("SUDO_USER") or environment.get("USER") or "root"
+    connection = environment.get("SSH_CONNECTION", "").split()
+    return f"{user}@{connection[0]}" if connection else f"{user}@{os.uname().nodename}"
+
+
+def engine(at: Layout, by: str = "") -> Engine:
+    """The engine for an app whose definition stands in its releases alone."""
+    return Engine(Spec(at.app), settings=Settings(by=by or whoami()), root=at.root)
+
+
+def run(at: Layout, words: Sequence[str], release: str) -> NoReturn:
+    """Become the app's user and then the command: terminal, signals and exit status are its own."""
+    words = list(words[1:] if words and words[0] == "--" else words)
+    release = release or at.live() or ""
+    if not words:
+        sys.exit(f"{at.app} run: name the command, as in: {at.app} run flask shell")
+    if not at.is_complete(release):
+        sys.exit(f"{at.app} has no release {release}" if release else f"{at.app} has no live release")
+    directory = at.release(release)
+    environment = read_env_file(directory / "env")
+    environment["PYTHONPATH"] = str(directory / "entry")
+    for name in ("TERM", "COLUMNS", "LINES"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
+    os.chdir(directory / "code")
+    os.umask(0o077)
+    command = ["setpriv", "--reuid", at.app, "--regid", at.app, "--init-groups", "--", *words]
+    os.execvpe(command[0], command, environment)
+
+
+def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:
+    """Show the app's journal."""
+    command = ["journalctl", f"--namespace={at.app}", "--output=short-iso", f"--lines={lines}"]
+    command += [*(["--follow"] if follow else ["--no-pager"]), *([f"--since={since}"] if since else [])]
+    os.execvp(command[0], command)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The releases as a person reads them."""
+    lines = [COLUMNS]
+    for row in rows:
+        heads = row["heads"]
+        lines.append(
+            (
+                row["release"],
+                row["state"] if row["kept"] else f"{row['state']}, gone",
+                row["version"],
+                row["time"].replace("T", " ").rstrip("Z")[:16],
+                row["by"],
+                "" if row["seconds"] is None else f"{row['seconds']:.1f} s",
+                "" if row["health"] is None else f"{row['health']} ms",
+                "" if heads is None else ", ".join(heads) or "none yet",
+            )
+        )
+    widths = [max(len(line[number]) for line in lines) for number in range(len(COLUMNS))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text += [f"{row['release']} is bad: {row['reason']}" for row in rows if row["reason"]]
+    return "\n".join(text)
+
+
+def status(at: Layout) -> dict[str, Any]:
+    """How the app stands."""
+    live = at.live()
+    row = next((row for row in states(at) if row["release"] == live), {})
+    unit = f"{at.app}@{live}.service"
+    shown = Host().systemctl("show", "--property=ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent", unit).stdout
+    unit_facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    memory = unit_facts.get("MemoryCurrent", "")
+    holder = locking.holder(at.lock)
+    try:
+        workers = (at.root / "run" / f"{at.app}-{live}" / "workers").read_text().strip()
+    except OSError:
+        workers = ""
+    return {
+        "app": at.app,
+        "release": live,
+        "version": row.get("version", ""),
+        "deployed": row.get("time", ""),
+        "by": row.get("by", ""),
+        "unit": unit if live else "",
+        "state": unit_facts.get("ActiveState", "") if live else "no release is live",
+        "since": unit_facts.get("ActiveEnterTimestamp", ""),
+        "restarts": int(unit_facts.get("NRestarts") or 0),
+        "memory": int(memory) if memory.isdigit() and int(memory) < 2**60 else None,
+        "workers": workers,
+        "at_work": str(holder) if holder else "",
+    }
+
+
+def status_lines(facts: Mapping[str, Any]) -> str:
+    """The status as a person reads it."""
+    rows = [
+        ("release", f"{facts['release']}, {facts['version']}" if facts["release"] else "none"),
+        ("deployed", f"{facts['deployed']} by {facts['by']}" if facts["deployed"] else ""),
+        ("state", f"{facts['state']} since {facts['since']}" if facts["since"] else facts["state"]),
+        ("restarts", str(facts["restarts"]) if facts["restarts"] else ""),
+        ("workers", facts["workers"]),
+        ("memory", f"{facts['memory'] / 2**20:.0f} MB" if facts["memory"] else ""),
+        ("at work", facts["at_work"]),
+    ]
+    return "\n".join(f"{name:<10}{text}" for name, text in rows if text)
+
+
+def roll_back(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Go back; the result, and the same in words."""
+    result = engine(at, options.by).roll_back(options.release, options.data, options.dry_run)
+    did = "would be made live" if options.dry_run else f"is live, after {result.seconds:.1f} s"
+    return asdict(result), (
+        f"release {result.release} ({result.source}) {did}; before it was {result.previous}.\n"
+        f"flask_apps still describes what it described: the next deploy or run of site.yml makes that live again."
+    )
+
+
+def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """End whoever holds the lock; the result, and the same in words."""
+    holder = engine(at, options.by).unlock()
+    words = f"ended: {holder}. What it left was cleaned up." if holder else f"nobody is at work on {at.app}."
+    return {"changed": holder is not None, "holder": str(holder or "")}, words
+
+
+def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
+    """``app NAME VERB …``; ``-`` names all apps, for ``releases`` and ``status``. Becomes root by sudo if it must."""
+    name, *rest = arguments or sys.argv[1:]
+    options = parser(name).parse_args(rest or ["--help"])
+    if os.geteuid() != 0:
+        os.execvp("sudo", ["sudo", sys.argv[0], name, *rest])
+    try:
+        if options.verb in OVERVIEWS:
+            overview(name, options, root)
+        else:
+            act(app_at(name, root), options)
+    except ReleaseError as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def app_at(name: str, root: Path) -> Layout:
+    at = Layout(name, root)
+    if not at.ledger.exists() and at.live() is None:
+        sys.exit(f"there is no app {name} on this host")
+    return at
+
+
+def overview(names: str, options: argparse.Namespace, root: Path) -> None:
+    """Show one app, or several by name."""
+    known = apps(root) if names == "-" else names.split(",")
+    tell, words = OVERVIEWS[options.verb]
+    facts = {name: tell(app_at(name, root)) for name in known}
+    if options.json:
+        print(json.dumps(facts if len(facts) != 1 or names == "-" else facts[names]))
+    else:
+        print("\n\n".join((f"{name}:\n" if len(facts) > 1 else "") + words(facts[name]) for name in facts))
+
+
+def act(at: Layout, options: argparse.Namespace) -> None:
+    """Do something to one app."""
+    if options.verb == "run":
+        run(at, options.words, options.release)
+    if options.verb == "logs":
+        logs(at, options.follow, options.lines, options.since)
+    result, words = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)
+    print(json.dumps(result) if options.json else words)
+
+
+OVERVIEWS: Mapping[str, tuple[Callable[[Layout], Any], Callable[[Any], str]]] = {
+    "releases": (states, table),
+    "status": (status, status_lines),
+}

@@ -1,0 +1,831 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: deploys one app, goes back, takes it off the host. Every run begins by healing what a killed one left."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import hashlib
+import hmac
+import http.client
+import inspect
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import locking, probe, proof, saving, source
+from .build import CA_BUNDLE, Builder, has_user
+from .host import Answer, Host
+from .layout import (
+    Layout,
+    ReleaseError,
+    Settings,
+    Spec,
+    apps,
+    env_file,
+    flat,
+    fsync_directory,
+    megabytes,
+    now,
+    read_env_file,
+    tail,
+    write,
+)
+from .ledger import Ledger
+
+WANTS = ("sockets.target.wants", "multi-user.target.wants")
+IMPORT_SECONDS = 300
+DRAIN_SECONDS = 0.5
+# What a first build is reckoned with, and what must stay free for everybody else.
+FIRST_BUILD, RESERVE = 200 * 2**20, 64 * 2**20
+# A name with a hash in it, as bundlers make them: its content never changes, so an old one may stay reachable.
+HASHED_NAME = re.compile(r"[.\-_](?=[\w-]*\d)[0-9A-Za-z_-]{8,64}\.\w+")
+
+# The steps from nothing to live, in order. Each may be killed; a rerun heals and finishes the work.
+STEPS = ("fetch", "install", "import", "save", "command", "start", "switch", "drain", "prune")
+# A kept release has been proved already: it is started, asked for its health, and made live.
+STEPS_BACK = ("start", "switch", "drain")
+
+
+@dataclass
+class Result:
+    """What a run did to one app: ``unchanged``, ``started``, ``prepared``, ``deployed``, ``rolled_back``.
+
+    A prediction says ``to start`` or ``to deploy``.
+    """
+
+    release: str = ""
+    previous: str = ""
+    action: str = "unchanged"
+    source: str = ""
+    workers: str = ""
+    seconds: float = 0.0
+    steps: dict[str, float] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    needs_archive: bool = False
+
+    @property
+    def changed(self) -> bool:
+        return self.action != "unchanged"
+
+
+class Engine:
+    """Deploys one app.
+
+    :param spec: what the release is made of.
+    :param secret: the app's secrets, part of its environment.
+    :param settings: how to deploy.
+    :param deploy_key: private SSH key for the repository.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        secret: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
+        deploy_key: str = "",
+        host: Host | None = None,
+        root: Path = Path("/"),
+    ) -> None:
+        self.spec, self.secret, self.settings = spec, secret or {}, settings or Settings()
+        self.host = host or Host()
+        self.at = Layout(spec.name, root)
+        self.ledger = Ledger(self.at)
+        self.builder = Builder(spec, self.settings, self.host, self.at, deploy_key)
+        self.source = source.of(spec.source, self.builder) if spec.source else None
+        self.id = self.commit = ""
+        self.health_ms: int | None = None
+        self.heads: dict[str, list[str] | None] = {"before": None, "after": None}
+        self.skip_checks = set(spec.skip_checks)
+
+    # --- the runs ----------------------------------------
+
+    def deploy(self, through: str = STEPS[-1], rotate: bool = False) -> Result:
+        """Make the release that the spec describes live; raise ReleaseError with the old one serving if it cannot.
+
+        :param through: the last step to take; after one before ``switch`` the release is prepared and not live.
+        :param rotate: make a new SECRET_KEY first.
+        """
+        began = time.time()
+        with self.locked("a deploy") as lock:
+            try:
+                self.identify(create=True, rotate=rotate)
+            finally:
+                self.heal()
+            live = self.at.live()
+            result = self.result(live)
+            if live == self.id:
+                if not self.host.is_active(*self.units(self.id)):
+                    self.start(self.id)
+                    result.action = "started"
+            elif not self.at.is_good(self.id) and self.lacks_archive():
+                result.action, result.needs_archive = "needs_archive", True
+                return result
+            else:
+                steps = STEPS[: STEPS.index(through) + 1]
+                self.go(steps, live, lock, result)
+                result.action = "deployed" if "switch" in steps else "prepared"
+                result.seconds = round(time.time() - began, 1)
+                if "switch" in steps:
+                    self.record("live", live, result)
+            result.workers = self.workers()
+            return result
+
+    def lacks_archive(self) -> bool:
+        """Whether the controller has yet to send what this build needs of it."""
+        code = self.source and not self.source.on_host and not self.spec.archive
+        return bool(code or (self.spec.wheels_tree and not self.spec.wheels_archive))
+
+    def predict(self) -> Result:
+        """What :meth:`deploy` would do, without touching the host."""
+        live = self.at.live()
+        try:
+            key = self.identify(create=False)
+        except (ReleaseError, KeyError, OSError) as error:
+            return Result("", live or "", "to deploy", warnings=[f"what would be deployed is not known: {error}"])
+        result = self.result(live)
+        if live != self.id or not key:
+            result.action = "to deploy"
+            if not key:
+                result.release = ""  # the SECRET_KEY that goes into it is yet to be made
+            if self.spec.release_command and self.spec.run_release_command and not self.has_released(self.id):
+                result.commands.append(self.spec.release_command)
+        elif not self.host.is_active(*self.units(self.id)):
+            result.action = "to start"
+        result.workers = self.workers()
+        return result
+
+    def roll_back(self, to: str = "", data: str = "", dry_run: bool = False) -> Result:
+        """Make an earlier release live again.
+
+        :param to: its id; by default the one that was live before, and is good.
+        :param data: where a migration lies between: ``keep`` leaves the database as it is, ``saved`` puts back the copy
+            made before the migration. Without, such a rollback is refused.
+        """
+        began = time.time()
+        with contextlib.nullcontext() if dry_run else self.locked("a rollback") as lock:
+            live = self.at.live()
+            if not dry_run:
+                self.heal()
+            self.id = self.choose_back(to, live)
+            self.check_heads(live, data)
+            facts = self.at.facts(self.id)
+            self.commit = facts.get("commit", "")
+            self.skip_checks.add("stable")  # it has been live before, and someone is waiting
+            result = self.result(live)
+            result.action = "rolled_back"
+            if dry_run or lock is None:
+                return result
+            if data == "saved":
+                self.restore_saved(live)
+            self.go(STEPS_BACK, live, lock, result)
+            result.seconds = round(time.time() - began, 1)
+            self.record("live", live, result)
+            result.workers = self.workers()
+            return result
+
+    def remove(self, purge: bool = False) -> bool:
+        """Take the app off the host, with ``purge`` also data, cache, secrets, account; True if there was any."""
+        with self.locked("a removal"):
+            paths = [self.at.home, self.at.build_cache, self.at.command]
+            if purge:
+                data, cache = self.at.root / self.at.data[1:], self.at.root / self.at.cache[1:]
+                paths += [data, cache, self.at.secret_key.parent, self.at.saved, self.at.ledger]
+            found = [path for path in paths if path.exists()]
+            for release in self.enabled():
+                self.stop(release)
+            if found:
+                self.ledger.append("removed", "", by=self.settings.by, purged=purge)
+            for path in found:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if purge and has_user(self.spec.name):
+                self.host.run("userdel", self.spec.name)
+                return True
+            return bool(found)
+
+    def unlock(self, seconds: float = 5) -> locking.Holder | None:
+        """End whoever holds the lock, and heal what he leaves; None when nobody does."""
+        holder = locking.holder(self.at.lock)
+        if holder:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(holder.pid, number)
+                until = time.monotonic() + seconds
+                while locking.holder(self.at.lock) and time.monotonic() < until:
+                    time.sleep(0.05)
+        with self.locked("an unlock"):
+            self.heal()
+        return holder
+
+    @contextlib.contextmanager
+    def locked(self, work: str) -> Iterator[locking.Lock]:
+        with locking.hold(self.at.lock, self.spec.name, work, self.settings.by) as lock:
+            yield lock
+
+    def go(self, steps: Sequence[str], live: str | None, lock: locking.Lock, result: Result) -> None:
+        """Take the steps; each may be killed, and the next run begins by cleaning up after it."""
+        self.ledger.append("begin", self.id, by=self.settings.by, previous=live)
+        for step in steps:
+            lock.step(step)
+            began = time.monotonic()
+            try:
+                getattr(self, f"step_{step}")(live)
+            except (ReleaseError, OSError, http.client.HTTPException) as error:
+                self.abandon(step, live, error)
+                if isinstance(error, ReleaseError):
+                    raise
+                raise ReleaseError(step, f"{step}: {error}") from error
+            result.steps[step] = round(time.monotonic() - began, 3)
+        result.warnings += self.builder.warnings
+
+    def abandon(self, step: str, live: str | None, error: Exception) -> None:
+        """Stop the new instance unless it is live, mark its release as bad, and note why."""
+        if self.at.live() != self.id:
+            self.stop(self.id)
+            with contextlib.suppress(OSError):
+                (self.directory / "bad").touch()
+        reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
+        with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
+            self.ledger.append(
+                "bad", self.id, by=self.settings.by, previous=live, source=self.describe(), version=self.version(),
+                step=step, reason=self.masked(reason), log=self.masked(log)[-4000:],
+            )  # fmt: skip
+
+    @property
+    def directory(self) -> Path:
+        return self.at.release(self.id)
+
+    def result(self, live: str | None) -> Result:
+        changes = [name for name, _old, _new in self.changes(live)] if live != self.id else []
+        return Result(self.id, live or "", source=self.describe(), changes=changes)
+
+    # --- identity ----------------------------------------
+
+    def identify(self, create: bool, rotate: bool = False) -> str:
+        """Tell the release's id, and return the SECRET_KEY that it is keyed with: nobody can guess a secret from it."""
+        key = self.read_secret_key(create, rotate)
+        if create:
+            self.builder.prepare()
+        self.commit = self.source.resolve() if self.source else ""
+        text = json.dumps(self.define(), sort_keys=True, default=str)
+        self.id = digest(text, key)[:12]
+        return key
+
+    def define(self) -> dict[str, Any]:
+        """Everything that defines the running process."""
+        spec = self.spec
+        return {
+            "source": self.commit,
+            "python": self.builder.python_version(),
+            "environment": dict(spec.environment),
+            "secrets": dict(self.secret),
+            "requirements": list(spec.requirements),
+            "extras": list(spec.extras),
+            "wheels": spec.wheels_tree,
+            "files": dict(spec.files),
+            "static": dict(spec.static),
+            "release_command": spec.release_command,
+            "unit": dict(spec.unit),
+        }
+
+    def definition(self) -> dict[str, Any]:
+        """The same for people: secrets as keyed digests, which tell that one has changed, files in short."""
+        defined = self.define()
+        key = self.read_secret_key(create=False)
+        secret = {**self.secret, "SECRET_KEY": key}
+        defined["secrets"] = {name: f"secret, {digest(value, key)[:8]}" for name, value in secret.items()}
+        defined["source"] = f"{self.describe()}, {self.commit[:12]}"
+        defined["server"] = json.loads(defined["files"].pop("server.json", "{}"))
+        defined["files"] = {name: digest(text)[:8] for name, text in defined["files"].items()}
+        return json.loads(json.dumps(defined, default=str))
+
+    def changes(self, live: str | None) -> list[tuple[str, str, str]]:
+        """What differs from the live release: name, old value, new value, "" for none."""
+        if not live:
+            return []
+        old = dict(flat(self.at.definition(live)))
+        new = dict(flat(self.at.definition(self.id) if self.at.is_complete(self.id) else self.definition()))
+        return [
+            (name, old.get(name, ""), new.get(name, ""))
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
+
+    def version(self) -> str:
+        return self.source.version(self.commit) if self.source else self.at.facts(self.id).get("version", "")
+
+    def describe(self) -> str:
+        """The source in words."""
+        if not self.source:
+            return str(self.at.facts(self.id).get("source", ""))
+        given = self.spec.source
+        return f"{given['git']} {self.version()}" if "git" in given else self.version()
+
+    def read_secret_key(self, create: bool, rotate: bool = False) -> str:
+        """The app's SECRET_KEY: the user's, or 256 bits made on the host once and kept across releases."""
+        if key := self.secret.get("SECRET_KEY"):
+            if rotate:
+                raise ReleaseError(
+                    "rotate",
+                    f"the SECRET_KEY of {self.spec.name} stands in flask_app_secrets: change it there and deploy; "
+                    "sessions signed with the old one stay good for a while",
+                )
+            return key
+        path = self.at.secret_key
+        if create and (rotate or not path.exists()):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(path, secrets.token_hex(32), 0o600)
+        return path.read_text().strip() if path.exists() else ""
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the app's processes."""
+        release = str(self.directory)
+        return {
+            "PATH": f"{release}/venv/bin:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": self.at.data,
+            "DATA_DIR": self.at.data,
+            "XDG_CACHE_HOME": self.at.cache,
+            "MPLCONFIGDIR": f"{self.at.cache}/matplotlib",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            # Wheels bring an OpenSSL that looks for certificates on the machine it was built on.
+            "SSL_CERT_FILE": CA_BUNDLE,
+            "REQUESTS_CA_BUNDLE": CA_BUNDLE,
+            "RELEASE": self.id,
+            "VIRTUAL_ENV": f"{release}/venv",
+            **self.spec.environment,
+            **self.secret,
+            "SECRET_KEY": self.read_secret_key(create=False),
+            **({"SECRET_KEY_FALLBACKS": json.dumps(former)} if (former := self.former_keys()) else {}),
+        }
+
+    def former_keys(self) -> list[dict[str, Any]]:
+        """The SECRET_KEYs before the present one that are accepted for a while, each with the time when that ends."""
+        if self.at.is_complete(self.id):
+            return json.loads(read_env_file(self.directory / "env").get("SECRET_KEY_FALLBACKS", "[]"))
+        old = read_env_file(self.at.current / "env")
+        present, last = self.read_secret_key(create=False), old.get("SECRET_KEY", "")
+        until = int(time.time()) + self.settings.fallback_days * 86400
+        former: list[dict[str, Any]] = [{"key": last, "until": until}] if last else []
+        former += json.loads(old.get("SECRET_KEY_FALLBACKS", "[]"))
+        return [entry for entry in former if entry["key"] != present and entry["until"] > time.time()]
+
+    def masked(self, text: str) -> str:
+        """A text without the app's secrets."""
+        for value in sorted((*self.secret.values(), self.read_secret_key(create=False)), key=len, reverse=True):
+            if len(value) > 3:
+                text = text.replace(value, "********")
+        return text
+
+    # --- building ----------------------------------------
+
+    def step_fetch(self, live: str | None) -> None:
+        """Put the code into a new directory that belongs to the app's user for the time of the build."""
+        if self.at.is_good(self.id) or not self.source:
+            return
+        self.check_space(live)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.at.releases.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o711)
+        for name in ("code", "public"):
+            (self.directory / name).mkdir(mode=0o750)
+            self.builder.give(self.directory / name)
+        status, said = self.source.fetch(self.directory / "code")
+        if status:
+            raise ReleaseError("fetch", f"the source {self.describe()} could not be fetched", tail(said))
+
+    def check_space(self, live: str | None) -> None:
+        """Refuse a build that would not fit before anything is written; the last one tells what it may need."""
+        last = self.at.facts(live).get("bytes", {}) if live else {}
+        new_environment = 0 if last and self.same_environment(live) else last.get("environment", FIRST_BUILD)
+        need = int(1.2 * (last.get("code", 0) + new_environment)) + RESERVE
+        packed = Path(self.spec.archive)
+        need += 4 * packed.stat().st_size if self.spec.archive and packed.exists() else 0
+        disk = next(path for path in (self.at.home, *self.at.home.parents) if path.exists())
+        free = shutil.disk_usage(disk).free
+        if free < need:
+            raise ReleaseError(
+                "fetch",
+                f"the disk is too full: this build is reckoned to need {megabytes(need)} below {self.at.home}, and "
+                f"{megabytes(free)} are free. Make room; to keep fewer releases helps too (release_keep: "
+                f"{self.settings.keep})",
+            )
+
+    def same_environment(self, live: str | None) -> bool:
+        """Whether nothing but the code has changed, as far as can be told before it is there."""
+        before = self.at.definition(live) if live else {}
+        after = self.definition()
+        return all(before.get(name) == after[name] for name in ("python", "requirements", "extras", "wheels"))
+
+    def step_install(self, live: str | None) -> None:
+        """Give the release its environment, static files, settings; with ``release.json`` it is complete."""
+        del live
+        if self.at.is_good(self.id) or not self.source:
+            return
+        code = self.directory / "code"
+        venv = self.builder.install(code, self.commit)
+        (self.directory / "venv").symlink_to(Path("../../environments", venv.name))
+        static = self.publish_static(code, venv)
+        self.builder.as_app(f"{venv}/bin/python", "-m", "compileall", "-q", "-j", "0", ".", cwd=code)
+        for name in ("code", "public"):
+            self.builder.take(self.directory / name)
+        os.chmod(self.directory / "public", 0o755)
+        self.write_files()
+        facts = {
+            "id": self.id,
+            "source": self.describe(),
+            "version": self.version(),
+            "commit": self.commit,
+            "python": self.builder.python_version(),
+            "built": now(),
+            "health": dict(self.spec.health),
+            "static": static,
+            "bytes": {"code": disk_use(self.directory), "environment": disk_use(venv)},
+            "packages": sorted(
+                path.stem.replace("-", "==", 1) for path in venv.glob("lib/*/site-packages/*.dist-info")
+            ),
+        }
+        write(self.directory / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
+
+    def publish_static(self, code: Path, venv: Path) -> list[str]:
+        """Copy the static files to where the proxy may read; as the app's user, so that no link leads too far."""
+        base = next(venv.glob("lib/*/site-packages"), code) if "package" in self.spec.source else code
+        public = self.directory / "public"
+        for url, path in self.spec.static.items():
+            target = public / url.strip("/")
+            script = 'mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2"'
+            status, said = self.builder.as_app("sh", "-c", script, "sh", str(base / path), str(target), cwd=code)
+            if status:
+                raise ReleaseError(
+                    "install", f"proxy.static: {path!r} cannot be published; is it in the source?", tail(said)
+                )
+        return sorted(str(path.relative_to(public)) for path in public.rglob("*") if HASHED_NAME.search(path.name))
+
+    def write_files(self) -> None:
+        """The server's files and the environment."""
+        group = grp.getgrnam(self.spec.name).gr_gid
+        for name, text in self.spec.files.items():
+            path = self.directory / name
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            write(path, text, 0o750 if name == "start" else 0o640, group)
+        write(self.directory / "env", env_file(self.environment()), 0o600)
+        write(self.directory / "definition.json", json.dumps(self.definition(), indent=1) + "\n", 0o600)
+
+    # --- proving ----------------------------------------
+
+    def as_release(self, command: Sequence[str], seconds: float) -> tuple[int, str]:
+        """Run a command as the app would run."""
+        environment = {**self.environment(), "PYTHONPATH": f"{self.directory}/entry"}
+        return self.host.run_as(
+            self.spec.name, command, environment, str(self.directory / "code"), seconds, umask=0o077
+        )
+
+    def ask_app(self) -> dict[str, Any]:
+        """Import the app alone in a process of its own, and return what it says of itself (``probe.py``)."""
+        python = f"{self.directory}/venv/bin/python"
+        status, said = self.as_release((python, "-c", inspect.getsource(probe)), IMPORT_SECONDS)
+        before, mark, answer = said.rpartition(probe.MARK)
+        if status or not mark:
+            callable_name = self.spec.environment.get("WSGI_APP")
+            raise ReleaseError("import", f"the app cannot be imported as {callable_name}", tail(before or said, 60))
+        return json.loads(answer)
+
+    def step_import(self, live: str | None) -> None:
+        """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
+        facts = self.ask_app()
+        debug = self.spec.environment.get("GROUNDWORK_DEBUG") == "1"
+        errors, warnings = proof.judge(
+            proof.of_app(facts, self.spec.body_limit, bool(self.former_keys()), debug), self.skip_checks
+        )
+        self.builder.warnings += warnings
+        if errors:
+            raise ReleaseError("import", "; ".join(errors))
+        before = self.ledger.heads(live) if live else None
+        self.heads = {"before": facts.get("heads") if before is None else before, "after": facts.get("heads")}
+
+    def has_released(self, release: str) -> bool:
+        return (self.at.release(release) / "released").exists()
+
+    def step_save(self, live: str | None) -> None:
+        """Save the app's databases before a command that may change them."""
+        del live
+        if not self.spec.release_command or not self.spec.run_release_command or self.has_released(self.id):
+            return
+        for command in self.spec.save_commands:
+            done = self.host.run("sh", "-c", command, cwd=Path("/"))
+            if done.returncode:
+                raise ReleaseError(
+                    "save",
+                    f"`{command}` (backup.before), which saves the database before `{self.spec.release_command}`, "
+                    f"failed with exit status {done.returncode}",
+                    tail(done.stdout + done.stderr),
+                )
+        target = self.at.saved / self.id
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(mode=0o700, parents=True)
+        self.builder.give(target)
+        for parent in (self.at.saved, self.at.saved.parent):
+            parent.chmod(0o711)
+        status, said = self.as_release(
+            ("/usr/bin/python3", "-c", inspect.getsource(saving), "save", self.at.data, str(target)),
+            self.spec.release_command_timeout,
+        )
+        self.host.run("chown", "-hR", "root:root", str(target))
+        if status:
+            raise ReleaseError(
+                "save", f"the databases could not be saved before `{self.spec.release_command}`", tail(said)
+            )
+
+    def step_command(self, live: str | None) -> None:
+        """Run the release command, unless it has already succeeded for this release."""
+        del live
+        stamp = self.directory / "released"
+        if not self.spec.release_command or not self.spec.run_release_command or stamp.exists():
+            return
+        status, said = self.as_release(("sh", "-c", self.spec.release_command), self.spec.release_command_timeout)
+        if status:
+            how = (
+                f"was still at work after {self.spec.release_command_timeout} s and was ended (release_command_timeout)"
+                if status == 124
+                else f"failed with exit status {status}"
+            )
+            raise ReleaseError("command", f"the release command `{self.spec.release_command}` {how}", tail(said, 60))
+        stamp.touch()
+        if self.heads["after"] is not None:
+            self.heads["after"] = self.ask_app().get("heads")
+
+    def step_start(self, live: str | None) -> None:
+        """Start the new instance beside the old one, and ask it for its health path through its own socket."""
+        del live
+        self.start(self.id, prove=True)
+
+    def start(self, release: str, prove: bool = False) -> None:
+        """Start a release's units and wait until it is healthy: answers its health path with less than 500.
+
+        :param prove: then see that it stays up, and how it answers otherwise.
+        """
+        began = time.time()
+        units = self.units(release)
+        self.host.systemctl("reset-failed", *units)
+        started = self.host.systemctl("enable", "--now", *units)
+        service = units[1]
+        if started.returncode:
+            log = self.host.journal(self.spec.name, service, began)
+            message = f"{service} did not start"
+            if "not found" in started.stderr or "does not exist" in started.stderr:
+                message += "; its unit is not on this host: run groundwork.flask.site first"
+            raise ReleaseError("start", message, tail(f"{log}\n{started.stderr}".strip(), 60))
+        health = dict(self.spec.health or self.at.facts(release).get("health", {}))
+        sock, name = self.at.release(release) / "app.sock", health.get("host", "localhost")
+        wrong = self.wait_until_healthy(sock, health)
+        if not wrong and prove:
+            wrong = self.watch(service, sock, health, began)
+        if wrong:
+            raise ReleaseError("start", wrong, tail(self.host.journal(self.spec.name, service, began), 60))
+        if prove:
+
+            def ask(path: str) -> Answer:
+                return self.host.ask(sock, name, path, float(health.get("timeout", 60)))
+
+            errors, warnings = proof.judge(proof.of_answers(ask, name, health.get("path", "/")), self.skip_checks)
+            self.builder.warnings += warnings
+            if errors:
+                raise ReleaseError("start", "; ".join(errors))
+
+    def wait_until_healthy(self, sock: Path, health: Mapping[str, Any]) -> str:
+        """Ask until the answer is below 500; "" then, else the last answer in words."""
+        seconds, path = float(health.get("timeout", 60)), health.get("path", "/")
+        until, answer = time.monotonic() + seconds, "no answer"
+        while (left := until - time.monotonic()) > 0:
+            began = time.monotonic()
+            try:
+                said = self.host.ask(sock, health.get("host", "localhost"), path, left)
+            except (OSError, http.client.HTTPException) as error:
+                answer = f"{type(error).__name__}: {error}"
+            else:
+                if said.status < 500:
+                    self.health_ms = round(1000 * (time.monotonic() - began))
+                    return ""
+                answer = f"status {said.status}: {said.body[:200]}"
+            self.host.sleep(0.1)
+        return f"{path} was not answered well within {seconds:.0f} s (health_path, health_timeout): {answer}"
+
+    def watch(self, service: str, sock: Path, health: Mapping[str, Any], began: float) -> str:
+        """See that no process of a healthy instance dies in its first seconds; "" or what happened."""
+        if "stable" in self.skip_checks:
+            return ""
+        alive = self.host.processes(service)
+        while (left := began + proof.STABLE_SECONDS - time.time()) > 0:
+            self.host.sleep(min(left, 0.25))
+            if gone := alive - self.host.processes(service):
+                return (
+                    f"it answered well, and then {len(gone)} of its {len(alive)} processes ended within "
+                    f"{proof.STABLE_SECONDS:.0f} s of the start (or, to switch this proof off: `skip_checks: [stable]`)"
+                )
+        return self.wait_until_healthy(sock, health)
+
+    # --- switching ----------------------------------------
+
+    def step_switch(self, live: str | None) -> None:
+        """Turn the symlink. From here on the new release is live."""
+        self.inherit_static(live)
+        temporary = self.at.home / ".current.new"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(f"releases/{self.id}")
+        os.rename(temporary, self.at.current)
+        fsync_directory(self.at.home)
+        self.install_command()
+
+    def inherit_static(self, live: str | None) -> None:
+        """Keep the other releases' hashed static files reachable: a page from before the switch still asks for them."""
+        del live
+        public = self.directory / "public"
+        for release in self.at.releases.iterdir():
+            for name in self.at.facts(release.name).get("static", []) if release.name != self.id else []:
+                source_file, target = release / "public" / name, public / name
+                if target.exists() or source_file.is_symlink() or not source_file.is_file():
+                    continue
+                target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                os.link(source_file, target)
+
+    def install_command(self) -> None:
+        """Make the app's name a command, unless the host has one of that name."""
+        text = f'#!/bin/sh\nexec {self.at.tools}/app {self.spec.name} "$@"\n'
+        path = self.at.command
+        if shutil.which(self.spec.name, path="/usr/sbin:/usr/bin:/sbin:/bin"):
+            return
+        if not path.exists() or (path.read_text(errors="replace") != text and str(self.at.tools) in path.read_text()):
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write(path, text, 0o755)
+
+    def step_drain(self, live: str | None) -> None:
+        """Let the old socket's queue empty, then stop the old instance, which finishes what it has begun."""
+        if live and live != self.id:
+            self.host.sleep(DRAIN_SECONDS)
+            self.stop(live)
+
+    def step_prune(self, live: str | None) -> None:
+        """Remove the oldest releases: never the live one, nor the one before it, nor the one a rollback would go to.
+
+        The environments and the saved databases that no release needs any more go with them.
+        """
+        spared = {self.id, live, *self.ledger.way_back()[:1]}
+        built = sorted(self.at.releases.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        others = [path for path in built if path.name not in spared]
+        for path in others[max(0, self.settings.keep - (len(built) - len(others))) :]:
+            shutil.rmtree(path)
+        self.prune_environments()
+        kept = {path.name for path in self.at.releases.iterdir()}
+        for path in self.at.saved.iterdir() if self.at.saved.exists() else ():
+            if path.name not in kept:
+                shutil.rmtree(path)
+
+    def prune_environments(self) -> None:
+        used = {Path(os.readlink(link)).name for link in self.at.releases.glob("*/venv") if link.is_symlink()}
+        for path in self.at.environments.iterdir() if self.at.environments.exists() else ():
+            if path.name not in used or not (path / "complete").exists():
+                shutil.rmtree(path, ignore_errors=True)
+
+    def units(self, release: str) -> tuple[str, str]:
+        """The units of a release, the one that accepts visitors first."""
+        return f"{self.spec.name}@{release}.socket", f"{self.spec.name}@{release}.service"
+
+    def stop(self, release: str) -> None:
+        """Stop a release's units, then see that no boot starts them: in this order heal() finds a half-done stop."""
+        units = self.units(release)
+        self.host.systemctl("stop", *reversed(units))
+        self.host.systemctl("disable", *units)
+        self.host.systemctl("reset-failed", *units)
+
+    def heal(self) -> None:
+        """Clean up after a run that was killed: half-built releases, and instances that are neither live nor wanted."""
+        live = self.at.live()
+        for release in self.enabled():
+            if release not in (live, self.id):
+                self.stop(release)
+        if self.at.releases.exists():
+            for path in self.at.releases.iterdir():
+                if path.name != live and not self.at.is_complete(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+            self.prune_environments()
+
+    def enabled(self) -> set[str]:
+        """The releases whose units a boot would start."""
+        pattern = f"{self.spec.name}@*"
+        return {
+            link.name.partition("@")[2].rpartition(".")[0]
+            for wants in WANTS
+            for link in (self.at.units / wants).glob(pattern)
+        }
+
+    def workers(self) -> str:
+        """What the live instance said about the number of its workers."""
+        try:
+            return (self.at.root / "run" / f"{self.spec.name}-{self.id}" / "workers").read_text().strip()
+        except OSError:
+            return ""
+
+    def record(self, event: str, live: str | None, result: Result) -> None:
+        """Note in the ledger that the release is live."""
+        heads = self.heads
+        if result.action == "rolled_back":
+            heads = {"before": self.ledger.heads(live) if live else None, "after": self.ledger.heads(self.id)}
+        self.ledger.append(
+            event, self.id, action=result.action, by=self.settings.by, previous=live, source=self.describe(),
+            version=self.version(), seconds=result.seconds, steps=result.steps, health=self.health_ms, heads=heads,
+            changes=result.changes, warnings=result.warnings,
+        )  # fmt: skip
+
+    # --- going back ----------------------------------------
+
+    def choose_back(self, to: str, live: str | None) -> str:
+        """The release that a rollback goes to."""
+        way = self.ledger.way_back()
+        kept = [path.name for path in self.at.releases.glob("*") if self.at.is_complete(path.name)]
+        others = ", ".join(release for release in kept if release != live) or "none"
+        if not to:
+            if not way:
+                raise ReleaseError("choose", f"there is no earlier good release of {self.spec.name} to go back to")
+            return way[0]
+        found = [release for release in kept if release.startswith(to)]
+        if len(found) != 1:
+            raise ReleaseError("choose", f"{to!r} is no release of {self.spec.name} that is kept; these are: {others}")
+        if found[0] == live:
+            raise ReleaseError("choose", f"{to} is live already; these are kept: {others}")
+        if not self.at.is_good(found[0]):
+            reason = self.ledger.last("bad", found[0]).get("reason", "it failed")
+            raise ReleaseError("choose", f"{to} is a bad release ({reason}); these are kept: {others}")
+        return found[0]
+
+    def check_heads(self, live: str | None, data: str) -> None:
+        """Refuse to run old code on a database that a later migration has changed."""
+        here, there = self.ledger.heads(live) if live else None, self.ledger.heads(self.id)
+        if here is None or there is None or here == there or data == "keep":
+            return
+        saved = self.saved_copy()
+        if data == "saved" and saved:
+            return
+        restore = (
+            f"`-e data=saved` puts back the copy made before it ({saved}) and loses what was written since"
+            if saved
+            else "no copy from before that migration is kept here, so restore a backup with groundwork.flask.restore"
+        )
+        raise ReleaseError(
+            "choose",
+            f"a migration lies between: the database is at {', '.join(here) or 'its beginning'}, and release {self.id} "
+            f"was made for {', '.join(there) or 'its beginning'}. Two ways out: {restore}; or `-e data=keep` goes back "
+            "with the database as it is, if the old code can live with it",
+        )
+
+    def saved_copy(self) -> Path | None:
+        """The copy of the databases made before the first release command after the release to go back to."""
+        events = [event for event in self.ledger.events() if event["event"] == "live"]
+        last = max((number for number, event in enumerate(events) if event["release"] == self.id), default=-1)
+        copies = (self.at.saved / event["release"] for event in events[last + 1 :])
+        return next((copy for copy in copies if copy.exists() and any(copy.iterdir())), None)
+
+    def restore_saved(self, live: str | None) -> None:
+        """Put the saved databases back while nothing runs; what was there is kept beside them."""
+        saved = self.saved_copy()
+        if not saved:
+            raise ReleaseError("choose", "no saved copy of the databases is kept for this rollback")
+        if live:
+            self.host.systemctl("stop", *reversed(self.units(live)))
+        self.builder.prepare()
+        self.host.run("chown", "-hR", f"{self.spec.name}:{self.spec.name}", str(saved))
+        command = ("/usr/bin/python3", "-c", inspect.getsource(saving), "restore", self.at.data, str(saved))
+        environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+        status, said = self.host.run_as(self.spec.name, command, environment, "/", 1800, umask=0o077)
+        self.host.run("chown", "-hR", "root:root", str(saved))
+        if status:
+            if live:
+                self.start(live)
+            raise ReleaseError("restore", "the saved databases could not be put back", tail(said))
+
+
+def digest(text: str, key: str = "") -> str:
+    """A hash of a text, keyed where the text may be a secret."""
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def disk_use(path: Path) -> int:
+    """The size of a tree in bytes, as `du` has it."""
+    return sum(found.lstat().st_blocks * 512 for found in path.rglob("*"))
+
+
+def others(known: Sequence[str], root: Path = Path("/")) -> list[str]:
+    """Apps that are live on the host and not among ``known``."""
+    return [name for name in apps(root) if name not in known]

@@ -1,0 +1,115 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happened to an app's releases: one JSON object a line, appended and never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from .layout import Layout, now
+
+Event = dict[str, Any]
+
+
+class Ledger:
+    """The events of one app, oldest first.
+
+    ``begin``: a deploy or a rollback has begun; ``live``: it is done; ``bad``: it failed, with the step and the reason;
+    ``removed``: the app was taken off the host.
+    """
+
+    def __init__(self, at: Layout) -> None:
+        self.at = at
+
+    def append(self, event: str, release: str, **facts: Any) -> None:
+        """Add a line, safe on the disk when this returns. A line that a crash cut off stays alone on its own."""
+        line = json.dumps({"time": now(), "event": event, "release": release, **facts})
+        self.at.ledger.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        whole = not self.at.ledger.exists() or self.at.ledger.read_bytes()[-1:] in (b"\n", b"")
+        with open(os.open(self.at.ledger, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o640), "wb") as stream:
+            stream.write((f"{line}\n" if whole else f"\n{line}\n").encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def events(self) -> list[Event]:
+        try:
+            lines = self.at.ledger.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:  # cut off by a crash
+                continue
+        return found
+
+    def last(self, event: str, release: str) -> Event:
+        """The last event of this kind of a release; empty without one."""
+        return next((e for e in reversed(self.events()) if (e["event"], e["release"]) == (event, release)), {})
+
+    def heads(self, release: str) -> list[str] | None:
+        """The migration heads of the database when the release went live; None when nobody knows."""
+        found: list[str] | None = self.last("live", release).get("heads", {}).get("after")
+        return found
+
+    def way_back(self) -> list[str]:
+        """The releases that a rollback would go to, the next one first.
+
+        A deploy puts its release on a stack, a rollback takes off what lies above the one it goes to. So a second
+        rollback goes further back, and not to the release that the first one left.
+        """
+        stack: list[str] = []
+        for event in self.events():
+            if event["event"] == "removed":
+                stack = []
+            elif event["event"] == "live":
+                release = event["release"]
+                if event.get("action") == "rolled_back" and release in stack:
+                    del stack[stack.index(release) + 1 :]
+                else:
+                    stack = [*(other for other in stack if other != release), release]
+        live = self.at.live()
+        return [release for release in reversed(stack) if release != live and self.at.is_good(release)]
+
+
+def states(at: Layout) -> Sequence[Event]:
+    """The releases on the disk and the newest bad ones, newest event first, with what is known of each.
+
+    Keys: release, state (live, good, bad), version, source, by, time, seconds, health (milliseconds), heads, reason.
+    """
+    known: dict[str, Event] = {}
+    live, ledger = at.live(), Ledger(at)
+    for event in ledger.events():
+        release = event["release"]
+        if event["event"] == "removed":
+            known = {}
+        elif event["event"] in ("live", "bad"):
+            known.pop(release, None)
+            known[release] = event
+    on_disk = {path.name for path in at.releases.glob("*") if at.is_complete(path.name)}
+    rows = []
+    for release, event in reversed(known.items()):
+        bad = event["event"] == "bad" or (at.release(release) / "bad").exists()
+        if release not in on_disk and not bad:
+            continue
+        rows.append(
+            {
+                "release": release,
+                "state": "live" if release == live else "bad" if bad else "good",
+                "version": event.get("version", ""),
+                "source": event.get("source", ""),
+                "by": event.get("by", ""),
+                "time": event["time"],
+                "seconds": event.get("seconds"),
+                "health": event.get("health"),
+                "heads": event.get("heads", {}).get("after"),
+                "reason": event.get("reason", "") if bad else "",
+                "kept": release in on_disk,
+            }
+        )
+    return rows[:20]

@@ -1,0 +1,159 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in the app's own environment, as its user: imports the app alone and tells the engine what it needs to know.
+
+The engine passes this file's text to the release's Python. The last line it prints is :data:`MARK` and one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import traceback
+from typing import Any
+
+MARK = "groundwork-probe:"
+CANARY = "groundwork asks for the page of an error"
+
+# Keys that stand in documentation and tutorials, where everybody finds them.
+SAMPLE_KEYS = (
+    "dev",
+    "development",
+    "secret",
+    "secret-key",
+    "secret_key",
+    "secretkey",
+    "changeme",
+    "change-me",
+    "change me",
+    "replace-me",
+    "default",
+    "password",
+    "test",
+    "mysecret",
+    "my-secret-key",
+    "my_precious",
+    "super secret key",
+    "super-secret",
+    "supersecretkey",
+    "for development only",
+    "you-will-never-guess",
+    "hard to guess string",
+    "a really really really really long secret key",
+    '_5#y2L"F4Q8z\\n\\xec]/',
+    "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
+    "5791628bb0b13ce0c676dfde280ba245",
+)
+KEY_LENGTH, KEY_VARIETY = 16, 8
+
+
+def main() -> None:
+    """Import the app, and print what is known of it."""
+    try:
+        import groundwork_wsgi  # the entry of the release, through which every server starts the app
+    except SystemExit as end:
+        traceback.print_exc()
+        sys.exit(f"the app ended Python with exit status {end.code!r} while it was imported")
+    except BaseException as error:
+        # Without the frame of this file.
+        traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
+        sys.exit(1)
+    sys.stdout.flush()
+    print(f"\n{MARK}{json.dumps(facts(groundwork_wsgi.application))}", flush=True)
+    os._exit(0)  # threads that the app started must not keep us waiting
+
+
+def facts(application: Any) -> dict[str, Any]:
+    """What a Flask app says of itself; an app of another kind says nothing."""
+    app = flask_app(application)
+    if app is None:
+        return {}
+    from importlib.metadata import version
+
+    config = app.config
+    return {
+        "flask": version("flask"),
+        "debug": bool(app.debug),
+        "secret_key": judge_key(config.get("SECRET_KEY")),
+        "fallbacks": bool(config.get("SECRET_KEY_FALLBACKS")),
+        "session_cookie_secure": bool(config.get("SESSION_COOKIE_SECURE")),
+        "max_content_length": config.get("MAX_CONTENT_LENGTH"),
+        "server_error": server_error(app),
+        "heads": heads(app),
+    }
+
+
+def flask_app(application: Any) -> Any:
+    """The Flask object inside what the server calls, behind any middleware that keeps it in a usual place."""
+    try:
+        from flask import Flask
+    except ImportError:
+        return None
+    for _layer in range(10):
+        if isinstance(application, Flask):
+            return application
+        names = ("app", "application", "wsgi_app", "_app", "__wrapped__", "__self__")
+        inner = (getattr(application, name, None) for name in names)
+        application = next((found for found in inner if callable(found)), None)
+    return None
+
+
+def judge_key(key: str | bytes | None) -> str:
+    """``missing``, ``sample``, ``short``, ``poor`` (of few different characters) or ``good``."""
+    if not key:
+        return "missing"
+    text = key if isinstance(key, str) else key.decode("latin-1")
+    if text.lower() in SAMPLE_KEYS or text in SAMPLE_KEYS or text.encode("unicode_escape").decode() in SAMPLE_KEYS:
+        return "sample"
+    if len(text) < KEY_LENGTH:
+        return "short"
+    return "poor" if len(set(text)) < KEY_VARIETY else "good"
+
+
+def server_error(app: Any) -> str:
+    """How the app answers when it breaks: "" if well, ``traceback`` if visitors see one, else what its handler raised.
+
+    Nothing is logged or reported: it is not an accident.
+    """
+    from flask.signals import got_request_exception
+    from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+    def broken(*_arguments: Any, **_options: Any) -> Any:
+        raise RuntimeError(CANARY)
+
+    muted = getattr(got_request_exception, "muted", contextlib.nullcontext)
+    logging.disable(logging.CRITICAL)
+    app.full_dispatch_request = broken
+    try:
+        with muted():
+            body, _status, _headers = run_wsgi_app(app, EnvironBuilder("/", base_url="https://localhost").get_environ())
+            text = b"".join(body).decode(errors="replace")
+    except BaseException as error:  # an app may raise anything
+        return "" if CANARY in str(error) else f"{type(error).__name__}: {error}"
+    finally:
+        del app.full_dispatch_request
+        logging.disable(logging.NOTSET)
+    return "traceback" if CANARY in text or "Traceback (most recent call last)" in text else ""
+
+
+def heads(app: Any) -> list[str] | None:
+    """The revisions that the app's database is at, as Alembic keeps them; None where there is no Alembic to ask."""
+    extensions = getattr(app, "extensions", {})
+    database = getattr(extensions.get("migrate"), "db", None)
+    if database is None:
+        return None
+    try:
+        from alembic.migration import MigrationContext
+
+        with app.app_context(), database.engine.connect() as connection:
+            return sorted(MigrationContext.configure(connection).get_current_heads())
+    except Exception:  # a database that does not answer is for the app to report
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The action plugin: what it sends to the host, and the one result it makes of two calls of the module."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible_collections.groundwork.flask.plugins.action.release import ActionModule, merge
+
+URL = "postgresql://db.example.org/shop"
+
+
+class Action(ActionModule):
+    """The plugin with a host in memory.
+
+    :param needed: names of the apps whose release the host does not have.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], needed: tuple[str, ...] = ()) -> None:
+        shell = SimpleNamespace(tmpdir=None, join_path=lambda *parts: "/".join(parts))
+        task = SimpleNamespace(args=arguments, async_val=0, check_mode=False)
+        super().__init__(task, SimpleNamespace(_shell=shell), None, None, None)
+        self.needed = needed
+        self.calls: list[dict[str, Any]] = []
+        self.files: dict[str, list[str] | bytes] = {}
+        self.transfers = 0
+
+    def _execute_module(self, module_args: Any = None, **_options: Any) -> dict[str, Any]:
+        self.calls.append(copy.deepcopy(module_args))
+        apps = {
+            app["name"]: {"needs_archive": app["name"] in self.needed and len(self.calls) == 1}
+            for app in module_args["apps"]
+        }
+        return {"changed": len(self.calls) > 1, "apps": apps, "failed_apps": {}, "others": ["blog", *self.needed]}
+
+    def _make_tmp_path(self, remote_user: Any = None) -> str:
+        self._connection._shell.tmpdir = "/tmp/ansible-1"
+        return "/tmp/ansible-1"
+
+    def _remove_tmp_path(self, tmp_path: str, force: bool = False) -> None:
+        self._connection._shell.tmpdir = None
+
+    def _transfer_file(self, local_path: str, remote_path: str) -> str:
+        self.transfers += 1
+        if tarfile.is_tarfile(local_path):
+            with tarfile.open(local_path) as packed:
+                self.files[remote_path] = packed.getnames()
+        else:
+            self.files[remote_path] = Path(local_path).read_bytes()
+        return remote_path
+
+
+def app(name: str = "shop", **options: Any) -> dict[str, Any]:
+    return {"name": name, "source": {"git": "x", "version": "v1"}, "wheels": "", "release_command_hosts": "", **options}
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/shop.py").write_text("app = 1\n")
+    return tmp_path / "code"
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels/flask-3-py3-none-any.whl").write_text("flask")
+    return tmp_path / "wheels"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"git": "x", "version": "v1"},
+        {"package": "shop==1.4"},
+        {"archive": "https://example.org/shop.zip", "checksum": "sha256:1234"},
+    ],
+)
+def test_what_the_host_fetches_itself_is_left_to_it(source: dict[str, str]) -> None:
+    action = Action({"apps": [app(source=source)], "keep": 3, "deploy_keys": {"shop": "k"}, "by": "me"})
+    action.run(task_vars={})
+    assert action.calls == [
+        {
+            "apps": [{"name": "shop", "source": source, "run_release_command": True, "wheels_tree": ""}],
+            "keep": 3,
+            "deploy_keys": {"shop": "k"},
+            "by": "me",
+        }
+    ]
+
+
+def test_nothing_is_sent_that_the_host_has(code: Path, wheels: Path) -> None:
+    action = Action({"apps": [app(source={"directory": str(code)}, wheels=str(wheels))]})
+    action.run(task_vars={})
+    ((told,),) = (call["apps"] for call in action.calls)
+    assert told["source"]["description"] == "code"
+    assert len(told["source"]["tree"]) == len(told["wheels_tree"]) == 64
+    assert "wheels" not in told
+    assert action.transfers == 0
+
+
+def test_a_directory_and_its_wheels_are_sent(code: Path, wheels: Path) -> None:
+    apps = [app(source={"directory": str(code)}, wheels=str(wheels)), app("blog", wheels=str(wheels)), app("wiki")]
+    action = Action({"apps": apps, "absent": ["old"]}, needed=("shop", "blog"))
+    result = action.run(task_vars={})
+    first, second = action.calls
+    assert first["absent"] == ["old"]
+    assert second["absent"] == []
+    shop, blog = second["apps"]
+    assert action.files[shop["archive"]] == ["shop.py"]
+    assert action.files[shop["wheels_archive"]] == ["flask-3-py3-none-any.whl"]
+    assert "archive" not in blog
+    assert blog["wheels_archive"] == shop["wheels_archive"]
+    assert action.transfers == 2
+    assert result["changed"]
+    assert set(result["apps"]) == {"shop", "blog", "wiki"}
+    assert result["others"] == []
+
+
+def test_an_archive_is_sent_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "the shop.tar.gz"
+    path.write_bytes(b"content")
+    action = Action({"apps": [app(source={"archive": str(path)})]}, needed=("shop",))
+    action.run(task_vars={})
+    (shop,) = action.calls[1]["apps"]
+    tree = hashlib.sha256(b"content").hexdigest()
+    assert shop["source"] == {"archive": str(path), "tree": tree, "description": "the shop.tar.gz"}
+    assert shop["archive"].endswith("the_shop.tar.gz")
+    assert action.files[shop["archive"]] == b"content"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"source": {"directory": "/none"}}, "flask_apps.shop.source.directory: '/none' is not a directory"),
+        ({"source": {"archive": "/none"}}, "flask_apps.shop.source.archive: '/none' is not a file"),
+        ({"wheels": "/none"}, "flask_apps.shop.wheels: '/none' is not a directory"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_the_host_is_asked(options: Any, sentence: str) -> None:
+    action = Action({"apps": [app(**options)]})
+    with pytest.raises(AnsibleActionFail, match=f"^{sentence} on the controller: correct the path$"):
+        action.run(task_vars={})
+    assert action.calls == []
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "runs"),
+    [
+        ("a", ["a", "b"], [True, True, True]),
+        ("b", ["a", "b"], [False, True, False]),
+        ("b", ["b"], [True, True, True]),
+    ],
+)
+def test_a_release_command_for_all_hosts_runs_on_the_first(host: str, hosts: list[str], runs: list[bool]) -> None:
+    apps = [
+        app("shop", release_command="flask db upgrade", environment={"DATABASE_URL": URL}),
+        app("blog", release_command="flask db upgrade", release_command_hosts="each"),
+        app("wiki", release_command="flask db upgrade"),
+    ]
+    action = Action({"apps": apps, "secrets": {"blog": {"DATABASE_URL": URL}, "wiki": {"DATABASE_URL": URL}}})
+    action.run(task_vars={"inventory_hostname": host, "ansible_play_hosts_all": hosts})
+    ((*told,),) = (call["apps"] for call in action.calls)
+    assert [each["run_release_command"] for each in told] == runs
+    assert not [each for each in told if "release_command_hosts" in each]
+
+
+def test_what_both_calls_said_is_told_once() -> None:
+    empty: dict[str, Any] = {"apps": {}, "failed_apps": {}, "others": []}
+    first = {**empty, "warnings": ["a", "b"], "diff": {"before": "1"}}
+    assert "diff" not in merge(empty, empty, [])
+    assert merge(first, {**empty, "warnings": ["b", "c"]}, [])["warnings"] == ["a", "b", "c"]
+    assert merge(first, {**empty, "diff": [{"before": "2"}]}, [])["diff"] == [{"before": "1"}, {"before": "2"}]
+
+
+def test_a_call_that_broke_down_is_the_result() -> None:
+    assert merge({"apps": {}}, {"failed": True, "msg": "no route"}, []) == {"failed": True, "msg": "no route"}
