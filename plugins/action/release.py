@@ -42,7 +42,8 @@ class ActionModule(ActionBase):
         first = self._execute_module(module_args=arguments, task_vars=task_vars)
         wanted = {name for name, app in first.get("apps", {}).items() if app["needs_archive"]}
         if wanted:
-            second = dict(arguments, apps=[app for app in apps if app["name"] in wanted], absent=[])
+            wanted_apps = [app for app in apps if app["name"] in wanted]
+            second = dict(arguments, apps=wanted_apps, absent=[], rotate_secret_key=False)
             for app in second["apps"]:
                 app.update({option: self.send(part) for option, part in parts[app["name"]].items()})
             sent = self._execute_module(module_args=second, task_vars=task_vars)
@@ -54,7 +55,8 @@ class ActionModule(ActionBase):
             words.append("What was live before serves on. Correct the cause and run again.")
             # The words stand in the message; a second copy of them would only bury it.
             result.update(failed=True, failed_apps=sorted(failed), msg="\n\n".join(words))
-            result["apps"] = {name: app for name, app in result["apps"].items() if name not in failed}
+            told = ("action", "release", "previous", "source")
+            result["apps"] = {name: {key: app[key] for key in told} for name, app in result["apps"].items()}
         return result
 
     def send(self, source: Source | Archive) -> str:

@@ -64,7 +64,8 @@ def summary(
         records = [record for record in model.load(apps) if not names or record.name in names]
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
-    return summarize(records, *(model.plain(part or {}) for part in (release, certificate, backup)), str(version))
+    parts = [model.plain(part or {}) for part in (release, certificate, backup)]
+    return summarize(records, parts[0], parts[1], parts[2], str(version))
 
 
 class FilterModule:

@@ -30,6 +30,7 @@ DOMAIN = re.compile(rf"{HOST_LABEL}(\.{HOST_LABEL})+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PYTHON = re.compile(r"3\.\d{1,2}")
 NGINX_SIZE = re.compile(r"\d+[kmg]?", re.IGNORECASE)
+REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w., -]*\])?\s*([<>=!~].*|@ .+|;.+)?")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.:-]+")
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"  # of a Python package, and of an extra
 EXTRA = re.compile(NAME)
@@ -260,6 +261,7 @@ class App:
     wsgi_app: str
     domains: tuple[str, ...]
     extras: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     wheels: str = ""
     python: str = ""
     packages: tuple[str, ...] = ()
@@ -442,6 +444,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
             "domains", DOMAIN, "a domain is written in lower case, without scheme, port or *, as www.example.org"
         ),
         extras=read_extras(read, code),
+        requirements=read.texts("requirements", REQUIREMENT, 'write each as "name" or "name>=1.2", in quotes'),
         wheels=read.text("wheels"),
         python=read.text("python", pattern=PYTHON, remedy='is not a Python version: write it as "3.12", in quotes'),
         packages=read.texts("packages", PACKAGE, "write the names of apt packages"),
@@ -929,7 +932,7 @@ def releases(app: App) -> dict[str, Any]:
         "extras": list(app.extras),
         "wheels": app.wheels,
         "python": app.python,
-        "requirements": servers.SERVERS[app.server].requirements(app.server_options),
+        "requirements": [*servers.SERVERS[app.server].requirements(app.server_options), *app.requirements],
         "environment": {
             **app.environment,
             "WSGI_APP": app.wsgi_app,

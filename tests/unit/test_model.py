@@ -237,6 +237,14 @@ REFUSALS = [
         + ", ".join(f"{name} ({proof})" for name, proof in model.CHECKS.items()),
     ),
     (
+        app(release_command_timeout=0),
+        "flask_apps.shop.release_command_timeout: 0 is out of range: take 1 to 86400",
+    ),
+    (
+        app(requirements=["set up tools"]),
+        """flask_apps.shop.requirements: 'set up tools' cannot be used: write each as "name" or "name>=1.2", in quotes""",
+    ),
+    (
         app(release_command_hosts="frist"),
         "flask_apps.shop.release_command_hosts: 'frist' is not one of first, each: did you mean first?",
     ),

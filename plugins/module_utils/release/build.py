@@ -283,8 +283,8 @@ class Builder:
                 hint = build_hint(self.spec.name, said)
                 raise ReleaseError("install", f"the app's packages could not be installed{hint}", tail(said))
         self.as_app(f"{venv}/bin/python", "-m", "compileall", "-q", "-j", "0", f"{venv}/lib", cwd=venv)
-        (venv / "complete").touch()
         self.take(venv)
+        (venv / "complete").touch()
         return venv
 
     def make(self, venv: Path) -> list[str]:
@@ -366,7 +366,7 @@ def requirement_files(code: Path, name: str, seen: frozenset[str] = frozenset())
             inner = os.path.join(os.path.dirname(name), match[1])
             more, own = requirement_files(code, inner, seen | {path})
             texts, local = texts + more, local or own
-        elif words[0] in ("-e", "--editable") or re.match(r"\.|/|file:|.*@ *file:|[^=<>@]*/", words[0]):
+        elif re.match(r"-e|--editable|\.|/|file:|[^=<>@]*/", words[0]) or re.search(r"@ *file:", line):
             local = True
     return texts, local
 

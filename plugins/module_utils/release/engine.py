@@ -46,10 +46,37 @@ from .ledger import Ledger
 WANTS = ("sockets.target.wants", "multi-user.target.wants")
 IMPORT_SECONDS = 300
 DRAIN_SECONDS = 0.5
+MOST_RESTARTS = 3
 # What a first build is reckoned with, and what must stay free for everybody else.
 FIRST_BUILD, RESERVE = 200 * 2**20, 64 * 2**20
 # A name with a hash in it, as bundlers make them: its content never changes, so an old one may stay reachable.
 HASHED_NAME = re.compile(r"[.\-_](?=[\w-]*\d)[0-9A-Za-z_-]{8,64}\.\w+")
+
+# What apps say that relied on something of the machine they were made on, and what helps.
+HINTS = (
+    (
+        r"No module named 'pkg_resources'",
+        "it uses setuptools without asking for it: add setuptools<81 to its requirements",
+    ),
+    (
+        r"No module named '(psycopg2|psycopg|MySQLdb|pymysql)'",
+        "the database's driver is missing: add it to its requirements",
+    ),
+    (
+        r"unable to open database file|Read-only file system|Permission denied: '/srv",
+        "it may write below DATA_DIR alone (/var/lib/{app}): have it keep its files there",
+    ),
+    (
+        r"write\+execute memory|ffi\.callback",
+        "its sandbox forbids memory that it both writes and executes: allow it by "
+        "`sandbox: {{MemoryDenyWriteExecute: false}}` in flask_apps.{app}, then run groundwork.flask.site",
+    ),
+    (
+        r"Address family not supported by protocol",
+        "its sandbox forbids a kind of socket: allow it by `sandbox: {{RestrictAddressFamilies: …}}` in "
+        "flask_apps.{app}, then run groundwork.flask.site",
+    ),
+)
 
 # The steps from nothing to live, in order. Each may be killed; a rerun heals and finishes the work.
 STEPS = ("fetch", "install", "import", "save", "command", "start", "switch", "drain", "prune")
@@ -500,7 +527,8 @@ class Engine:
         before, mark, answer = said.rpartition(probe.MARK)
         if status or not mark:
             callable_name = self.spec.environment.get("WSGI_APP")
-            raise ReleaseError("import", f"the app cannot be imported as {callable_name}", tail(before or said, 60))
+            message = f"the app cannot be imported as {callable_name}{hint(self.spec.name, said)}"
+            raise ReleaseError("import", message, tail(before or said, 60))
         return json.loads(answer)
 
     def step_import(self, live: str | None) -> None:
@@ -590,11 +618,12 @@ class Engine:
             raise ReleaseError("start", message, tail(f"{log}\n{started.stderr}".strip(), 60))
         health = dict(self.spec.health or self.at.facts(release).get("health", {}))
         sock, name = self.at.release(release) / "app.sock", health.get("host", "localhost")
-        wrong = self.wait_until_healthy(sock, health)
+        wrong = self.wait_until_healthy(service, sock, health)
         if not wrong and prove:
             wrong = self.watch(service, sock, health, began)
         if wrong:
-            raise ReleaseError("start", wrong, tail(self.host.journal(self.spec.name, service, began), 60))
+            log = self.host.journal(self.spec.name, service, began)
+            raise ReleaseError("start", wrong + hint(self.spec.name, log), tail(log, 60))
         if prove:
 
             def ask(path: str) -> Answer:
@@ -605,14 +634,17 @@ class Engine:
             if errors:
                 raise ReleaseError("start", "; ".join(errors))
 
-    def wait_until_healthy(self, sock: Path, health: Mapping[str, Any]) -> str:
-        """Ask until the answer is below 500; "" then, else the last answer in words."""
+    def wait_until_healthy(self, service: str, sock: Path, health: Mapping[str, Any]) -> str:
+        """Ask until the answer is below 500; "" then, else the last answer in words.
+
+        The first questions are given up soon: an instance that dies and starts again for ever answers none.
+        """
         seconds, path = float(health.get("timeout", 60)), health.get("path", "/")
-        until, answer = time.monotonic() + seconds, "no answer"
+        until, answer, patience = time.monotonic() + seconds, "no answer", 1.0
         while (left := until - time.monotonic()) > 0:
-            began = time.monotonic()
+            began, patience = time.monotonic(), patience * 2
             try:
-                said = self.host.ask(sock, health.get("host", "localhost"), path, left)
+                said = self.host.ask(sock, health.get("host", "localhost"), path, min(left, patience))
             except (OSError, http.client.HTTPException) as error:
                 answer = f"{type(error).__name__}: {error}"
             else:
@@ -620,6 +652,10 @@ class Engine:
                     self.health_ms = round(1000 * (time.monotonic() - began))
                     return ""
                 answer = f"status {said.status}: {said.body[:200]}"
+            if (restarts := self.host.restarts(service)) >= MOST_RESTARTS:
+                return (
+                    f"it does not stay up: it ended {restarts} times within {time.monotonic() - until + seconds:.0f} s"
+                )
             self.host.sleep(0.1)
         return f"{path} was not answered well within {seconds:.0f} s (health_path, health_timeout): {answer}"
 
@@ -635,7 +671,7 @@ class Engine:
                     f"it answered well, and then {len(gone)} of its {len(alive)} processes ended within "
                     f"{proof.STABLE_SECONDS:.0f} s of the start (or, to switch this proof off: `skip_checks: [stable]`)"
                 )
-        return self.wait_until_healthy(sock, health)
+        return self.wait_until_healthy(service, sock, health)
 
     # --- switching ----------------------------------------
 
@@ -814,6 +850,14 @@ class Engine:
             if live:
                 self.start(live)
             raise ReleaseError("restore", "the saved databases could not be put back", tail(said))
+
+
+def hint(app: str, said: str) -> str:
+    """What helps against an error that many apps have on a host that is new to them."""
+    for pattern, remedy in HINTS:
+        if re.search(pattern, said):
+            return f"; {remedy.format(app=app)}"
+    return ""
 
 
 def digest(text: str, key: str = "") -> str:

@@ -45,10 +45,18 @@ class Host:
         shown = self.systemctl("show", "--value", "--property=ActiveState", *units)
         return shown.stdout.split() == ["active"] * len(units)
 
+    def number(self, unit: str, prop: str) -> int:
+        """A property of a unit that is a number; 0 when it has none."""
+        shown = self.systemctl("show", "--value", f"--property={prop}", unit).stdout.strip()
+        return int(shown) if shown.isdigit() else 0
+
+    def restarts(self, unit: str) -> int:
+        """How often systemd had to start the unit again by itself."""
+        return self.number(unit, "NRestarts")
+
     def processes(self, unit: str) -> set[int]:
         """The unit's main process and its children, which are the server's workers."""
-        shown = self.systemctl("show", "--value", "--property=MainPID", unit)
-        main = int(shown.stdout.strip() or 0)
+        main = self.number(unit, "MainPID")
         if not main:
             return set()
         try:
@@ -122,11 +130,12 @@ class Host:
             shutil.rmtree(directory, ignore_errors=True)
 
     def journal(self, app: str, unit: str, since: float) -> str:
-        """What an instance and systemd said of it."""
+        """The last that an instance said, and systemd of it."""
         shown = self.run(
-            "journalctl", f"--namespace=+{app}", f"--unit={unit}", f"--since=@{since:.0f}", "-n60", "-ocat"
+            *("journalctl", f"--namespace=+{app}", f"--unit={unit}"),
+            *(f"--since=@{since:.0f}", "--reverse", "--lines=80", "--output=cat"),
         )
-        return shown.stdout.strip()
+        return "\n".join(reversed(shown.stdout.strip().splitlines()))
 
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
         """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell."""

@@ -226,7 +226,7 @@ def env_file(environment: Mapping[str, str]) -> str:
 def read_env_file(path: Path) -> dict[str, str]:
     """What :func:`env_file` wrote; empty when there is no such file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()  # a carriage return is part of a value
     except FileNotFoundError:
         return {}
     found = re.findall(r'^(\w+)="((?:[^"\\]|\\.)*)"$', text, re.MULTILINE | re.DOTALL)
