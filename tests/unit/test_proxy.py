@@ -15,8 +15,9 @@ SHOP = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org", 
 
 
 def render(template: str, item: dict[str, Any] | None = None, **given: Any) -> str:
-    """The text of a template of the role; ``item`` is the site or the error page it is for."""
+    """The text of a template of the role; ``item`` is the site or the page it is for."""
     loader = DataLoader()
+    loader.set_basedir(str(ROLE / "templates"))  # where a template looks for the one it extends
     variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "item": item}
     variables["ansible_facts"] = {"distribution_release": "trixie", "all_ipv6_addresses": ["2001:db8::1"]}
     for file in ("defaults/main.yml", "vars/main.yml"):
@@ -109,9 +110,10 @@ def test_no_two_names_share_a_variable() -> None:
     assert len({found.group() for found in variables if found}) == len(names)
 
 
-@pytest.mark.parametrize("template", sorted((ROLE / "templates/nginx").glob("*.conf.j2")), ids=lambda path: path.name)
+@pytest.mark.parametrize("template", sorted((ROLE / "templates/nginx").rglob("*.conf.j2")), ids=lambda path: path.name)
 def test_blocks_are_closed(template: Path) -> None:
-    text = re.sub(r'"[^"]*"|#.*', "", render(f"nginx/{template.name}", SHOP | {"static": {"/static/": "/srv/static"}}))
+    name = str(template.relative_to(ROLE / "templates"))
+    text = re.sub(r'"[^"]*"|#.*', "", render(name, SHOP | {"static": {"/static/": "/srv/static"}}))
     assert text.count("{") == text.count("}")
     assert "{%" not in text
     assert "{{" not in text
@@ -122,6 +124,37 @@ def test_an_error_page_stands_alone() -> None:
     assert page.startswith("<!doctype html>")
     assert '<!--# echo var="request_id" -->' in page
     assert not re.search(r"(src|href|url\()", page)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("<script>alert('x')</script>", "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"),
+        ('<!--# echo var="uri" -->', "&lt;!--# echo var=&#34;uri&#34; --&gt;"),
+        ("$host & ${uri}", "$host &amp; ${uri}"),
+        ("{{ 6 * 7 }} {% raw %}", "{{ 6 * 7 }} {% raw %}"),
+        ("", "We are working on this site and will be back soon. Thank you for your patience."),
+    ],
+)
+def test_a_message_is_shown_as_it_is(message: str, shown: str) -> None:
+    page = render("maintenance.html.j2", {"name": "shop", "message": message})
+    assert f"<p>{shown}</p>" in page
+    assert "<!--#" not in page
+    assert "<title>Back soon</title>" in page
+
+
+def test_only_what_is_allowed_finds_an_open_site() -> None:
+    allow = ["203.0.113.7", " 2001:db8::/32", "203.0.113.7"]
+    text = lines(render("nginx/maintenance/http.conf.j2", {"name": "my-shop", "allow": allow}))
+    assert text[text.index("geo $groundwork_maintenance_my_hshop {") :] == [
+        "geo $groundwork_maintenance_my_hshop {",
+        "default 1;",
+        "203.0.113.7 0;",
+        "2001:db8::/32 0;",
+        "}",
+    ]
+    server = render("nginx/maintenance/server.conf.j2", {"name": "my-shop"})
+    assert "if ($groundwork_maintenance_my_hshop) {" in server
 
 
 def test_there_is_a_page_for_each_promised_error() -> None:
