@@ -105,6 +105,19 @@ def journal(host: Host, unit: str, lines: int = 40, namespace: str | None = None
     return str(host.run(f"journalctl{option} --no-pager --lines={lines} --unit={unit}").stdout)
 
 
+def live(host: Host, app: str) -> str:
+    """Return the id of the app's live release."""
+    return str(host.check_output("readlink /srv/%s/current", app)).rpartition("/")[2]
+
+
+def leftovers(host: Host, app: str) -> list[str]:
+    """Return the units of the app's releases that run, or would run after a boot, beside the live release's."""
+    current = live(host, app)
+    units = host.check_output(f"systemctl list-units --plain --no-legend --state=active '{app}@*'").splitlines()
+    links = host.check_output(f"ls /etc/systemd/system/*.wants/ | grep '^{app}@' || true").splitlines()
+    return [line for line in units + links if current not in line]
+
+
 def poll(question: Callable[[], Result], seconds: float = 10, pause: float = 0.2) -> Result:
     """Ask until the answer is true, and return it; after `seconds` return or raise what came last."""
     deadline = time.monotonic() + seconds

@@ -1,383 +1,967 @@
-"""The release engine against a host that records what it is asked; the file system is real."""
+"""The release engine against a host that notes what it is asked; the file system is real."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import subprocess
-import sys
+import shutil
+import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils import release
-from ansible_collections.groundwork.flask.plugins.module_utils.release import (
-    STEPS,
-    Engine,
-    Host,
-    Layout,
+from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, locking, proof
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import STEPS, STEPS_BACK, Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
     ReleaseError,
-    Spec,
+    env_file,
+    read_env_file,
 )
+from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import states
+from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
 
-TREE = "a" * 64
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing of the engine handles it."""
-
-
-class FakeHost(Host):
-    """systemd, the processes of an app and its health, all well until told otherwise."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.active: set[str] = set()
-        self.commands: list[str] = []
-        self.fail: dict[str, str] = {}
-        self.answers: list[int] = []
-        self.leaves = False
-
-    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        verb, *rest = [word for word in arguments if not word.startswith("--")]
-        units = [name for name in rest if "@" in name]
-        output = ""
-        for unit in units:
-            wants = (
-                self.root
-                / "etc/systemd/system"
-                / f"{'sockets' if unit.endswith('.socket') else 'multi-user'}.target.wants"
-            )
-            if verb == "enable":
-                wants.mkdir(parents=True, exist_ok=True)
-                (wants / unit).touch()
-            if verb == "disable":
-                (wants / unit).unlink(missing_ok=True)
-        if verb == "enable":
-            self.active |= set(units)
-        if verb == "stop":
-            self.active -= set(units)
-        if verb == "show":
-            output = "\n".join("active" if unit in self.active else "inactive" for unit in units)
-        return subprocess.CompletedProcess(arguments, 1 if verb in self.fail else 0, output, self.fail.get(verb, ""))
-
-    def run_as(
-        self,
-        user: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        cwd: str,
-        seconds: float,
-        stdin: Any = None,
-        umask: int = 0,
-    ) -> tuple[int, str]:
-        line = " ".join(command)
-        self.commands.append(line)
-        for part, said in self.fail.items():
-            if part in line:
-                return 1, said
-        if "import groundwork_wsgi" in line:
-            return 0, "" if self.leaves else "a warning\nimported\n"
-        if command[0] == "tar":
-            Path(cwd, "requirements.txt").write_text("flask\n")
-            Path(cwd, "static").mkdir()
-            Path(cwd, "static/a.css").write_text("x")
-        if command[0] == "sh" and "cp -RL" in line:
-            return subprocess.run(command, check=False).returncode, ""
-        return 0, ""
-
-    def journal(self, app: str, unit: str, since: float) -> str:
-        return "Traceback: no such table"
-
-    def ask(self, sock: Path, host: str, path: str, seconds: float) -> tuple[int, str]:
-        return (self.answers.pop(0) if self.answers else 200), "body"
-
-    def sleep(self, seconds: float) -> None:
-        pass
+MIGRATE = "flask db upgrade"
+MB = 2**20
 
 
-class App:
-    """An app named after this user, so that its files can be given to it."""
+class TestDeploy:
+    """From nothing to live, and from one release to the next."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.host, self.name = root, FakeHost(root), getpass.getuser()
-        self.at = Layout(self.name, root)
-        archive = root / "source.tar.gz"
-        archive.write_bytes(b"packed")
-        self.spec: dict[str, Any] = {
-            "name": self.name,
-            "source": {"tree": TREE, "directory": "shop", "description": "shop"},
-            "environment": {"WSGI_APP": "shop:app"},
-            "files": {"start": "#!/bin/sh\n", "entry/groundwork_wsgi.py": ""},
-            "requirements": ["gunicorn"],
-            "static": {"/static/": "static"},
-            "health": {"host": "shop.example.org", "path": "/healthz", "timeout": 1},
-            "archive": str(archive),
+    def test_first_deploy_and_then_nothing(self, app: App) -> None:
+        first = app.engine().deploy()
+        assert (first.action, first.previous, first.changes) == ("deployed", "", [])
+        assert list(first.steps) == list(STEPS)
+        assert os.readlink(app.at.current) == f"releases/{first.release}"
+        assert app.host.active == app.live_units()
+        assert (app.at.current / "public/static/a.css").read_text() == "x"
+        assert (app.at.current / "env").stat().st_mode & 0o777 == 0o600
+        assert (app.at.current / "definition.json").stat().st_mode & 0o777 == 0o600
+        assert app.at.facts(first.release)["packages"] == ["flask==3.1.3"]
+        assert read_env_file(app.at.current / "env")["RELEASE"] == first.release
+        assert app.at.command.read_text() == f'#!/bin/sh\nexec {app.at.tools}/app {app.name} "$@"\n'
+        commands = len(app.host.commands)
+        again = app.engine().deploy()
+        assert (again.action, again.changed, again.release) == ("unchanged", False, first.release)
+        assert [line for line in app.host.commands[commands:] if "show" not in line] == []
+        assert app.events() == ["begin", "switch", "live"]
+        assert app.left_over() == []
+
+    def test_a_setting_makes_a_new_release_in_the_same_environment(self, app: App) -> None:
+        first = app.deploy("red")
+        venv = (app.at.current / "venv").resolve()
+        second = app.deploy("blue")
+        assert (second.previous, second.action) == (first.release, "deployed")
+        assert second.changes == ["environment.COLOUR"]
+        assert (app.at.current / "venv").resolve() == venv
+        assert app.has_run("pip install") == 1
+        assert read_env_file(app.at.current / "env")["COLOUR"] == "blue"
+        assert app.host.active == app.live_units()
+        assert app.left_over() == []
+
+    def test_the_old_release_serves_until_the_new_one_is_healthy(self, app: App) -> None:
+        app.deploy("red")
+        old, seen = app.live_units(), []
+        app.host.on["GET"] = lambda: seen.append((old <= app.host.active, app.live_units() == old))
+        app.deploy("blue")
+        assert seen
+        assert set(seen) == {(True, True)}
+
+    def test_an_environment_that_nobody_uses_goes(self, app: App) -> None:
+        app.engine(requirements=["gunicorn==26"], settings={"keep": 2}).deploy()
+        first = (app.at.current / "venv").resolve()
+        app.engine(requirements=["gunicorn==27"], settings={"keep": 2}).deploy()
+        assert first.exists(), "the release before needs it"
+        app.engine(requirements=["gunicorn==28"], settings={"keep": 2}).deploy()
+        assert not first.exists()
+        assert len(list(app.at.environments.iterdir())) == 2
+
+    def test_old_releases_go_but_never_the_one_before(self, app: App) -> None:
+        done = [app.deploy(str(number), settings={"keep": 1}).release for number in range(4)]
+        assert {path.name for path in app.at.releases.iterdir()} == set(done[-2:])
+        app.deploy("another", settings={"keep": 4})
+        assert len(list(app.at.releases.iterdir())) == 3
+
+    def test_the_scratch_of_a_build_goes_and_costs_no_release_its_place(self, app: App) -> None:
+        wheels = {"wheels_archive": app.spec["archive"], "wheels_tree": "b" * 64, "settings": {"keep": 3}}
+        first = app.deploy("1", **wheels).release
+        app.deploy("2", **wheels)
+        app.deploy("3", **{**wheels, "wheels_tree": "c" * 64})
+        assert app.at.is_complete(first)
+        assert app.left_over() == []
+
+    def test_a_prepared_release_is_finished_later(self, app: App) -> None:
+        old = app.deploy("red")
+        prepared = app.engine(release_command=MIGRATE).deploy(through="command")
+        assert (prepared.action, app.at.live()) == ("prepared", old.release)
+        assert list(prepared.steps) == ["fetch", "install", "import", "save", "command"]
+        assert app.engine(release_command=MIGRATE, archive="").deploy().action == "deployed"
+        assert app.at.live() == prepared.release
+        assert app.has_run(MIGRATE) == 1
+
+    def test_a_stopped_live_release_is_started(self, app: App) -> None:
+        app.engine().deploy()
+        app.host.active.clear()
+        assert app.engine().predict().action == "to start"
+        assert app.engine().deploy().action == "started"
+        assert app.host.active == app.live_units()
+
+    def test_a_source_on_the_controller_is_asked_for_only_when_needed(self, app: App) -> None:
+        asked = app.engine(archive="").deploy()
+        assert (asked.action, asked.needs_archive, app.at.live()) == ("needs_archive", True, None)
+        app.engine().deploy()
+        assert app.engine(archive="").deploy().action == "unchanged"
+
+    def test_wheels_are_asked_for_even_if_the_host_has_the_source(self, app: App) -> None:
+        package: dict[str, Any] = {
+            "source": {"package": "shop==1.4"},
+            "static": {},
+            "archive": "",
+            "wheels_tree": "b" * 64,
         }
+        assert app.engine(**package).deploy().needs_archive
+        assert app.engine(**package, wheels_archive=app.spec["archive"]).deploy().action == "deployed"
 
-    def engine(self, secrets: Mapping[str, str] | None = None, keep: int = 5, **changes: Any) -> Engine:
-        return Engine(Spec(**{**self.spec, **changes}), secrets or {}, keep=keep, host=self.host, root=self.root)
+    def test_a_command_of_the_hosts_own_is_left_alone(self, app: App) -> None:
+        app.at.command.parent.mkdir(parents=True)
+        app.at.command.write_text("#!/bin/sh\necho mine\n")
+        app.engine().deploy()
+        assert app.at.command.read_text() == "#!/bin/sh\necho mine\n"
 
-    def live_units(self) -> set[str]:
-        return {f"{self.name}@{self.at.live()}.{kind}" for kind in ("socket", "service")}
+    def test_a_host_without_the_account(self, app: App) -> None:
+        stranger = Engine(app.engine(name="nobody-of-that-name").spec, host=app.host, root=app.root)
+        with pytest.raises(ReleaseError, match=r"no account nobody-of-that-name .* run groundwork\.flask\.site first"):
+            stranger.deploy()
 
-    def events(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.at.ledger.read_text().splitlines()]
-
-
-@pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
-    monkeypatch.setattr("shutil.which", lambda name, path=None: sys.executable)
-    return App(tmp_path)
-
-
-def test_first_deploy_and_then_nothing(app: App) -> None:
-    first = app.engine().deploy()
-    assert (first.action, first.previous) == ("deployed", "")
-    assert os.readlink(app.at.current) == f"releases/{first.release}"
-    assert app.host.active == app.live_units()
-    assert (app.at.current / "public/static/a.css").read_text() == "x"
-    assert (app.at.current / "env").stat().st_mode & 0o777 == 0o600
-    assert app.engine().deploy().action == "unchanged"
-    assert app.events() == ["begin", "live"]
+    def test_apps_that_nobody_mentions_are_found(self, app: App) -> None:
+        app.engine().deploy()
+        assert engine.others([], app.root) == [app.name]
+        assert engine.others([app.name], app.root) == []
 
 
-def test_a_new_release_takes_over_and_the_old_one_stops(app: App) -> None:
-    first = app.engine().deploy()
-    second = app.engine(environment={"WSGI_APP": "shop:app", "COLOUR": "red"}).deploy()
-    assert second.previous == first.release
-    assert second.release != first.release
-    assert app.host.active == app.live_units()
-    assert app.engine().enabled() == {second.release}
+class TestIdentity:
+    """What makes a release another one, and what is told of it."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"source": {"tree": "b" * 64}},
+            {"environment": {"WSGI_APP": "shop:other"}},
+            {"files": {"start": "other", "entry/groundwork_wsgi.py": ""}},
+            {"requirements": ["gunicorn==27"]},
+            {"extras": ["postgres"]},
+            {"python": "3.9"},
+            {"static": {}},
+            {"wheels_tree": "b" * 64},
+            {"release_command": MIGRATE},
+            {"unit": {"sandbox": {"UMask": "0027"}}},
+            {"secrets": {"TOKEN": "another"}},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_whatever_defines_the_process_names_the_release(self, app: App, change: dict[str, Any]) -> None:
+        one, other = app.engine({"TOKEN": "one"}), app.engine(**{"secrets": {"TOKEN": "one"}, **change})
+        for each in (one, other):
+            each.identify(create=True)
+        assert one.id != other.id
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"health": {"path": "/"}},
+            {"skip_checks": ["stable"]},
+            {"body_limit": 7},
+            {"save_commands": ["true"]},
+            {"run_release_command": False},
+            {"release_command_timeout": 7},
+            {"settings": {"keep": 9, "build": {"PIP_INDEX_URL": "https://pypi.example.org"}}},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_how_it_is_built_and_proved_does_not(self, app: App, change: dict[str, Any]) -> None:
+        app.engine().deploy()
+        assert app.engine(**change).deploy().action == "unchanged"
+
+    def test_a_dry_run_touches_nothing(self, app: App) -> None:
+        before = sorted(app.root.rglob("*"))
+        first = app.engine(release_command=MIGRATE).predict()
+        assert (first.action, first.release, first.commands) == ("to deploy", "", [MIGRATE])
+        assert sorted(app.root.rglob("*")) == before
+        app.engine().deploy()
+        assert app.engine().predict().action == "unchanged"
+        second = app.engine(requirements=["x"]).predict()
+        assert (second.action, second.changes) == ("to deploy", ["requirements"])
+        assert second.release == app.engine(requirements=["x"]).deploy().release
+
+    def test_a_dry_run_says_when_it_cannot_tell(self, app: App) -> None:
+        app.host.fail = {"ls-remote": "no route to host"}
+        done = app.engine(source={"git": "https://example.org/shop.git"}).predict()
+        assert done.action == "to deploy"
+        assert "what would be deployed is not known: https://example.org/shop.git cannot be read" in done.warnings[0]
+
+    def test_changes_name_what_differs_and_no_secret(self, app: App) -> None:
+        app.engine({"TOKEN": "first-token", "GONE": "gone-token"}).deploy()
+        live = app.at.live()
+        later = app.engine(
+            {"TOKEN": "second-token"},
+            files={**app.spec["files"], "start": "#!/bin/sh\nexec\n", "server.json": '{"threads": 4}'},
+            extras=["postgres"],
+        )
+        later.identify(create=False)
+        changes = {name: (old, new) for name, old, new in later.changes(live)}
+        assert set(changes) == {"extras", "files.start", "secrets.GONE", "secrets.TOKEN", "server.threads"}
+        assert changes["extras"] == ("[]", "['postgres']")
+        assert changes["server.threads"] == ("8", "4")
+        assert changes["secrets.GONE"][1] == ""
+        assert changes["secrets.TOKEN"][0].startswith("secret, ")
+        assert changes["secrets.TOKEN"][0] != changes["secrets.TOKEN"][1]
+        later.deploy()
+        texts = str(changes) + "".join(
+            path.read_text() for path in app.at.releases.rglob("*.json") if path.name != "server.json"
+        )
+        texts += app.at.ledger.read_text()
+        for secret in ("first-token", "second-token", "gone-token", app.at.secret_key.read_text()):
+            assert secret not in texts
+
+    @pytest.mark.parametrize(
+        ("text", "masked"),
+        [
+            ("the password is hunter22", "the password is ********"),
+            ("hunter22-and-more, hunter22", "********, ********"),
+            ("a short one, abc, says nothing", "a short one, abc, says nothing"),
+        ],
+    )
+    def test_masked(self, app: App, text: str, masked: str) -> None:
+        engine = app.engine({"A": "hunter22", "B": "hunter22-and-more", "C": "abc"})
+        assert engine.masked(text) == masked
+
+    def test_what_a_failure_says_is_masked_in_the_ledger(self, app: App) -> None:
+        app.host.fail = {"groundwork-probe": "cannot connect as shop:hunter22"}
+        with pytest.raises(ReleaseError):
+            app.engine({"PASSWORD": "hunter22"}).deploy()
+        event = app.ledger.events()[-1]
+        assert (event["event"], event["step"]) == ("bad", "import")
+        assert event["log"] == "cannot connect as shop:********"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"source": {"tree": "b" * 64}},
-        {"environment": {"WSGI_APP": "shop:other"}},
-        {"files": {"start": "other", "entry/groundwork_wsgi.py": ""}},
-        {"requirements": ["gunicorn==27"]},
-        {"static": {}},
-        {"release_command": "flask db upgrade"},
-        {"unit": {"sandbox": {"UMask": "0027"}}},
-    ],
-)
-def test_whatever_defines_the_process_names_the_release(app: App, change: dict[str, Any]) -> None:
-    assert app.engine(**change).predict().action == "deployed"
-    engine, other = app.engine(), app.engine(**change)
-    for each in (engine, other):
-        each.commit = each.resolve()
-    assert engine.identify("key") != other.identify("key")
-    assert engine.identify("key") != engine.identify("another")
+class TestSecretKey:
+    """One for each app; a new one logs nobody out."""
 
+    def test_made_once_and_kept(self, app: App) -> None:
+        app.engine().deploy()
+        key = app.at.secret_key.read_text()
+        assert len(key) == 64
+        assert app.at.secret_key.stat().st_mode & 0o777 == 0o600
+        app.engine(requirements=["x"]).deploy()
+        assert app.at.secret_key.read_text() == key
+        environment = read_env_file(app.at.current / "env")
+        assert environment["SECRET_KEY"] == key
+        assert "SECRET_KEY_FALLBACKS" not in environment
 
-def test_how_health_is_asked_does_not_name_the_release(app: App) -> None:
-    app.engine().deploy()
-    assert app.engine(health={"path": "/"}).deploy().action == "unchanged"
+    def test_a_given_one_is_used(self, app: App) -> None:
+        app.engine({"SECRET_KEY": "mine"}).deploy()
+        assert read_env_file(app.at.current / "env")["SECRET_KEY"] == "mine"
+        assert not app.at.secret_key.exists()
+        with pytest.raises(ReleaseError, match="stands in flask_app_secrets: change it there"):
+            app.engine({"SECRET_KEY": "mine"}).deploy(rotate=True)
 
+    def former(self, app: App) -> dict[str, float]:
+        """The former keys that the live release accepts, and for how many days."""
+        found = json.loads(read_env_file(app.at.current / "env").get("SECRET_KEY_FALLBACKS", "[]"))
+        return {entry["key"]: round((entry["until"] - time.time()) / 86400, 2) for entry in found}
 
-def test_a_secret_makes_a_new_release_and_reaches_the_app(app: App) -> None:
-    app.engine().deploy()
-    assert app.engine({"TOKEN": 'a"b$c\\d'}).deploy().action == "deployed"
-    assert 'TOKEN="a\\"b\\$c\\\\d"\n' in (app.at.current / "env").read_text()
+    def test_a_former_one_is_accepted_for_a_while(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        app.engine({"SECRET_KEY": "key-1"}).deploy()
+        app.engine({"SECRET_KEY": "key-2"}).deploy()
+        assert self.former(app) == {"key-1": 31}
+        release = app.at.live()
+        assert app.engine({"SECRET_KEY": "key-2"}).deploy().action == "unchanged"
+        real = time.time
+        monkeypatch.setattr(engine, "time", SimpleNamespace(time=lambda: real() + 30 * 86400, monotonic=time.monotonic))
+        assert app.engine({"SECRET_KEY": "key-2"}).predict().release == release, "its date is no part of the id"
+        app.engine({"SECRET_KEY": "key-3"}).deploy()
+        assert self.former(app) == {"key-2": 61, "key-1": 31}
+        monkeypatch.setattr(engine, "time", SimpleNamespace(time=lambda: real() + 32 * 86400, monotonic=time.monotonic))
+        app.engine({"SECRET_KEY": "key-3"}, requirements=["x"]).deploy()
+        assert self.former(app) == {"key-2": 61}
+        app.engine({"SECRET_KEY": "key-2"}, requirements=["y"], settings={"fallback_days": 1}).deploy()
+        assert self.former(app) == {"key-3": 33}, "the present one is no former one"
 
-
-def test_the_secret_key_is_made_once_and_kept(app: App) -> None:
-    app.engine().deploy()
-    key = app.at.secret_key.read_text()
-    assert len(key) == 64
-    assert app.at.secret_key.stat().st_mode & 0o777 == 0o600
-    app.engine(requirements=["x"]).deploy()
-    assert app.at.secret_key.read_text() == key
-    assert f'SECRET_KEY="{key}"' in (app.at.current / "env").read_text()
-
-
-def test_a_given_secret_key_is_used(app: App) -> None:
-    app.engine({"SECRET_KEY": "mine"}).deploy()
-    assert 'SECRET_KEY="mine"' in (app.at.current / "env").read_text()
-    assert not app.at.secret_key.exists()
+    def test_a_new_one_on_demand(self, app: App) -> None:
+        first = app.engine().deploy()
+        old = app.at.secret_key.read_text()
+        second = app.engine().deploy(rotate=True)
+        assert second.release != first.release
+        assert second.changes == ["secrets.SECRET_KEY"]
+        assert app.at.secret_key.read_text() != old
+        assert self.former(app) == {old: 31}
+        assert app.engine().deploy().action == "unchanged"
 
 
 FAILURES = [
-    ("tar", "fetch", "broken archive", "the source could not be fetched"),
+    ("shutil.move", "fetch", "broken archive", "the source shop (aaaaaaaaaa) could not be fetched"),
+    ("pip install", "install", "error: gcc: No such file or directory", "add gcc, libc6-dev and python3-dev to flask_"),
+    ("cp -RL", "install", "no such directory", "proxy.static: 'static' cannot be published; is it in the source?"),
+    ("-probe:", "import", "ImportError: no module named x", "the app cannot be imported as shop:app"),
     (
-        "pip install",
-        "install",
-        "error: gcc: No such file or directory",
-        "add gcc, libc6-dev and python3-dev to flask_apps.",
+        "dump-it",
+        "save",
+        "disk full",
+        "`dump-it` (backup.before), which saves the database before `flask db upgrade`, f",
     ),
-    ("import groundwork_wsgi", "import", "ImportError: no module named x", "the app cannot be imported as shop:app"),
-    ("flask db upgrade", "command", "no such revision", "the release command `flask db upgrade` failed"),
-    ("enable", "start", "job failed", "did not start"),
+    (" save ", "save", "OSError: disk full", "the databases could not be saved before `flask db upgrade`"),
+    (f"sh -c {MIGRATE}", "command", "no such revision", "the release command `flask db upgrade` failed with exit stat"),
+    (
+        "enable",
+        "start",
+        "Unit shop@.service not found.",
+        "its unit is not on this host: run groundwork.flask.site first",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("part", "step", "said", "message"), FAILURES, ids=[row[1] for row in FAILURES])
-def test_a_failing_step_leaves_the_old_release_serving(app: App, part: str, step: str, said: str, message: str) -> None:
-    old = app.engine().deploy()
-    app.host.fail = {part: said}
-    with pytest.raises(ReleaseError) as error:
-        app.engine(release_command="flask db upgrade").deploy()
-    assert error.value.step == step
-    assert message in str(error.value)
-    assert said in str(error.value)
-    assert app.at.live() == old.release
-    assert app.live_units() <= app.host.active
-    assert app.engine().enabled() == {old.release}
-    assert app.events()[-1] == "bad"
-    app.host.fail = {}
-    assert app.engine(release_command="flask db upgrade").deploy().action == "deployed"
+class TestFailures:
+    """If any step fails, the old release serves on."""
+
+    CHANGE: dict[str, Any] = {"release_command": MIGRATE, "save_commands": ["dump-it"]}
+
+    @pytest.mark.parametrize(
+        ("part", "step", "said", "message"), FAILURES, ids=[f"{row[1]}:{row[0]}" for row in FAILURES]
+    )
+    def test_the_old_release_serves_on(self, app: App, part: str, step: str, said: str, message: str) -> None:
+        old = app.engine(requirements=["y"]).deploy()
+        app.host.fail = {part: said}
+        with pytest.raises(ReleaseError) as error:
+            app.engine(**self.CHANGE).deploy()
+        assert error.value.step == step
+        assert message in str(error.value)
+        assert said in str(error.value)
+        assert app.at.live() == old.release
+        assert app.host.active == app.live_units()
+        assert app.on_host().enabled() == {old.release}
+        event = app.ledger.events()[-1]
+        assert (event["event"], event["step"], event["previous"], event["by"]) == (
+            "bad",
+            step,
+            old.release,
+            "ann@laptop",
+        )
+        app.host.fail = {}
+        assert app.engine(**self.CHANGE).deploy().action == "deployed"
+        assert app.left_over() == []
+
+    def test_a_failed_save_keeps_the_command_from_running(self, app: App) -> None:
+        app.host.fail = {"dump-it": "disk full"}
+        with pytest.raises(ReleaseError):
+            app.engine(**self.CHANGE).deploy()
+        assert app.has_run(f"sh -c {MIGRATE}") == 0
+
+    def test_a_command_that_hangs(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = app.host.run_as
+        monkeypatch.setattr(
+            app.host,
+            "run_as",
+            lambda user, command, *rest, **more: (
+                (124, "tick") if MIGRATE in command else real(user, command, *rest, **more)
+            ),
+        )
+        with pytest.raises(
+            ReleaseError, match=r"was still at work after 7 s and was ended \(release_command_timeout\)\ntick"
+        ):
+            app.engine(release_command=MIGRATE, release_command_timeout=7).deploy()
+
+    def test_an_app_that_ends_python_with_status_0_is_not_imported(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = app.host.run_as
+        monkeypatch.setattr(
+            app.host,
+            "run_as",
+            lambda user, command, *rest, **more: (
+                (0, "bye")
+                if "-c" in command and command[0].endswith("venv/bin/python")
+                else real(user, command, *rest, **more)
+            ),
+        )
+        with pytest.raises(ReleaseError, match=r"the app cannot be imported as shop:app\nbye"):
+            app.engine().deploy()
+
+    def test_an_unhealthy_release_never_goes_live(self, app: App) -> None:
+        old = app.engine().deploy()
+        app.host.answers = [Answer(503, "no table")] * 1_000_000
+        health = {**app.spec["health"], "timeout": 0.1}
+        with pytest.raises(
+            ReleaseError, match=r"/healthz was not answered well within 0 s .*: status 503: no table"
+        ) as error:
+            app.engine(requirements=["x"], health=health).deploy()
+        assert "no such table" in str(error.value), "the journal is shown"
+        assert app.host.active == app.live_units()
+        assert app.at.live() == old.release
+
+    def test_a_release_that_refuses_connections(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(*_arguments: Any) -> Answer:
+            raise ConnectionRefusedError("refused")
+
+        monkeypatch.setattr(app.host, "ask", refused)
+        with pytest.raises(ReleaseError, match="ConnectionRefusedError: refused"):
+            app.engine(health={"timeout": 0.1}).deploy()
+
+    def test_a_release_that_starts_again_and_again(self, app: App) -> None:
+        app.host.restarted = 3
+        app.host.answers = [Answer(502)]
+        with pytest.raises(ReleaseError, match="it does not stay up: it ended 3 times within 0 s"):
+            app.engine().deploy()
+
+    def test_a_release_may_need_a_moment_to_be_healthy(self, app: App) -> None:
+        app.host.answers = [Answer(503), Answer(502), Answer(404)]
+        assert app.engine().deploy().action == "deployed"
+
+    def test_a_release_whose_processes_die(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(proof, "STABLE_SECONDS", 3)
+        app.host.alive = [{1, 2, 3}, {1, 2, 3}, {1, 4, 5}]
+        with pytest.raises(ReleaseError, match=r"then 2 of its 3 processes ended within 3 s .*\[stable\]"):
+            app.engine().deploy()
+        app.host.alive = [{1, 2, 3}, {1, 4, 5}]
+        assert app.engine(skip_checks=["stable"]).deploy().action == "deployed"
+
+    @pytest.mark.parametrize(
+        ("facts", "answers", "check", "message"),
+        [
+            ({"debug": True}, [], "debug", "the app is in debug mode"),
+            ({"secret_key": "short"}, [], "secret_key", "has fewer than 16 characters"),
+            ({}, [200, 200, 200, 500], "not_found", ""),
+        ],
+    )
+    def test_proofs_stop_or_warn_and_can_be_switched_off(
+        self, app: App, facts: dict[str, Any], answers: list[int], check: str, message: str
+    ) -> None:
+        app.host.facts.update(facts)
+        app.host.answers = [Answer(status) for status in answers]
+        if message:
+            with pytest.raises(ReleaseError, match=message) as error:
+                app.engine().deploy()
+            assert f"`skip_checks: [{check}]`" in str(error.value)
+        else:
+            assert f"`skip_checks: [{check}]`" in app.engine().deploy().warnings[0]
+        app.host.answers = [Answer(status) for status in answers]
+        done = app.engine(skip_checks=[check], requirements=["x"]).deploy()
+        assert (done.action, done.warnings) == ("deployed", [])
+
+    def test_warnings_reach_the_result_and_the_ledger(self, app: App) -> None:
+        app.host.facts["session_cookie_secure"] = False
+        done = app.engine().deploy()
+        assert "SESSION_COOKIE_SECURE" in done.warnings[0]
+        assert app.ledger.events()[-1]["warnings"] == done.warnings
+
+    def test_a_bad_release_is_tried_again_and_listed_until_it_is_good(self, app: App) -> None:
+        app.host.facts["debug"] = True
+        with pytest.raises(ReleaseError):
+            app.engine().deploy()
+        assert [(row["state"], row["kept"]) for row in states(app.at)] == [("bad", True)]
+        app.host.facts["debug"] = False
+        assert app.engine().deploy().action == "deployed"
+        assert [row["state"] for row in states(app.at)] == ["live"]
+
+    def test_a_full_disk_is_told_and_leaves_the_old_release(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        old = app.engine().deploy()
+
+        def full(*_arguments: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "write", full)
+            with pytest.raises(ReleaseError, match="install: .*No space left on device"):
+                app.deploy("blue")
+        assert app.at.live() == old.release
+        app.deploy("blue")
+        assert app.left_over() == []
 
 
-def test_an_app_that_leaves_with_status_0_is_not_imported(app: App) -> None:
-    app.host.leaves = True
-    with pytest.raises(ReleaseError, match="the app cannot be imported"):
+class TestSpace:
+    """A build that would not fit is refused before anything is written."""
+
+    def free(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=size))
+
+    @pytest.mark.parametrize(
+        ("change", "need"),
+        [
+            ({"environment": {"A": "b"}}, int(1.2 * 100 * MB) + 64 * MB + 40 * MB),
+            ({"requirements": ["x"]}, int(1.2 * 400 * MB) + 64 * MB + 40 * MB),
+            (
+                {"requirements": ["x"], "source": {"package": "shop==2"}, "archive": "", "static": {}},
+                int(1.2 * 400 * MB) + 64 * MB,
+            ),
+        ],
+        ids=["code", "environment", "nothing sent"],
+    )
+    def test_by_what_the_last_build_needed(
+        self, app: App, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], need: int
+    ) -> None:
+        Path(app.spec["archive"]).write_bytes(bytes(10 * MB))
+        live = app.engine().deploy().release
+        note = app.at.release(live) / "release.json"
+        note.write_text(json.dumps({**app.at.facts(live), "bytes": {"code": 100 * MB, "environment": 300 * MB}}))
+        before = sorted(app.at.home.rglob("*"))
+        self.free(monkeypatch, need - 1)
+        numbers = (
+            rf"need {need / MB:.0f} MB below {app.at.home}, and {(need - 1) / MB:.0f} MB are free.*release_keep: 5"
+        )
+        with pytest.raises(ReleaseError, match=numbers):
+            app.engine(**change).deploy()
+        assert sorted(app.at.home.rglob("*")) == before
+        self.free(monkeypatch, need)
+        assert app.engine(**change).deploy().action == "deployed"
+
+    def test_of_a_first_build(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free(monkeypatch, 303 * MB)
+        with pytest.raises(ReleaseError, match="need 304 MB below .*, and 303 MB are free"):
+            app.engine().deploy()
+        assert not app.at.home.exists()
+
+
+class TestKilled:
+    """Killed anywhere, whatever is live serves, and the next run finishes the work and leaves nothing over."""
+
+    WANTED: dict[str, Any] = {"requirements": ["x"], "release_command": MIGRATE}
+
+    def kill(self, monkeypatch: pytest.MonkeyPatch, step: str, when: str, run: Callable[[], object]) -> None:
+        real = getattr(Engine, f"step_{step}")
+
+        def killed(self: Engine, live: str | None) -> None:
+            if when == "after":
+                real(self, live)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Engine, f"step_{step}", killed)
+            with pytest.raises(Killed):
+                run()
+
+    @pytest.mark.parametrize("step", STEPS)
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_deploy(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         app.engine().deploy()
+        self.kill(monkeypatch, step, when, app.engine(**self.WANTED).deploy)
+        assert app.live_units() <= app.host.active
+        app.engine(**self.WANTED).deploy()
+        assert app.left_over() == []
+        assert app.has_run(f"sh -c {MIGRATE}") == 1
+        assert app.engine(**self.WANTED).deploy().action == "unchanged"
 
+    @pytest.mark.parametrize("step", STEPS_BACK)
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_rollback(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
+        first, second = app.deploy("red").release, app.deploy("blue").release
+        self.kill(monkeypatch, step, when, app.on_host().roll_back)
+        assert app.live_units() <= app.host.active
+        if app.at.live() == second:
+            assert app.on_host().roll_back().release == first
+            assert app.left_over() == []
+        app.deploy("blue")
+        assert app.left_over() == []
+        assert app.at.live() == second
 
-def test_an_unhealthy_release_never_goes_live(app: App) -> None:
-    old = app.engine().deploy()
-    app.host.answers = [503] * 1_000_000
-    with pytest.raises(ReleaseError, match="was not answered well within 1 s: status 503") as error:
-        app.engine(requirements=["x"]).deploy()
-    assert "no such table" in str(error.value)
-    assert app.host.active == app.live_units()
-    assert app.at.live() == old.release
-
-
-def test_a_release_may_need_a_moment_to_be_healthy(app: App) -> None:
-    app.host.answers = [503, 502, 200]
-    assert app.engine().deploy().action == "deployed"
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_any_step_a_rerun_heals(app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
-    app.engine().deploy()
-    wanted: dict[str, Any] = {"requirements": ["x"], "release_command": "flask db upgrade"}
-    real = getattr(Engine, f"step_{step}")
-
-    def killed(self: Engine, live: str | None) -> None:
-        if when == "after":
-            real(self, live)
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, f"step_{step}", killed)
-        with pytest.raises(Killed):
-            app.engine(**wanted).deploy()
-    assert app.live_units() <= app.host.active, "whatever is live must be serving"
-    app.engine(**wanted).deploy()
-    assert app.host.active == app.live_units()
-    assert app.engine().enabled() == {app.at.live()}
-    assert sum("flask db upgrade" in command for command in app.host.commands) == 1
-    assert app.engine(**wanted).deploy().action == "unchanged"
-
-
-def test_a_stopped_live_release_is_started(app: App) -> None:
-    app.engine().deploy()
-    app.host.active.clear()
-    assert app.engine().deploy().action == "started"
-    assert app.host.active == app.live_units()
-
-
-def test_a_source_on_the_controller_is_asked_for_only_when_needed(app: App) -> None:
-    assert app.engine(archive="").deploy().needs_archive
-    app.engine().deploy()
-    assert app.engine(archive="").deploy().action == "unchanged"
-
-
-def test_old_releases_go_but_never_the_one_before(app: App) -> None:
-    for number in range(6):
-        app.engine(keep=2, requirements=[str(number)]).deploy()
-    assert len(list(app.at.releases.iterdir())) == 2
-
-
-def test_a_dry_run_touches_nothing(app: App) -> None:
-    assert app.engine().predict().action == "deployed"
-    assert not (app.root / "srv").exists()
-    assert not app.at.secret_key.exists()
-    app.engine().deploy()
-    assert app.engine().predict().action == "unchanged"
-    assert app.engine(requirements=["x"]).predict().action == "deployed"
-
-
-def test_a_second_deploy_is_told_who_is_at_work(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(release, "LOCK_SECONDS", 0)
-    app.engine().deploy()
-    with release.lock(app.at.lock, "ann@laptop"), pytest.raises(ReleaseError, match="ann@laptop since"):
+    def test_a_deploy_at_every_call_of_the_host(self, tmp_path: Path, app: App) -> None:
         app.engine().deploy()
-    assert app.engine().deploy().action == "unchanged"
+        before = app.host.calls
+        app.engine(**self.WANTED).deploy()
+        for number in range(1, app.host.calls - before + 1):
+            other = App(tmp_path / str(number))
+            other.engine().deploy()
+            other.host.kill_at = other.host.calls + number
+            with pytest.raises(Killed):
+                other.engine(**self.WANTED).deploy()
+            assert other.live_units() <= other.host.active
+            other.engine(**self.WANTED).deploy()
+            assert other.left_over() == [], f"killed at call {number}: {other.host.commands}"
+            assert other.has_run(f"sh -c {MIGRATE}") <= 2, "it may have done nothing yet when it was killed"
+
+    @pytest.mark.parametrize("step", ["drain", "prune"])
+    def test_after_the_switch_of_a_deploy_the_ledger_still_learns_of_it(
+        self, app: App, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        app.deploy("red")
+        self.kill(monkeypatch, step, "before", lambda: app.deploy("blue"))
+        blue = app.deploy("blue").release
+        assert [row["release"] for row in states(app.at) if row["state"] == "live"] == [blue]
+        app.deploy("green")
+        assert app.ledger.way_back()[0] == blue
+
+    def test_after_the_switch_of_a_rollback_nobody_goes_forward_again(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = app.deploy("red").release, app.deploy("blue").release
+        third = app.deploy("green").release
+        self.kill(monkeypatch, "drain", "before", app.on_host().roll_back)
+        assert app.at.live() == second
+        assert app.on_host().roll_back().release == first
+        assert third not in app.ledger.way_back()
+
+    def test_an_environment_is_complete_only_once_it_is_roots(self, app: App) -> None:
+        def look() -> None:
+            seen.extend((path / "complete").exists() for path in app.at.environments.iterdir())
+
+        seen: list[bool] = []
+        app.host.on[f"chown -hR root:{app.name} {app.at.environments}"] = look
+        app.engine().deploy()
+        assert seen == [False]
 
 
-def test_a_second_deploy_waits_for_the_first(app: App) -> None:
-    """A killed play's work on the host goes on; the rerun must not fail because of it."""
-    with release.lock(app.at.lock, "ann@laptop"):
-        waiting = threading.Thread(target=lambda: app.engine().deploy())
-        waiting.start()
-        waiting.join(1)
-        assert waiting.is_alive()
-        assert app.at.live() is None
-    waiting.join(20)
-    assert app.at.live() is not None
+class TestRollBack:
+    """An earlier release is live again within seconds, if the database lets it."""
+
+    def test_the_way_back(self, app: App) -> None:
+        a, b, c = (app.deploy(colour).release for colour in "abc")
+        done = app.on_host().roll_back()
+        assert (done.action, done.release, done.previous) == ("rolled_back", b, c)
+        assert list(done.steps) == list(STEPS_BACK)
+        assert done.changes == ["environment.COLOUR"]
+        assert read_env_file(app.at.current / "env")["COLOUR"] == "b"
+        assert app.on_host().roll_back().release == a
+        with pytest.raises(ReleaseError, match=f"there is no earlier good release of {app.name} to go back to"):
+            app.on_host().roll_back()
+        d = app.deploy("d").release
+        assert app.on_host().roll_back().release == a
+        assert app.on_host().roll_back(d[:6]).release == d
+        assert app.host.active == app.live_units()
+        assert app.left_over() == []
+
+    def test_a_dry_run(self, app: App) -> None:
+        a, b = (app.deploy(colour).release for colour in "ab")
+        lines = app.ledger.events()
+        assert app.on_host().roll_back(dry_run=True).release == a
+        assert (app.at.live(), app.ledger.events()) == (b, lines)
+
+    def test_what_cannot_be_chosen(self, app: App) -> None:
+        a, b = (app.deploy(colour).release for colour in "ab")
+        app.host.facts["debug"] = True
+        with pytest.raises(ReleaseError):
+            app.deploy("c")
+        bad = app.ledger.events()[-1]["release"]
+        for to, message in [
+            ("nonsense", f"'nonsense' is no release of {app.name} that is kept; these are: .*{a}"),
+            ("", ""),
+            (b, f"{b} is live already"),
+            (bad, rf"{bad} is a bad release \(the app is in debug mode"),
+        ]:
+            if to:
+                with pytest.raises(ReleaseError, match=message):
+                    app.on_host().roll_back(to)
+        assert app.on_host().roll_back().release == a
+
+    def test_one_that_does_not_start_leaves_the_live_one(self, app: App) -> None:
+        a, b = (app.deploy(colour).release for colour in "ab")
+        app.host.fail = {f"@{a}.service": "failed"}
+        with pytest.raises(ReleaseError):
+            app.on_host().roll_back()
+        assert app.at.live() == b
+        assert app.live_units() <= app.host.active
+        assert app.ledger.way_back() == [], "what did not start is bad now"
+
+    def test_the_one_a_rollback_needs_is_kept(self, app: App) -> None:
+        a, b = (app.deploy(colour, settings={"keep": 2}).release for colour in "ab")
+        app.host.facts["debug"] = True
+        for colour in "cdefg":
+            with pytest.raises(ReleaseError):
+                app.deploy(colour, settings={"keep": 2})
+        assert app.on_host().roll_back().release == a
+        assert app.at.is_good(b)
 
 
-def test_hashed_requirements_are_installed_alone(app: App, tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("flask==3.1.3 --hash=sha256:00\n")
-    assert app.engine().installs(tmp_path) == [["--require-hashes", "-r", "requirements.txt"], ["gunicorn"]]
+class TestMigration:
+    """A release whose command has migrated a real SQLite database."""
+
+    @pytest.fixture
+    def database(self, app: App) -> Path:
+        """A database at revision 1 under release A; B's command takes it to revision 2 and adds to it."""
+        path = app.root / app.at.data[1:] / "shop.db"
+        path.parent.mkdir(parents=True)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE orders (number)")
+        app.host.facts["heads"] = ["rev1"]
+        app.deploy("a")
+        app.host.on[f"sh -c {MIGRATE}"] = lambda: self.migrate(app, path)
+        return path
+
+    def migrate(self, app: App, path: Path) -> None:
+        app.host.facts["heads"] = ["rev2"]
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO orders VALUES (2)")
+
+    def orders(self, path: Path) -> int:
+        with closing(sqlite3.connect(path)) as connection:
+            return int(connection.execute("SELECT count(*) FROM orders").fetchone()[0])
+
+    def test_the_command_runs_once_and_the_heads_are_noted(self, app: App, database: Path) -> None:
+        done = app.deploy("b", release_command=MIGRATE)
+        assert (app.at.release(done.release) / "released").exists()
+        assert app.ledger.events()[-1]["heads"] == {"before": ["rev1"], "after": ["rev2"]}
+        app.deploy("c", release_command=MIGRATE)
+        assert app.on_host().roll_back().release == done.release
+        app.deploy("c", release_command=MIGRATE)
+        assert app.has_run(f"sh -c {MIGRATE}") == 2, "once for each release"
+
+    def test_saved_before_the_command(self, app: App, database: Path) -> None:
+        order = []
+        app.host.on.update({"dump-it": lambda: order.append("dump"), " save ": lambda: order.append("save")})
+        app.host.on[f"sh -c {MIGRATE}"] = lambda: order.append("command")
+        done = app.deploy("b", release_command=MIGRATE, save_commands=["dump-it"])
+        assert order == ["dump", "save", "command"]
+        assert self.orders(app.at.saved / done.release / "shop.db") == 0
+
+    def test_a_host_that_does_not_run_the_command_saves_nothing(self, app: App, database: Path) -> None:
+        app.deploy("b", release_command=MIGRATE, run_release_command=False, save_commands=["dump-it"])
+        assert (app.has_run(f"sh -c {MIGRATE}"), app.has_run("dump-it"), app.has_run(" save ")) == (0, 0, 0)
+        assert app.engine(release_command=MIGRATE, run_release_command=False).predict().commands == []
+
+    def test_a_rollback_across_it_is_refused_with_both_heads_and_both_ways_out(self, app: App, database: Path) -> None:
+        a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
+        with pytest.raises(ReleaseError) as error:
+            app.on_host().roll_back()
+        said = str(error.value)
+        assert f"the database is at rev2, and release {a} was made for rev1" in said
+        assert f"`-e data=saved` puts back the copy made before it ({app.at.saved / b})" in said
+        assert "`-e data=keep` goes back with the database as it is" in said
+        assert (app.at.live(), app.events()[-1]) == (b, "live")
+
+    @pytest.mark.parametrize("rerun", [False, True])
+    def test_it_is_refused_after_a_kill_behind_the_switch_too(
+        self, app: App, database: Path, monkeypatch: pytest.MonkeyPatch, rerun: bool
+    ) -> None:
+        def killed(self: Engine, live: str | None) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Engine, "step_drain", killed)
+            with pytest.raises(Killed):
+                app.deploy("b", release_command=MIGRATE)
+        if rerun:
+            app.deploy("b", release_command=MIGRATE)
+        with pytest.raises(ReleaseError, match="the database is at rev2, and release .* was made for rev1"):
+            app.on_host().roll_back()
+
+    def test_with_the_database_as_it_is(self, app: App, database: Path) -> None:
+        a = app.at.live()
+        app.deploy("b", release_command=MIGRATE)
+        assert app.on_host().roll_back(data="keep").release == a
+        assert self.orders(database) == 1
+
+    def test_with_the_saved_copy(self, app: App, database: Path) -> None:
+        a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
+        stopped = []
+        app.host.on[" restore "] = lambda: stopped.append(f"{app.name}@{b}.service" not in app.host.active)
+        assert app.on_host().roll_back(data="saved").release == a
+        assert stopped == [True]
+        assert self.orders(database) == 0
+        assert [self.orders(path) for path in database.parent.glob("shop.db.before-rollback-*")] == [1]
+        assert app.host.active == app.live_units()
+
+    def test_without_a_saved_copy(self, app: App, database: Path) -> None:
+        b = app.deploy("b", release_command=MIGRATE).release
+        shutil.rmtree(app.at.saved / b)
+        for data in ("", "saved"):
+            with pytest.raises(
+                ReleaseError, match=r"no copy from before that migration is kept .* groundwork\.flask\.restore"
+            ):
+                app.on_host().roll_back(data=data)
+
+    def test_a_copy_that_cannot_be_put_back(self, app: App, database: Path) -> None:
+        b = app.deploy("b", release_command=MIGRATE).release
+        app.host.fail = {" restore ": "disk full"}
+        with pytest.raises(ReleaseError, match=r"the saved databases could not be put back \(restore\)\ndisk full"):
+            app.on_host().roll_back(data="saved")
+        assert app.at.live() == b
+        assert app.host.active == app.live_units()
+
+    def test_a_release_that_does_not_start_on_the_saved_copy_leaves_the_live_one_running(
+        self, app: App, database: Path
+    ) -> None:
+        a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
+        app.host.fail = {f"@{a}.service": "failed"}
+        with pytest.raises(ReleaseError):
+            app.on_host().roll_back(data="saved")
+        assert app.at.live() == b
+        assert app.live_units() <= app.host.active
+
+    def test_migrated_again_after_the_saved_copy_was_put_back(self, app: App, database: Path) -> None:
+        app.deploy("b", release_command=MIGRATE)
+        app.on_host().roll_back(data="saved")
+        app.host.facts["heads"] = ["rev1"]
+        app.deploy("b", release_command=MIGRATE)
+        assert self.orders(database) == 1
+
+    def test_saved_copies_go_with_their_releases(self, app: App, database: Path) -> None:
+        for colour in "bcd":
+            app.deploy(colour, release_command=MIGRATE, settings={"keep": 2})
+        assert len(list(app.at.saved.iterdir())) == 2
+        assert app.left_over() == []
 
 
-def test_a_project_without_requirements(app: App, tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="neither requirements.txt nor pyproject.toml"):
-        app.engine().installs(tmp_path)
-    (tmp_path / "pyproject.toml").touch()
-    assert app.engine().installs(tmp_path) == [[".", "gunicorn"]]
+class TestStatic:
+    """A page from before a deploy still finds its assets."""
+
+    @pytest.mark.parametrize(
+        ("name", "hashed"),
+        [
+            ("main.3f9c01d2.js", True),
+            ("main.3f9c01d2.js.map", True),
+            ("index-BxK3f9aZ.js", True),
+            ("index-DpQaXyzw.js", True),  # a quarter of Vite's hashes have no digit
+            ("index-B_x-3f9a.css", True),
+            ("app_0123456789abcdef0123456789abcdef.css", True),
+            ("style.css", False),
+            ("jquery-3.7.1.min.js", False),
+            ("bootstrap-5.3.2.bundle.min.js", False),
+            ("logo-small.png", False),
+            ("product-overview.html", False),
+            ("3f9c01d2.js", False),
+            ("favicon.ico", False),
+        ],
+    )
+    def test_hashed_names(self, name: str, hashed: bool) -> None:
+        assert bool(engine.HASHED_NAME.search(name)) is hashed
+
+    def test_hashed_files_are_inherited_and_no_others(self, app: App) -> None:
+        def build(number: int, *names: str) -> None:
+            app.host.code = {"requirements.txt": "flask\n", **{f"static/{name}": str(number) for name in names}}
+            app.engine(source={"tree": str(number) * 64, "directory": "shop"}).deploy()
+
+        def public() -> dict[str, str]:
+            base = app.at.current / "public/static"
+            return {str(path.relative_to(base)): path.read_text() for path in base.rglob("*") if path.is_file()}
+
+        build(1, "js/main.11111111.js", "style.css", "old.css", "same.99999999.js")
+        build(2, "js/main.22222222.js", "style.css", "same.99999999.js")
+        assert public() == {
+            "js/main.11111111.js": "1",
+            "js/main.22222222.js": "2",
+            "style.css": "2",
+            "same.99999999.js": "2",
+        }
+        build(3, "style.css")
+        assert set(public()) == {"js/main.11111111.js", "js/main.22222222.js", "same.99999999.js", "style.css"}
+        app.on_host().roll_back()
+        assert app.at.facts(app.at.live() or "")["static"] == ["static/js/main.22222222.js", "static/same.99999999.js"]
 
 
-def test_a_tag_is_taken_before_a_branch_of_its_name(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    refs = f"{'1' * 40}\trefs/heads/v1\n{'2' * 40}\trefs/tags/v1\n{'3' * 40}\trefs/tags/v1^{{}}\n"
-    monkeypatch.setattr(app.host, "run_as", lambda *_arguments, **_words: (0, refs))
-    engine = app.engine(source={"git": "https://example.org/shop.git", "version": "v1"})
-    assert engine.resolve() == "3" * 40
-    with pytest.raises(ReleaseError, match="has no branch or tag 'v2'"):
-        app.engine(source={"git": "https://example.org/shop.git", "version": "v2"}).resolve()
+class TestRemove:
+    """What goes with an app, and what stays."""
+
+    def test_without_its_data(self, app: App) -> None:
+        app.engine().deploy()
+        data = app.root / "var/lib" / app.name
+        data.mkdir(parents=True)
+        assert app.on_host().remove()
+        assert app.host.active == set()
+        assert not app.at.home.exists()
+        assert not app.at.command.exists()
+        assert not app.at.build_cache.exists()
+        assert data.exists()
+        assert app.at.secret_key.exists()
+        assert app.events() == ["begin", "switch", "live", "removed"]
+        assert not app.on_host().remove()
+        assert app.engine().deploy().previous == ""
+        assert app.ledger.way_back() == []
+
+    def test_with_all_of_it(self, app: App) -> None:
+        app.deploy("red", release_command=MIGRATE)
+        (app.root / app.at.data[1:]).mkdir(parents=True)
+        assert app.on_host().remove(purge=True)
+        for path in (app.root / app.at.data[1:], app.at.secret_key.parent, app.at.saved, app.at.ledger):
+            assert not path.exists()
+        assert app.has_run(f"userdel {app.name}") == 1
+
+    def test_a_command_of_the_hosts_own_stays(self, app: App) -> None:
+        app.engine().deploy()
+        app.at.command.write_text("#!/bin/sh\necho mine\n")
+        app.on_host().remove()
+        assert app.at.command.exists()
 
 
-def test_apps_that_nobody_mentions_are_found(app: App) -> None:
-    app.engine().deploy()
-    assert release.others([], app.root) == [app.name]
-    assert release.others([app.name], app.root) == []
+class TestLocked:
+    """One at a time; see also test_release_ledger.py."""
 
+    def test_a_second_deploy_is_told_who_is_at_work(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(locking, "LOCK_SECONDS", 0)
+        app.engine().deploy()
+        with (
+            locking.hold(app.at.lock, app.name, "a rollback", "bob@desk"),
+            pytest.raises(ReleaseError, match="a rollback by bob@desk since") as error,
+        ):
+            app.engine().deploy()
+        assert error.value.step == "lock"
+        assert app.engine().deploy().action == "unchanged"
 
-def test_removed_without_its_data(app: App) -> None:
-    app.engine().deploy()
-    data = app.root / "var/lib" / app.name
-    data.mkdir(parents=True)
-    assert app.engine().remove()
-    assert app.host.active == set()
-    assert not app.at.home.exists()
-    assert data.exists()
-    assert app.at.secret_key.exists()
-    assert not app.engine().remove()
+    def test_a_second_deploy_waits_for_the_first(self, app: App) -> None:
+        """A killed play's work on the host goes on; the rerun must not fail because of it."""
+        with locking.hold(app.at.lock, app.name, "a deploy", "bob@desk"):
+            waiting = threading.Thread(target=lambda: app.engine().deploy())
+            waiting.start()
+            waiting.join(0.3)
+            assert waiting.is_alive()
+            assert app.at.live() is None
+        waiting.join(20)
+        assert app.at.live() is not None
+
+    def test_the_lock_says_how_far_the_work_is(self, app: App) -> None:
+        seen = []
+        app.host.on["-probe:"] = lambda: seen.append(locking.holder(app.at.lock))
+        app.engine().deploy()
+        assert seen[0] is not None
+        assert (seen[0].app, seen[0].step, seen[0].pid) == (app.name, "import", os.getpid())
 
 
 @pytest.mark.parametrize(
-    ("said", "package"),
+    ("said", "remedy"),
     [
-        ("Error: pg_config executable not found.", "libpq-dev"),
-        ("src/x.c:1:10: fatal error: Python.h: No such file or directory", "python3-dev"),
-        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc"),
-        ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'", "gcc"),
-        ("fatal error: ffi.h: No such file", "libffi-dev"),
+        ("ModuleNotFoundError: No module named 'pkg_resources'", "add setuptools<81 to its requirements"),
+        ("ModuleNotFoundError: No module named 'psycopg2'", "the database's driver is missing"),
+        ("sqlite3.OperationalError: unable to open database file", "DATA_DIR alone (/var/lib/shop)"),
+        ("PermissionError: [Errno 13] Permission denied: '/srv/shop/x'", "DATA_DIR alone (/var/lib/shop)"),
+        (
+            "MemoryError: Cannot allocate write+execute memory for ffi.callback()",
+            "`sandbox: {MemoryDenyWriteExecute: fa",
+        ),
+        (
+            "OSError: [Errno 97] Address family not supported by protocol",
+            "`sandbox: {RestrictAddressFamilies: …}` in fla",
+        ),
     ],
 )
-def test_a_failed_build_names_the_packages(said: str, package: str) -> None:
-    assert package in release.build_hint("shop", said)
+def test_what_helps_an_app_that_is_new_to_servers(app: App, said: str, remedy: str) -> None:
+    assert remedy in engine.hint("shop", said)
+    app.host.fail = {"-probe:": said}
+    with pytest.raises(ReleaseError, match="the app cannot be imported as shop:app; "):
+        app.engine().deploy()
 
 
-def test_a_failed_build_for_another_reason_names_none() -> None:
-    assert release.build_hint("shop", "No matching distribution found for flsk") == ""
+def test_against_another_error_nothing_is_known_to_help() -> None:
+    assert engine.hint("shop", "KeyError: 'x'") == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain", "", " spaces ", 'a "quoted" word', "it's", "two\nlines\n", "back\\slash\\", "\\n is no newline",
+        "$HOME ${HOME}", "`id`", "ünïcödé ☃ \U0001f40d", '"\nNAME="x"\n', "-----BEGIN KEY-----\r\nabc\r\n", "a#b;c",
+        "tab\there", "%h %%", "\\", '\\"',
+    ],
+)  # fmt: skip
+def test_an_environment_survives_its_file(tmp_path: Path, value: str) -> None:
+    environment = {"A": "first", "VALUE": value, "Z": "last"}
+    (tmp_path / "env").write_bytes(env_file(environment).encode())
+    assert read_env_file(tmp_path / "env") == environment
+
+
+def test_a_shell_reads_the_same_from_an_environments_file(tmp_path: Path) -> None:
+    """Its quoting is systemd's, which is the shell's."""
+    values = {"A": 'a"b$c\\d`e', "B": "two\nlines", "C": "it's ☃"}
+    (tmp_path / "env").write_text(env_file(values))
+    said = os.popen(f'. {tmp_path}/env; printf "%s|" "$A" "$B" "$C"').read()
+    assert said == "".join(f"{value}|" for value in values.values())

@@ -117,5 +117,66 @@ class nested: app = create_app("nested")
         assert "the app turned debug mode on; it is off here" in quiet.stderr
         assert self.load(tmp_path, "shop:app", "g.application.debug", GROUNDWORK_DEBUG="1").stdout == "True\n"
 
+    FLASK = """
+import json
+from flask import Flask, session
+app = Flask(__name__)
+app.config.update(SECRET_KEY=KEY, SECRET_KEY_FALLBACKS=OWN)
+@app.get("/")
+def index(): return json.dumps(session.get("user"))
+"""
+    # Asks at each time with a session signed with each key, and prints whom the app took the visitor for.
+    ASK = """
+import json, sys, time, types
+import groundwork_wsgi
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.test import Client
+def cookie(key):
+    app = Flask("other"); app.secret_key = key
+    return "session=" + SecureCookieSessionInterface().get_signing_serializer(app).dumps({"user": "ann"})
+clock = 1000.0
+groundwork_wsgi.time = types.SimpleNamespace(time=lambda: clock)
+client = Client(groundwork_wsgi.application, use_cookies=False)
+found = []
+for clock, key in json.loads(sys.argv[1]):
+    found.append(json.loads(client.get("/", headers={"Cookie": cookie(key)}).text))
+print(json.dumps(found))
+"""
+
+    @pytest.mark.parametrize(
+        ("key", "own", "asked", "known"),
+        [
+            ("present", None, [(1000, "present"), (1000, "former"), (1000, "older"), (1000, "forged")], "yyyn"),
+            ("present", None, [(1000, "older"), (1999, "older"), (2001, "older"), (2001, "former")], "yyny"),
+            ("present", None, [(1000, "former"), (5000, "former"), (5000, "older"), (5000, "present")], "ynny"),
+            ("present", ["own"], [(1000, "present"), (1000, "own"), (1000, "former")], "yyn"),
+            ("another", None, [(1000, "another"), (1000, "former")], "yn"),
+        ],
+    )
+    def test_sessions_signed_with_a_former_key(
+        self, tmp_path: Path, key: str, own: list[str] | None, asked: list[tuple[int, str]], known: str
+    ) -> None:
+        """Older keys are good until their times, 2000 and 3000, when the app uses the key that the release gives it."""
+        (tmp_path / "flaskr.py").write_text(self.FLASK.replace("KEY,", f"{key!r},").replace("OWN", repr(own)))
+        (tmp_path / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
+        former = [{"key": "former", "until": 3000}, {"key": "older", "until": 2000}]
+        for proxy_fix in "01":
+            done = subprocess.run(
+                (sys.executable, "-c", self.ASK, json.dumps(asked)),
+                cwd=tmp_path,
+                env={
+                    "WSGI_APP": "flaskr:app",
+                    "GROUNDWORK_PROXY_FIX": proxy_fix,
+                    "SECRET_KEY": "present",
+                    "SECRET_KEY_FALLBACKS": json.dumps(former),
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.stdout, done.stderr
+            assert json.loads(done.stdout) == ["ann" if each == "y" else None for each in known]
+
     def test_what_is_not_callable(self, tmp_path: Path) -> None:
         assert "TypeError: shop:number: 7 is not a WSGI application" in self.load(tmp_path, "shop:number", "1").stderr

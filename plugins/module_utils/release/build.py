@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import hashlib
 import json
 import os
@@ -82,6 +83,7 @@ class Builder:
     def __init__(self, spec: Spec, settings: Settings, host: Host, at: Layout, deploy_key: str = "") -> None:
         self.spec, self.settings, self.host, self.at, self.deploy_key = spec, settings, host, at, deploy_key
         self.warnings: list[str] = []
+        self.uv_path: str | None = None
 
     def prepare(self) -> None:
         """Make what a build needs: a cache of its own."""
@@ -189,36 +191,31 @@ class Builder:
 
     def uv(self) -> str:
         """The path of uv, fetched from the index once for all apps; "" when pip is to be used."""
-        if self.settings.installer != "uv":
-            return ""
-        target = self.at.tools / "uv"
-        if not (target / "bin/uv").exists():
-            pip = next(iter(sorted(PIP_WHEELS.glob("pip-*.whl"), reverse=True)), None)
-            fresh = target.with_suffix(".new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            command = (
-                "/usr/bin/python3",
-                f"{pip}/pip",
-                "--retries=1",
-                "install",
-                "--quiet",
-                "--no-cache-dir",
-                "--no-deps",
-            )
+        if self.uv_path is None:
+            path = self.at.tools / "uv/bin/uv"
+            wanted = self.settings.installer == "uv"
+            self.uv_path = str(path) if wanted and (path.exists() or self.fetch_uv(path.parent.parent)) else ""
+        return self.uv_path
+
+    def fetch_uv(self, target: Path) -> bool:
+        """Get uv from the index with the distribution's pip; as root, so that no app can change what others run."""
+        fresh = target.with_name(f"uv.{os.getpid()}")
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        status, said = 1, "python3-venv, which brings pip, is not installed"
+        for pip in sorted(PIP_WHEELS.glob("pip-*.whl"))[-1:]:
+            command = ("/usr/bin/python3", f"{pip}/pip", "--retries=1", "install", "--quiet", "--no-cache-dir")
             status, said = self.host.run_as(
                 "root",
                 (*command, "--no-deps", "--only-binary=:all:", "--no-compile", f"--target={fresh}", UV),
                 {**self.environment(), "HOME": "/root"}, "/", INSTALL_SECONDS,
             )  # fmt: skip
-            if status or not pip:
-                shutil.rmtree(fresh, ignore_errors=True)
-                self.warnings.append(
-                    f"uv could not be had from the index, so pip installs (slower, same result): {tail(said, 1)}"
-                )
-                return ""
-            os.rename(fresh, target)
-        return str(target / "bin/uv")
+        if status:
+            self.warnings.append(f"uv could not be had, so pip installs (slower, same result): {tail(said, 1)}")
+        else:
+            with contextlib.suppress(OSError):  # another deploy was quicker
+                os.rename(fresh, target)
+        shutil.rmtree(fresh, ignore_errors=True)
+        return not status
 
     # --- the environment ----------------------------------------
 

@@ -50,7 +50,7 @@ MOST_RESTARTS = 3
 # What a first build is reckoned with, and what must stay free for everybody else.
 FIRST_BUILD, RESERVE = 200 * 2**20, 64 * 2**20
 # A name with a hash in it, as bundlers make them: its content never changes, so an old one may stay reachable.
-HASHED_NAME = re.compile(r"[.\-_](?=[\w-]*\d)[0-9A-Za-z_-]{8,64}\.\w+")
+HASHED_NAME = re.compile(r"[.\-_](?=[\w-]*(?:\d|[a-z][\w-]*[A-Z]))[0-9A-Za-z_-]{8,64}\.\w+")
 
 # What apps say that relied on something of the machine they were made on, and what helps.
 HINTS = (
@@ -135,6 +135,7 @@ class Engine:
         self.id = self.commit = ""
         self.health_ms: int | None = None
         self.heads: dict[str, list[str] | None] = {"before": None, "after": None}
+        self.run = Result()
         self.skip_checks = set(spec.skip_checks)
 
     # --- the runs ----------------------------------------
@@ -162,11 +163,11 @@ class Engine:
                 return result
             else:
                 steps = STEPS[: STEPS.index(through) + 1]
-                self.go(steps, live, lock, result)
                 result.action = "deployed" if "switch" in steps else "prepared"
-                result.seconds = round(time.time() - began, 1)
+                self.go(steps, live, lock, result)
+                result.seconds = round(time.time() - began, 2)
                 if "switch" in steps:
-                    self.record("live", live, result)
+                    self.ledger.append("live", self.id, **self.outcome(live))
             result.workers = self.workers()
             return result
 
@@ -215,18 +216,17 @@ class Engine:
             result.action = "rolled_back"
             if dry_run or lock is None:
                 return result
-            if data == "saved":
-                self.restore_saved(live)
-            self.go(STEPS_BACK, live, lock, result)
-            result.seconds = round(time.time() - began, 1)
-            self.record("live", live, result)
+            with self.saved_data(live) if data == "saved" else contextlib.nullcontext():
+                self.go(STEPS_BACK, live, lock, result)
+            result.seconds = round(time.time() - began, 2)
+            self.ledger.append("live", self.id, **self.outcome(live))
             result.workers = self.workers()
             return result
 
     def remove(self, purge: bool = False) -> bool:
         """Take the app off the host, with ``purge`` also data, cache, secrets, account; True if there was any."""
         with self.locked("a removal"):
-            paths = [self.at.home, self.at.build_cache, self.at.command]
+            paths = [self.at.home, self.at.build_cache, *([self.at.command] if self.owns_command() else [])]
             if purge:
                 data, cache = self.at.root / self.at.data[1:], self.at.root / self.at.cache[1:]
                 paths += [data, cache, self.at.secret_key.parent, self.at.saved, self.at.ledger]
@@ -263,7 +263,8 @@ class Engine:
 
     def go(self, steps: Sequence[str], live: str | None, lock: locking.Lock, result: Result) -> None:
         """Take the steps; each may be killed, and the next run begins by cleaning up after it."""
-        self.ledger.append("begin", self.id, by=self.settings.by, previous=live)
+        self.run = result
+        self.ledger.append("begin", self.id, by=self.settings.by, previous=live, action=result.action)
         for step in steps:
             lock.step(step)
             began = time.monotonic()
@@ -562,6 +563,8 @@ class Engine:
                     tail(done.stdout + done.stderr),
                 )
         target = self.at.saved / self.id
+        if target.exists() and self.heads["before"] != self.heads["after"]:
+            return  # a command that failed has changed the database since: the copy from before it is the good one
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(mode=0o700, parents=True)
         self.builder.give(target)
@@ -620,7 +623,7 @@ class Engine:
         sock, name = self.at.release(release) / "app.sock", health.get("host", "localhost")
         wrong = self.wait_until_healthy(service, sock, health)
         if not wrong and prove:
-            wrong = self.watch(service, sock, health, began)
+            wrong = self.watch(service, sock, health)
         if wrong:
             log = self.host.journal(self.spec.name, service, began)
             raise ReleaseError("start", wrong + hint(self.spec.name, log), tail(log, 60))
@@ -646,7 +649,8 @@ class Engine:
             try:
                 said = self.host.ask(sock, health.get("host", "localhost"), path, min(left, patience))
             except (OSError, http.client.HTTPException) as error:
-                answer = f"{type(error).__name__}: {error}"
+                # The last question has little time; what was answered before tells more.
+                answer = answer if answer.startswith("status") else f"{type(error).__name__}: {error}"
             else:
                 if said.status < 500:
                     self.health_ms = round(1000 * (time.monotonic() - began))
@@ -659,17 +663,17 @@ class Engine:
             self.host.sleep(0.1)
         return f"{path} was not answered well within {seconds:.0f} s (health_path, health_timeout): {answer}"
 
-    def watch(self, service: str, sock: Path, health: Mapping[str, Any], began: float) -> str:
-        """See that no process of a healthy instance dies in its first seconds; "" or what happened."""
+    def watch(self, service: str, sock: Path, health: Mapping[str, Any]) -> str:
+        """See that no process of a healthy instance dies in the next seconds; "" or what happened."""
         if "stable" in self.skip_checks:
             return ""
-        alive = self.host.processes(service)
-        while (left := began + proof.STABLE_SECONDS - time.time()) > 0:
+        alive, until = self.host.processes(service), time.monotonic() + proof.STABLE_SECONDS
+        while (left := until - time.monotonic()) > 0:
             self.host.sleep(min(left, 0.25))
             if gone := alive - self.host.processes(service):
                 return (
                     f"it answered well, and then {len(gone)} of its {len(alive)} processes ended within "
-                    f"{proof.STABLE_SECONDS:.0f} s of the start (or, to switch this proof off: `skip_checks: [stable]`)"
+                    f"{proof.STABLE_SECONDS:.0f} s (or, to switch this proof off: `skip_checks: [stable]`)"
                 )
         return self.wait_until_healthy(service, sock, health)
 
@@ -678,6 +682,7 @@ class Engine:
     def step_switch(self, live: str | None) -> None:
         """Turn the symlink. From here on the new release is live."""
         self.inherit_static(live)
+        self.ledger.append("switch", self.id, **self.outcome(live))
         temporary = self.at.home / ".current.new"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(f"releases/{self.id}")
@@ -697,15 +702,17 @@ class Engine:
                 target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 os.link(source_file, target)
 
+    def owns_command(self) -> bool:
+        """Whether the command that bears the app's name is ours."""
+        path = self.at.command
+        return path.exists() and f"{self.at.tools}/app " in path.read_text(errors="replace")
+
     def install_command(self) -> None:
         """Make the app's name a command, unless the host has one of that name."""
-        text = f'#!/bin/sh\nexec {self.at.tools}/app {self.spec.name} "$@"\n'
-        path = self.at.command
-        if shutil.which(self.spec.name, path="/usr/sbin:/usr/bin:/sbin:/bin"):
-            return
-        if not path.exists() or (path.read_text(errors="replace") != text and str(self.at.tools) in path.read_text()):
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            write(path, text, 0o755)
+        taken = shutil.which(self.spec.name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+        if not taken and (self.owns_command() or not self.at.command.exists()):
+            self.at.command.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write(self.at.command, f'#!/bin/sh\nexec {self.at.tools}/app {self.spec.name} "$@"\n', 0o755)
 
     def step_drain(self, live: str | None) -> None:
         """Let the old socket's queue empty, then stop the old instance, which finishes what it has begun."""
@@ -716,8 +723,10 @@ class Engine:
     def step_prune(self, live: str | None) -> None:
         """Remove the oldest releases: never the live one, nor the one before it, nor the one a rollback would go to.
 
-        The environments and the saved databases that no release needs any more go with them.
+        The environments and the saved databases that no release needs any more go with them, and what a build left.
         """
+        for path in self.at.releases.glob(".*"):
+            shutil.rmtree(path)
         spared = {self.id, live, *self.ledger.way_back()[:1]}
         built = sorted(self.at.releases.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         others = [path for path in built if path.name not in spared]
@@ -749,6 +758,7 @@ class Engine:
     def heal(self) -> None:
         """Clean up after a run that was killed: half-built releases, and instances that are neither live nor wanted."""
         live = self.at.live()
+        self.ledger.heal()
         for release in self.enabled():
             if release not in (live, self.id):
                 self.stop(release)
@@ -774,16 +784,24 @@ class Engine:
         except OSError:
             return ""
 
-    def record(self, event: str, live: str | None, result: Result) -> None:
-        """Note in the ledger that the release is live."""
-        heads = self.heads
-        if result.action == "rolled_back":
+    def outcome(self, live: str | None) -> dict[str, Any]:
+        """What the ledger keeps of a run that has made its release live, or is about to."""
+        run, heads = self.run, self.heads
+        if run.action == "rolled_back":
             heads = {"before": self.ledger.heads(live) if live else None, "after": self.ledger.heads(self.id)}
-        self.ledger.append(
-            event, self.id, action=result.action, by=self.settings.by, previous=live, source=self.describe(),
-            version=self.version(), seconds=result.seconds, steps=result.steps, health=self.health_ms, heads=heads,
-            changes=result.changes, warnings=result.warnings,
-        )  # fmt: skip
+        return {
+            "action": run.action,
+            "by": self.settings.by,
+            "previous": live,
+            "source": self.describe(),
+            "version": self.version(),
+            "seconds": run.seconds,
+            "steps": run.steps,
+            "health": self.health_ms,
+            "heads": heads,
+            "changes": run.changes,
+            "warnings": run.warnings,
+        }
 
     # --- going back ----------------------------------------
 
@@ -828,28 +846,45 @@ class Engine:
 
     def saved_copy(self) -> Path | None:
         """The copy of the databases made before the first release command after the release to go back to."""
-        events = [event for event in self.ledger.events() if event["event"] == "live"]
-        last = max((number for number, event in enumerate(events) if event["release"] == self.id), default=-1)
-        copies = (self.at.saved / event["release"] for event in events[last + 1 :])
+        copies = (self.at.saved / release for release in self.after(self.id))
         return next((copy for copy in copies if copy.exists() and any(copy.iterdir())), None)
 
-    def restore_saved(self, live: str | None) -> None:
-        """Put the saved databases back while nothing runs; what was there is kept beside them."""
+    def after(self, release: str) -> list[str]:
+        """The releases that have been live since a release was, oldest first."""
+        lived = [event["release"] for event in self.ledger.events() if event["event"] == "live"]
+        since = len(lived) - lived[::-1].index(release) if release in lived else 0
+        return [other for other in lived[since:] if other != release]
+
+    @contextlib.contextmanager
+    def saved_data(self, live: str | None) -> Iterator[None]:
+        """Put the saved databases back while nothing runs; if what follows fails, the live one gets its own again."""
         saved = self.saved_copy()
         if not saved:
             raise ReleaseError("choose", "no saved copy of the databases is kept for this rollback")
         if live:
             self.host.systemctl("stop", *reversed(self.units(live)))
-        self.builder.prepare()
+        stamp, undone = time.strftime("%Y%m%d-%H%M%S"), self.after(self.id)
+        try:
+            self.exchange_data("restore", saved, stamp)
+            yield
+        except BaseException:
+            self.exchange_data("undo", saved, stamp)
+            if live:
+                self.start(live)
+            raise
+        # What was undone counts as not released: deployed again, it has to run its release command again.
+        for release in undone:
+            (self.at.release(release) / "released").unlink(missing_ok=True)
+
+    def exchange_data(self, how: str, saved: Path, stamp: str) -> None:
+        """Run ``saving.py`` on the data directory as the app's user, who gets to see the copy for that time."""
         self.host.run("chown", "-hR", f"{self.spec.name}:{self.spec.name}", str(saved))
-        command = ("/usr/bin/python3", "-c", inspect.getsource(saving), "restore", self.at.data, str(saved))
+        command = ("/usr/bin/python3", "-c", inspect.getsource(saving), how, self.at.data, str(saved), stamp)
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         status, said = self.host.run_as(self.spec.name, command, environment, "/", 1800, umask=0o077)
         self.host.run("chown", "-hR", "root:root", str(saved))
         if status:
-            if live:
-                self.start(live)
-            raise ReleaseError("restore", "the saved databases could not be put back", tail(said))
+            raise ReleaseError("restore", f"the saved databases could not be put back ({how})", tail(said))
 
 
 def hint(app: str, said: str) -> str:

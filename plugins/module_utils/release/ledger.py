@@ -18,8 +18,8 @@ Event = dict[str, Any]
 class Ledger:
     """The events of one app, oldest first.
 
-    ``begin``: a deploy or a rollback has begun; ``live``: it is done; ``bad``: it failed, with the step and the reason;
-    ``removed``: the app was taken off the host.
+    ``begin``: a deploy or a rollback has begun; ``switch``: its release is about to become live; ``live``: it is done;
+    ``bad``: it failed, with the step and the reason; ``removed``: the app was taken off the host.
     """
 
     def __init__(self, at: Layout) -> None:
@@ -36,6 +36,13 @@ class Ledger:
             os.fsync(stream.fileno())
 
     def events(self) -> list[Event]:
+        """All of them. A ``switch`` that took place counts as ``live``, should its run have died before it said so."""
+        found = self.read()
+        if (cut := self.cut_off(found)) is not None:
+            found.append({**cut, "event": "live"})
+        return found
+
+    def read(self) -> list[Event]:
         try:
             lines = self.at.ledger.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
@@ -47,6 +54,17 @@ class Ledger:
             except json.JSONDecodeError:  # cut off by a crash
                 continue
         return found
+
+    def cut_off(self, events: Sequence[Event]) -> Event | None:
+        """The switch to the live release, if no later event says that it is live."""
+        last = next((event for event in reversed(events) if event["event"] in ("switch", "live", "removed")), None)
+        return last if last and last["event"] == "switch" and last["release"] == self.at.live() else None
+
+    def heal(self) -> None:
+        """Write down what a killed run could not."""
+        if (cut := self.cut_off(self.read())) is not None:
+            facts = {name: value for name, value in cut.items() if name not in ("time", "event", "release")}
+            self.append("live", cut["release"], **facts)
 
     def last(self, event: str, release: str) -> Event:
         """The last event of this kind of a release; empty without one."""

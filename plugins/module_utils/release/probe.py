@@ -122,8 +122,11 @@ def server_error(app: Any) -> str:
     from flask.signals import got_request_exception
     from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-    def broken(*_arguments: Any, **_options: Any) -> Any:
-        raise RuntimeError(CANARY)
+    def broken(*arguments: Any) -> Any:
+        try:
+            raise RuntimeError(CANARY)
+        except RuntimeError as error:
+            return app.finalize_request(*arguments, app.handle_user_exception(*arguments, error))
 
     muted = getattr(got_request_exception, "muted", contextlib.nullcontext)
     logging.disable(logging.CRITICAL)

@@ -3,17 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs as the app's user: copies the SQLite databases below a directory, or puts such copies back.
 
-The engine passes this file's text to Python: ``save DATA TARGET`` or ``restore DATA SAVED``. A copy is consistent
-whatever the app is writing meanwhile. A failure ends with exit status 1 and a sentence.
+The engine passes this file's text to Python: ``save DATA TARGET``, ``restore DATA SAVED STAMP`` or ``undo`` with
+the same. A copy is consistent whatever the app is writing meanwhile. A failure ends with exit status 1 and a sentence.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -44,9 +44,8 @@ def save(data: Path, target: Path) -> None:
         print(f"saved {path}")
 
 
-def restore(data: Path, saved: Path) -> None:
-    """Put the copies back; what is there now stays beside them under a name of its own."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+def restore(data: Path, saved: Path, stamp: str) -> None:
+    """Put the copies back; what is there now stays beside them under a name with the stamp."""
     for copy in databases(saved):
         path = data / copy.relative_to(saved)
         fresh = path.with_name(f".{path.name}.restored")
@@ -59,8 +58,25 @@ def restore(data: Path, saved: Path) -> None:
         print(f"restored {path}")
 
 
+def undo(data: Path, saved: Path, stamp: str) -> None:
+    """Put back what ``restore`` has put aside under this stamp."""
+    for copy in databases(saved):
+        path = data / copy.relative_to(saved)
+        aside = path.with_name(f"{path.name}.before-rollback-{stamp}")
+        if not aside.exists():
+            continue
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{aside}{suffix}", f"{path}{suffix}")
+
+
 if __name__ == "__main__":
     try:
-        {"save": save, "restore": restore}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+        how, data, copies, *stamp = sys.argv[1:]
+        if how == "save":
+            save(Path(data), Path(copies))
+        else:
+            {"restore": restore, "undo": undo}[how](Path(data), Path(copies), stamp[0])
     except (sqlite3.Error, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -28,7 +28,10 @@ if zipfile.is_zipfile(packed):
 else:
     packed.seek(0)
     with tarfile.open(fileobj=packed) as archive:
-        archive.extractall(".", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        for name in archive.getnames():
+            if name.startswith("/") or ".." in name.split("/"):
+                sys.exit(f"{name} in the archive leads out of it")
+        archive.extractall(".")
 names = os.listdir(".")
 if sys.argv[1] == "strip" and len(names) == 1 and os.path.isdir(names[0]):
     os.rename(names[0], ".groundwork-inner")

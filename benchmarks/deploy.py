@@ -1,0 +1,222 @@
+"""The measurements of benchmarks/deploy."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from load import Load
+from testing import Site
+
+from benchmarks.provision import ROOT, WORK, on_host, test_host
+
+HOST = "bench-deploy"
+SCENARIO = ROOT / "molecule/deploy/files"
+APP = {
+    "source": {"git": "file:///usr/local/share/shop.git", "version": "v1"},
+    "wsgi_app": "shop:app",
+    "domains": ["shop.test"],
+    "certificate": {"provider": "self_signed"},
+    "release_command": "flask release-check",
+    "health_path": "/healthz",
+    "server": {"workers": 2},
+}
+QUIET, ROUNDS = 3, 10
+# Not the engine's own: the app starts and is watched for a while, and it finishes what it has begun.
+APPS_OWN = ("start", "drain")
+
+# What one would write by hand for the steps of a deploy. Each step prints its name and its seconds.
+BY_HAND = """set -euo pipefail
+old=$(basename "$(readlink /srv/shop/current)") new=byhand
+directory=/srv/shop/releases/$new repository=/var/cache/shop/byhand.git
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CERT=/etc/ssl/certs/ca-certificates.crt HOME=/var/cache/shop
+as_app() { setpriv --reuid shop --regid shop --clear-groups -- "$@"; }
+began=$EPOCHREALTIME
+done_with() { echo "$1 $(python3 -c "print($EPOCHREALTIME - $began)")"; began=$EPOCHREALTIME; }
+
+# As it would be before a second deploy: the repository is there, and pip has a cache.
+as_app git clone --quiet --bare --branch v1 --single-branch file:///usr/local/share/shop.git $repository
+if [[ ! -d /var/cache/shop/warm ]]; then
+    as_app python3 -m venv /var/cache/shop/warm
+    as_app /var/cache/shop/warm/bin/pip install -q flask {requirements}
+fi
+install -d -o shop -g shop $directory $directory/code $directory/venv
+
+began=$EPOCHREALTIME
+as_app git -C $repository fetch --quiet origin '+refs/*:refs/*'
+as_app git -C $repository archive v40 | as_app tar -x -C $directory/code
+done_with fetch
+as_app python3 -m venv $directory/venv
+as_app $directory/venv/bin/pip install -q -r $directory/code/requirements.txt {requirements}
+done_with install
+as_app $directory/venv/bin/python -m compileall -q $directory/code
+done_with compile
+cp -a /srv/shop/releases/$old/{start,entry,gunicorn.conf.py,server.json,public} $directory
+sed "s/$old/$new/g" /srv/shop/releases/$old/env >$directory/env
+done_with settings
+(cd $directory/code; set -a; . $directory/env; as_app $directory/venv/bin/flask release-check >/dev/null)
+done_with command
+go() { # old new
+    systemctl -q enable --now shop@$2.socket shop@$2.service
+    until curl -sf --unix-socket /srv/shop/releases/$2/app.sock http://shop.test/healthz >/dev/null; do sleep 0.02; done
+    done_with $3start
+    ln -s releases/$2 /srv/shop/.byhand
+    mv -T /srv/shop/.byhand /srv/shop/current
+    done_with $3switch
+    sleep 0.5
+    systemctl -q disable --now shop@$1.service shop@$1.socket
+    done_with $3drain
+}
+go $old $new ''
+go $new $old back-
+rm -rf $directory $repository
+"""
+
+
+@dataclass(frozen=True)
+class Play:
+    """What a playbook did: tasks that reached the host, and how many changed something."""
+
+    tasks: int
+    changed: int
+
+
+def play(playbook: str, **variables: Any) -> Play:
+    """Run a playbook of the collection on the host; its failure ends the benchmark."""
+    environment = {
+        **os.environ,
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "benchmarks/callback"),
+        "ANSIBLE_CALLBACKS_ENABLED": "host_tasks",
+        "HOST_TASKS": str(WORK / "tasks"),
+    }
+    command = ("ansible-playbook", "-i", str(WORK / "hosts.json"), "-e", json.dumps(variables))
+    run = subprocess.run(
+        (*command, f"groundwork.flask.{playbook}"),
+        cwd=WORK, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if run.returncode:
+        sys.exit(f"groundwork.flask.{playbook} {variables} failed:\n{(run.stdout + run.stderr)[-3000:]}")
+    recap = next(line for line in run.stdout.splitlines() if line.startswith(f"{HOST} "))
+    return Play(len((WORK / "tasks").read_text().splitlines()), int(recap.split("changed=")[1].split()[0]))
+
+
+def make_host(suite: str) -> Site:
+    """A fresh host with the scenario's repository and the app's first version."""
+    test_host("create", f"{HOST}:{suite}")
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install git curl"
+    on_host(HOST, f"{{ apt-get -q update && {install}; }} > /root/log 2>&1 || {{ tail -n 20 /root/log >&2; exit 1; }}")
+    for name in ("shop.py", "repository.sh"):
+        with open(SCENARIO / name, "rb") as stream:
+            on_host(HOST, f"cat > /root/{name}", stream)
+    on_host(HOST, "bash /root/repository.sh /root/shop.py")
+    inventory = {
+        "flask_hosts": {
+            "hosts": {
+                HOST: {
+                    "ansible_user": "root",
+                    "ansible_ssh_private_key_file": str(ROOT / ".cache/ssh/id_ed25519"),
+                    "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+                    f"-o LogLevel=ERROR -o ProxyCommand='{ROOT}/script/test-host connect {HOST}'",
+                    "ansible_python_interpreter": "/usr/bin/python3",
+                }
+            },
+            "vars": {"flask_apps": {"shop": APP}},
+        }
+    }
+    (WORK / "hosts.json").write_text(json.dumps(inventory))
+    play("site")
+    certificate = on_host(HOST, "cat /etc/ssl/groundwork/shop/current/fullchain.pem").decode()
+    return Site("shop.test", test_host("address", HOST).strip(), certificate)
+
+
+def releases() -> list[dict[str, Any]]:
+    """What went live, as the ledger has it."""
+    lines = on_host(HOST, "cat /var/lib/groundwork/releases/shop.jsonl").decode().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == "live"]
+
+
+def by_hand() -> dict[str, float]:
+    """The seconds of each plain command."""
+    packages = json.loads(on_host(HOST, "cat /srv/shop/current/release.json"))["packages"]
+    gunicorn = next(name for name in packages if name.startswith("gunicorn=="))
+    (WORK / "deploy.sh").write_text(BY_HAND.replace("{requirements}", gunicorn))
+    with open(WORK / "deploy.sh", "rb") as stream:
+        said = on_host(HOST, "bash -s", stream).decode()
+    return {name: float(seconds) for name, seconds in (line.split() for line in said.splitlines())}
+
+
+def under_load(site: Site) -> tuple[Load, int, int]:
+    """Deploys and rollbacks in a row; the load, and how many of each went live."""
+    before = len(releases())
+    with Load(site) as load:
+        for turn in range(ROUNDS):
+            for version in (2 * turn, 2 * turn + 1):
+                play("deploy", app="shop", version=f"v{version + QUIET + 2}")
+            play("rollback", app="shop")
+    actions = [event["action"] for event in releases()[before:]]
+    return load, actions.count("deployed"), actions.count("rolled_back")
+
+
+def middle(events: list[dict[str, Any]], without: Sequence[str] = ()) -> float:
+    """The median of the runs' seconds, less those of some steps."""
+    return median(event["seconds"] - sum(event["steps"][step] for step in without) for event in events)
+
+
+def beside(seconds: float, hand: dict[str, float]) -> str:
+    by_hand = sum(hand.values())
+    return f"{seconds:5.1f} s, {seconds / by_hand:.2f} x the shell commands ({by_hand:.1f} s)"
+
+
+def main() -> None:
+    suite = sys.argv[1]
+    WORK.mkdir(parents=True, exist_ok=True)
+    print(f"A fresh {suite} host with an app …", flush=True)
+    try:
+        site = make_host(suite)
+        print(f"{QUIET} deploys and rollbacks, and the same by hand …", flush=True)
+        turns = []
+        for turn in range(QUIET):
+            play("deploy", app="shop", version=f"v{turn + 2}")
+            play("rollback", app="shop")
+            turns.append(by_hand())
+        quiet = releases()[1:]
+        again = play("deploy", app="shop", version="v1")
+        print(f"{2 * ROUNDS} deploys and {ROUNDS} rollbacks under load …", flush=True)
+        load, deployed, rolled_back = under_load(site)
+    finally:
+        test_host("remove", HOST)
+    new = [event for event in quiet if event["action"] == "deployed"]
+    back = [event for event in quiet if event["action"] == "rolled_back"]
+    hand = {name: median(turn[name] for turn in turns) for name in turns[0]}
+    hand_back = {name: hand.pop(f"back-{name}") for name in ("start", "switch", "drain")}
+    hand_own = {name: seconds for name, seconds in hand.items() if name not in (*APPS_OWN, "install")}
+    print(
+        f"\n{platform.machine()}, {os.cpu_count()} cores, {suite}; seconds on the host, medians of {QUIET}\n"
+        f"deploy of changed code:    {beside(middle(new), hand)}\n"
+        f"  without start and drain: {beside(middle(new, APPS_OWN), hand_own)} without venv and pip\n"
+        f"  its steps:               {told(new[-1]['steps'])}\n"
+        f"  by hand:                 {told(hand)}\n"
+        f"rollback:                  {beside(middle(back), hand_back)}\n"
+        f"  its steps:               {told(back[-1]['steps'])}\n"
+        f"  by hand:                 {told(hand_back)}\n"
+        f"the live version again:    {again.tasks} tasks on the host, {again.changed} changed\n"
+        f"under load:                {deployed} deploys, {rolled_back} rollbacks; {load.summary()}"
+    )
+    if load.failures:
+        sys.exit("\n".join(["These requests failed:", *map(str, load.failures)]))
+
+
+def told(steps: dict[str, float]) -> str:
+    return ", ".join(f"{name} {seconds:.2f}" for name, seconds in steps.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Under a steady load: what deploys, a killed server and requests that hang cost the other visitors.
+
+benchmarks/deploy does the same with more deploys and rollbacks.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import testing
+from load import Load
+from testinfra.host import Host
+from testing import Site
+
+LEAST = 200  # requests a second
+BACK = "back"
+
+
+def deploy(host: Host, version: str) -> bool:
+    """Deploy a version, or go back to the release before; True if that worked."""
+    if version == BACK:
+        result = testing.play(host, "rollback.yml", app="shop")
+    else:
+        result = testing.play(host, "deploy.yml", app="shop", version=version)
+    print(version, result.returncode, result.stdout[-2000:], result.stderr[-2000:])
+    return result.returncode == 0
+
+
+def counted(host: Host) -> int:
+    """How many POSTs the app's database has seen."""
+    script = "import sqlite3; print(*sqlite3.connect('/var/lib/shop/shop.sqlite3').execute('SELECT count FROM hits'))"
+    return int(host.check_output("python3 -c %s", script).strip("(,)"))
+
+
+def kill_master(host: Host) -> None:
+    """Kill the live instance's main process, and wait for the next one."""
+    unit = f"shop@{testing.live(host, 'shop')}.service"
+    before = host.check_output("systemctl show --value --property=MainPID %s", unit)
+    host.check_output("kill -KILL %s", before)
+    assert testing.poll(
+        lambda: host.check_output("systemctl show --value --property=MainPID %s", unit) not in (before, "0")
+    )
+
+
+@pytest.mark.suite("bookworm")
+def test_deploys_and_rollbacks_lose_nothing(host: Host, shop: Site) -> None:
+    before = counted(host)
+    first = shop.get("/").json
+    live = {first["release"]: first["version"]}
+    with Load(shop) as load:
+        for change, version in (
+            ("v2", "v2"),
+            ("v3", "v3"),
+            (BACK, "v2"),
+            ("unhealthy", "v2"),  # it is refused
+            ("v4", "v4"),
+            (BACK, "v2"),
+            ("v5", "v5"),
+            ("v6", "v6"),
+            (BACK, "v5"),
+        ):
+            assert deploy(host, change) == (change != "unhealthy")
+            live[testing.live(host, "shop")] = version
+    print(load.summary())
+    assert list(map(str, load.failures)) == []
+    # Each answer is by a release that was live, and its code is that release's.
+    answers = {(request.release, request.answer["version"]) for request in load.requests}
+    assert answers == set(live.items())
+    assert sorted(load.posted) == list(range(before + 1, counted(host) + 1))
+    assert load.summary().rate >= LEAST
+    assert testing.leftovers(host, "shop") == []
+
+
+@pytest.mark.suite("trixie")
+def test_a_request_that_takes_long_survives_the_deploy(host: Host, shop: Site) -> None:
+    old = testing.live(host, "shop")
+    version = "v2" if shop.get("/").json["version"] != "v2" else "v3"
+    with Load(shop) as load, Load(shop, rate=2, visitors=12, get="/slow") as slow:
+        assert deploy(host, version)
+        new = testing.live(host, "shop")
+        time.sleep(1)
+    assert list(map(str, load.failures + slow.failures)) == []
+    switched = min(request.began for request in load.requests if request.release == new)
+    ends = [request.began + request.seconds for request in slow.requests if request.release == old]
+    assert [end for end in ends if end > switched + 1], "no slow request was on its way when its instance stopped"
+    assert load.summary().rate >= LEAST
+
+
+@pytest.mark.suite("trixie")
+def test_a_killed_master_loses_no_get(host: Host, shop: Site) -> None:
+    before = counted(host)
+    with Load(shop) as load:
+        for _turn in range(5):
+            time.sleep(1)
+            kill_master(host)
+        time.sleep(1)
+    print(load.summary(), *load.failures, sep="\n")
+    assert [str(request) for request in load.failures if request.method == "GET"] == []
+    # A POST may be lost, for nobody sends it again unasked; one that was answered counts, and counts once.
+    after, sent = counted(host), sum(request.method == "POST" for request in load.requests)
+    assert len(set(load.posted)) == len(load.posted)
+    assert set(load.posted) <= set(range(before + 1, after + 1))
+    assert after - before <= sent
+    assert load.summary().rate >= LEAST
+
+
+@pytest.mark.suite("trixie")
+def test_a_stuck_request_fails_alone(host: Host, shop: Site) -> None:
+    """It keeps one thread; the proxy gives up on it five seconds after the server's timeout of 3."""
+    with Load(shop) as load:
+        began = time.monotonic()
+        stuck = shop.get("/stuck")
+        lasted = time.monotonic() - began
+    kill_master(host)  # the thread would hold up the next stop
+    assert stuck.status == 504
+    assert 7 < lasted < 10
+    assert list(map(str, load.failures)) == []
+    assert load.summary().rate >= LEAST
+
+
+@pytest.mark.suite("bookworm")
+def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
+    """The server kills it after the timeout. What it had begun goes to another worker, unless it is a POST."""
+    with Load(shop) as load:
+        time.sleep(1)
+        began = time.time()
+        stuck = shop.post("/freeze")
+        lasted = time.time() - began
+        time.sleep(1)
+    print(lasted, load.summary(), *load.failures, sep="\n")
+    assert stuck.status == 502
+    assert 3 < lasted < 8
+    others = [request for request in load.failures if request.method == "GET" or request.began > began + 0.5]
+    assert list(map(str, others)) == []
+    assert load.summary().rate >= LEAST

@@ -1,0 +1,21 @@
+"""What the tests of the release engine share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, proof
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    """An app on a host with every Python that is asked for, and nothing of this machine's configuration."""
+    monkeypatch.setattr("shutil.which", lambda name, path=None: sys.executable if name.startswith("python") else None)
+    monkeypatch.setattr(build, "PIP_WHEELS", tmp_path / "no-wheels")
+    monkeypatch.setattr(build, "PIP_CONFIGURATION", tmp_path / "pip.conf")
+    monkeypatch.setattr(proof, "STABLE_SECONDS", 0)
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # safe on the disk is slow, and no test looks at it
+    return App(tmp_path / "host")

@@ -1,0 +1,209 @@
+"""An app for the tests of the release engine: a real file system, and a host that notes what it is asked."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, saving
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer, Host
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, Settings, Spec
+from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
+from ansible_collections.groundwork.flask.plugins.module_utils.release.source import UNPACK
+
+# What the probe says of an app with which all is well.
+GOOD: dict[str, Any] = {
+    "flask": "3.1.3",
+    "debug": False,
+    "secret_key": "good",
+    "fallbacks": False,
+    "session_cookie_secure": True,
+    "max_content_length": None,
+    "server_error": "",
+    "heads": None,
+}
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of the engine handles it."""
+
+
+class FakeHost(Host):
+    """systemd, the installer, the processes of an app and its health; all well until told otherwise.
+
+    What the engine runs as the app's user is simulated (the installer, the app), or runs as the user of the tests
+    (publishing static files, saving databases).
+
+    :ivar commands: each command line of a build, of the app, or of root.
+    :ivar fail: what a command that contains a word says before it fails.
+    :ivar on: what happens in a command that contains a word.
+    :ivar answers: what the app answers, before it answers well again.
+    :ivar alive: the processes of the app, each time one asks; the last ones stay.
+    :ivar restarted: how often systemd says that it had to start the app again.
+    :ivar kill_at: the call in which the engine is killed, counted from 1; 0 for never.
+    """
+
+    def __init__(self, root: Path, data: str) -> None:
+        self.root, self.data = root, data
+        self.active: set[str] = set()
+        self.commands: list[str] = []
+        self.environments: list[Mapping[str, str]] = []
+        self.fail: dict[str, str] = {}
+        self.on: dict[str, Callable[[], object]] = {}
+        self.answers: list[Answer] = []
+        self.alive: list[set[int]] = [{1, 2}]
+        self.facts = dict(GOOD)
+        self.code = {"requirements.txt": "flask\n", "static/a.css": "x"}
+        self.calls = self.kill_at = self.restarted = 0
+
+    def note(self, line: str) -> str | None:
+        """Note a command; what it says when it has to fail."""
+        self.calls += 1
+        if self.calls == self.kill_at:
+            raise Killed
+        self.commands.append(line)
+        for part, action in self.on.items():
+            if part in line:
+                action()
+        return next((said for part, said in self.fail.items() if part in line), None)
+
+    def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        said = self.note(" ".join(command))
+        if command[0] == "mkdir":
+            subprocess.run(command, check=True)
+        return subprocess.CompletedProcess(command, 0 if said is None else 1, "", said or "")
+
+    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        said = self.note(" ".join(("systemctl", *arguments)))
+        verb, *rest = [word for word in arguments if not word.startswith("--")]
+        units = [name for name in rest if "@" in name]
+        for unit in units:
+            target = "sockets" if unit.endswith(".socket") else "multi-user"
+            wants = self.root / "etc/systemd/system" / f"{target}.target.wants"
+            if verb == "enable":
+                wants.mkdir(parents=True, exist_ok=True)
+                (wants / unit).touch()
+            if verb == "disable":
+                (wants / unit).unlink(missing_ok=True)
+        if verb == "enable" and said is None:
+            self.active |= set(units)
+        if verb == "stop":
+            self.active -= set(units)
+        states = ["active" if unit in self.active else "inactive" for unit in units] if verb == "show" else []
+        return subprocess.CompletedProcess(arguments, 0 if said is None else 1, "\n".join(states), said or "")
+
+    def run_as(
+        self,
+        user: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: str,
+        seconds: float,
+        stdin: Any = None,
+        umask: int = 0o022,
+    ) -> tuple[int, str]:
+        line = " ".join(command)
+        self.environments.append(environment)
+        if (said := self.note(line)) is not None:
+            return 1, said
+        if probe.MARK in line:
+            return 0, f"a warning\n{probe.MARK}{json.dumps(self.facts)}\n"
+        if UNPACK in command:
+            for name, text in self.code.items():
+                Path(cwd, name).parent.mkdir(parents=True, exist_ok=True)
+                Path(cwd, name).write_text(text)
+        elif saving.__doc__ and saving.__doc__ in line:
+            here = [str(self.root / self.data[1:]) if word == self.data else word for word in command[1:]]
+            done = subprocess.run((sys.executable, *here), capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout + done.stderr
+        elif "cp -RL" in line:
+            return subprocess.run(command, check=False, capture_output=True).returncode, "no such directory"
+        elif " venv" in line:
+            for name in ("bin", "lib/python3/site-packages/flask-3.1.3.dist-info"):
+                Path(cwd, name).mkdir(parents=True)
+        return 0, ""
+
+    def journal(self, app: str, unit: str, since: float) -> str:
+        return "Traceback: no such table"
+
+    def processes(self, unit: str) -> set[int]:
+        return self.alive.pop(0) if len(self.alive) > 1 else self.alive[0]
+
+    def restarts(self, unit: str) -> int:
+        return self.restarted
+
+    def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
+        self.note(f"GET {host}{path}")
+        return self.answers.pop(0) if self.answers else Answer(200, "body")
+
+    def sleep(self, seconds: float) -> None:
+        pass
+
+
+class App:
+    """An app named after this user, so that its files can be given to it."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(exist_ok=True)
+        self.root, self.name = root, getpass.getuser()
+        self.at = Layout(self.name, root)
+        self.host = FakeHost(root, self.at.data)
+        self.ledger = Ledger(self.at)
+        archive = root / "source.tar.gz"
+        archive.write_bytes(b"packed")
+        self.spec: dict[str, Any] = {
+            "name": self.name,
+            "source": {"tree": "a" * 64, "directory": "shop", "description": "shop"},
+            "environment": {"WSGI_APP": "shop:app"},
+            "files": {"start": "#!/bin/sh\n", "entry/groundwork_wsgi.py": "", "server.json": '{"threads": 8}'},
+            "requirements": ["gunicorn"],
+            "static": {"/static/": "static"},
+            "health": {"host": "shop.example.org", "path": "/healthz", "timeout": 1},
+            "archive": str(archive),
+        }
+
+    def engine(
+        self, secrets: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, **changes: Any
+    ) -> Engine:
+        """The engine for the app with another specification; without a source for one of what is on the host."""
+        spec = Spec(**{**self.spec, **changes})
+        chosen = Settings(**{"installer": "pip", "by": "ann@laptop", **(settings or {})})
+        return Engine(spec, secrets, chosen, host=self.host, root=self.root)
+
+    def on_host(self) -> Engine:
+        """The engine as the app's command has it: the definition stands in the releases alone."""
+        return Engine(Spec(self.name), settings=Settings(by="ann@laptop"), host=self.host, root=self.root)
+
+    def deploy(self, colour: str = "red", **changes: Any) -> Result:
+        """Deploy with an environment of one's choice."""
+        return self.engine(environment={"WSGI_APP": "shop:app", "COLOUR": colour}, **changes).deploy()
+
+    def live_units(self) -> set[str]:
+        return {f"{self.name}@{self.at.live()}.{kind}" for kind in ("socket", "service")}
+
+    def events(self) -> list[str]:
+        return [event["event"] for event in self.ledger.events()]
+
+    def has_run(self, part: str) -> int:
+        """In how many commands a word stands."""
+        return sum(part in line for line in self.host.commands)
+
+    def left_over(self) -> list[str]:
+        """What has no business to be there while nobody is at work."""
+        live, releases = self.at.live(), list(self.at.releases.iterdir())
+        used = {(path / "venv").resolve() for path in releases}
+        found = [path for path in releases if not self.at.is_complete(path.name)]
+        found += [
+            path for path in self.at.environments.iterdir() if path not in used or not (path / "complete").exists()
+        ]
+        found += [path for path in self.at.home.iterdir() if path.name not in ("releases", "environments", "current")]
+        found += self.at.home.rglob(".*.new")
+        found += [path for path in self.at.saved.glob("*") if not self.at.is_complete(path.name)]
+        units = self.host.active ^ self.live_units()
+        return [*map(str, found), *units, *(self.on_host().enabled() - {live})]

@@ -1,0 +1,424 @@
+"""What a release installs, with which installer, and when an environment serves another release too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build
+from ansible_collections.groundwork.flask.plugins.module_utils.release.build import (
+    Builder,
+    build_hint,
+    pip_configuration,
+    requirement_files,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """The directory that holds the app's code."""
+    (tmp_path / "code").mkdir()
+    return tmp_path / "code"
+
+
+def builder(app: App, **options: Any) -> Builder:
+    """The builder of an app; ``settings`` are the call's, the others the app's."""
+    found = app.engine(**options).builder
+    found.at.releases.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def with_uv(app: App) -> str:
+    """Let the host have uv."""
+    path = app.at.tools / "uv/bin/uv"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return str(path)
+
+
+UV = {"settings": {"installer": "uv"}}
+HASHED = "flask==3.1.3 \\\n    --hash=sha256:00\n"
+RECIPES: list[tuple[str, dict[str, str], dict[str, Any], list[list[str]], bool]] = [
+    (
+        "requirements",
+        {"requirements.txt": "flask\n", "pyproject.toml": ""},
+        {},
+        [["-r", "requirements.txt", "gunicorn"]],
+        False,
+    ),
+    (
+        "requirements and extras",
+        {"requirements.txt": "flask\n", "pyproject.toml": ""},
+        {"extras": ["pg", "s3"]},
+        [["-r", "requirements.txt", ".[pg,s3]", "gunicorn"]],
+        True,
+    ),
+    (
+        "the source among the requirements",
+        {"requirements.txt": "-e .\n"},
+        {},
+        [["-r", "requirements.txt", "gunicorn"]],
+        True,
+    ),
+    (
+        "hashes",
+        {"requirements.txt": HASHED},
+        {},
+        [["--require-hashes", "-r", "requirements.txt"], ["gunicorn"]],
+        False,
+    ),
+    (
+        "hashes in an included file",
+        {"requirements.txt": "-r base.txt\n", "base.txt": HASHED},
+        {},
+        [["--require-hashes", "-r", "requirements.txt"], ["gunicorn"]],
+        False,
+    ),
+    (
+        "hashes and extras",
+        {"requirements.txt": HASHED},
+        {"extras": ["pg"]},
+        [["--require-hashes", "-r", "requirements.txt"], [".[pg]", "gunicorn"]],
+        True,
+    ),
+    ("a project", {"pyproject.toml": "[project]\n"}, {}, [[".", "gunicorn"]], True),
+    ("a project's extras", {"pyproject.toml": ""}, {"extras": ["pg"]}, [[".[pg]", "gunicorn"]], True),
+    ("a package", {}, {"source": {"package": "shop==1.4"}}, [["shop==1.4", "gunicorn"]], False),
+    (
+        "a lock that pip cannot read",
+        {"uv.lock": "", "pyproject.toml": "", "requirements.txt": ""},
+        {},
+        [["-r", "requirements.txt", "gunicorn"]],
+        False,
+    ),
+]
+
+
+class TestRecipe:
+    """What the source asks for."""
+
+    @pytest.mark.parametrize(("name", "files", "options", "calls", "own"), RECIPES, ids=[row[0] for row in RECIPES])
+    def test_of_each_kind(
+        self,
+        app: App,
+        code: Path,
+        name: str,
+        files: dict[str, str],
+        options: dict[str, Any],
+        calls: list[list[str]],
+        own: bool,
+    ) -> None:
+        for path, text in files.items():
+            (code / path).write_text(text)
+        recipe = builder(app, **options).recipe(code)
+        assert (recipe.calls, recipe.own) == (calls, own)
+
+    @pytest.mark.parametrize(("project", "packaged"), [("[project]\n", False), ("[build-system]\n", True)])
+    def test_of_a_lock(self, app: App, code: Path, project: str, packaged: bool) -> None:
+        uv = with_uv(app)
+        (code / "uv.lock").write_text("locked")
+        (code / "pyproject.toml").write_text(project)
+        recipe = builder(app, **UV, extras=["pg"], python="3.13").recipe(code)
+        locked = app.at.releases / ".lock/locked.txt"
+        own = [["--no-deps", "."]] if packaged else []
+        assert recipe.calls == [["--no-deps", "-r", str(locked)], ["gunicorn"], *own]
+        assert recipe.own is packaged
+        asked = app.host.commands[-1]
+        assert asked.startswith(f"{uv} export --quiet --frozen --no-dev --no-emit-project --python ")
+        assert asked.endswith(f" --extra pg --output-file={locked}")
+        app.host.fail = {"export": "the lock is older than the project"}
+        with pytest.raises(ReleaseError, match="uv.lock could not be read\nthe lock is older"):
+            builder(app, **UV).recipe(code)
+
+    def test_of_nothing(self, app: App, code: Path) -> None:
+        with pytest.raises(ReleaseError, match=r"neither requirements.txt, pyproject.toml nor uv.lock: add one"):
+            builder(app).recipe(code)
+
+
+REQUIREMENTS: list[tuple[str, dict[str, str], list[str], bool]] = [
+    ("an included file", {"requirements.txt": "-r a.txt\n", "a.txt": "a"}, ["requirements.txt", "a.txt"], False),
+    ("the same, shorter", {"requirements.txt": "-ra.txt\n", "a.txt": "a"}, ["requirements.txt", "a.txt"], False),
+    ("a constraint", {"requirements.txt": "-c c.txt # why\n", "c.txt": "c"}, ["requirements.txt", "c.txt"], False),
+    (
+        "long options",
+        {"requirements.txt": "--requirement=a.txt\n--constraint c.txt\n", "a.txt": "a", "c.txt": "c"},
+        ["requirements.txt", "a.txt", "c.txt"],
+        False,
+    ),
+    (
+        "paths are the file's own",
+        {"requirements.txt": "-r req/a.txt\n", "req/a.txt": "-r b.txt", "req/b.txt": "-r ../c.txt", "c.txt": "c"},
+        ["requirements.txt", "req/a.txt", "req/b.txt", "c.txt"],
+        False,
+    ),
+    (
+        "a circle",
+        {"requirements.txt": "-r a.txt\n", "a.txt": "-r requirements.txt\n"},
+        ["requirements.txt", "a.txt"],
+        False,
+    ),
+    ("a missing file", {"requirements.txt": "-r gone.txt\n"}, ["requirements.txt"], False),
+    ("the source below", {"requirements.txt": "-r a.txt\n", "a.txt": "-e ."}, ["requirements.txt", "a.txt"], True),
+    *(
+        (line, {"requirements.txt": f"flask\n{line}\n"}, ["requirements.txt"], local)
+        for line, local in [
+            ("-e .", True),
+            ("-e.", True),
+            ("--editable ./lib", True),
+            ("--editable=./lib", True),
+            (".", True),
+            (".[pg]", True),
+            ("./lib", True),
+            ("lib/shop", True),
+            ("/srv/lib", True),
+            ("file:lib/shop", True),
+            ("shop @ file:lib/shop", True),
+            ("shop@file:///srv/shop", True),
+            ("flask==3.1.3", False),
+            ("flask[async]>=3 ; python_version < '3.13'", False),
+            ("flask # see ./docs", False),
+            ("# -e .", False),
+            ("shop @ https://example.org/shop.whl", False),
+            ("--index-url https://pypi.example.org/simple", False),
+            ("--extra-index-url https://pypi.example.org/simple", False),
+            ("    --hash=sha256:0a/b", False),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "files", "read", "local"), REQUIREMENTS, ids=[row[0] for row in REQUIREMENTS])
+def test_requirement_files(code: Path, name: str, files: dict[str, str], read: list[str], local: bool) -> None:
+    for path, text in files.items():
+        (code / path).parent.mkdir(exist_ok=True)
+        (code / path).write_text(text)
+    assert requirement_files(code, "requirements.txt") == ([files[path] for path in read], local)
+
+
+class TestEnvironment:
+    """Environments are shared by what is in them."""
+
+    @pytest.mark.parametrize(
+        ("change", "files", "same"),
+        [
+            ({}, {}, True),
+            ({"source": {"tree": "b" * 64}}, {}, True),
+            ({"requirements": ["gunicorn==27"]}, {}, False),
+            ({"extras": ["pg"]}, {}, False),
+            ({"python": "3.9"}, {}, False),
+            ({"wheels_tree": "b" * 64}, {}, False),
+            ({}, {"requirements.txt": "flask<4\n"}, False),
+            ({}, {"requirements.txt": "-r base.txt\n"}, False),
+        ],
+    )
+    def test_what_names_it(
+        self, app: App, code: Path, change: dict[str, Any], files: dict[str, str], same: bool
+    ) -> None:
+        (code / "requirements.txt").write_text("flask\n")
+        one = builder(app)
+        before = one.key(one.recipe(code), "commit-1")
+        for path, text in files.items():
+            (code / path).write_text(text)
+        other = builder(app, **change)
+        assert (other.key(other.recipe(code), "commit-2") == before) is same
+
+    def test_of_the_source_itself_is_new_for_each_code(self, app: App, code: Path) -> None:
+        (code / "pyproject.toml").touch()
+        one = builder(app)
+        recipe = one.recipe(code)
+        assert one.key(recipe, "commit-1") != one.key(recipe, "commit-2")
+
+    def test_a_half_built_one_is_built_anew(self, app: App, code: Path) -> None:
+        (code / "requirements.txt").touch()
+        first = builder(app).install(code, "commit")
+        (first / "complete").unlink()
+        (first / "rubbish").touch()
+        assert builder(app).install(code, "commit") == first
+        assert (first / "complete").exists()
+        assert not (first / "rubbish").exists()
+        commands = len(app.host.commands)
+        assert builder(app).install(code, "commit") == first
+        assert len(app.host.commands) == commands
+
+    def test_from_wheels_that_were_sent(self, app: App, code: Path) -> None:
+        (code / "requirements.txt").touch()
+        app.host.code = {"flask-3.1.3-py3-none-any.whl": ""}
+        builder(app, wheels_archive=app.spec["archive"], wheels_tree="b" * 64).install(code, "commit")
+        wheels = app.at.releases / ".wheels"
+        assert [path.name for path in wheels.iterdir()] == ["flask-3.1.3-py3-none-any.whl"]
+        assert app.has_run(f"install --quiet --no-compile --no-index --find-links {wheels} -r requirements.txt") == 1
+
+    def test_the_failures_say_what_to_do(self, app: App, code: Path) -> None:
+        (code / "requirements.txt").touch()
+        app.host.fail = {"-m venv": "ensurepip is not available"}
+        with pytest.raises(ReleaseError, match="no virtual environment could be made with .*\nensurepip"):
+            builder(app).install(code, "commit")
+        app.host.fail = {"pip install": "Error: pg_config executable not found."}
+        with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* to flask_apps.{app.name}.packages\nError: pg"):
+            builder(app).install(code, "commit")
+
+    def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:
+        app.engine({"TOKEN": "hunter22"}, release_command="flask db upgrade").deploy()
+        with_secret = [each for each in app.host.environments if "TOKEN" in each]
+        assert all(each["VIRTUAL_ENV"] for each in with_secret)
+        assert 0 < len(with_secret) < len(app.host.environments)
+        assert not [each for each in app.host.environments if "PIP_CERT" in each and "SECRET_KEY" in each]
+
+
+class TestInstaller:
+    """uv where it can be had, pip otherwise; Python by version."""
+
+    @pytest.fixture
+    def pip_wheel(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        (app.root / "wheels").mkdir()
+        (app.root / "wheels/pip-23.0-py3-none-any.whl").touch()
+        monkeypatch.setattr(build, "PIP_WHEELS", app.root / "wheels")
+
+    def test_uv_is_fetched_once(self, app: App, pip_wheel: None) -> None:
+        uv = app.at.tools / "uv"
+        fresh = uv.with_name(f"uv.{os.getpid()}")
+        app.host.on["--target="] = lambda: (fresh / "bin").mkdir(parents=True)
+        app.host.on["uv>="] = lambda: (fresh / "bin/uv").touch()
+        assert builder(app, **UV).uv() == str(uv / "bin/uv")
+        assert builder(app, **UV).uv() == str(uv / "bin/uv")
+        assert app.has_run("uv>=") == 1
+        assert builder(app).uv() == "", "pip is asked for"
+
+    def test_pip_where_uv_cannot_be_had(self, app: App, pip_wheel: None) -> None:
+        app.host.fail = {"uv>=": "no matching distribution"}
+        done = app.engine(**UV).deploy()
+        assert done.action == "deployed"
+        assert done.warnings == ["uv could not be had, so pip installs (slower, same result): no matching distribution"]
+
+    def test_uv_that_cannot_be_had_is_asked_for_once_in_a_run(self, app: App, pip_wheel: None) -> None:
+        app.host.fail = {"uv>=": "no matching distribution"}
+        app.host.code.update({"uv.lock": "", "pyproject.toml": ""})
+        done = app.engine(**UV).deploy()
+        assert (app.has_run("uv>="), len(done.warnings)) == (1, 1)
+
+    def test_what_each_installs_with(self, app: App, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        wheel = app.root / "pip-23.0-py3-none-any.whl"
+        venv = code / "venv"
+        pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-compile"]
+        venv.mkdir()
+        made: list[str] = []
+
+        def run_as(user: str, command: tuple[str, ...], *_rest: Any) -> tuple[int, str]:
+            made.append(" ".join(command))
+            return 0, ""
+
+        monkeypatch.setattr(app.host, "run_as", run_as)
+        assert builder(app).make(venv) == pip
+        assert made[-1].endswith(f"-m venv {venv}")
+        wheel.touch()
+        monkeypatch.setattr(build, "PIP_WHEELS", app.root)
+        assert builder(app).make(venv) == pip
+        assert made[-2].endswith(f"-m venv --without-pip {venv}")
+        assert f" -m zipfile -e {wheel} {venv}/lib/python" in made[-1]
+        uv = with_uv(app)
+        assert builder(app, **UV).make(venv) == [
+            uv, "pip", "install", "--quiet", "--python", f"{venv}/bin/python",
+        ]  # fmt: skip
+        assert made[-1].startswith(f"{uv} venv --quiet --allow-existing --no-project --python ")
+
+    def test_a_python_that_the_host_has_not(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+        where = f"flask_apps.{app.name}.python: '3.13' is not on this host"
+        with pytest.raises(ReleaseError, match=f"{where}: install python3.13 and python3.13-venv, or let uv bring it"):
+            builder(app, python="3.13").python()
+        with_uv(app)
+        app.host.fail = {"python install": "no route to host"}
+        with pytest.raises(ReleaseError, match=f"{where}, and uv could not bring it; a mirror .*\nno route to host"):
+            builder(app, **UV, python="3.13").python()
+        found = f"{app.at.tools}/python/cpython-3.13/bin/python3.13"
+        asked: list[tuple[str, str, str]] = []
+
+        def run_as(user: str, command: tuple[str, ...], environment: dict[str, str], *_rest: Any) -> tuple[int, str]:
+            asked.append((user, command[2], environment["UV_PYTHON_INSTALL_DIR"]))
+            return 0, f"{found}\n"
+
+        monkeypatch.setattr(app.host, "run_as", run_as)
+        assert builder(app, **UV, python="3.13").python() == found
+        assert asked == [("root", verb, str(app.at.tools / "python")) for verb in ("install", "find")]
+
+
+class TestIndex:
+    """Private indexes and proxies, said once for both installers."""
+
+    @pytest.mark.parametrize(
+        ("configuration", "given", "found"),
+        [
+            (
+                "[global]\nindex-url = https://pypi.example.org/simple\ntimeout=60\n",
+                {},
+                {
+                    "PIP_INDEX_URL": "https://pypi.example.org/simple",
+                    "UV_DEFAULT_INDEX": "https://pypi.example.org/simple",
+                    "PIP_TIMEOUT": "60",
+                    "UV_HTTP_TIMEOUT": "60",
+                },
+            ),
+            (
+                "[global]\nextra-index-url =\n    https://a.example.org\n    https://b.example.org\n",
+                {},
+                {"UV_INDEX": "https://a.example.org https://b.example.org"},
+            ),
+            (
+                "[install]\nfind-links = /srv/wheels\ntrusted-host = pypi.example.org\n[list]\nformat = json\n",
+                {},
+                {"UV_FIND_LINKS": "/srv/wheels", "UV_INSECURE_HOST": "pypi.example.org", "PIP_FORMAT": None},
+            ),
+            ("[global]\ncert = /etc/company.pem\n", {}, {"SSL_CERT_FILE": "/etc/company.pem"}),
+            (
+                "[global]\nindex-url = https://pypi.example.org/50%/simple\n",
+                {"PIP_INDEX_URL": "https://other.example.org", "HTTPS_PROXY": "http://proxy.example.org:3128"},
+                {
+                    "PIP_INDEX_URL": "https://other.example.org",
+                    "UV_DEFAULT_INDEX": "https://other.example.org",
+                    "HTTPS_PROXY": "http://proxy.example.org:3128",
+                },
+            ),
+            (
+                "",
+                {"PIP_INDEX_URL": "https://other.example.org", "UV_DEFAULT_INDEX": "https://uv.example.org"},
+                {"UV_DEFAULT_INDEX": "https://uv.example.org"},
+            ),
+            ("no section at all", {}, {"UV_DEFAULT_INDEX": None, "SSL_CERT_FILE": build.CA_BUNDLE}),
+        ],
+    )
+    def test_of_the_hosts_configuration_and_the_users(
+        self, app: App, configuration: str, given: dict[str, str], found: dict[str, str | None]
+    ) -> None:
+        build.PIP_CONFIGURATION.write_text(configuration)
+        environment = builder(app, settings={"build": given}).environment()
+        assert {name: environment.get(name) for name in found} == found
+
+    def test_no_configuration(self, tmp_path: Path) -> None:
+        assert pip_configuration(tmp_path / "pip.conf") == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "package"),
+    [
+        ("Error: pg_config executable not found.", "libpq-dev"),
+        ("/bin/sh: 1: mysql_config: not found", "default-libmysqlclient-dev"),
+        ("src/x.c:1:10: fatal error: Python.h: No such file or directory", "python3-dev"),
+        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc"),
+        ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'", "gcc"),
+        ("fatal error: ffi.h: No such file", "libffi-dev"),
+        ("Error: Please make sure the libxml2 and libxslt: xslt-config not found", "libxslt1-dev"),
+        ("The headers or library files could not be found for jpeg", "libjpeg-dev"),
+        ("fatal error: lber.h: No such file", "libldap-dev"),
+        ("error: can't find Rust compiler", "cargo"),
+    ],
+)
+def test_a_failed_build_names_the_packages(said: str, package: str) -> None:
+    assert package in build_hint("shop", said)
+
+
+def test_a_failed_build_for_another_reason_names_none() -> None:
+    assert build_hint("shop", "No matching distribution found for flsk") == ""

@@ -1,0 +1,402 @@
+"""The app's name as a command on its host: what it prints, what it becomes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import command, locking
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+ROW: dict[str, Any] = {
+    "release": "3f9c01d2ab44",
+    "state": "good",
+    "version": "v1.2 (0123456789)",
+    "source": "https://example.org/shop.git v1.2 (0123456789)",
+    "by": "ann@laptop",
+    "time": "2026-01-02T03:04:05Z",
+    "seconds": 7.25,
+    "health": 12,
+    "heads": ["rev1"],
+    "reason": "",
+    "kept": True,
+}
+
+
+class Became(BaseException):
+    """Stands for exec: the process is another program from here on."""
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """Which program the command became, with which environment, where, and with which umask."""
+    found: dict[str, Any] = {}
+
+    def become(program: str, words: Sequence[str], environment: dict[str, str] | None = None) -> None:
+        found.update(words=list(words), environment=environment, cwd=os.getcwd())
+        assert program == words[0]
+        raise Became
+
+    monkeypatch.chdir(tmp_path)  # and back again afterwards
+    monkeypatch.setattr(os, "execvp", become)
+    monkeypatch.setattr(os, "execvpe", become)
+    monkeypatch.setattr(os, "umask", lambda mask: found.update(umask=mask))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return found
+
+
+@pytest.fixture
+def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
+    """A host with two releases of the app; the engine and the status ask the fake systemd."""
+
+    def engine(at: Any, by: str = "") -> Engine:
+        found = app.on_host()
+        found.settings = Settings(by=by or command.whoami())
+        return found
+
+    monkeypatch.setattr(command, "Host", lambda: app.host)
+    monkeypatch.setattr(command, "engine", engine)
+    app.deploy("red")
+    app.deploy("blue")
+    return app
+
+
+def call(app: App, *words: str) -> None:
+    command.main([app.name, *words], app.root)
+
+
+class TestRun:
+    """A command in the app's environment, as its user."""
+
+    @pytest.mark.parametrize("words", [("flask", "shell"), ("--", "flask", "shell"), ("flask", "--help"), ("ls", "-l")])
+    def test_becomes_it(
+        self, host: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    ) -> None:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("OF_ROOT", "1")
+        with pytest.raises(Became):
+            call(host, "run", *words)
+        as_app = ["setpriv", "--reuid", host.name, "--regid", host.name, "--init-groups", "--"]
+        assert became["words"] == as_app + [word for word in words if word != "--"]
+        release = host.at.release(host.at.live() or "")
+        assert became["cwd"] == str(release / "code")
+        assert became["umask"] == 0o077
+        environment = became["environment"]
+        assert (environment["COLOUR"], environment["TERM"]) == ("blue", "xterm")
+        assert environment["PYTHONPATH"] == str(release / "entry")
+        assert environment["SECRET_KEY"] == host.at.secret_key.read_text()
+        assert "OF_ROOT" not in environment
+
+    def test_in_another_release(self, host: App, became: dict[str, Any]) -> None:
+        other = host.ledger.way_back()[0]
+        with pytest.raises(Became):
+            call(host, "run", "--release", other, "flask", "--release", "x")
+        assert became["environment"]["COLOUR"] == "red"
+        assert became["words"][-3:] == ["flask", "--release", "x"]
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ((), "APP run: name the command, as in: APP run flask shell"),
+            (("--",), "APP run: name the command, as in: APP run flask shell"),
+            (("--release", "nonsense", "ls"), "APP has no release nonsense"),
+        ],
+    )
+    def test_refused(self, host: App, words: tuple[str, ...], said: str) -> None:
+        with pytest.raises(SystemExit) as end:
+            call(host, "run", *words)
+        assert end.value.code == said.replace("APP", host.name)
+
+    def test_without_a_live_release(self, host: App) -> None:
+        host.at.current.unlink()
+        with pytest.raises(SystemExit, match=f"{host.name} has no live release"):
+            call(host, "run", "ls")
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        ((), ["--lines=100", "--no-pager"]),
+        (("-f", "-n", "5"), ["--lines=5", "--follow"]),
+        (("--since", "1 hour ago"), ["--lines=100", "--no-pager", "--since=1 hour ago"]),
+    ],
+)
+def test_logs(host: App, became: dict[str, Any], words: tuple[str, ...], more: list[str]) -> None:
+    with pytest.raises(Became):
+        call(host, "logs", *words)
+    assert became["words"] == ["journalctl", f"--namespace={host.name}", "--output=short-iso", *more]
+
+
+class TestTable:
+    """The releases as a person reads them."""
+
+    @pytest.mark.parametrize(
+        ("change", "cells"),
+        [
+            ({}, ["good", "v1.2 (0123456789)", "2026-01-02 03:04", "ann@laptop", "7.2 s", "12 ms", "rev1"]),
+            ({"heads": ["r1", "r2"]}, [..., ..., ..., ..., ..., ..., "r1, r2"]),
+            ({"heads": []}, [..., ..., ..., ..., ..., ..., "none yet"]),
+            ({"heads": None, "health": None, "seconds": None}, ["good", ..., ..., "ann@laptop"]),
+            ({"state": "bad", "kept": False, "reason": "it broke"}, ["bad, gone", ..., ..., ..., ..., ..., ...]),
+        ],
+    )
+    def test_a_row(self, change: dict[str, Any], cells: list[Any]) -> None:
+        lines = command.table([{**ROW, **change}]).splitlines()
+        assert re.split(r"\s\s+", lines[0]) == list(command.COLUMNS)
+        found = re.split(r"\s\s+", lines[1])
+        assert found == [
+            "3f9c01d2ab44",
+            *(old if new is ... else new for old, new in zip(found[1:], cells, strict=True)),
+        ]
+        assert lines[2:] == ([f"3f9c01d2ab44 is bad: {change['reason']}"] if "reason" in change else [])
+
+    def test_columns_stand_below_each_other(self) -> None:
+        lines = command.table([ROW, {**ROW, "version": "v1.10-with-a-long-name", "by": "b"}]).splitlines()
+        assert len({line.index("2026") for line in lines[1:]} | {lines[0].index("when")}) == 1
+        assert not [line for line in lines if line != line.rstrip()]
+
+    def test_printed(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "releases")
+        lines = capsys.readouterr().out.splitlines()
+        assert [re.split(r"\s\s+", line)[:2] for line in lines[1:]] == [
+            [host.at.live(), "live"],
+            [host.ledger.way_back()[0], "good"],
+        ]
+
+    def test_as_json(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "releases", "--json")
+        assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["live", "good"]
+        command.main(["-", "releases", "--json"], host.root)
+        assert [len(rows) for rows in json.loads(capsys.readouterr().out).values()] == [2]
+
+
+FACTS: dict[str, Any] = {
+    "app": "shop",
+    "release": "3f9c01d2ab44",
+    "version": "v1.2",
+    "deployed": "2026-01-02T03:04:05Z",
+    "by": "ann@laptop",
+    "unit": "shop@3f9c01d2ab44.service",
+    "state": "active",
+    "since": "Fri 2026-01-02 03:04:04 UTC",
+    "restarts": 0,
+    "memory": 100 * 2**20,
+    "workers": "5 workers: (2 x 2 cores) + 1",
+    "at_work": "",
+}
+
+
+class TestStatus:
+    """How the app stands."""
+
+    @pytest.mark.parametrize(
+        ("change", "lines"),
+        [
+            (
+                {},
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "workers   5 workers: (2 x 2 cores) + 1",
+                    "memory    100 MB",
+                ],
+            ),
+            (
+                {"restarts": 3, "memory": None, "workers": "", "at_work": "a deploy by bob"},
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "restarts  3",
+                    "at work   a deploy by bob",
+                ],
+            ),
+            (
+                dict.fromkeys(FACTS, "") | {"release": None, "state": "no release is live", "memory": None},
+                ["release   none", "state     no release is live"],
+            ),
+        ],
+    )
+    def test_lines(self, change: dict[str, Any], lines: list[str]) -> None:
+        assert command.status_lines({**FACTS, **change}).splitlines() == lines
+
+    @pytest.mark.parametrize(
+        ("memory", "found"), [("104857600", 104857600), ("[not set]", None), ("18446744073709551615", None), ("", None)]
+    )
+    def test_what_systemd_says(
+        self, host: App, monkeypatch: pytest.MonkeyPatch, memory: str, found: int | None
+    ) -> None:
+        shown = f"ActiveState=active\nActiveEnterTimestamp=Fri 2026-01-02\nNRestarts=2\nMemoryCurrent={memory}\n"
+        monkeypatch.setattr(host.host, "systemctl", lambda *words: type("Done", (), {"stdout": shown}))
+        live = host.at.live()
+        workers = host.root / f"run/{host.name}-{live}/workers"
+        workers.parent.mkdir(parents=True)
+        workers.write_text("5 workers\n")
+        with locking.hold(host.at.lock, host.name, "a deploy", "bob@desk"):
+            facts = command.status(host.at)
+        assert facts["at_work"].startswith("a deploy by bob@desk since ")
+        last = host.ledger.events()[-1]
+        assert {name: text for name, text in facts.items() if name != "at_work"} == {
+            "app": host.name,
+            "release": live,
+            "version": last["version"],
+            "deployed": last["time"],
+            "by": "ann@laptop",
+            "unit": f"{host.name}@{live}.service",
+            "state": "active",
+            "since": "Fri 2026-01-02",
+            "restarts": 2,
+            "memory": found,
+            "workers": "5 workers",
+        }
+
+    def test_printed(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "status")
+        assert capsys.readouterr().out.startswith(f"release   {host.at.live()}, shop (aaaaaaaaaa)\n")
+        call(host, "status", "--json")
+        assert json.loads(capsys.readouterr().out)["release"] == host.at.live()
+
+    def test_without_a_live_release(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        host.at.current.unlink()
+        call(host, "status")
+        assert capsys.readouterr().out == "release   none\nstate     no release is live\n"
+
+    def test_of_several_apps(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        (host.root / "srv/blog/releases/A").mkdir(parents=True)
+        (host.root / "srv/blog/releases/A/release.json").write_text("{}")
+        (host.root / "srv/blog/current").symlink_to("releases/A")
+        command.main(["-", "status"], host.root)
+        said = capsys.readouterr().out
+        assert said.index("blog:\n") < said.index(f"\n\n{host.name}:\n")
+        command.main([f"{host.name},blog", "status", "--json"], host.root)
+        assert list(json.loads(capsys.readouterr().out)) == [host.name, "blog"]
+
+
+class TestRollBack:
+    """Going back, and ending a deploy that is stuck."""
+
+    def test_said_in_words(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        live, before = host.at.live(), host.ledger.way_back()[0]
+        call(host, "rollback", "--dry-run")
+        said = capsys.readouterr().out
+        assert said.startswith(f"release {before} (shop (aaaaaaaaaa)) would be made live; before it was {live}.\n")
+        assert host.at.live() == live
+        call(host, "rollback", "--by", "bob@desk")
+        said = capsys.readouterr().out
+        assert re.match(
+            rf"release {before} \(shop \(aaaaaaaaaa\)\) is live, after \d\.\d s; before it was {live}\.\n", said
+        )
+        assert "the next deploy or run of site.yml makes that live again" in said
+        assert host.at.live() == before
+        assert host.ledger.events()[-1]["by"] == "bob@desk"
+
+    def test_as_json(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        before = host.ledger.way_back()[0]
+        call(host, "rollback", before, "--json")
+        result = json.loads(capsys.readouterr().out)
+        assert (result["release"], result["action"]) == (before, "rolled_back")
+
+    def test_refused(self, host: App) -> None:
+        with pytest.raises(SystemExit) as end:
+            call(host, "rollback", "nonsense")
+        assert str(end.value.code).startswith(f"{host.name}: 'nonsense' is no release of {host.name} that is kept")
+
+    def test_unlock(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "unlock")
+        assert capsys.readouterr().out == f"nobody is at work on {host.name}.\n"
+        call(host, "unlock", "--json")
+        assert json.loads(capsys.readouterr().out) == {"changed": False, "holder": ""}
+
+    def test_unlock_names_whom_it_ended(
+        self, host: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        holder = locking.Holder("shop", "a deploy", "bob@desk", 7, "2026-01-02T03:04:05Z", "command")
+        monkeypatch.setattr(Engine, "unlock", lambda self: holder)
+        call(host, "unlock")
+        assert capsys.readouterr().out == (
+            "ended: a deploy by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command). "
+            "What it left was cleaned up.\n"
+        )
+
+
+class TestErrors:
+    """A sentence on stderr and exit status 1."""
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["stauts"], "APP: argument VERB: invalid choice: 'stauts'"),
+            (["rollback", "--data", "lost"], "APP rollback: argument --data: invalid choice: 'lost'"),
+            (["logs", "-n", "many"], "APP logs: argument -n/--lines: invalid int value: 'many'"),
+            (["status", "now"], "unrecognized arguments: now"),
+        ],
+    )
+    def test_of_the_parser(self, host: App, words: list[str], said: str) -> None:
+        with pytest.raises(SystemExit) as end:
+            call(host, *words)
+        text = str(end.value.code)
+        assert said.replace("APP", host.name) in text
+        assert re.search(rf"\nFor help: {host.name}( \w+)? --help$", text)
+
+    def test_help_when_nothing_is_asked(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as end:
+            call(host)
+        assert end.value.code == 0
+        said = capsys.readouterr().out
+        for verb in ("run", "logs", "releases", "status", "rollback", "unlock"):
+            assert f"\n    {verb} " in said
+        with pytest.raises(SystemExit):
+            call(host, "unlock", "--help")
+        assert "--by" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("words", [("status",), ("run", "ls"), ("logs",), ("rollback",), ("unlock",)])
+    def test_an_app_that_is_not_there(self, host: App, words: tuple[str, ...]) -> None:
+        with pytest.raises(SystemExit, match="there is no app blog on this host"):
+            command.main(["blog", *words], host.root)
+
+    def test_a_release_error(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_words: Any) -> None:
+            raise ReleaseError("lock", "somebody else is at work", "log")
+
+        monkeypatch.setattr(Engine, "roll_back", fail)
+        with pytest.raises(SystemExit) as end:
+            call(host, "rollback")
+        assert end.value.code == f"{host.name}: somebody else is at work\nlog"
+
+    def test_an_interrupted_one(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*_words: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Engine, "roll_back", interrupted)
+        with pytest.raises(SystemExit) as end:
+            call(host, "rollback")
+        assert end.value.code == 130
+
+    def test_whoever_is_not_root_becomes_it(
+        self, app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(Became):
+            call(app, "run", "flask", "shell")
+        assert became["words"] == ["sudo", sys.argv[0], app.name, "run", "flask", "shell"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "who"),
+    [
+        ({"SUDO_USER": "ann", "USER": "root", "SSH_CONNECTION": "192.0.2.7 50000 192.0.2.1 22"}, "ann@192.0.2.7"),
+        ({"USER": "bob"}, f"bob@{os.uname().nodename}"),
+        ({}, f"root@{os.uname().nodename}"),
+    ],
+)
+def test_who_is_at_work(environment: dict[str, str], who: str) -> None:
+    assert command.whoami(environment) == who

@@ -1,0 +1,134 @@
+"""The host as it really is: processes that come to an end, sockets that answer."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import host as module
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer, Host
+
+
+class TestRunAs:
+    """Commands of a build or of an app; here as the user of the tests."""
+
+    @pytest.fixture(autouse=True)
+    def _as_this_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "as_user", lambda user, command: list(command))
+
+    def run(self, command: str, seconds: float = 20, **options: Any) -> tuple[int, str]:
+        return Host().run_as("shop", ("sh", "-c", command), {"PATH": os.defpath, "A": "b"}, "/tmp", seconds, **options)
+
+    @pytest.mark.parametrize(
+        ("command", "answer"),
+        [
+            ("echo out; echo err >&2; exit 3", (3, "out\nerr\n")),
+            ("env | grep -c -e HOME= -e A=; pwd", (0, "1\n/tmp\n")),
+            ("umask", (0, "0022\n")),
+            ("cat", (0, "")),
+            ("printf '\\377'", (0, "\ufffd")),
+        ],
+    )
+    def test_answers(self, command: str, answer: tuple[int, str]) -> None:
+        assert self.run(command) == answer
+
+    def test_options(self, tmp_path: Path) -> None:
+        (tmp_path / "in").write_text("text")
+        with (tmp_path / "in").open() as stdin:
+            assert self.run("umask; cat", stdin=stdin, umask=0o077) == (0, "0077\ntext")
+
+    def test_what_takes_too_long_ends_with_its_children(self) -> None:
+        began = time.monotonic()
+        status, said = self.run("echo begun; sleep 30 & echo $!; wait", seconds=0.3)
+        assert time.monotonic() - began < 10
+        assert status == 124
+        begun, child, *_rest = said.split()
+        assert begun == "begun"
+        assert said.endswith("(killed after 0 s)")
+        for _turn in range(100):
+            if not Path(f"/proc/{child}").exists() or "(zombie)" in Path(f"/proc/{child}/status").read_text():
+                break
+            time.sleep(0.02)
+        else:
+            raise AssertionError("its child goes on")
+
+
+def test_a_user_has_no_group_but_his_own_and_dies_with_the_engine() -> None:
+    words = module.as_user("shop", ("ls", "-l"))
+    assert words[:5] == ["setpriv", "--reuid", "shop", "--regid", "shop"]
+    assert "--clear-groups" in words
+    assert words[words.index("--pdeathsig") :] == ["--pdeathsig", "KILL", "--", "ls", "-l"]
+
+
+class TestAsk:
+    """Through an instance's own socket, as the proxy would."""
+
+    @pytest.fixture
+    def sock(self, tmp_path: Path) -> Iterator[Path]:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status = int(self.path.strip("/") or 200)
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "https://shop.example.org/login")
+                self.end_headers()
+                self.wfile.write("".join(f"{name}: {text}\n" for name, text in self.headers.items()).encode())
+
+            def address_string(self) -> str:
+                return ""
+
+            def log_message(self, *_words: Any) -> None:
+                pass
+
+        path = tmp_path / "app.sock"
+        with socketserver.UnixStreamServer(str(path), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            yield path
+            server.shutdown()
+            thread.join()
+
+    def test_as_a_visitor_over_https(self, sock: Path) -> None:
+        answer = Host().ask(sock, "shop.example.org", "/", 5)
+        assert answer.status == 200
+        headers = dict(line.split(": ") for line in answer.body.splitlines())
+        assert headers["Host"] == headers["X-Forwarded-Host"] == "shop.example.org"
+        assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-For"]) == ("https", "127.0.0.1")
+
+    def test_other_answers(self, sock: Path) -> None:
+        assert Host().ask(sock, "shop.example.org", "/503", 5).status == 503
+        redirect = Host().ask(sock, "shop.example.org", "/302", 5)
+        assert (redirect.status, redirect.location) == (302, "https://shop.example.org/login")
+        assert Answer(200) == Answer(200, "", "")
+
+    def test_nobody_listens(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
+
+
+@pytest.mark.parametrize(("shown", "number"), [("3\n", 3), ("0\n", 0), ("", 0), ("[not set]\n", 0)])
+def test_numbers_of_systemd(monkeypatch: pytest.MonkeyPatch, shown: str, number: int) -> None:
+    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": shown}))
+    assert Host().restarts("shop@1.service") == number
+
+
+@pytest.mark.parametrize(
+    ("shown", "active"), [("active\nactive\n", True), ("active\n\ninactive\n", False), ("active\n", False), ("", False)]
+)
+def test_units_are_active_together(monkeypatch: pytest.MonkeyPatch, shown: str, active: bool) -> None:
+    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": shown}))
+    assert Host().is_active("shop@1.socket", "shop@1.service") is active
+
+
+def test_the_processes_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": f"{os.getpid()}\n"}))
+    assert os.getpid() in Host().processes("shop@1.service")
+    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": "0\n"}))
+    assert Host().processes("shop@1.service") == set()

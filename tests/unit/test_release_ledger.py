@@ -1,0 +1,248 @@
+"""What is remembered of an app's releases, and who may work on it now."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import locking
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, ReleaseError, apps
+from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger, states
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Layout:
+    return Layout("shop", tmp_path)
+
+
+def happen(at: Layout, *events: str) -> Ledger:
+    """Let releases go live as their events tell: ``deploy A``, ``back A``, ``bad A``, ``removed``, ``gone A``."""
+    ledger = Ledger(at)
+    for event in events:
+        what, _space, release = event.partition(" ")
+        directory = at.release(release)
+        if what in ("deploy", "back", "bad"):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "release.json").write_text("{}")
+        if what in ("deploy", "back"):
+            at.current.unlink(missing_ok=True)
+            at.current.symlink_to(f"releases/{release}")
+            ledger.append("live", release, action="rolled_back" if what == "back" else "deployed")
+        elif what == "bad":
+            (directory / "bad").touch()
+            ledger.append("bad", release, reason="it broke", step="import")
+        elif what == "gone":
+            (directory / "release.json").unlink()
+        else:
+            ledger.append(what, release)
+    return ledger
+
+
+class TestWayBack:
+    """Where a rollback goes to."""
+
+    @pytest.mark.parametrize(
+        ("events", "way"),
+        [
+            ("", ""),
+            ("deploy A", ""),
+            ("deploy A, deploy B, deploy C", "BA"),
+            ("deploy A, deploy B, deploy C, back B", "A"),
+            ("deploy A, deploy B, deploy C, back B, back A", ""),
+            ("deploy A, deploy B, deploy C, back B, back A, deploy D", "A"),
+            ("deploy A, deploy B, deploy C, back A, deploy D, back A", ""),
+            ("deploy A, deploy B, back A, back B", "A"),
+            ("deploy A, deploy B, deploy A", "B"),
+            ("deploy A, deploy B, deploy B", "A"),
+            ("deploy A, deploy B, bad C", "A"),
+            ("deploy A, bad B, deploy C", "A"),
+            ("deploy A, deploy B, deploy C, bad B", "A"),
+            ("deploy A, deploy B, deploy C, gone B", "A"),
+            ("deploy A, begin B, deploy B", "A"),
+            ("deploy A, deploy B, removed, deploy C", ""),
+            ("deploy A, deploy B, removed, deploy C, deploy D", "C"),
+        ],
+    )
+    def test_after(self, at: Layout, events: str, way: str) -> None:
+        assert happen(at, *filter(None, events.split(", "))).way_back() == list(way)
+
+
+class TestLedger:
+    """One JSON object a line, for other tools too."""
+
+    def test_lines(self, at: Layout) -> None:
+        ledger = happen(at, "begin A", "deploy A")
+        lines = [json.loads(line) for line in at.ledger.read_text().splitlines()]
+        assert [(line["event"], line["release"]) for line in lines] == [("begin", "A"), ("live", "A")]
+        assert lines == ledger.events()
+        assert all(len(line["time"]) == 20 for line in lines)
+
+    @pytest.mark.parametrize("torn", [b'{"time": "2026-01', b"\0\0\0\0", b"\xff\xfe", b"{"])
+    def test_a_torn_last_line_stays_alone(self, at: Layout, torn: bytes) -> None:
+        happen(at, "deploy A", "deploy B")
+        with at.ledger.open("ab") as stream:
+            stream.write(torn)
+        assert len(Ledger(at).events()) == 2
+        ledger = happen(at, "deploy C")
+        assert [event["release"] for event in ledger.events()] == ["A", "B", "C"]
+        assert ledger.way_back() == ["B", "A"]
+
+    def test_texts_of_more_than_one_line(self, at: Layout) -> None:
+        Ledger(at).append("bad", "A", log="one\ntwo\r\x85\u2028three ☃")
+        assert Ledger(at).events()[0]["log"] == "one\ntwo\r\x85\u2028three ☃"
+        assert len(at.ledger.read_bytes().splitlines()) == 1
+
+    def test_the_heads_of_a_release(self, at: Layout) -> None:
+        ledger = Ledger(at)
+        ledger.append("live", "A", heads={"before": None, "after": ["r1"]})
+        ledger.append("live", "A", heads={"before": ["r1"], "after": ["r2"]})
+        ledger.append("bad", "A", reason="later")
+        ledger.append("live", "B", heads={"before": ["r2"], "after": None})
+        ledger.append("live", "C", heads={"before": None, "after": []})
+        assert [ledger.heads(release) for release in "ABCD"] == [["r2"], None, [], None]
+
+
+class TestStates:
+    """What is shown of the releases."""
+
+    @pytest.mark.parametrize(
+        ("events", "found"),
+        [
+            ("", []),
+            ("deploy A, deploy B", [("B", "live", True), ("A", "good", True)]),
+            ("deploy A, deploy B, back A", [("A", "live", True), ("B", "good", True)]),
+            ("deploy A, bad B", [("B", "bad", True), ("A", "live", True)]),
+            ("deploy A, bad B, gone B", [("B", "bad", False), ("A", "live", True)]),
+            ("deploy A, deploy B, gone A", [("B", "live", True)]),
+            ("deploy A, removed, deploy B", [("B", "live", True)]),
+            ("deploy A, begin B", [("A", "live", True)]),
+        ],
+    )
+    def test_after(self, at: Layout, events: str, found: list[tuple[str, str, bool]]) -> None:
+        happen(at, *filter(None, events.split(", ")))
+        assert [(row["release"], row["state"], row["kept"]) for row in states(at)] == found
+
+    def test_what_is_known_of_a_release(self, app: App) -> None:
+        app.host.facts["heads"] = ["r1"]
+        done = app.engine().deploy()
+        row = states(app.at)[0]
+        assert row["time"] == app.ledger.events()[-1]["time"]
+        assert {name: row[name] for name in ("release", "state", "version", "source", "by", "seconds", "heads")} == {
+            "release": done.release,
+            "state": "live",
+            "version": "shop (aaaaaaaaaa)",
+            "source": "shop (aaaaaaaaaa)",
+            "by": "ann@laptop",
+            "seconds": done.seconds,
+            "heads": ["r1"],
+        }
+        assert row["health"] >= 0
+
+    def test_not_more_than_one_can_read(self, at: Layout) -> None:
+        happen(at, *(f"bad {number}" for number in range(30)))
+        assert [row["release"] for row in states(at)] == [str(number) for number in range(29, 9, -1)]
+
+
+class TestLock:
+    """One at a time, and whoever waits reads who is at work."""
+
+    def test_the_holder(self, at: Layout) -> None:
+        assert locking.holder(at.lock) is None
+        with locking.hold(at.lock, "shop", "a deploy", "ann@laptop") as lock:
+            holder = locking.holder(at.lock)
+            assert holder is not None
+            assert (holder.app, holder.work, holder.by, holder.pid, holder.step) == (
+                "shop",
+                "a deploy",
+                "ann@laptop",
+                os.getpid(),
+                "",
+            )
+            assert str(holder) == f"a deploy by ann@laptop since {holder.since} (process {os.getpid()})"
+            lock.step("command")
+            assert str(locking.holder(at.lock)).endswith(", at step command)")
+        assert locking.holder(at.lock) is None
+
+    def test_the_message(self, at: Layout) -> None:
+        with (
+            locking.hold(at.lock, "shop", "a deploy", ""),
+            pytest.raises(ReleaseError) as error,
+            locking.hold(at.lock, "shop", "a rollback", "bob", seconds=0.3),
+        ):
+            pass
+        said = str(error.value)
+        assert said.startswith("somebody else is at work: a deploy by root since ")
+        assert said.endswith(
+            "Wait for it; or, if it is stuck, end it with `ansible-playbook groundwork.flask.unlock -e app=shop`, "
+            "then run again"
+        )
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"app": "shop"}', "null"])
+    def test_a_holder_that_does_not_say_who_it_is(self, at: Layout, text: str) -> None:
+        with locking.hold(at.lock, "shop", "a deploy", ""):
+            at.lock.write_text(text)
+            with (
+                pytest.raises(ReleaseError, match="a program that does not say who it is"),
+                locking.hold(at.lock, "shop", "a rollback", "bob", seconds=0),
+            ):
+                pass
+
+    @pytest.fixture
+    def stuck(self, app: App) -> Iterator[subprocess.Popen[str]]:
+        """A process that holds the app's lock and does not heed SIGTERM."""
+        code = (
+            "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "from ansible_collections.groundwork.flask.plugins.module_utils.release import locking\n"
+            f"with locking.hold(pathlib.Path(sys.argv[1]), {app.name!r}, 'a deploy', 'ann@laptop'):\n"
+            "    print('held', flush=True); time.sleep(60)"
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(
+            (sys.executable, "-c", code, str(app.at.lock)), stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+            process.kill()
+
+    def test_it_goes_with_a_holder_that_is_killed(self, app: App, stuck: subprocess.Popen[str]) -> None:
+        assert locking.holder(app.at.lock) is not None
+        stuck.kill()
+        stuck.wait()
+        assert locking.holder(app.at.lock) is None
+        assert app.engine().deploy().action == "deployed"
+
+    def test_unlock_ends_the_holder_and_heals(self, app: App, stuck: subprocess.Popen[str]) -> None:
+        half_built = app.at.release("123456789abc")
+        half_built.mkdir(parents=True)
+        holder = app.on_host().unlock(seconds=0.3)
+        assert holder is not None
+        assert (holder.pid, holder.by) == (stuck.pid, "ann@laptop")
+        assert stuck.wait(10) != 0
+        assert not half_built.exists()
+
+    def test_unlock_without_a_holder(self, app: App) -> None:
+        assert app.on_host().unlock() is None
+
+
+def test_the_apps_of_a_host(tmp_path: Path) -> None:
+    for name, events in {"shop": ["deploy A"], "blog": ["deploy A", "gone A"], "api": ["deploy A"]}.items():
+        happen(Layout(name, tmp_path), *events)
+    (tmp_path / "srv/exports").mkdir()
+    assert apps(tmp_path) == ["api", "shop"]
+
+
+@pytest.mark.parametrize(("link", "live"), [("releases/A", "A"), ("releases/B", None), ("elsewhere", None), ("", None)])
+def test_what_is_live(at: Layout, link: str, live: Any) -> None:
+    happen(at, "deploy A")
+    at.current.unlink()
+    if link:
+        at.current.symlink_to(link)
+    assert at.live() == live

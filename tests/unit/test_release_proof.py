@@ -1,0 +1,387 @@
+"""What is proved of a release: real Flask apps are probed, and every finding has its remedy."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, proof, saving
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer
+from ansible_collections.groundwork.flask.plugins.module_utils.release.proof import Finding
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model, servers
+from ansible_collections.groundwork.flask.tests.unit.release_app import GOOD
+
+ROOT = Path(probe.__file__).parent
+KEY = "0123456789abcdefghij"
+
+
+@pytest.mark.parametrize(
+    ("key", "judged"),
+    [
+        (None, "missing"),
+        ("", "missing"),
+        (b"", "missing"),
+        ("dev", "sample"),
+        ("DEV", "sample"),
+        ("change-me", "sample"),
+        ("you-will-never-guess", "sample"),
+        ("a really really really really long secret key", "sample"),
+        ("192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", "sample"),
+        (b'_5#y2L"F4Q8z\n\xec]/', "sample"),  # Flask's quick start
+        ('_5#y2L"F4Q8z\n\xec]/', "sample"),
+        ("0123456789abcde", "short"),
+        ("0123456789abcdef", "good"),
+        (b"0123456789abcdef", "good"),
+        ("a" * 64, "poor"),
+        ("abcdefg" * 8, "poor"),
+        ("abcdefgh" * 8, "good"),
+        ("ünïcödé-ünïcödé-ü", "good"),
+    ],
+)
+def test_keys(key: str | bytes | None, judged: str) -> None:
+    assert probe.judge_key(key) == judged
+
+
+class TestProbe:
+    """probe.py, in a process of its own as in a release, with the entry that the servers use."""
+
+    PLAIN = f"""
+from flask import Flask, session
+app = Flask(__name__)
+app.config.update(SECRET_KEY={KEY!r}, SESSION_COOKIE_SECURE=True)
+@app.route("/")
+def index(): return "hello"
+"""
+
+    def probe(self, directory: Path, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        (directory / "shop.py").write_text(text)
+        (directory / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
+        return subprocess.run(
+            (sys.executable, "-c", (ROOT / "probe.py").read_text()),
+            cwd=directory,
+            env={"WSGI_APP": "shop:app", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def facts(self, directory: Path, text: str, **environment: str) -> dict[str, Any]:
+        done = self.probe(directory, text, **environment)
+        _before, mark, answer = done.stdout.rpartition(probe.MARK)
+        assert mark, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def test_a_good_app(self, tmp_path: Path) -> None:
+        facts = self.facts(tmp_path, self.PLAIN)
+        assert {**facts, "flask": ""} == {**GOOD, "flask": ""}
+        assert tuple(map(int, facts["flask"].split(".")[:2])) >= (3, 1)
+        assert list(proof.of_app(facts, 0, False, False)) == []
+
+    @pytest.mark.parametrize(
+        ("more", "environment", "found"),
+        [
+            ("app.debug = True", {}, {"debug": False}),  # the entry has switched it off
+            ("app.debug = True", {"GROUNDWORK_DEBUG": "1"}, {"debug": True}),
+            ("app.config['SECRET_KEY'] = None", {}, {"secret_key": "missing"}),
+            ("app.config['SECRET_KEY'] = 'dev'", {}, {"secret_key": "sample"}),
+            ("app.config['SECRET_KEY_FALLBACKS'] = ['x']", {}, {"fallbacks": True}),
+            ("app.config['SESSION_COOKIE_SECURE'] = False", {}, {"session_cookie_secure": False}),
+            ("app.config['MAX_CONTENT_LENGTH'] = 7", {}, {"max_content_length": 7}),
+            ("app = type('Wrap', (), {'app': app, '__call__': lambda *a: None})()", {}, {"secret_key": "good"}),
+            (
+                "",
+                {"SECRET_KEY": KEY, "SECRET_KEY_FALLBACKS": '[{"key": "old", "until": 9999999999}]'},
+                {"secret_key": "good", "server_error": ""},
+            ),
+            ("def app(environ, start_response): ...", {}, {}),
+            (
+                "@app.errorhandler(500)\ndef broken(e):\n    return open('/nowhere').read()",
+                {},
+                {"server_error": "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere'"},
+            ),
+            (
+                "import traceback\n@app.errorhandler(500)\ndef broken(e):\n    return traceback.format_exc(), 500",
+                {},
+                {"server_error": "traceback"},
+            ),
+            ("app.config['PROPAGATE_EXCEPTIONS'] = True", {}, {"server_error": ""}),
+            (
+                "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\nprint('said')",
+                {},
+                {"debug": False},
+            ),
+        ],
+    )
+    def test_what_is_found(self, tmp_path: Path, more: str, environment: dict[str, str], found: dict[str, Any]) -> None:
+        facts = self.facts(tmp_path, f"{self.PLAIN}\n{more}\n", **environment)
+        assert {name: facts.get(name) for name in found} == found
+        assert bool(facts) is bool(found)
+
+    def test_a_handler_of_all_exceptions_that_shows_a_traceback(self, tmp_path: Path) -> None:
+        more = """
+from traceback import format_exception
+@app.errorhandler(Exception)
+def broken(error): return "".join(format_exception(error)), 500
+"""
+        assert self.facts(tmp_path, self.PLAIN + more)["server_error"] == "traceback"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+            ("def app(:", "SyntaxError"),
+            ("import sys; sys.exit(0)", "the app ended Python with exit status 0 while it was imported"),
+            ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+            ("", "AttributeError: module 'shop' has no attribute 'app'"),
+            ("app = 7", "TypeError: shop:app: 7 is not a WSGI application"),
+        ],
+    )
+    def test_an_app_that_cannot_be_imported(self, tmp_path: Path, text: str, said: str) -> None:
+        done = self.probe(tmp_path, text)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert probe.MARK not in done.stdout
+        assert 'File "<string>"' not in done.stderr or "sys.exit" in text, "the probe's own frames help nobody"
+
+    def test_the_heads_of_a_migrated_database(self, tmp_path: Path) -> None:
+        text = f"""{self.PLAIN}
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///{tmp_path}/shop.db"
+db = SQLAlchemy(app)
+Migrate(app, db)
+"""
+        assert self.facts(tmp_path, text)["heads"] == []
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+            connection.executemany("INSERT INTO alembic_version VALUES (?)", [("rev2",), ("rev1",)])
+        assert self.facts(tmp_path, text)["heads"] == ["rev1", "rev2"]
+        assert self.facts(tmp_path, text.replace(f"{tmp_path}/shop", "/nowhere/shop"))["heads"] is None
+
+
+SAID: list[tuple[str, dict[str, Any], dict[str, Any], str, bool, str]] = [
+    ("debug", {"debug": True}, {}, "debug", True, "the app is in debug mode"),
+    ("a sample key", {"secret_key": "sample"}, {}, "secret_key", True, "stands in documentation, so anybody can forge"),
+    ("a short key", {"secret_key": "short"}, {}, "secret_key", True, "fewer than 16 characters"),
+    ("a poor key", {"secret_key": "poor"}, {}, "secret_key", True, "less than 8 different characters"),
+    ("no key", {"secret_key": "missing"}, {}, "secret_key", False, 'app.config["SECRET_KEY"] = os.environ'),
+    ("the wrong key signs", {"flask": "3.1.0"}, {"fallbacks": True}, "fallbacks", True, "(CVE-2025-47278): take 3.1.1"),
+    ("the app's own fallbacks", {"flask": "3.1.0", "fallbacks": True}, {}, "fallbacks", True, "CVE-2025-47278"),
+    ("an old Flask", {"flask": "3.0.3"}, {"fallbacks": True}, "fallbacks", False, "logs everybody out; Flask 3.1.1 wo"),
+    ("an older Flask", {"flask": "2.3"}, {"fallbacks": True}, "fallbacks", False, "Flask 2.3 knows no SECRET_KEY_FALL"),
+    ("a cookie", {"session_cookie_secure": False}, {}, "session_cookie", False, "SESSION_COOKIE_SECURE = True"),
+    (
+        "uploads",
+        {"max_content_length": 16 * 2**20},
+        {"body_limit": 2**20},
+        "upload_limit",
+        False,
+        "uploads up to 16 MB (MAX_CONTENT_LENGTH), and the proxy 1 MB only: raise proxy.client_max_body_size",
+    ),
+    ("a traceback", {"server_error": "traceback"}, {}, "server_error", True, "visitors see its traceback"),
+    (
+        "a handler",
+        {"server_error": "KeyError: x"},
+        {},
+        "server_error",
+        False,
+        "handler of errors is broken: KeyError: x",
+    ),
+]
+SILENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("all is well", {}, {}),
+    ("one insists on debug", {"debug": True}, {"debug": True}),
+    ("former keys", {}, {"fallbacks": True}),
+    ("Flask 3.1.0 without former keys", {"flask": "3.1.0"}, {}),
+    ("Flask 3.0 without former keys", {"flask": "3.0.3"}, {}),
+    ("Flask 3.1.1", {"flask": "3.1.1", "fallbacks": True}, {"fallbacks": True}),
+    ("uploads within", {"max_content_length": 2**20}, {"body_limit": 2**20}),
+    ("no limit of the proxy", {"max_content_length": 2**30}, {"body_limit": 0}),
+]
+
+
+def of_app(facts: dict[str, Any], call: dict[str, Any]) -> list[Finding]:
+    return list(proof.of_app({**GOOD, **facts}, **{"body_limit": 0, "fallbacks": False, "debug": False, **call}))
+
+
+class TestOfApp:
+    """What the app's settings say."""
+
+    @pytest.mark.parametrize(("name", "facts", "call", "check", "error", "text"), SAID, ids=[row[0] for row in SAID])
+    def test_found(
+        self, name: str, facts: dict[str, Any], call: dict[str, Any], check: str, error: bool, text: str
+    ) -> None:
+        (finding,) = of_app(facts, call)
+        assert (finding.check, finding.error) == (check, error)
+        assert text in finding.text
+
+    @pytest.mark.parametrize(("name", "facts", "call"), SILENT, ids=[row[0] for row in SILENT])
+    def test_nothing_found(self, name: str, facts: dict[str, Any], call: dict[str, Any]) -> None:
+        assert of_app(facts, call) == []
+
+    def test_a_missing_key_needs_no_secure_cookie(self) -> None:
+        assert len(of_app({"secret_key": "missing", "session_cookie_secure": False}, {})) == 1
+
+    def test_of_an_app_of_another_kind_nothing_is_said(self) -> None:
+        assert list(proof.of_app({}, 1, True, False)) == []
+
+
+HOME = "https://shop.example.org"
+TRACEBACK = "Traceback (most recent call last):\n"
+ANSWERS: list[tuple[str, Answer, Answer, list[tuple[str, bool]]]] = [
+    ("well", Answer(200), Answer(404), []),
+    ("a page for all", Answer(200), Answer(200), []),
+    ("a login", Answer(302, "", f"{HOME}/login"), Answer(404), []),
+    ("a relative login", Answer(302, "", "/login"), Answer(404), []),
+    ("another path", Answer(301, "", f"{HOME}/healthz/"), Answer(404), []),
+    ("a query", Answer(301, "", f"{HOME}/healthz?lang=en"), Answer(404), []),
+    ("another name", Answer(301, "", "http://www.example.org/healthz"), Answer(404), []),
+    ("to itself", Answer(301, "", f"{HOME}/healthz"), Answer(404), [("https", True)]),
+    ("to http", Answer(302, "", "http://shop.example.org/login"), Answer(404), [("https", False)]),
+    ("no such page breaks", Answer(200), Answer(500, "oops"), [("not_found", False)]),
+    ("no such page tells", Answer(200), Answer(404, f"<pre>{TRACEBACK}"), [("not_found", True)]),
+    ("the debugger", Answer(200), Answer(500, "<title>// Werkzeug Debugger</title>"), [("not_found", True)]),
+    (
+        "both",
+        Answer(308, "", f"{HOME}/healthz"),
+        Answer(503),
+        [("https", True), ("not_found", False)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "home", "lost", "found"), ANSWERS, ids=[row[0] for row in ANSWERS])
+def test_of_answers(name: str, home: Answer, lost: Answer, found: list[tuple[str, bool]]) -> None:
+    asked: list[str] = []
+
+    def ask(path: str) -> Answer:
+        asked.append(path)
+        return home if path == "/healthz" else lost
+
+    findings = list(proof.of_answers(ask, "shop.example.org", "/healthz"))
+    assert [(finding.check, finding.error) for finding in findings] == found
+    assert asked[0] == "/healthz"
+    assert asked[1].startswith("/groundwork-")
+
+
+class TestJudge:
+    """What stops a release, what warns, what is switched off."""
+
+    FINDINGS = (Finding("debug", "it is in debug mode", True), Finding("https", "it redirects"))
+
+    def test_errors_and_warnings(self) -> None:
+        assert proof.judge(self.FINDINGS, ()) == (
+            ["it is in debug mode (or, to switch this proof off: `skip_checks: [debug]`)"],
+            ["it redirects (or, to switch this proof off: `skip_checks: [https]`)"],
+        )
+
+    @pytest.mark.parametrize(
+        ("skipped", "counts"), [(["debug"], (0, 1)), (["https"], (1, 0)), (["debug", "https"], (0, 0))]
+    )
+    def test_switched_off(self, skipped: list[str], counts: tuple[int, int]) -> None:
+        errors, warnings = proof.judge(iter(self.FINDINGS), skipped)
+        assert (len(errors), len(warnings)) == counts
+
+    def test_every_name_can_be_given_in_flask_apps(self) -> None:
+        names = {row[3] for row in SAID} | {check for row in ANSWERS for check, _error in row[3]} | {"stable"}
+        assert names == set(model.CHECKS)
+
+
+class TestSaving:
+    """saving.py with real databases, in a process of its own as the engine runs it."""
+
+    @pytest.fixture
+    def shop(self, tmp_path: Path) -> Iterator[sqlite3.Connection]:
+        """An app that has its database open in WAL mode, with rows that are in the log alone."""
+        (tmp_path / "data/deep").mkdir(parents=True)
+        (tmp_path / "saved").mkdir()
+        with closing(sqlite3.connect(tmp_path / "data/deep/shop.sqlite")) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            with connection:
+                connection.execute("CREATE TABLE orders (number)")
+                connection.execute("INSERT INTO orders VALUES (1)")
+            yield connection
+
+    def run(self, verb: str, directory: Path) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-c", (ROOT / "saving.py").read_text(), verb)
+        stamp = [] if verb == "save" else ["20261123-120000"]
+        return subprocess.run(
+            (*command, str(directory / "data"), str(directory / "saved"), *stamp),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def orders(self, path: Path) -> list[int]:
+        with closing(sqlite3.connect(path)) as connection:
+            return [row[0] for row in connection.execute("SELECT number FROM orders ORDER BY number")]
+
+    def test_saved_and_restored(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
+        path = tmp_path / "data/deep/shop.sqlite"
+        (tmp_path / "data/upload.txt").write_text("no database")
+        (tmp_path / "data/empty.db").touch()
+        (tmp_path / "data/link.db").symlink_to(path)
+        shop.execute("INSERT INTO orders VALUES (99)")  # not committed, so no part of a copy
+        done = self.run("save", tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"saved {path}\n")
+        assert [str(copy.relative_to(tmp_path / "saved")) for copy in saving.databases(tmp_path / "saved")] == [
+            "deep/shop.sqlite"
+        ]
+        assert self.orders(tmp_path / "saved/deep/shop.sqlite") == [1]
+        shop.commit()
+        with shop:
+            shop.execute("INSERT INTO orders VALUES (2)")
+        log = path.with_name("shop.sqlite-wal")
+        assert log.stat().st_size > 0
+        done = self.run("restore", tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"restored {path}\n")
+        assert self.orders(path) == [1]
+        kept = [entry for entry in path.parent.iterdir() if ".before-rollback-" in entry.name]
+        (before,) = [entry for entry in kept if not entry.name.endswith(("-wal", "-shm"))]
+        assert self.orders(before) == [1, 2, 99], "its log has moved with it"
+
+    def test_a_restore_can_be_undone(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
+        path = tmp_path / "data/deep/shop.sqlite"
+        self.run("save", tmp_path)
+        with shop:
+            shop.execute("INSERT INTO orders VALUES (2)")
+        self.run("restore", tmp_path)
+        done = self.run("undo", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert self.orders(path) == [1, 2]
+        assert [entry for entry in path.parent.iterdir() if ".before-rollback-" in entry.name] == []
+
+    def test_what_a_rollback_put_aside_is_not_saved_again(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
+        self.run("save", tmp_path)
+        self.run("restore", tmp_path)
+        assert len(list(saving.databases(tmp_path / "data"))) == 1
+
+    def test_without_a_data_directory(self, tmp_path: Path) -> None:
+        (tmp_path / "saved").mkdir()
+        assert self.run("save", tmp_path).returncode == 0
+
+    def test_a_broken_database_stops_it(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
+        (tmp_path / "data/broken.db").write_bytes(saving.MAGIC + b"x" * 5000)
+        done = self.run("save", tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith("DatabaseError: ")
+        assert "Traceback" not in done.stderr
+
+    def test_no_room(self, tmp_path: Path, shop: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Usage:
+            free = 100
+
+        monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
+        with pytest.raises(SystemExit, match=r"the databases have \d+ MB, and 0 MB are free: make room"):
+            saving.save(tmp_path / "data", tmp_path / "saved")
+        assert list((tmp_path / "saved").iterdir()) == []
