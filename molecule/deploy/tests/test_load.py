@@ -121,7 +121,7 @@ def test_a_stuck_request_fails_alone(host: Host, shop: Site) -> None:
 
 @pytest.mark.suite("bookworm")
 def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
-    """The server kills it after the timeout. What it had begun goes to another worker, unless it is a POST."""
+    """The server kills it after the timeout. What it had begun when it froze fails, as far as nobody may repeat it."""
     with Load(shop) as load:
         time.sleep(1)
         began = time.time()
@@ -131,6 +131,7 @@ def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
     print(lasted, load.summary(), *load.failures, sep="\n")
     assert stuck.status == 502
     assert 3 < lasted < 8
-    others = [request for request in load.failures if request.method == "GET" or request.began > began + 0.5]
-    assert list(map(str, others)) == []
+    # A request that it was answering right then: a POST, or a GET of which the visitor had the beginning already.
+    assert [str(request) for request in load.failures if request.began > began + 0.5] == []
+    assert len(load.failures) < 8, "it has eight threads, and one of them froze it"
     assert load.summary().rate >= LEAST

@@ -279,11 +279,12 @@ class Engine:
         result.warnings += self.builder.warnings
 
     def abandon(self, step: str, live: str | None, error: Exception) -> None:
-        """Stop the new instance unless it is live, mark its release as bad, and note why."""
-        if self.at.live() != self.id:
-            self.stop(self.id)
-            with contextlib.suppress(OSError):
-                (self.directory / "bad").touch()
+        """Stop the new instance, mark its release as bad, and note why; but not if it is live by now."""
+        if self.at.live() == self.id:
+            return
+        self.stop(self.id)
+        with contextlib.suppress(OSError):
+            (self.directory / "bad").touch()
         reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
         with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
             self.ledger.append(
@@ -530,7 +531,8 @@ class Engine:
             callable_name = self.spec.environment.get("WSGI_APP")
             message = f"the app cannot be imported as {callable_name}{hint(self.spec.name, said)}"
             raise ReleaseError("import", message, tail(before or said, 60))
-        return json.loads(answer)
+        facts: dict[str, Any] = json.JSONDecoder().raw_decode(answer)[0]  # a thread may have said more behind it
+        return facts
 
     def step_import(self, live: str | None) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
