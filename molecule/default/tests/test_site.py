@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -229,7 +230,8 @@ class TestOperator:
         assert f"RELEASE={live(host, 'guestbook')}" in environment
 
     def test_each_app_has_been_saved(self, host: Host) -> None:
-        assert host.check_output("ls /var/backups/restic")
+        saved = json.loads(host.check_output("/usr/local/lib/groundwork/backup list --json --wait 60"))
+        assert [app for app in ("guestbook", "tally") if not saved.get(app)] == []
 
     def test_a_killed_master_costs_no_get(self, host: Host, guestbook: Site) -> None:
         main = host.check_output(f"systemctl show -P MainPID {service(host, 'guestbook')}")
