@@ -190,8 +190,8 @@ def archive_names(archive: str) -> set[str]:
         raise SourceError(
             f"{archive!r} cannot be read as a tar archive or a zip file ({error}): pack it again"
         ) from error
-    parts = [parts for name in names if (parts := PurePosixPath(name).parts)]
-    tops, below = {first for first, *_ in parts}, {rest[0] for _, *rest in parts if rest}
+    parts = [split for name in names if (split := PurePosixPath(name).parts)]
+    tops, below = {names[0] for names in parts}, {names[1] for names in parts if len(names) > 1}
     return below if len(tops) == 1 and below else tops
 
 

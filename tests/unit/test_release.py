@@ -691,8 +691,9 @@ class TestMigration:
 
     def migrate(self, app: App, path: Path) -> None:
         app.host.facts["heads"] = ["rev2"]
-        with closing(sqlite3.connect(path)) as connection, connection:
+        with closing(sqlite3.connect(path)) as connection:
             connection.execute("INSERT INTO orders VALUES (2)")
+            connection.commit()
 
     def orders(self, path: Path) -> int:
         with closing(sqlite3.connect(path)) as connection:

@@ -282,7 +282,7 @@ class TestInstaller:
         uv = app.at.tools / "uv"
         fresh = uv.with_name(f"uv.{os.getpid()}")
         app.host.on["--target="] = lambda: (fresh / "bin").mkdir(parents=True)
-        app.host.on["uv>="] = lambda: (fresh / "bin/uv").touch()
+        app.host.on["uv>="] = (fresh / "bin/uv").touch
         assert builder(app, **UV).uv() == str(uv / "bin/uv")
         assert builder(app, **UV).uv() == str(uv / "bin/uv")
         assert app.has_run("uv>=") == 1

@@ -59,7 +59,7 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
 
     def engine(at: Any, by: str = "") -> Engine:
         found = app.on_host()
-        found.settings = Settings(by=by or command.whoami())
+        found.settings = Settings(by=by or command.whoami(os.environ))
         return found
 
     monkeypatch.setattr(command, "Host", lambda: app.host)

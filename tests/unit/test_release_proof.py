@@ -161,9 +161,10 @@ db = SQLAlchemy(app)
 Migrate(app, db)
 """
         assert self.facts(tmp_path, text)["heads"] == []
-        with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
             connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
             connection.executemany("INSERT INTO alembic_version VALUES (?)", [("rev2",), ("rev1",)])
+            connection.commit()
         assert self.facts(tmp_path, text)["heads"] == ["rev1", "rev2"]
         assert self.facts(tmp_path, text.replace(f"{tmp_path}/shop", "/nowhere/shop"))["heads"] is None
 

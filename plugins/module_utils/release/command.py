@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong and how to get help, in two lines."""
 
     def error(self, message: str) -> NoReturn:
-        sys.exit(f"{self.prog}: {message}\nFor help: {self.prog} --help")
+        raise SystemExit(f"{self.prog}: {message}\nFor help: {self.prog} --help")
 
 
 def parser(app: str) -> Parser:
@@ -67,7 +67,12 @@ def parser(app: str) -> Parser:
     return top
 
 
-def whoami(environment: Mapping[str, str] = os.environ) -> str:
+def tell_line(text: str) -> None:
+    """Print. In a module nothing may; this is a program of its own."""
+    sys.stdout.write(f"{text}\n")
+
+
+def whoami(environment: Mapping[str, str]) -> str:
     """Who is at work, and from where."""
     user = environment.get("SUDO_USER") or environment.get("USER") or "root"
     connection = environment.get("SSH_CONNECTION", "").split()
@@ -76,7 +81,7 @@ def whoami(environment: Mapping[str, str] = os.environ) -> str:
 
 def engine(at: Layout, by: str = "") -> Engine:
     """The engine for an app whose definition stands in its releases alone."""
-    return Engine(Spec(at.app), settings=Settings(by=by or whoami()), root=at.root)
+    return Engine(Spec(at.app), settings=Settings(by=by or whoami(os.environ)), root=at.root)
 
 
 def run(at: Layout, words: Sequence[str], release: str) -> NoReturn:
@@ -84,9 +89,9 @@ def run(at: Layout, words: Sequence[str], release: str) -> NoReturn:
     words = list(words[1:] if words and words[0] == "--" else words)
     release = release or at.live() or ""
     if not words:
-        sys.exit(f"{at.app} run: name the command, as in: {at.app} run flask shell")
+        raise SystemExit(f"{at.app} run: name the command, as in: {at.app} run flask shell")
     if not at.is_complete(release):
-        sys.exit(f"{at.app} has no release {release}" if release else f"{at.app} has no live release")
+        raise SystemExit(f"{at.app} has no release {release}" if release else f"{at.app} has no live release")
     directory = at.release(release)
     environment = read_env_file(directory / "env")
     environment["PYTHONPATH"] = str(directory / "entry")
@@ -201,15 +206,15 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
         else:
             act(app_at(name, root), options)
     except ReleaseError as error:
-        sys.exit(f"{name}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+        raise SystemExit(f"{name}: {error}") from error
+    except KeyboardInterrupt as stop:
+        raise SystemExit(130) from stop
 
 
 def app_at(name: str, root: Path) -> Layout:
     at = Layout(name, root)
     if not at.ledger.exists() and at.live() is None:
-        sys.exit(f"there is no app {name} on this host")
+        raise SystemExit(f"there is no app {name} on this host")
     return at
 
 
@@ -219,9 +224,9 @@ def overview(names: str, options: argparse.Namespace, root: Path) -> None:
     tell, words = OVERVIEWS[options.verb]
     facts = {name: tell(app_at(name, root)) for name in known}
     if options.json:
-        print(json.dumps(facts if len(facts) != 1 or names == "-" else facts[names]))
+        tell_line(json.dumps(facts if len(facts) != 1 or names == "-" else facts[names]))
     else:
-        print("\n\n".join((f"{name}:\n" if len(facts) > 1 else "") + words(facts[name]) for name in facts))
+        tell_line("\n\n".join((f"{name}:\n" if len(facts) > 1 else "") + words(facts[name]) for name in facts))
 
 
 def act(at: Layout, options: argparse.Namespace) -> None:
@@ -231,7 +236,7 @@ def act(at: Layout, options: argparse.Namespace) -> None:
     if options.verb == "logs":
         logs(at, options.follow, options.lines, options.since)
     result, words = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)
-    print(json.dumps(result) if options.json else words)
+    tell_line(json.dumps(result) if options.json else words)
 
 
 OVERVIEWS: Mapping[str, tuple[Callable[[Layout], Any], Callable[[Any], str]]] = {

@@ -57,13 +57,14 @@ def main() -> None:
         import groundwork_wsgi  # the entry of the release, through which every server starts the app
     except SystemExit as end:
         traceback.print_exc()
-        sys.exit(f"the app ended Python with exit status {end.code!r} while it was imported")
+        raise SystemExit(f"the app ended Python with exit status {end.code!r} while it was imported") from end
     except BaseException as error:
         # Without the frame of this file.
         traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
-        sys.exit(1)
+        raise SystemExit(1) from error
     sys.stdout.flush()
-    print(f"\n{MARK}{json.dumps(facts(groundwork_wsgi.application))}", flush=True)
+    sys.stdout.write(f"\n{MARK}{json.dumps(facts(groundwork_wsgi.application))}\n")
+    sys.stdout.flush()
     os._exit(0)  # threads that the app started must not keep us waiting
 
 

@@ -35,13 +35,13 @@ def save(data: Path, target: Path) -> None:
     found = list(databases(data))
     need, free = sum(path.stat().st_size for path in found), shutil.disk_usage(target).free
     if need > free:
-        sys.exit(f"the databases have {need >> 20} MB, and {free >> 20} MB are free: make room")
+        raise SystemExit(f"the databases have {need >> 20} MB, and {free >> 20} MB are free: make room")
     for path in found:
         copy = target / path.relative_to(data)
         copy.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=60)) as source, closing(sqlite3.connect(copy)) as to:
             source.backup(to)
-        print(f"saved {path}")
+        sys.stdout.write(f"saved {path}\n")
 
 
 def restore(data: Path, saved: Path, stamp: str) -> None:
@@ -55,7 +55,7 @@ def restore(data: Path, saved: Path, stamp: str) -> None:
             if now.exists():
                 os.rename(now, now.with_name(f"{path.name}.before-rollback-{stamp}{suffix}"))
         os.rename(fresh, path)
-        print(f"restored {path}")
+        sys.stdout.write(f"restored {path}\n")
 
 
 def undo(data: Path, saved: Path, stamp: str) -> None:
@@ -79,4 +79,4 @@ if __name__ == "__main__":
         else:
             {"restore": restore, "undo": undo}[how](Path(data), Path(copies), stamp[0])
     except (sqlite3.Error, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        raise SystemExit(f"{type(error).__name__}: {error}") from error

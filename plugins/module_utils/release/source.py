@@ -45,7 +45,7 @@ DOWNLOAD = """
 import hashlib, shutil, sys, urllib.error, urllib.request
 url, path, wanted = sys.argv[1:]
 try:
-    with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as file:
+    with urllib.request.build_opener().open(url, timeout=60) as answer, open(path, "wb") as file:
         shutil.copyfileobj(answer, file)
 except (urllib.error.URLError, OSError) as error:
     sys.exit(f"{url}: {error}")
