@@ -206,7 +206,9 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
         else:
             act(app_at(name, root), options)
     except ReleaseError as error:
-        raise SystemExit(f"{name}: {error}") from error
+        # What the playbook calls -e data=keep is an option here.
+        words = str(error) if getattr(options, "by", "") else str(error).replace("-e data=", "--data ")
+        raise SystemExit(f"{name}: {words}") from error
     except KeyboardInterrupt as stop:
         raise SystemExit(130) from stop
 
