@@ -727,7 +727,7 @@ class TestMigration:
             app.on_host().roll_back()
         said = str(error.value)
         assert f"the database is at rev2, and release {a} was made for rev1" in said
-        assert f"`-e data=saved` puts back the copy made before it ({app.at.saved / b})" in said
+        assert f"`-e data=saved` puts back the copy from before it ({app.at.saved / b}, made at 20" in said
         assert "`-e data=keep` goes back with the database as it is" in said
         assert (app.at.live(), app.events()[-1]) == (b, "live")
 

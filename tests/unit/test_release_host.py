@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import socketserver
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -60,11 +64,43 @@ class TestRunAs:
             raise AssertionError("its child goes on")
 
 
-def test_a_user_has_no_group_but_his_own_and_dies_with_the_engine() -> None:
-    words = module.as_user("shop", ("ls", "-l"))
-    assert words[:5] == ["setpriv", "--reuid", "shop", "--regid", "shop"]
-    assert "--clear-groups" in words
-    assert words[words.index("--pdeathsig") :] == ["--pdeathsig", "KILL", "--", "ls", "-l"]
+class TestAsUser:
+    """Needs root, as the engine does."""
+
+    def test_a_user_has_no_group_but_his_own(self) -> None:
+        shown = subprocess.run(module.as_user("daemon", ("id",)), capture_output=True, text=True, check=True).stdout
+        assert re.sub(r"\d+", "", shown) == "uid=(daemon) gid=(daemon) groups=(daemon)\n"
+
+    def test_the_exit_status_is_the_commands(self) -> None:
+        assert subprocess.run(module.as_user("daemon", ("sh", "-c", "exit 7")), check=False).returncode == 7
+
+    def test_nothing_goes_on_when_the_engine_is_killed(self) -> None:
+        """Neither the command nor what it has put into a session of its own."""
+        seconds = f"60.{os.getpid()}"  # tells these from others' processes
+        script = f"setsid sleep {seconds} & exec sleep {seconds}"
+        engine = (sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])")
+        with subprocess.Popen((*engine, *module.as_user("daemon", ("sh", "-c", script)))) as process:
+            assert poll(lambda: len(sleeping(seconds)) == 2)
+            process.kill()
+        assert poll(lambda: sleeping(seconds) == []), sleeping(seconds)
+
+
+def sleeping(seconds: str) -> list[int]:
+    """The processes that sleep that long."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.append(int(path.parent.name))
+    return found
+
+
+def poll(question: Callable[[], bool]) -> bool:
+    for _turn in range(250):
+        if question():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 class TestAsk:

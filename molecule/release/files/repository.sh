@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# A repository with good and bad versions of one app: v1 and v2 answer, each other tag breaks in its own way.
+# A repository with good and bad versions of one app: v1 to v12 answer, each other tag breaks in its own way.
 set -euo pipefail
-useradd --system --no-create-home --shell /usr/sbin/nologin shop
-install -d -m 0711 /srv/shop
-install -d -m 0750 -o shop -g shop /var/lib/shop /var/cache/shop
+repository=/usr/local/share/shop.git
 work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 cd "$work"
 git init --quiet --initial-branch main .
 git config user.name test
@@ -35,7 +34,14 @@ END
 version v1
 sed -i 's/"v1"/"v2"/' shop.py
 version v2
+# From here on each version needs an environment of its own.
+for number in {3..12}; do
+    sed -i "s/\"version\": \"[^\"]*\"/\"version\": \"v$number\"/" shop.py
+    printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt
+    version "v$number"
+done
 
+git checkout --quiet v2
 echo 'raise RuntimeError("broken on purpose, token is " + os.environ["TOKEN"])' >>shop.py
 version import
 git checkout --quiet v2
@@ -50,6 +56,24 @@ version hash
 git checkout --quiet v2
 echo 'import sys; sys.exit(0)' >>shop.py
 version exits
-git clone --quiet --bare . /var/lib/shop/repository.git
-git -C /var/lib/shop/repository.git symbolic-ref HEAD refs/heads/main
-chown -R shop:shop /var/lib/shop/repository.git
+
+# A package of the app's own whose build takes for ever, in a process that the installer starts.
+git checkout --quiet v2
+mkdir slow
+cat >slow/pyproject.toml <<'END'
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "slow"
+version = "1"
+END
+printf 'import os\n\nos.execlp("sleep", "sleep", "600")\n' >slow/backend.py
+echo './slow' >>requirements.txt
+version slow
+
+git clone --quiet --bare . "$repository"
+git -C "$repository" symbolic-ref HEAD refs/heads/main
+# It is root's, and git of the app's user reads it all the same.
+git config --system --add safe.directory "$repository"

@@ -483,9 +483,7 @@ class Engine:
             "health": dict(self.spec.health),
             "static": static,
             "bytes": {"code": disk_use(self.directory), "environment": disk_use(venv)},
-            "packages": sorted(
-                path.stem.replace("-", "==", 1) for path in venv.glob("lib/*/site-packages/*.dist-info")
-            ),
+            "packages": installed_packages(venv),
         }
         write(self.directory / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
 
@@ -835,7 +833,8 @@ class Engine:
         if data == "saved" and saved:
             return
         restore = (
-            f"`-e data=saved` puts back the copy made before it ({saved}) and loses what was written since"
+            f"`-e data=saved` puts back the copy from before it ({saved}, made at {time_of(saved)}) and loses what was "
+            "written since"
             if saved
             else "no copy from before that migration is kept here, so restore a backup with groundwork.flask.restore"
         )
@@ -889,6 +888,10 @@ class Engine:
             raise ReleaseError("restore", f"the saved databases could not be put back ({how})", tail(said))
 
 
+def time_of(path: Path) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(path.stat().st_mtime))
+
+
 def hint(app: str, said: str) -> str:
     """What helps against an error that many apps have on a host that is new to them."""
     for pattern, remedy in HINTS:
@@ -900,6 +903,12 @@ def hint(app: str, said: str) -> str:
 def digest(text: str, key: str = "") -> str:
     """A hash of a text, keyed where the text may be a secret."""
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def installed_packages(venv: Path) -> list[str]:
+    """What an environment holds, as ``flask==3.1.2``, but for the installer that pip is."""
+    found = (path.stem.replace("-", "==", 1) for path in venv.glob("lib/*/site-packages/*.dist-info"))
+    return sorted(package for package in found if not package.startswith("pip=="))
 
 
 def disk_use(path: Path) -> int:

@@ -77,7 +77,7 @@ class Host:
     ) -> tuple[int, str]:
         """Run a command as a user; return its exit status and what it printed, 124 when the time was up.
 
-        It dies with the engine, so that a killed deploy leaves nothing at work behind it.
+        It dies with the engine, and with it all that it started: a killed deploy leaves nothing at work behind it.
         """
         with subprocess.Popen(
             as_user(user, command),
@@ -167,5 +167,10 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
-    """The command run as a user and no group but his own, killed when its parent dies."""
-    return ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL", "--", *command]
+    """The command run as a user and no group but his own, killed with all that it started when its parent dies.
+
+    The kernel kills what is in a namespace of processes with the first of them, which dies with its parent in turn.
+    """
+    dying = ("setpriv", "--pdeathsig", "KILL")
+    alone = ("unshare", "--pid", "--fork", "--")
+    return [*dying, "--", *alone, *dying, "--reuid", user, "--regid", user, "--clear-groups", "--", *command]

@@ -1,0 +1,136 @@
+"""What is installed: by which files, with which installer, from where."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import testing
+from stranger import SHOP, App, project
+from testinfra.host import Host
+
+bookworm, trixie = pytest.mark.suite("bookworm"), pytest.mark.suite("trixie")
+CLOSED = "http://127.0.0.1:9/"
+# Held back, so that only the lock can be the reason for the version on the host.
+PROJECT = """
+[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["flask>=3.1.1"]
+[project.optional-dependencies]
+more = ["tomli-w"]
+[tool.uv]
+constraint-dependencies = ["click<8.2"]
+"""
+BUILD = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[tool.setuptools]
+py-modules = ["shop"]
+"""
+
+
+@pytest.fixture(scope="module")
+def stock(host: Host) -> App:
+    return App(host, "stock")
+
+
+def uv(directory: Path, *arguments: str) -> None:
+    subprocess.run(["uv", *arguments], cwd=directory, check=True, capture_output=True)
+
+
+@trixie
+def test_a_lock_is_kept_to(stock: App, tmp_path: Path) -> None:
+    stock.options.update(
+        source=project(tmp_path, {"pyproject.toml": PROJECT, "shop.py": SHOP % "locked"}), extras=["more"]
+    )
+    uv(tmp_path, "lock", "--quiet")
+    stock.deploy()
+    packages = stock.facts()["packages"]
+    assert stock.ask().json["version"] == "locked"
+    assert [name for name in packages if name.startswith("click==8.1.")]
+    assert [name for name in packages if name.startswith("tomli_w==")]
+    assert [name for name in packages if name.startswith("gunicorn==")]
+    assert stock.look()["leftovers"] == []
+
+
+@bookworm
+def test_a_project_with_an_optional_group(stock: App, tmp_path: Path) -> None:
+    files = {"pyproject.toml": PROJECT + BUILD, "shop.py": SHOP % "project"}
+    stock.options.update(source=project(tmp_path, files), extras=["more"])
+    stock.deploy()
+    packages = stock.facts()["packages"]
+    assert stock.ask().json["version"] == "project"
+    assert [name for name in packages if name.startswith("tomli_w==")]
+    assert "shop==1" in packages
+
+
+@bookworm
+def test_right_hashes_are_taken_and_wrong_ones_refused(stock: App, tmp_path: Path) -> None:
+    stock.options.update(
+        source=project(tmp_path, {"wanted.txt": "flask>=3.1.1\n", "shop.py": SHOP % "hashed"}), extras=[]
+    )
+    uv(tmp_path, "pip", "compile", "--quiet", "--generate-hashes", "--universal", "--python-version=3.11", "wanted.txt",
+       "--output-file=requirements.txt")  # fmt: skip
+    stock.deploy()
+    assert stock.ask().json["version"] == "hashed"
+    requirements = (tmp_path / "requirements.txt").read_text()
+    (tmp_path / "requirements.txt").write_text(re.sub("sha256:.{10}", "sha256:0123456789", requirements))
+    stock.refused("step install", "the app's packages could not be installed")
+
+
+@trixie
+def test_both_installers_install_the_same(stock: App, host: Host, tmp_path: Path) -> None:
+    stock.options.update(
+        source=project(tmp_path, {"requirements.txt": "flask>=3.1.1\n", "shop.py": SHOP % "same"}), extras=[]
+    )
+    stock.deploy()
+    other = App(host, "stockpip", source=stock.options["source"])
+    other.installer = "pip"
+    other.deploy()
+    assert other.ask().json["version"] == stock.ask().json["version"] == "same"
+    assert other.facts()["packages"] == stock.facts()["packages"]
+
+
+@bookworm
+def test_wheels_of_the_controller_need_no_index(stock: App, tmp_path: Path) -> None:
+    stock.sh(
+        "python3 $(ls /usr/share/python-wheels/pip-*.whl | head -n 1)/pip wheel --quiet --wheel-dir /root/wheels "
+        "'flask>=3.1.1' 'gunicorn>=23'"
+    )
+    name = testing.container(testing.host_name(stock.host))
+    packed = subprocess.run(
+        ["podman", "exec", name, "tar", "-C", "/root/wheels", "-c", "."], check=True, capture_output=True
+    )
+    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
+        archive.extractall(tmp_path / "wheels", filter="data")
+    code = tmp_path / "code"
+    stock.options.update(
+        source=project(code, {"requirements.txt": "flask>=3.1.1\n", "shop.py": SHOP % "wheels"}),
+        extras=[],
+        wheels=str(tmp_path / "wheels"),
+    )
+    stock.sh("rm -rf /var/cache/groundwork/stock")
+    stock.deploy(release_build_environment={"PIP_INDEX_URL": CLOSED})
+    assert stock.ask().json["version"] == "wheels"
+    assert stock.look()["leftovers"] == []
+    del stock.options["wheels"]
+
+
+@trixie
+def test_a_python_that_cannot_be_had_is_refused(stock: App) -> None:
+    stock.options["python"] = "3.10"
+    mirror = {"UV_PYTHON_INSTALL_MIRROR": CLOSED, "UV_HTTP_RETRIES": "0"}
+    stock.refused(
+        "flask_apps.stock.python: '3.10' is not on this host",
+        "UV_PYTHON_INSTALL_MIRROR",
+        release_build_environment=mirror,
+    )
+    stock.refused("install python3.10 and python3.10-venv", release_installer="pip")
+    stock.options["python"] = ""
