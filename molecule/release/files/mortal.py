@@ -1,6 +1,6 @@
 """Deploys an app with the host's own engine, and has an accident at a step of it.
 
-The argument is JSON: ``spec`` and ``secret`` of the app, ``installer``, ``step``, and
+It finds the engine by PYTHONPATH. The argument is JSON: ``spec`` and ``secret`` of the app, ``installer``, ``step``, and
 ``accident``: ``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, ""
 is none.
 """
@@ -12,11 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, "/usr/local/lib/groundwork")
-
-from release import locking  # noqa: E402
-from release.engine import Engine  # noqa: E402
-from release.layout import ReleaseError, Settings, Spec  # noqa: E402
+from release import locking
+from release.engine import Engine
+from release.layout import ReleaseError, Settings, Spec
 
 
 def with_accident(step: str, accident: str) -> type[Engine]:

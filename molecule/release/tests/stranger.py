@@ -124,7 +124,9 @@ class App:
     def with_accident(self, step: str, accident: str) -> Outcome:
         """Deploy with the host's own engine in a process that has an accident at a step (files/mortal.py)."""
         self.given(step, accident)
-        result = self.host.run("python3 /usr/local/lib/mortal.py /root/mortal.json")
+        result = self.host.run(
+            "PYTHONPATH=/usr/local/lib/groundwork python3 /usr/local/lib/mortal.py /root/mortal.json"
+        )
         return subprocess.CompletedProcess([], result.rc, result.stdout, result.stderr)
 
     def given(self, step: str = "", accident: str = "") -> None:
@@ -143,7 +145,7 @@ class App:
         sock = f"/srv/{self.name}/current/app.sock"
         said = self.host.check_output("python3 -c %s %s %s %s %s", ASK, sock, path, method, json.dumps(headers))
         status, found, body = json.loads(said)
-        return testing.Answer(status, [(name, value) for name, value in found], body.encode())
+        return testing.Answer(status, [(pair[0], pair[1]) for pair in found], body.encode())
 
     def look(self) -> dict[str, Any]:
         """What is on the host.

@@ -65,7 +65,7 @@ def kill_while_it_installs(app: App) -> None:
     change(app, "slow", "killed")
     app.given()
     begun = app.host.run(
-        "python3 /usr/local/lib/mortal.py /root/mortal.json >/dev/null 2>&1 & "
+        "PYTHONPATH=/usr/local/lib/groundwork python3 /usr/local/lib/mortal.py /root/mortal.json >/dev/null 2>&1 & "
         "for turn in $(seq 200); do pgrep -u %s -x sleep && break; sleep 0.1; done; kill -KILL $!; sleep 0.5",
         app.name,
     )

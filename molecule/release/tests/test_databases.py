@@ -135,7 +135,7 @@ def test_a_way_back_across_a_migration_is_refused_until_it_is_chosen(notes: Note
     notes.write("second")
     result = notes.command("rollback")
     assert result.returncode == 1
-    for words in ("0001", "0002", "data=saved", f"saved/notes/{second}", "data=keep"):
+    for words in ("0001", "0002", "--data saved", f"saved/notes/{second}", "--data keep"):
         assert words in result.stderr
     assert notes.live == second
     assert notes.ask().json == {"version": "v2"}

@@ -88,8 +88,9 @@ def test_the_second_of_two_deploys_says_who_is_at_work(host: Host) -> None:
     assert (found["live"], found["instances"]) == (before, [before])
     assert "nobody is at work" in stile.command("unlock").stdout
 
-    # What the dead one wrote into the lock's file stops nobody.
-    assert "a deploy" in stile.sh("cat /run/groundwork/turnstile.lock")
+    # What a process that is gone wrote into the lock's file stops nobody.
+    gone = json.loads(stile.sh("cat /run/groundwork/turnstile.lock"))["pid"]
+    assert stile.host.run(f"kill -0 {gone}").rc != 0
     stile.options["environment"] = {"TURN": "after unlock"}
     stile.deploy()
     assert stile.look()["leftovers"] == []

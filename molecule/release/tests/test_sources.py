@@ -129,7 +129,7 @@ def test_an_archive_is_downloaded_and_compared(depot: App, downloads: str) -> No
     wrong = "0" * 64
     depot.options["source"] = {"archive": downloads, "checksum": f"sha256:{wrong}"}
     said = depot.play()
-    words = " ".join(said.stdout.split())
+    words = testing.said(said)
     assert said.returncode != 0
     assert digest in words
     assert wrong in words

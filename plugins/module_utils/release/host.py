@@ -169,8 +169,9 @@ class UnixConnection(http.client.HTTPConnection):
 def as_user(user: str, command: Sequence[str]) -> list[str]:
     """The command run as a user and no group but his own, killed with all that it started when its parent dies.
 
-    The kernel kills what is in a namespace of processes with the first of them, which dies with its parent in turn.
+    The kernel kills what is in a namespace of processes with the first of them. That is a shell of root's, which dies with
+    its parent; programs with a group of their own, such as ssh-agent, do not.
     """
-    dying = ("setpriv", "--pdeathsig", "KILL")
-    alone = ("unshare", "--pid", "--fork", "--")
-    return [*dying, "--", *alone, *dying, "--reuid", user, "--regid", user, "--clear-groups", "--", *command]
+    dying = ("setpriv", "--pdeathsig", "KILL", "--")
+    first = ("unshare", "--pid", "--fork", "--", *dying, "sh", "-c", '"$@" <&0 & wait $!', "sh")
+    return [*dying, *first, "setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--", *command]
