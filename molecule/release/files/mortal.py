@@ -1,7 +1,7 @@
 """Deploys an app with the host's own engine, and has an accident at a step of it.
 
-It finds the engine by PYTHONPATH. The argument is JSON: ``spec`` and ``secret`` of the app, ``installer``, ``step``, and
-``accident``: ``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, ""
+It finds the engine by PYTHONPATH. The argument is JSON: ``spec`` and ``secret`` of the app, ``installer``, ``step``,
+and ``accident``: ``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, ""
 is none.
 """
 

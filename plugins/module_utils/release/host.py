@@ -169,8 +169,8 @@ class UnixConnection(http.client.HTTPConnection):
 def as_user(user: str, command: Sequence[str]) -> list[str]:
     """The command run as a user and no group but his own, killed with all that it started when its parent dies.
 
-    The kernel kills what is in a namespace of processes with the first of them. That is a shell of root's, which dies with
-    its parent; programs with a group of their own, such as ssh-agent, do not.
+    The kernel kills what is in a namespace of processes with the first of them. That is a shell of root's, which dies
+    with its parent; programs with a group of their own, such as ssh-agent, do not.
     """
     dying = ("setpriv", "--pdeathsig", "KILL", "--")
     first = ("unshare", "--pid", "--fork", "--", *dying, "sh", "-c", '"$@" <&0 & wait $!', "sh")
