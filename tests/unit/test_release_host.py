@@ -74,6 +74,16 @@ class TestAsUser:
     def test_the_exit_status_is_the_commands(self) -> None:
         assert subprocess.run(module.as_user("daemon", ("sh", "-c", "exit 7")), check=False).returncode == 7
 
+    def test_it_reads_what_it_is_given(self, tmp_path: Path) -> None:
+        (tmp_path / "in").write_text("text")
+        with (tmp_path / "in").open() as stdin:
+            command = ("sh", "-c", "cat; pwd")
+            assert Host().run_as("daemon", command, {"PATH": os.defpath}, "/", 20, stdin) == (0, "text/\n")
+        piped = subprocess.run(
+            module.as_user("daemon", ("cat",)), input="piped", capture_output=True, text=True, check=True
+        )
+        assert piped.stdout == "piped"
+
     def test_nothing_goes_on_when_the_engine_is_killed(self) -> None:
         """Neither the command nor what it has put into a session of its own."""
         seconds = f"60.{os.getpid()}"  # tells these from others' processes

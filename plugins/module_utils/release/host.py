@@ -173,5 +173,7 @@ def as_user(user: str, command: Sequence[str]) -> list[str]:
     with its parent; programs with a group of their own, such as ssh-agent, do not.
     """
     dying = ("setpriv", "--pdeathsig", "KILL", "--")
-    first = ("unshare", "--pid", "--fork", "--", *dying, "sh", "-c", '"$@" <&0 & wait $!', "sh")
+    # What a shell runs beside itself has no stdin but the one it is given.
+    beside = 'exec 3<&0; "$@" <&3 3<&- & exec <&- 3<&-; wait $!'
+    first = ("unshare", "--pid", "--fork", "--", *dying, "sh", "-c", beside, "sh")
     return [*dying, *first, "setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--", *command]
