@@ -143,10 +143,6 @@ def status(at: Layout) -> dict[str, Any]:
     unit_facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     memory = unit_facts.get("MemoryCurrent", "")
     holder = locking.holder(at.lock)
-    try:
-        workers = (at.root / "run" / f"{at.app}-{live}" / "workers").read_text().strip()
-    except OSError:
-        workers = ""
     return {
         "app": at.app,
         "release": live,
@@ -158,7 +154,7 @@ def status(at: Layout) -> dict[str, Any]:
         "since": unit_facts.get("ActiveEnterTimestamp", ""),
         "restarts": int(unit_facts.get("NRestarts") or 0),
         "memory": int(memory) if memory.isdigit() and int(memory) < 2**60 else None,
-        "workers": workers,
+        "workers": at.workers(live or ""),
         "at_work": str(holder) if holder else "",
     }
 

@@ -168,7 +168,7 @@ class Engine:
                 result.seconds = round(time.time() - began, 2)
                 if "switch" in steps:
                     self.ledger.append("live", self.id, **self.outcome(live))
-            result.workers = self.workers()
+            result.workers = self.at.workers(self.id)
             return result
 
     def lacks_archive(self) -> bool:
@@ -188,11 +188,11 @@ class Engine:
             result.action = "to deploy"
             if not key:
                 result.release = ""  # the SECRET_KEY that goes into it is yet to be made
-            if self.spec.release_command and self.spec.run_release_command and not self.has_released(self.id):
+            if self.has_command_to_run():
                 result.commands.append(self.spec.release_command)
         elif not self.host.is_active(*self.units(self.id)):
             result.action = "to start"
-        result.workers = self.workers()
+        result.workers = self.at.workers(self.id)
         return result
 
     def roll_back(self, to: str = "", data: str = "", dry_run: bool = False) -> Result:
@@ -220,7 +220,7 @@ class Engine:
                 self.go(STEPS_BACK, live, lock, result)
             result.seconds = round(time.time() - began, 2)
             self.ledger.append("live", self.id, **self.outcome(live))
-            result.workers = self.workers()
+            result.workers = self.at.workers(self.id)
             return result
 
     def remove(self, purge: bool = False) -> bool:
@@ -545,13 +545,15 @@ class Engine:
         before = self.ledger.heads(live) if live else None
         self.heads = {"before": facts.get("heads") if before is None else before, "after": facts.get("heads")}
 
-    def has_released(self, release: str) -> bool:
-        return (self.at.release(release) / "released").exists()
+    def has_command_to_run(self) -> bool:
+        """Whether there is a release command, for this host to run, that has not succeeded for this release yet."""
+        wanted = self.spec.release_command and self.spec.run_release_command
+        return bool(wanted) and not self.at.released(self.id).exists()
 
     def step_save(self, live: str | None) -> None:
         """Save the app's databases before a command that may change them."""
         del live
-        if not self.spec.release_command or not self.spec.run_release_command or self.has_released(self.id):
+        if not self.has_command_to_run():
             return
         for command in self.spec.save_commands:
             done = self.host.run("sh", "-c", command, cwd=Path("/"))
@@ -583,8 +585,7 @@ class Engine:
     def step_command(self, live: str | None) -> None:
         """Run the release command, unless it has already succeeded for this release."""
         del live
-        stamp = self.directory / "released"
-        if not self.spec.release_command or not self.spec.run_release_command or stamp.exists():
+        if not self.has_command_to_run():
             return
         status, said = self.as_release(("sh", "-c", self.spec.release_command), self.spec.release_command_timeout)
         if status:
@@ -594,7 +595,7 @@ class Engine:
                 else f"failed with exit status {status}"
             )
             raise ReleaseError("command", f"the release command `{self.spec.release_command}` {how}", tail(said, 60))
-        stamp.touch()
+        self.at.released(self.id).touch()
         if self.heads["after"] is not None:
             self.heads["after"] = self.ask_app().get("heads")
 
@@ -681,7 +682,7 @@ class Engine:
 
     def step_switch(self, live: str | None) -> None:
         """Turn the symlink. From here on the new release is live."""
-        self.inherit_static(live)
+        self.inherit_static()
         self.ledger.append("switch", self.id, **self.outcome(live))
         temporary = self.at.home / ".current.new"
         temporary.unlink(missing_ok=True)
@@ -690,9 +691,8 @@ class Engine:
         fsync_directory(self.at.home)
         self.install_command()
 
-    def inherit_static(self, live: str | None) -> None:
+    def inherit_static(self) -> None:
         """Keep the other releases' hashed static files reachable: a page from before the switch still asks for them."""
-        del live
         public = self.directory / "public"
         for release in self.at.releases.iterdir():
             for name in self.at.facts(release.name).get("static", []) if release.name != self.id else []:
@@ -776,13 +776,6 @@ class Engine:
             for wants in WANTS
             for link in (self.at.units / wants).glob(pattern)
         }
-
-    def workers(self) -> str:
-        """What the live instance said about the number of its workers."""
-        try:
-            return (self.at.root / "run" / f"{self.spec.name}-{self.id}" / "workers").read_text().strip()
-        except OSError:
-            return ""
 
     def outcome(self, live: str | None) -> dict[str, Any]:
         """What the ledger keeps of a run that has made its release live, or is about to."""
@@ -875,7 +868,7 @@ class Engine:
             raise
         # What was undone counts as not released: deployed again, it has to run its release command again.
         for release in undone:
-            (self.at.release(release) / "released").unlink(missing_ok=True)
+            self.at.released(release).unlink(missing_ok=True)
 
     def exchange_data(self, how: str, saved: Path, stamp: str) -> None:
         """Run ``saving.py`` on the data directory as the app's user, who gets to see the copy for that time."""

@@ -158,6 +158,17 @@ class Layout:
         """Complete, and not found to be bad."""
         return self.is_complete(release) and not (self.release(release) / "bad").exists()
 
+    def released(self, release: str) -> Path:
+        """There once the release command of a release has succeeded."""
+        return self.release(release) / "released"
+
+    def workers(self, release: str) -> str:
+        """What the instance of a release said about the number of its workers; "" when it has not."""
+        try:
+            return (self.root / "run" / f"{self.app}-{release}" / "workers").read_text().strip()
+        except OSError:
+            return ""
+
     def facts(self, release: str) -> dict[str, Any]:
         """What was noted when the release was built; empty for one that is not complete."""
         return read_json(self.release(release) / "release.json")
