@@ -295,7 +295,7 @@ class Reader:
 
     :param where: how a message names the mapping, for example ``flask_apps.shop.server``.
     :param known: its options.
-    :param elsewhere: options that users write here and that belong into another mapping, with that mapping's name.
+    :param hints: what to do about options that users write here and that are none here.
     """
 
     def __init__(
@@ -304,7 +304,7 @@ class Reader:
         given: Any,
         problems: Problems,
         known: Iterable[str],
-        elsewhere: Mapping[str, str] | None = None,
+        hints: Mapping[str, str] | None = None,
     ) -> None:
         self.where, self.problems = where, problems
         self.given: Mapping[str, Any] = {}
@@ -316,10 +316,8 @@ class Reader:
         for key in self.given:
             if key not in names:
                 near = difflib.get_close_matches(str(key), names, n=1)
-                if place := (elsewhere or {}).get(str(key)):
-                    hint = f"it belongs below {place}, as `{place}: {{{key}: …}}`"
-                else:
-                    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
+                hint = (hints or {}).get(str(key), hint)
                 self.problems.append(f"{self.field(str(key))} is not an option: {hint}")
 
     def field(self, key: str) -> str:
@@ -362,14 +360,11 @@ class Reader:
             return option.default
         return value
 
-    def choice(self, key: str, default: str, choices: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
+    def choice(self, key: str, default: str, choices: Iterable[str]) -> str:
         value = self.get(key, str, default, "a text")
         names = list(choices)
         if value in names or value == default:
             return value
-        if reason := (refused or {}).get(value):
-            self.problem(key, value, f"is not offered: {reason}")
-            return default
         near = difflib.get_close_matches(value, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "take one of these"
         self.problem(key, value, f"is not one of {', '.join(names)}: {hint}")
@@ -409,6 +404,9 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
     check_secrets(apps, secrets, records, problems)
     check_deploy_keys(apps, deploy_keys, records, problems)
     check_domains(records, problems)
+    for record in records:
+        if not record.source.directory:  # what is in a directory is read later, by directory_problems
+            problems += server_problems(record, record.requirements)
     if problems:
         raise ModelError(problems)
     return tuple(records)
@@ -417,12 +415,13 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
 def read_app(name: str, given: Any, problems: Problems) -> App:
     """One app of ``flask_apps``; what is wrong with it goes into ``problems``."""
     known = [key for key in App.__dataclass_fields__ if key not in ("name", "server_options")]
-    elsewhere = {
+    places = {
         **dict.fromkeys(("git", "version", "directory", "archive", "checksum"), "source"),
-        **dict.fromkeys(servers.SERVERS[servers.DEFAULT].options, "server"),
+        **dict.fromkeys((*servers.COMMON, *servers.SERVERS[servers.DEFAULT].options), "server"),
         **dict.fromkeys(Proxy.__dataclass_fields__, "proxy"),
     }
-    read = Reader(f"flask_apps.{name}", given, problems, known, elsewhere)
+    hints = {key: f"it belongs below {place}, as `{place}: {{{key}: …}}`" for key, place in places.items()}
+    read = Reader(f"flask_apps.{name}", given, problems, known, hints)
     if not APP_NAME.fullmatch(name):
         read.problem("", name, "cannot be an app's name: use at most 30 of a-z, 0-9, - and _, beginning with a letter")
     elif name in TAKEN_NAMES or name.startswith(("systemd-", "groundwork")):
@@ -592,9 +591,16 @@ def kind_of(value: Any) -> str:
 def read_server(app: Reader) -> tuple[str, dict[str, Any]]:
     """The WSGI server and all of its options, defaults filled in."""
     given = app.given.get("server")
-    provider = given.get("provider", servers.DEFAULT) if isinstance(given, Mapping) else servers.DEFAULT
-    options = servers.SERVERS.get(provider, servers.SERVERS[servers.DEFAULT]).options
-    read = Reader(app.field("server"), given, app.problems, ("provider", *options))
+    provider = str(given.get("provider", servers.DEFAULT)) if isinstance(given, Mapping) else servers.DEFAULT
+    server = servers.SERVERS.get(provider, servers.SERVERS[servers.DEFAULT])
+    options = {**servers.COMMON, **server.options}
+    hints = {
+        key: f"it is an option of {other}; {provider} has {', '.join(options)}"
+        for other, record in servers.SERVERS.items()
+        for key in record.options
+    }
+    hints |= {other: f"here it is called {name}" for other, name in servers.OTHER_NAMES.items()}
+    read = Reader(app.field("server"), given, app.problems, ("provider", "options", *options), hints)
     provider = read.choice("provider", servers.DEFAULT, servers.SERVERS)
     values: dict[str, Any] = {}
     for name, option in options.items():
@@ -603,11 +609,37 @@ def read_server(app: Reader) -> tuple[str, dict[str, Any]]:
         elif option.kind is bool:
             values[name] = read.flag(name, option.default)
         else:
-            refused = {
-                value: why for (server, key, value), why in servers.REFUSED.items() if (server, key) == (provider, name)
-            }
-            values[name] = read.choice(name, option.default, option.choices, refused)
+            values[name] = read.choice(name, option.default, option.choices)
+    values["options"] = read_server_options(read, server, provider)
     return provider, values
+
+
+def read_server_options(server: Reader, record: servers.Server, provider: str) -> dict[str, Any]:
+    """Options that the server is handed as they are, because nothing here knows them."""
+    given = server.given.get("options")
+    read = Reader(server.field("options"), given, server.problems, given if isinstance(given, Mapping) else ())
+    for key, value in read.given.items():
+        if key in record.options or key in servers.COMMON:
+            read.problems.append(f"{read.field(key)} has a place of its own: write `server: {{{key}: …}}`")
+        elif key in record.fixed or key in servers.OTHER_NAMES:
+            read.problems.append(f"{read.field(key)} cannot be set: how {provider} is run here depends on it")
+        elif not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", key):
+            read.problem(key, key, f"cannot be an option of {provider}: write its name as {provider} has it")
+        elif any(
+            not isinstance(one, str | int | float) or "\n" in str(one)
+            for one in (value if isinstance(value, list) else [value])
+        ):
+            read.problem(key, value, "is not a text, a number, true or false, or a list of these: write one of them")
+    return dict(read.given)
+
+
+def server_problems(app: App, requirements: Iterable[str]) -> Problems:
+    """Options that the server cannot have with an app of these requirements."""
+    refusal = servers.SERVERS[app.server].refusal(app.server_options, requirements)
+    if not refusal:
+        return []
+    field, sentence = refusal
+    return [f"flask_apps.{app.name}.server.{field}: {app.server_options[field]!r} {sentence}"]
 
 
 def read_proxy(app: Reader) -> Proxy:
@@ -799,7 +831,10 @@ def directory_problems(app: App, python: str) -> Problems:
             f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
             f"{required!r}: name a Python that does, or change the app"
         )
-    return problems + extras_problems(app, project)
+    listed = directory / "requirements.txt"
+    texts = [*app.requirements, *project.get("dependencies", [])]
+    texts += listed.read_text(errors="replace").splitlines() if listed.is_file() else []
+    return problems + server_problems(app, texts) + extras_problems(app, project)
 
 
 def extras_problems(app: App, project: Mapping[str, Any]) -> Problems:
@@ -918,7 +953,7 @@ def units(app: App) -> dict[str, Any]:
     """For wsgi_server. The unit waits ten seconds longer than the server's own graceful stop."""
     return {
         "name": app.name,
-        "stop_timeout": int(app.server_options.get("graceful_timeout", 30)) + 10,
+        "stop_timeout": servers.seconds(app.server, app.server_options)[1] + 10,
         "sandbox": dict(app.sandbox),
     }
 
@@ -969,7 +1004,7 @@ def sites(app: App) -> dict[str, Any]:
         "certificate": f"/etc/ssl/groundwork/{app.name}/current",
         "static": {url: f"{app.current}/public{url.rstrip('/')}" for url in app.proxy.static},
         "client_max_body_size": app.proxy.client_max_body_size,
-        "read_timeout": int(app.server_options.get("timeout", 60)) + 5,
+        "read_timeout": servers.seconds(app.server, app.server_options)[0] + 5,
         "directives": app.proxy.directives,
     }
 
@@ -1007,10 +1042,10 @@ ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
 
 
 def packages(apps: Sequence[App]) -> list[str]:
-    """The apt packages that the apps need to be fetched, built and run, for the host, without repetition."""
+    """The apt packages that the apps and their servers need to be fetched, built and run, without repetition."""
     wanted = {"git"} if any(app.source.git for app in apps) else set()
     if any(app.source.is_ssh for app in apps):
         wanted.add("openssh-client")
     for app in apps:
-        wanted.update(app.packages)
+        wanted.update(app.packages, servers.SERVERS[app.server].packages(app.server_options))
     return sorted(wanted)

@@ -113,12 +113,59 @@ REFUSALS = [
     ),
     (
         app(server={"worker_class": "gthred"}),
-        "flask_apps.shop.server.worker_class: 'gthred' is not one of sync, gthread, gevent: did you mean gthread?",
+        "flask_apps.shop.server.worker_class: 'gthred' is not one of sync, gthread, gevent, eventlet: did "
+        "you mean gthread?",
     ),
     (
         app(server={"worker_class": "eventlet"}),
-        "flask_apps.shop.server.worker_class: 'eventlet' is not offered: Gunicorn 26 removed the eventlet worker and "
-        "eventlet's authors advise against new use: take gevent or gthread",
+        "flask_apps.shop.server.worker_class: 'eventlet' is not offered: Gunicorn 26 removed the eventlet worker, and "
+        "eventlet's authors ask not to use it for new projects: take gevent or gthread, or, to keep it, pin the last "
+        'Gunicorn that has it among the app\'s requirements: `requirements: ["gunicorn[eventlet]==25.3.0"]`',
+    ),
+    (
+        app(server={"provider": "unicorn"}),
+        "flask_apps.shop.server.provider: 'unicorn' is not one of gunicorn, uwsgi, waitress, mod_wsgi: did you mean "
+        "gunicorn?",
+    ),
+    (
+        app(server={"provider": "uwsgi", "harakir": 20}),
+        "flask_apps.shop.server.harakir is not an option: did you mean harakiri?",
+    ),
+    (
+        app(server={"provider": "waitress", "worker_class": "sync"}),
+        "flask_apps.shop.server.worker_class is not an option: it is an option of gunicorn; waitress has workers, "
+        "worker_memory, threads, connection_limit, channel_timeout, max_request_header_size, graceful_timeout",
+    ),
+    (
+        app(server={"provider": "mod_wsgi", "processes": 4}),
+        "flask_apps.shop.server.processes is not an option: here it is called workers",
+    ),
+    (
+        app(server={"provider": "waitress", "channel_timeout": 0}),
+        "flask_apps.shop.server.channel_timeout: 0 is out of range: take 1 to 86400",
+    ),
+    (
+        app(server={"provider": "mod_wsgi", "options": {"port": 8080}}),
+        "flask_apps.shop.server.options.port cannot be set: how mod_wsgi is run here depends on it",
+    ),
+    (
+        app(server={"options": {"threads": 4}}),
+        "flask_apps.shop.server.options.threads has a place of its own: write `server: {threads: …}`",
+    ),
+    (
+        app(server={"provider": "uwsgi", "options": {"log date": True}}),
+        "flask_apps.shop.server.options.log date: 'log date' cannot be an option of uwsgi: write its name as "
+        "uwsgi has it",
+    ),
+    (
+        app(server={"provider": "uwsgi", "options": {"env": {"A": "1"}}}),
+        "flask_apps.shop.server.options.env: {'A': '1'} is not a text, a number, true or false, or a list of these: "
+        "write one of them",
+    ),
+    (
+        app(server={"options": "limit_request_line"}),
+        "flask_apps.shop.server.options: 'limit_request_line' is not a map: write its options below it, one `key: "
+        "value` a line",
     ),
     (
         app(server={"threads": 0}),
@@ -423,7 +470,9 @@ def test_a_release_brings_its_server_and_finds_the_app() -> None:
     assert release["requirements"] == ["gunicorn[gevent]>=23"]
     assert release["environment"]["FLASK_APP"] == "shop:create_app()"
     assert release["environment"]["FLASK_DEBUG"] == "0"
-    assert {"start", "server.json", "gunicorn.conf.py", "entry/groundwork_wsgi.py"} == set(release["files"])
+    assert {"start", "workers.py", "server.json", "gunicorn.conf.py", "entry/groundwork_wsgi.py"} == set(
+        release["files"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ APPS: dict[str, Any] = {"shop": {"source": {"git": "x"}, "wsgi_app": "shop", "do
 
 
 @pytest.fixture
-def conf(tmp_path: Path) -> dict[str, Any]:
-    """gunicorn.conf.py of a release, executed."""
-    for name, text in model.releases(model.load(APPS)[0])["files"].items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return runpy.run_path(str(tmp_path / "gunicorn.conf.py"))
+def conf() -> dict[str, Any]:
+    """What workers.py defines."""
+    return runpy.run_path(str(servers.FILES / servers.WORKERS))
+
+
+def options(**server: Any) -> dict[str, Any]:
+    """The options of a server, as the model makes them."""
+    (app,) = model.load({"shop": {**APPS["shop"], "server": server}})
+    return dict(app.server_options)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +65,140 @@ def test_memory_is_the_smallest_of_all_limits(conf: dict[str, Any], tmp_path: Pa
     assert conf["memory"](*arguments) == 512
 
 
-def test_the_start_script_finds_its_release(tmp_path: Path) -> None:
-    files = servers.release_files("gunicorn", {"worker_class": "sync"})
-    (tmp_path / "venv/bin").mkdir(parents=True)
-    fake = tmp_path / "venv/bin/gunicorn"
-    fake.write_text('#!/bin/sh\necho "$@"\n')
-    fake.chmod(0o755)
-    (tmp_path / "start").write_text(files["start"])
-    said = subprocess.run(("sh", str(tmp_path / "start")), cwd="/", capture_output=True, text=True, check=True).stdout
-    assert said == f"--config {tmp_path}/gunicorn.conf.py\n"
-    assert json.loads(files["server.json"]) == {"worker_class": "sync"}
+@pytest.mark.parametrize(
+    ("provider", "program", "arguments"),
+    [
+        ("gunicorn", "gunicorn", "--config {release}/gunicorn.conf.py"),
+        ("uwsgi", "uwsgi", "--ini {release}/uwsgi.ini"),
+        ("waitress", "python", "{release}/waitress_server.py"),
+        ("mod_wsgi", "python", "{release}/mod_wsgi_server.py"),
+    ],
+)
+def test_the_start_script_counts_the_workers_and_becomes_the_server(
+    tmp_path: Path, provider: str, program: str, arguments: str
+) -> None:
+    release, runtime = tmp_path / "release", tmp_path / "run"
+    (release / "venv/bin").mkdir(parents=True)
+    runtime.mkdir()
+    files = servers.release_files(provider, options(provider=provider, workers=3))
+    for name in ("start", "workers.py", "server.json"):
+        (release / name).write_text(files[name])
+    fake = release / "venv/bin" / program
+    python = release / "venv/bin/python"
+    # Counts with the real interpreter, and only tells what it would have run.
+    python.write_text(f'#!/bin/sh\ncase $* in *workers.py*) exec {sys.executable} "$@" ;; esac\n')
+    for path in {python, fake}:
+        with path.open("a") as stream:
+            stream.write("#!/bin/sh\n" if path != python else "")
+            stream.write('echo "$GROUNDWORK_WORKERS $@"\n')
+        path.chmod(0o755)
+    said = subprocess.run(
+        ("sh", str(release / "start")),
+        cwd="/", env={"RUNTIME_DIRECTORY": str(runtime)}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said == f"3 workers, as configured\n3 {arguments.format(release=release)}\n"
+    assert (runtime / "workers").read_text() == "3 workers, as configured\n"
+    assert json.loads(files["server.json"])["provider"] == provider
+
+
+def gunicorn_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **server: Any) -> dict[str, Any]:
+    """What gunicorn.conf.py says, with a Gunicorn that knows two settings."""
+    for name, text in servers.release_files("gunicorn", options(**server)).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    known = [types.SimpleNamespace(name=name) for name in ("limit_request_line", "max_requests")]
+    monkeypatch.setitem(sys.modules, "gunicorn", types.ModuleType("gunicorn"))
+    monkeypatch.setitem(sys.modules, "gunicorn.config", types.SimpleNamespace(KNOWN_SETTINGS=known))
+    monkeypatch.setenv("GROUNDWORK_WORKERS", "3")
+    return runpy.run_path(str(tmp_path / "gunicorn.conf.py"))
+
+
+def test_gunicorn_gets_its_options_and_those_we_do_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = gunicorn_settings(tmp_path, monkeypatch, threads=4, timeout=90, options={"limit_request_line": 8190})
+    assert [settings[name] for name in ("workers", "threads", "timeout", "limit_request_line")] == [3, 4, 90, 8190]
+    with pytest.raises(ValueError, match="this Gunicorn has no setting limit_request_lime"):
+        gunicorn_settings(tmp_path, monkeypatch, options={"limit_request_lime": 8190})
+
+
+def test_uwsgi_gets_threads_or_greenlets() -> None:
+    threads = servers.release_files("uwsgi", options(provider="uwsgi", threads=4, harakiri=20))["uwsgi.ini"]
+    assert threads.count("[uwsgi]") == 1
+    assert {"threads = 4", "harakiri = 20", "lazy-apps = true", "reload-mercy = 30"} <= set(threads.splitlines())
+    assert "gevent" not in threads
+    assert "package" not in threads
+    given = options(provider="uwsgi", gevent=50, options={"env": ["A=1", "B=2"], "log-date": True})
+    greenlets = servers.release_files("uwsgi", given)["uwsgi.ini"].splitlines()
+    assert {"gevent = 50", "gevent-monkey-patch = true", "env = A=1", "env = B=2", "log-date = true"} <= set(greenlets)
+    assert not [line for line in greenlets if line.startswith("threads")]
+
+
+@pytest.mark.parametrize(
+    ("server", "requirements", "packages"),
+    [
+        ({}, ["gunicorn>=23"], []),
+        ({"worker_class": "gevent"}, ["gunicorn[gevent]>=23"], []),
+        ({"provider": "uwsgi"}, ["pyuwsgi>=2.0.28"], []),
+        ({"provider": "uwsgi", "gevent": 100}, ["pyuwsgi>=2.0.28", "gevent"], []),
+        ({"provider": "uwsgi", "package": "uwsgi"}, ["uwsgi>=2.0.28"], ["gcc", "libc6-dev", "python3-dev"]),
+        ({"provider": "waitress"}, ["waitress>=3.0.1,<4"], []),
+        (
+            {"provider": "mod_wsgi"},
+            ["mod_wsgi>=6"],
+            ["apache2-bin", "apache2-dev", "gcc", "libc6-dev", "python3-dev"],
+        ),
+    ],
+)
+def test_what_is_installed(server: dict[str, Any], requirements: list[str], packages: list[str]) -> None:
+    apps = model.load({"shop": {**APPS["shop"], "source": {"package": "shop==1"}, "server": server}})
+    assert model.releases(apps[0])["requirements"] == requirements
+    assert model.packages(apps) == packages
+
+
+@pytest.mark.parametrize(
+    ("server", "timeout", "stop"),
+    [
+        ({}, 65, 40),
+        ({"timeout": 90, "graceful_timeout": 20}, 95, 30),
+        ({"provider": "uwsgi"}, 65, 40),
+        ({"provider": "uwsgi", "harakiri": 20, "worker-reload-mercy": 50}, 25, 60),
+        ({"provider": "waitress", "graceful_timeout": 5}, 65, 15),
+        ({"provider": "mod_wsgi", "request-timeout": 10}, 15, 40),
+    ],
+)
+def test_the_proxy_and_the_unit_wait_longer_than_the_server(server: dict[str, Any], timeout: int, stop: int) -> None:
+    (app,) = model.load({"shop": {**APPS["shop"], "server": server}})
+    assert model.sites(app)["read_timeout"] == timeout
+    assert model.units(app)["stop_timeout"] == stop
+
+
+@pytest.mark.parametrize(
+    ("requirements", "taken"),
+    [
+        ([], False),
+        (["gunicorn"], False),
+        (["gunicorn>=25"], False),
+        (["gunicorn==27.0.1"], False),
+        (["eventlet==0.41.3"], False),
+        (["gunicorn==25.3.0"], True),
+        (["gunicorn[eventlet]==25.3.0"], True),
+        (["Gunicorn[eventlet]>=23,<26"], True),
+    ],
+)
+def test_eventlet_is_for_apps_that_pin_a_gunicorn_that_has_it(
+    tmp_path: Path, requirements: list[str], taken: bool
+) -> None:
+    shop = {**APPS["shop"], "server": {"worker_class": "eventlet"}}
+
+    def problems(app: dict[str, Any]) -> list[str]:
+        try:
+            return model.host_problems(model.load({"shop": app}), "Debian", "12", "3.11.2")
+        except model.ModelError as error:
+            return error.problems
+
+    (tmp_path / "requirements.txt").write_text("".join(f"{line}  # as it was\n" for line in ["flask", *requirements]))
+    in_directory = problems({**shop, "source": {"directory": str(tmp_path)}})
+    for found in (problems({**shop, "requirements": requirements}), in_directory):
+        assert found == [] if taken else "eventlet" in found[0] and "gunicorn[eventlet]==25.3.0" in found[0]
 
 
 class TestEntry:

@@ -1,0 +1,75 @@
+"""Runs a server with the number of its workers, computed where and when the app starts.
+
+    workers.py COMMAND [ARGUMENT…]
+
+The command finds the number in GROUNDWORK_WORKERS. A resized machine is so right after a reboot, and all servers
+follow one rule. The reason for the number is printed, and kept in the runtime directory for whoever asks on the host.
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def limits(name: str, root: Path = CGROUPS, own: str = "/proc/self/cgroup") -> Iterator[list[str]]:
+    """The words of a cgroup file (cgroup v2) of this process's group and of every group above it."""
+    try:
+        group = root / Path(own).read_text().rpartition("0::/")[2].strip()
+    except OSError:
+        return
+    for directory in (group, *group.parents):
+        try:
+            yield (directory / name).read_text().split()
+        except OSError:
+            continue
+
+
+def cores(root: Path = CGROUPS, own: str = "/proc/self/cgroup") -> int:
+    """The processors this process may really use: its affinity, less any CPUQuota= on its unit or a slice above."""
+    count = len(os.sched_getaffinity(0))
+    for words in limits("cpu.max", root, own):
+        if len(words) == 2 and words[0] != "max":
+            count = min(count, math.ceil(int(words[0]) / int(words[1])))
+    return max(count, 1)
+
+
+def memory(root: Path = CGROUPS, own: str = "/proc/self/cgroup", meminfo: str = "/proc/meminfo") -> int:
+    """The memory in MB this process may really use: the machine's, less any MemoryMax= on its unit or a slice above."""
+    total = next(line for line in Path(meminfo).read_text().splitlines() if line.startswith("MemTotal:"))
+    size = int(total.split()[1]) // 1024
+    for words in limits("memory.max", root, own):
+        if words and words[0] != "max":
+            size = min(size, int(words[0]) // 2**20)
+    return size
+
+
+def choose_workers(asked: int | None, count: int, size: int, each: int) -> tuple[int, str]:
+    """How many workers, and why: (2 x cores) + 1 as Gunicorn's documentation has it, within half of the memory."""
+    if asked is not None:
+        return asked, f"{asked} workers, as configured"
+    wanted, fitting = 2 * count + 1, max(1, size // 2 // each)
+    if fitting < wanted:
+        return (
+            fitting,
+            f"{fitting} workers: {wanted} for {count} cores, but half of {size} MB holds {fitting} of {each} MB",
+        )
+    return wanted, f"{wanted} workers: (2 x {count} cores) + 1; half of {size} MB would hold {fitting} of {each} MB"
+
+
+def main() -> None:
+    """Say the number and become the server."""
+    settings = json.loads(Path(__file__).with_name("server.json").read_text())
+    workers, reason = choose_workers(settings["workers"], cores(), memory(), settings["worker_memory"])
+    print(reason, flush=True)
+    if runtime := os.environ.get("RUNTIME_DIRECTORY"):
+        Path(runtime, "workers").write_text(reason + "\n")
+    os.execve(sys.argv[1], sys.argv[1:], {**os.environ, "GROUNDWORK_WORKERS": str(workers)})
+
+
+if __name__ == "__main__":
+    main()
