@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -244,6 +245,19 @@ class Site:
             self.context().wrap_socket(plain, server_hostname=self.name) as secured,
         ):
             return dict(secured.getpeercert() or {})
+
+
+def sign(guestbook: Site, message: str) -> Answer:
+    """Sign examples/guestbook as a browser does; 303 when that worked."""
+    page = guestbook.get("/")
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token, page.text[:500]
+    cookie = (page.header("Set-Cookie") or "").partition(";")[0]
+    return guestbook.post(
+        "/",
+        {"name": "Ada", "message": message, "csrf_token": token[1]},
+        headers={"Cookie": cookie, "Referer": f"https://{guestbook.name}/"},
+    )
 
 
 def authority_root(host: Host) -> str:

@@ -37,19 +37,6 @@ def explain(host: Host, app: str) -> str:
     return testing.journal(host, f"{app}@*", namespace=f"+{app}")
 
 
-def sign(guestbook: Site, message: str) -> testing.Answer:
-    """Sign the guestbook as a browser does."""
-    page = guestbook.get("/")
-    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-    assert token, page.text[:500]
-    cookie = (page.header("Set-Cookie") or "").partition(";")[0]
-    return guestbook.post(
-        "/",
-        {"name": "Ada", "message": message, "csrf_token": token[1]},
-        headers={"Cookie": cookie, "Referer": "https://guestbook.test/"},
-    )
-
-
 class TestVisitor:
     """What the world sees."""
 
@@ -83,7 +70,7 @@ class TestVisitor:
 
     def test_a_post_lands_in_the_database(self, host: Host, guestbook: Site) -> None:
         message = f"written from outside to {testing.host_name(host)}"
-        answer = sign(guestbook, message)
+        answer = testing.sign(guestbook, message)
         assert answer.status == 303, explain(host, "guestbook")
         assert message in guestbook.get("/api/entries").text
         database = "sqlite3.connect('/var/lib/guestbook/guestbook.sqlite3')"
@@ -208,7 +195,7 @@ class TestOperator:
         assert f"{2 * cores + 1} workers: (2 x {cores} cores) + 1" in log
 
     def test_what_the_app_prints_is_in_its_own_journal(self, host: Host, guestbook: Site) -> None:
-        sign(guestbook, "a line for the journal")
+        testing.sign(guestbook, "a line for the journal")
         entry = testing.poll(
             lambda: "entry" in host.run("journalctl --namespace=guestbook --no-pager -n 20 -o cat").stdout
         )

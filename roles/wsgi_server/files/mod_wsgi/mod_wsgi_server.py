@@ -1,8 +1,9 @@
 """Runs mod_wsgi: an Apache of the app's own on a loopback port, and a bridge to it from the socket that systemd passes.
 
 Apache cannot listen on a unix socket. Its port is open to every program on the host, which could tell the app anything
-about its visitor; so the bridge puts a secret into each request, and Apache refuses a request without it. It takes no
-more visitors at once than the app has threads for: the others wait in the socket's queue, where no accident reaches them.
+about its visitor; so the bridge puts a header with a secret name into each request, and Apache refuses one without it.
+The bridge takes no more visitors at once than the app has threads for: the others wait in the socket's queue, where no
+accident reaches them.
 """
 
 import asyncio
@@ -22,12 +23,11 @@ WORKERS = int(os.environ["GROUNDWORK_WORKERS"])
 # What the settings hold beside mod_wsgi-express's own options.
 OWN = ("provider", "workers", "worker_memory", "options")
 SPARE_VISITORS = 2  # a few more than threads, so that no thread waits for its next request
-SECRET = secrets.token_hex(16)
-SECRET_HEADER = "X-Groundwork-Bridge"
+SECRET_HEADER = f"X-Groundwork-{secrets.token_hex(16)}"
 CONFIGURATION = f"""\
 <Location "/">
     AuthMerging And
-    Require expr "req('{SECRET_HEADER}') == '{SECRET}'"
+    Require expr "req('{SECRET_HEADER}') == 'bridge'"
 </Location>
 RequestHeader unset {SECRET_HEADER}
 """
@@ -116,14 +116,14 @@ class Bridge:
         self.slots.release()
 
     async def visit(self, visitor: socket.socket) -> None:
-        """One connection, which the proxy uses for one request; a second one would lack the secret and be refused."""
+        """One connection, which the proxy uses for one request; a second one would lack the header and be refused."""
         reader, writer = await asyncio.open_unix_connection(sock=visitor)
         writers = [writer]
         with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             request_line = await reader.readuntil(b"\n")
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.port)
             writers.append(inner_writer)
-            inner_writer.write(request_line + f"{SECRET_HEADER}: {SECRET}\r\n".encode())
+            inner_writer.write(request_line + f"{SECRET_HEADER}: bridge\r\n".encode())
             there = asyncio.create_task(copy(reader, inner_writer))
             await copy(inner_reader, writer)
             there.cancel()

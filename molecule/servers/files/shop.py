@@ -1,0 +1,83 @@
+"""Counts in SQLite, says which release and process answered and what it saw; answers slowly or in parts if asked."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from flask import Flask, Response, request
+
+VERSION = "v1"
+DATABASE = os.environ["DATA_DIR"] + "/shop.sqlite3"
+
+
+def connect() -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(DATABASE, timeout=10, isolation_level=None))
+
+
+def answer(**more: object) -> dict[str, object]:
+    return {"release": os.environ["RELEASE"], "version": VERSION, "pid": os.getpid(), **more}
+
+
+def create_app(currency: str) -> Flask:
+    app = Flask(__name__)
+
+    with connect() as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE IF NOT EXISTS hits (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL)")
+        db.execute("INSERT OR IGNORE INTO hits VALUES (1, 0)")
+
+    @app.get("/")
+    @app.get("/healthz")
+    def index() -> dict[str, object]:
+        return answer()
+
+    @app.get("/seen")
+    def seen() -> dict[str, object]:
+        return answer(
+            user=getpass.getuser(),
+            currency=currency,
+            client=request.remote_addr,
+            url=request.url,
+            secure=request.is_secure,
+            root=request.script_root,
+            ours=[name for name in request.headers.keys() if name.startswith("X-Groundwork")],
+        )
+
+    @app.get("/count")
+    def count() -> dict[str, object]:
+        with connect() as db:
+            return answer(count=db.execute("SELECT count FROM hits").fetchone()[0])
+
+    @app.post("/hit")
+    def hit() -> dict[str, object]:
+        """Count one more; each answer has a number of its own."""
+        with connect() as db:
+            db.execute("PRAGMA synchronous = NORMAL")
+            (number,) = db.execute("UPDATE hits SET count = count + 1 RETURNING count").fetchone()
+        return answer(count=number)
+
+    @app.route("/wait/<float:seconds>", methods=["GET", "POST"])
+    def wait(seconds: float) -> dict[str, object]:
+        time.sleep(min(seconds, 10))
+        return answer(body=len(request.get_data()))
+
+    @app.post("/upload")
+    def upload() -> dict[str, object]:
+        return answer(sha256=hashlib.sha256(request.get_data()).hexdigest())
+
+    @app.get("/stream")
+    def stream() -> Response:
+        def parts() -> Iterator[str]:
+            for number in range(5):
+                yield f"part {number}\n"
+                time.sleep(0.3)
+
+        return Response(parts(), mimetype="text/plain", headers={"X-Accel-Buffering": "no"})
+
+    return app

@@ -1,0 +1,138 @@
+"""What an app does under each server, seen by its visitors and by its neighbours on the host."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import testing
+from kinds import KINDS, Kind, MakeShop
+from load import Connection
+from testinfra.host import Host
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.app)
+
+
+def service(host: Host, kind: Kind) -> str:
+    return f"{kind.app}@{testing.live(host, kind.app)}.service"
+
+
+@each_kind
+def test_the_app_sees_the_visitor_and_runs_as_itself(host: Host, shop: MakeShop, kind: Kind) -> None:
+    forged = {
+        "X-Forwarded-For": "6.6.6.6",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Prefix": "/evil",
+        "SCRIPT_NAME": "/evil",
+        "X_Forwarded_For": "6.6.6.6",
+    }
+    for headers in ({}, forged):
+        seen = shop(kind).get("/seen?x=1", headers=headers).json
+        assert seen["client"] == testing.own_ip(host)
+        assert seen["url"] == f"https://{kind.site}/seen?x=1"
+        assert (seen["secure"], seen["root"], seen["currency"], seen["user"]) == (True, "", "EUR", kind.app)
+        assert seen["release"] == testing.live(host, kind.app)
+        assert seen["ours"] == []  # the header that opens mod_wsgi's port
+
+
+@each_kind
+def test_a_post_lands_in_the_database(host: Host, shop: MakeShop, kind: Kind) -> None:
+    before = shop(kind).get("/count").json["count"]
+    assert [shop(kind).post("/hit").json["count"] for _turn in range(3)] == [before + 1, before + 2, before + 3]
+    assert shop(kind).get("/count").json["count"] == before + 3
+
+
+@each_kind
+def test_an_upload_of_20_mb_arrives(shop: MakeShop, kind: Kind) -> None:
+    body = os.urandom(20_000_000)
+    answer = shop(kind).post("/upload", body=body)
+    assert answer.status == 200, answer.text
+    assert answer.json["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+@each_kind
+def test_an_upload_without_its_length_arrives(shop: MakeShop, kind: Kind) -> None:
+    parts = [os.urandom(50_000) for _part in range(20)]
+    answer = shop(kind).request("POST", "/upload", body=parts)  # type: ignore[arg-type]
+    assert answer.json["sha256"] == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@each_kind
+def test_a_static_file_comes_from_the_disk(shop: MakeShop, kind: Kind) -> None:
+    assert shop(kind).get("/static/style.css").text == "body { color: teal; }\n"
+
+
+@each_kind
+def test_a_streamed_response_comes_as_it_is_made(shop: MakeShop, kind: Kind) -> None:
+    site = shop(kind)
+    connection = Connection(site, site.context())
+    connection.request("GET", "/stream", headers={"Host": site.name})
+    response, came, text = connection.getresponse(), [], b""
+    while part := response.read1():
+        came.append(time.monotonic())
+        text += part
+    connection.close()
+    assert text.decode() == "".join(f"part {number}\n" for number in range(5))
+    assert came[-1] - came[0] > 0.9  # it takes 1.2 s to make
+
+
+@each_kind
+def test_a_header_of_12_kb_gets_a_clear_answer(shop: MakeShop, kind: Kind) -> None:
+    """Both proxies take lines of 8 kB; they say so themselves, and the app goes on."""
+    answer = shop(kind).get("/", headers={"X-Long": "x" * 12_000})
+    assert answer.status == 400
+    assert '<p class="code">400</p>' in answer.text
+    assert shop(kind).get("/", headers={"X-Long": "x" * 7_000}).status == 200
+
+
+@each_kind
+def test_as_many_workers_as_there_should_be(host: Host, shop: MakeShop, kind: Kind) -> None:
+    workers = kind.workers or 2 * int(host.check_output("nproc")) + 1
+    main = host.check_output("systemctl show --value --property=MainPID %s", service(host, kind))
+    said = host.check_output(f"cat /run/{kind.app}-{testing.live(host, kind.app)}/workers")
+    shown = host.check_output(f"journalctl --namespace={kind.app} --no-pager -o cat")
+    reason = f"{workers} workers, as configured" if kind.workers else f"{workers} workers: (2 x "
+    assert said.startswith(reason)
+    assert said in shown
+    if kind.spreads:
+        site = shop(kind)
+        with ThreadPoolExecutor(8 * workers) as visitors:
+            answers = visitors.map(lambda _turn: site.get("/wait/0.5").json["pid"], range(10 * workers))
+        assert len(set(answers)) == workers
+    else:
+        assert len(host.check_output(f"cat /proc/{main}/task/{main}/children").split()) == workers
+
+
+@each_kind
+def test_the_sandbox_is_the_same(host: Host, kind: Kind) -> None:
+    said = host.check_output(f"systemd-analyze security --no-pager {service(host, kind)} | tail -n 1")
+    default = host.check_output(f"systemd-analyze security --no-pager {service(host, KINDS[0])} | tail -n 1")
+    assert said.split(":")[1] == default.split(":")[1]
+    assert float(said.split(":")[1].split()[0]) <= 1.2
+
+
+ASK = """
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+connection.request("GET", "/seen", headers=dict([sys.argv[2].split(":")]))
+print(connection.getresponse().status)
+"""
+
+
+def test_the_port_of_mod_wsgi_answers_nobody_else(host: Host) -> None:
+    ports = host.check_output("ss -Hltn 'src 127.0.0.1' | sed -E 's/.*127.0.0.1:([0-9]+) .*/\\1/'").split()
+    assert ports
+    for header in ("X-Forwarded-For:6.6.6.6", "X-Groundwork-:bridge", f"X-Groundwork-{'a' * 32}:bridge"):
+        asked = [host.check_output("runuser -u nobody -- python3 -c %s %s %s", ASK, port, header) for port in ports]
+        assert set(asked) == {"403"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.app == "uwsgi"], ids=lambda kind: kind.app)
+def test_an_option_that_nobody_here_knows_reaches_the_server(host: Host, kind: Kind) -> None:
+    """`log-date` in the inventory: uWSGI begins its lines with the date."""
+    shown = host.check_output(f"journalctl --namespace={kind.app} --no-pager -o cat")
+    assert time.strftime("%a %b") in shown.split("spawned uWSGI master process")[0][-400:]

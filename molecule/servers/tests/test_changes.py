@@ -1,0 +1,139 @@
+"""Under a steady load: releases that switch, servers that follow each other, servers that are killed, broken apps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import testing
+from kinds import KINDS, SERVERS, Kind, MakeShop
+from load import Load
+from testinfra.host import Host
+from testing import Answer, Site
+
+LEAST = 150  # requests a second
+SLOW = 5  # seconds
+
+
+def deploy(host: Host, playbook: str = "deploy.yml", **variables: str) -> None:
+    result = testing.play(host, playbook, **variables)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def load(site: Site, get: str = "/", post: str = "/hit") -> Load:
+    return Load(site, rate=LEAST + 10, get=get, post=post)
+
+
+@contextmanager
+def slow_requests(site: Site) -> Iterator[list[Future[Answer]]]:
+    """A GET and a POST that take five seconds and are under way while the block runs."""
+    with ThreadPoolExecutor(2) as visitors:
+        asked = [
+            visitors.submit(site.get, f"/wait/{SLOW}.0"),
+            visitors.submit(site.post, f"/wait/{SLOW}.0", {"some": "form"}),
+        ]
+        time.sleep(0.3)
+        yield asked
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.app)
+def test_switches_lose_nothing(host: Host, shop: MakeShop, kind: Kind) -> None:
+    """Five under each server, one under its other kinds of worker; requests of five seconds are under way each time."""
+    site = shop(kind)
+    turns = 5 if kind in SERVERS else 1
+    before = site.get("/count").json["count"]
+    with load(site) as visitors:
+        for turn in range(turns):
+            old = testing.live(host, kind.app)
+            with slow_requests(site) as slow:
+                deploy(host, app=kind.app, version=f"v{turn + 2}")
+                new = testing.live(host, kind.app)
+                done = [request.result() for request in slow]
+            assert new != old
+            assert [(answer.status, answer.json["release"]) for answer in done] == [(200, old)] * 2
+    print(visitors.summary(), *visitors.failures, sep="\n")
+    assert visitors.failures == []
+    counted = site.get("/count").json["count"]
+    assert sorted(visitors.posted) == list(range(before + 1, counted + 1))
+    assert len(visitors.summary().releases) == turns + 1
+    assert visitors.summary().rate >= LEAST
+    assert testing.leftovers(host, kind.app) == []
+
+
+def sign(site: Site, name: str) -> Callable[[], bool]:
+    """Sign the guestbook; return the question whether the entry is there."""
+    assert testing.sign(site, f"Signed under {name}").status == 303
+    return lambda: f"Signed under {name}" in site.get("/").text
+
+
+def test_each_server_follows_another(host: Host, guestbook: Site) -> None:
+    """The guestbook moves from server to server, and goes back by two rollbacks."""
+    signed = [sign(guestbook, "gunicorn")]
+    with load(guestbook, "/api/entries", "/healthz") as visitors:
+        for server in ("uwsgi", "waitress", "mod_wsgi", "gunicorn", "uwsgi"):
+            deploy(host, app="guestbook", guestbook_server=server)
+            assert server in host.check_output("cat /srv/guestbook/current/server.json")
+            signed.append(sign(guestbook, server))
+            assert guestbook.get("/static/style.css").status == 200
+        for server in ("gunicorn", "mod_wsgi"):
+            deploy(host, "rollback.yml", app="guestbook")
+            assert server in host.check_output("cat /srv/guestbook/current/server.json")
+    print(visitors.summary(), *visitors.failures, sep="\n")
+    assert all(question() for question in signed)
+    # /healthz takes no POST: the app says so each time, under every server.
+    assert {(request.method, request.status) for request in visitors.requests} == {("GET", 200), ("POST", 405)}
+    assert visitors.summary().rate >= LEAST
+    assert testing.leftovers(host, "guestbook") == []
+
+
+@pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.app)
+def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> None:
+    """nginx asks again, so that no GET is lost; Apache does not, and what was under way is lost."""
+    site = shop(kind)
+    repeats = host.service("nginx").is_running
+    unit = f"{kind.app}@{testing.live(host, kind.app)}.service"
+    ask = f"systemctl show --value --property=MainPID {unit}"
+    killed: dict[float, str] = {}
+    with load(site) as visitors:
+        for _turn in range(3):
+            time.sleep(1)
+            main = host.check_output(ask)
+            killed[time.time()] = main
+            host.check_output("kill -KILL %s", main)
+            assert testing.poll(lambda: host.check_output(ask) not in ("0", *killed.values()))
+        time.sleep(2)
+    print(visitors.summary(), *visitors.failures, sep="\n")
+    lost = [request for request in visitors.failures if request.method == "GET"]
+    if repeats:
+        assert lost == []
+    # Whoever came while it started waited in the socket's queue.
+    late = [one for one in visitors.failures if min(abs(one.began - then) for then in killed) > 1]
+    assert late == []
+    assert site.get("/").status == 200
+
+
+@pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.app)
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("import", ["cannot be imported", "RuntimeError: import broken on purpose"]),
+        ("factory", ["cannot be imported", "RuntimeError: factory broken on purpose"]),
+        ("callable", ["TypeError: shop:create_app('EUR'): 7 is not a WSGI application"]),
+        ("service", ["Traceback", "RuntimeError: service broken on purpose"]),
+    ],
+)
+def test_a_broken_app_is_refused(host: Host, shop: MakeShop, kind: Kind, version: str, words: list[str]) -> None:
+    live = testing.live(host, kind.app)
+    result = testing.play(host, "deploy.yml", app=kind.app, version=version)
+    said = testing.said(result)
+    assert result.returncode != 0, said
+    assert [word for word in words if word not in said] == [], said
+    assert testing.live(host, kind.app) == live
+    assert testing.leftovers(host, kind.app) == []
+    assert host.run(f"pgrep -u {kind.app} -f -- '/srv/{kind.app}/releases/' | grep -v $$").stdout != ""
+    running = host.check_output(f"ps -u {kind.app} -o args=")
+    assert {word for word in running.split() if "/releases/" in word and f"/{live}/" not in word} == set()
+    assert shop(kind).get("/").json["release"] == live
