@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from load import Load
 from testing import Site
 
-from benchmarks.provision import ROOT, WORK, on_host, test_host
+from benchmarks import hosts
+from benchmarks.hosts import ROOT, WORK, Play, on_host, test_host
 
 HOST = "bench-deploy"
 SCENARIO = ROOT / "molecule/deploy/files"
@@ -58,7 +57,7 @@ as_app $directory/venv/bin/pip install -q -r $directory/code/requirements.txt {r
 done_with install
 as_app $directory/venv/bin/python -m compileall -q $directory/code
 done_with compile
-cp -a /srv/shop/releases/$old/{start,entry,gunicorn.conf.py,server.json,public} $directory
+cp -a /srv/shop/releases/$old/{start,workers.py,entry,gunicorn.conf.py,server.json,public} $directory
 sed "s/$old/$new/g" /srv/shop/releases/$old/env >$directory/env
 done_with settings
 (cd $directory/code; set -a; . $directory/env; as_app $directory/venv/bin/flask release-check >/dev/null)
@@ -80,58 +79,19 @@ rm -rf $directory $repository
 """
 
 
-@dataclass(frozen=True)
-class Play:
-    """What a playbook did: tasks that reached the host, and how many changed something."""
-
-    tasks: int
-    changed: int
-
-
 def play(playbook: str, **variables: Any) -> Play:
-    """Run a playbook of the collection on the host; its failure ends the benchmark."""
-    environment = {
-        **os.environ,
-        "ANSIBLE_PIPELINING": "true",
-        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "benchmarks/callback"),
-        "ANSIBLE_CALLBACKS_ENABLED": "host_tasks",
-        "HOST_TASKS": str(WORK / "tasks"),
-    }
-    command = ("ansible-playbook", "-i", str(WORK / "hosts.json"), "-e", json.dumps(variables))
-    run = subprocess.run(
-        (*command, f"groundwork.flask.{playbook}"),
-        cwd=WORK, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if run.returncode:
-        sys.exit(f"groundwork.flask.{playbook} {variables} failed:\n{(run.stdout + run.stderr)[-3000:]}")
-    recap = next(line for line in run.stdout.splitlines() if line.startswith(f"{HOST} "))
-    return Play(len((WORK / "tasks").read_text().splitlines()), int(recap.split("changed=")[1].split()[0]))
+    return hosts.play(HOST, playbook, **variables)
 
 
 def make_host(suite: str) -> Site:
     """A fresh host with the scenario's repository and the app's first version."""
     test_host("create", f"{HOST}:{suite}")
-    install = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install git curl"
-    on_host(HOST, f"{{ apt-get -q update && {install}; }} > /root/log 2>&1 || {{ tail -n 20 /root/log >&2; exit 1; }}")
+    hosts.install(HOST, "git", "curl")
     for name in ("shop.py", "repository.sh"):
         with open(SCENARIO / name, "rb") as stream:
             on_host(HOST, f"cat > /root/{name}", stream)
     on_host(HOST, "bash /root/repository.sh /root/shop.py")
-    inventory = {
-        "flask_hosts": {
-            "hosts": {
-                HOST: {
-                    "ansible_user": "root",
-                    "ansible_ssh_private_key_file": str(ROOT / ".cache/ssh/id_ed25519"),
-                    "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
-                    f"-o LogLevel=ERROR -o ProxyCommand='{ROOT}/script/test-host connect {HOST}'",
-                    "ansible_python_interpreter": "/usr/bin/python3",
-                }
-            },
-            "vars": {"flask_apps": {"shop": APP}},
-        }
-    }
-    (WORK / "hosts.json").write_text(json.dumps(inventory))
+    hosts.write_inventory(HOST, {"shop": APP})
     play("site")
     certificate = on_host(HOST, "cat /etc/ssl/groundwork/shop/current/fullchain.pem").decode()
     return Site("shop.test", test_host("address", HOST).strip(), certificate)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-WORK = ROOT / ".cache/benchmark"
+from benchmarks.hosts import ROOT, WORK, Play, on_host, play, test_host, write_inventory
+
 HOSTS = ("bench-site", "bench-shell")
 
 # What one would write by hand: no question asked, nothing looked at twice, nothing in between. The files come from the
@@ -65,61 +62,9 @@ def tally(number: int) -> dict[str, Any]:
     }
 
 
-def test_host(*arguments: str) -> str:
-    return subprocess.run((ROOT / "script/test-host", *arguments), check=True, capture_output=True, text=True).stdout
-
-
-def on_host(host: str, command: str, stdin: Any = None) -> bytes:
-    return subprocess.run(
-        ("podman", "exec", "-i", test_host("name", host).strip(), "sh", "-c", command),
-        check=True,
-        stdin=stdin or subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=sys.stderr,
-    ).stdout
-
-
-@contextmanager
-def clock(seconds: list[float]) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    seconds.append(time.monotonic() - began)
-
-
-def site(apps: dict[str, Any]) -> tuple[float, int, int]:
-    """Run site.yml; seconds, tasks on the host, and changed tasks."""
-    inventory = {
-        "flask_hosts": {
-            "hosts": {
-                "bench-site": {
-                    "ansible_user": "root",
-                    "ansible_ssh_private_key_file": str(ROOT / ".cache/ssh/id_ed25519"),
-                    "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
-                    f"-o LogLevel=ERROR -o ProxyCommand='{ROOT}/script/test-host connect bench-site'",
-                    "ansible_python_interpreter": "/usr/bin/python3",
-                }
-            },
-            "vars": {"flask_apps": apps},
-        }
-    }
-    (WORK / "hosts.json").write_text(json.dumps(inventory))
-    environment = {
-        **os.environ,
-        "ANSIBLE_PIPELINING": "true",
-        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "benchmarks/callback"),
-        "ANSIBLE_CALLBACKS_ENABLED": "host_tasks",
-        "HOST_TASKS": str(WORK / "tasks"),
-    }
-    command = ("ansible-playbook", "-i", str(WORK / "hosts.json"), "groundwork.flask.site")
-    seconds: list[float] = []
-    with clock(seconds):
-        run = subprocess.run(command, cwd=WORK, env=environment, capture_output=True, text=True, check=False)
-    (WORK / "site.log").write_text(run.stdout + run.stderr)
-    if run.returncode:
-        sys.exit(f"site.yml failed; the end of {WORK / 'site.log'}:\n{(run.stdout + run.stderr)[-3000:]}")
-    recap = next(line for line in run.stdout.splitlines() if line.startswith("bench-site "))
-    changed = int(recap.split("changed=")[1].split()[0])
-    return seconds[0], len((WORK / "tasks").read_text().splitlines()), changed
+def site(apps: dict[str, Any]) -> Play:
+    write_inventory("bench-site", apps)
+    return play("bench-site", "site")
 
 
 def shell() -> float:
@@ -136,10 +81,10 @@ def shell() -> float:
         on_host("bench-shell", "cat > /root/files.tar.gz", stream)
     script = SCRIPT.format(packages=" ".join(packages()), release=release, requirements=gunicorn)
     (WORK / "provision.sh").write_text(script)
-    seconds: list[float] = []
-    with clock(seconds), open(WORK / "provision.sh", "rb") as stream:
+    began = time.monotonic()
+    with open(WORK / "provision.sh", "rb") as stream:
         on_host("bench-shell", "sh -s > /root/log 2>&1 || { tail -n 20 /root/log >&2; exit 1; }", stream)
-    return seconds[0]
+    return time.monotonic() - began
 
 
 def packages() -> Sequence[str]:
@@ -160,26 +105,28 @@ def main() -> None:
     test_host("create", *(f"{host}:{suite}" for host in HOSTS))
     try:
         print("site.yml on a fresh host, one app …", flush=True)
-        first, _tasks, _changed = site({"guestbook": guestbook()})
+        first = site({"guestbook": guestbook()}).seconds
         print("the shell script on a fresh host …", flush=True)
         by_hand = shell()
         print("site.yml again, three times …", flush=True)
-        runs = [site({"guestbook": guestbook()}) for _turn in range(3)]
-        second, tasks, changed = min(run[0] for run in runs), runs[0][1], max(run[2] for run in runs)
+        second = [site({"guestbook": guestbook()}) for _turn in range(3)]
         print("ten apps, then site.yml again, three times …", flush=True)
         ten = {"guestbook": guestbook(), **{f"tally{number}": tally(number) for number in range(1, 10)}}
         site(ten)
-        runs = [site(ten) for _turn in range(3)]
-        tenth, ten_tasks, ten_changed = min(run[0] for run in runs), runs[0][1], max(run[2] for run in runs)
+        tenth = [site(ten) for _turn in range(3)]
     finally:
         test_host("remove", *HOSTS)
+    one, all_ten = (min(run.seconds for run in runs) for runs in (second, tenth))
     print(
         f"\n{platform.machine()}, {os.cpu_count()} cores, {suite}\n"
         f"first run:            {first:6.1f} s, {first / by_hand:.2f} x the shell script ({by_hand:.1f} s)\n"
-        f"second run, one app:  {second:6.1f} s, {tasks} tasks on the host, {changed} changed\n"
-        f"second run, ten apps: {tenth:6.1f} s, {tenth / second:.2f} x one app, {ten_tasks} tasks on the host, "
-        f"{ten_changed} changed"
+        f"second run, one app:  {one:6.1f} s, {told(second)}\n"
+        f"second run, ten apps: {all_ten:6.1f} s, {all_ten / one:.2f} x one app, {told(tenth)}"
     )
+
+
+def told(runs: Sequence[Play]) -> str:
+    return f"{runs[0].tasks} tasks on the host, {max(run.changed for run in runs)} changed"
 
 
 if __name__ == "__main__":
