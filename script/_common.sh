@@ -82,7 +82,7 @@ missing_packages() {
     local package wanted=(ca-certificates curl git mmdebstrap openssh-client openssl podman)
     has_cgroup_v2 || wanted+=(runc)                      # crun refuses the hybrid layout of cgroup v1
     has_package containernetworking-plugins || wanted+=(netavark)
-    wanted+=(iptables)                                   # what both of them set the network up with
+    wanted+=(iproute2 iptables)                          # what both of them set the network up with
     [[ $(. /etc/os-release && echo "${ID-}") == debian ]] || wanted+=(debian-archive-keyring)
     for package in "${wanted[@]}"; do
         case $package in

@@ -201,6 +201,33 @@ def test_eventlet_is_for_apps_that_pin_a_gunicorn_that_has_it(
         assert found == [] if taken else "eventlet" in found[0] and "gunicorn[eventlet]==25.3.0" in found[0]
 
 
+def documented(option: servers.Option) -> tuple[str, str]:
+    """Default and range as docs/servers.md writes them."""
+    if option.kind is bool:
+        return str(option.default).lower(), "true, false"
+    if option.choices:
+        return str(option.default), ", ".join(option.choices)
+    default = "(2 × cores) + 1" if option.default is None else str(option.default)
+    return default, f"{option.at_least} to {option.at_most}"
+
+
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [
+        ("Workers", servers.COMMON),
+        ("Gunicorn", servers.GUNICORN.options),
+        ("uWSGI", servers.UWSGI.options),
+        ("Waitress", servers.WAITRESS.options),
+        ("mod_wsgi", servers.MOD_WSGI.options),
+    ],
+)
+def test_the_page_tells_each_option_its_default_and_range(section: str, options: dict[str, servers.Option]) -> None:
+    page = (servers.FILES.parents[2] / "docs/servers.md").read_text()
+    (text,) = (part for part in page.split("\n## ") if part.startswith(f"{section}\n"))
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [[f"`{name}`", *documented(option)] for name, option in options.items()]
+
+
 class TestEntry:
     """groundwork_wsgi.py, imported by a fresh interpreter as a server does."""
 
