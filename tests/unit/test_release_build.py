@@ -258,7 +258,7 @@ class TestEnvironment:
         with pytest.raises(ReleaseError, match="no virtual environment could be made with .*\nensurepip"):
             builder(app).install(code, "commit")
         app.host.fail = {"pip install": "Error: pg_config executable not found."}
-        with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* to flask_apps.{app.name}.packages\nError: pg"):
+        with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\nError: pg"):
             builder(app).install(code, "commit")
 
     def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:

@@ -54,6 +54,7 @@ BUILD_HINTS = (
         "libjpeg-dev, zlib1g-dev, gcc and python3-dev",
     ),
     (r"ldap\.h|lber\.h", "libldap-dev, libsasl2-dev, gcc and python3-dev"),
+    (r"apxs", "apache2-bin, apache2-dev, gcc, libc6-dev and python3-dev"),
     (r"Python\.h", "python3-dev (and gcc, libc6-dev)"),
     (r"can't find Rust|rustc|cargo", "rustc and cargo, or a version of the package that has wheels"),
     (
@@ -372,5 +373,8 @@ def build_hint(app: str, said: str) -> str:
     """Which apt packages a failed build asks for."""
     for pattern, packages in BUILD_HINTS:
         if re.search(pattern, said):
-            return f"; it has to compile: add {packages} to flask_apps.{app}.packages"
+            return (
+                f"; it has to compile: add {packages} to flask_apps.{app}.packages, unless its server asks for them "
+                "itself, and run groundwork.flask.site"
+            )
     return ""
