@@ -46,7 +46,7 @@ def create_app(currency: str) -> Flask:
             url=request.url,
             secure=request.is_secure,
             root=request.script_root,
-            ours=[name for name in request.headers.keys() if name.startswith("X-Groundwork")],
+            ours=[name for name, _value in request.headers if name.startswith("X-Groundwork")],
         )
 
     @app.get("/count")

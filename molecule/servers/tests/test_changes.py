@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import pytest
 import testing
@@ -31,8 +31,11 @@ def load(site: Site, get: str = "/", post: str = "/hit") -> Load:
 
 
 @contextmanager
-def slow_requests(site: Site) -> Iterator[list[Future[Answer]]]:
-    """A GET and a POST that take five seconds and are under way while the block runs."""
+def slow_requests(site: Site, wanted: bool) -> Iterator[list[Future[Answer]]]:
+    """If they are wanted, a GET and a POST that take five seconds and are under way while the block runs."""
+    if not wanted:
+        yield []
+        return
     with ThreadPoolExecutor(2) as visitors:
         asked = [
             visitors.submit(site.get, f"/wait/{SLOW}.0"),
@@ -48,7 +51,7 @@ def switches_lose_nothing(host: Host, site: Site, kind: Kind, turns: int) -> Non
     with load(site) as visitors:
         for turn in range(turns):
             old = testing.live(host, kind.app)
-            with slow_requests(site) if turn == 0 else nullcontext([]) as slow:
+            with slow_requests(site, wanted=turn == 0) as slow:
                 deploy(host, app=kind.app, version=f"v{turn + 2}")
                 assert testing.live(host, kind.app) != old
                 done = [request.result() for request in slow]
