@@ -142,7 +142,8 @@ make_venv() {
     "$VENV/bin/python" -c 'import pip' 2>/dev/null || "$(find_python)" -m venv --clear "$VENV" || return
     [[ -x $VENV/bin/uv ]] || "$VENV/bin/python" -m pip install "$uv" || return
     setup_variables
-    cd "$ROOT" && "$VENV/bin/uv" pip install --python "$VENV/bin/python" --group dev
+    # Compiled here, for PYTHONDONTWRITEBYTECODE has each start of Ansible compile anew what is not: half of its time.
+    cd "$ROOT" && "$VENV/bin/uv" pip install --compile-bytecode --python "$VENV/bin/python" --group dev
 }
 
 setup_tools() {
