@@ -9,16 +9,17 @@ import pytest
 import testinfra
 import testing
 from testinfra.host import Host
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # These scenarios assert what the machine does in a second: their hosts take turns, and script/test runs them alone.
 MEASURING = ("deploy", "servers")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that asks for a host on every host of the scenario's inventory, a host's tests one by one."""
+    """Run each test that asks for a host on every host of the scenario's inventory."""
     if "host" in metafunc.fixturenames:
-        hosts = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in testing.scenario_hosts()]
-        metafunc.parametrize("host", hosts, indirect=True, scope="module")
+        metafunc.parametrize("host", testing.scenario_hosts(), indirect=True, scope="module")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """A process for each host: its tests mostly wait."""
     return 0 if testing.scenario_directory().name in MEASURING else len(testing.scenario_hosts())
+
+
+class ByHost(LoadScopeScheduling):
+    """All tests of a host in one process, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((name for name in testing.scenario_hosts() if f"[{name}" in nodeid), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByHost:
+    """Have the hosts' tests run at the same time."""
+    return ByHost(config, log)
 
 
 @pytest.fixture(scope="module")
