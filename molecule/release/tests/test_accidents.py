@@ -27,13 +27,17 @@ def kiosk(host: Host) -> App:
 
 
 def change(app: App, version: str, turn: str) -> None:
-    """Define a release that is not there yet, with an environment that is not there yet."""
+    """Define a release that is not there yet (files/repository.sh says which versions have a new environment)."""
     app.options["source"] = {"git": REPOSITORY, "version": version}
     app.options["environment"] = {"TURN": turn}
 
 
 def kill_and_heal(app: App, number: int, moment: str, again: Callable[[], object]) -> None:
-    """Kill a deploy at a step, then deploy again."""
+    """Kill a deploy at a step, then deploy again.
+
+    The environment is new where the step is one that makes, proves or prunes it; the others share one: it is what a
+    build spends its time on.
+    """
     old = app.live
     change(app, f"v{number + 3}", f"{moment} of {STEPS[number]}")
     assert app.with_accident(STEPS[number], moment).returncode == KILLED
