@@ -38,6 +38,7 @@ locking.LOCK_SECONDS = 1.0  # the play waits for half a minute
 given = json.loads(Path(sys.argv[1]).read_text())
 kind = with_accident(given["step"], given["accident"]) if given["step"] else Engine
 try:
-    kind(Spec(**given["spec"]), given["secret"], Settings(installer=given["installer"], by="mortal@test")).deploy()
+    settings = Settings(installer=given["installer"], keep=2, by="mortal@test")  # few: there shall be some to prune
+    kind(Spec(**given["spec"]), given["secret"], settings).deploy()
 except ReleaseError as error:
     sys.exit(f"step {error.step}: {error}")

@@ -34,10 +34,10 @@ END
 version v1
 sed -i 's/"v1"/"v2"/' shop.py
 version v2
-# From here on each version needs an environment of its own.
+# v3, v4, v5, v10, v11 and v12 need an environment of their own; those between share the one of v5.
 for number in {3..12}; do
     sed -i "s/\"version\": \"[^\"]*\"/\"version\": \"v$number\"/" shop.py
-    printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt
+    case $number in [345] | 1?) printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt ;; esac
     version "v$number"
 done
 

@@ -129,6 +129,11 @@ class App:
         )
         return subprocess.CompletedProcess([], result.rc, result.stdout, result.stderr)
 
+    def deploy_by_engine(self) -> None:
+        """Deploy as a play does, without its start; must succeed."""
+        result = self.with_accident("", "")
+        assert result.returncode == 0, f"{result.stderr}\n{self.log()}"
+
     def given(self, step: str = "", accident: str = "") -> None:
         """Put the app's definition on the host for files/mortal.py."""
         (app,) = model.load({self.name: self.options})

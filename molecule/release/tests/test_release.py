@@ -9,6 +9,8 @@ import pytest
 import testing
 from testinfra.host import Host
 
+bookworm, trixie = pytest.mark.suite("bookworm"), pytest.mark.suite("trixie")
+
 ASK = """
 import http.client, socket
 connection = http.client.HTTPConnection("x")
@@ -49,16 +51,19 @@ def test_the_first_release(host: Host) -> None:
     assert host.check_output("cat /var/lib/shop/migrations") == live(host)
 
 
-@pytest.mark.suite("bookworm")
 @pytest.mark.parametrize(
     ("version", "reason"),
     [
-        ("import", "RuntimeError: broken on purpose"),
-        ("unhealthy", "was not answered well within 10 s (health_path, health_timeout): status 500"),
-        ("package", "no-such-package-at-all was not found in the package registry"),
-        ("hash", "Hash-checking is required, but no trusted hash was provided"),
-        ("exits", "the app cannot be imported as shop:app"),
-        ("nowhere", "has no branch or tag 'nowhere'"),
+        pytest.param("import", "RuntimeError: broken on purpose", marks=bookworm),
+        pytest.param(
+            "unhealthy",
+            "was not answered well within 10 s (health_path, health_timeout): status 500",
+            marks=trixie,
+        ),
+        pytest.param("package", "no-such-package-at-all was not found in the package registry", marks=bookworm),
+        pytest.param("hash", "Hash-checking is required, but no trusted hash was provided", marks=trixie),
+        pytest.param("exits", "the app cannot be imported as shop:app", marks=trixie),
+        pytest.param("nowhere", "has no branch or tag 'nowhere'", marks=bookworm),
     ],
 )
 def test_what_is_broken_never_goes_live(host: Host, version: str, reason: str) -> None:
@@ -92,7 +97,7 @@ def test_a_new_version_and_back(host: Host) -> None:
     assert events[-1] == "live"
 
 
-@pytest.mark.suite("trixie")
+@trixie
 def test_a_commit_can_be_named(host: Host) -> None:
     commit = host.check_output("git -C /usr/local/share/shop.git rev-parse v1")
     before = live(host)
@@ -100,7 +105,7 @@ def test_a_commit_can_be_named(host: Host) -> None:
     assert live(host) == before
 
 
-@pytest.mark.suite("trixie")
+@trixie
 def test_a_dry_run_says_what_would_happen(host: Host) -> None:
     before = live(host)
     assert "changed=1" in testing.play(host, "converge.yml", "--check", version="v2").stdout
