@@ -17,13 +17,15 @@ MEASURING = ("deploy", "servers")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that asks for a host on every host of the scenario's inventory."""
+    """Run each test that asks for a host on every host of the scenario's inventory, or on those of its mark's suite."""
     if "host" in metafunc.fixturenames:
-        metafunc.parametrize("host", testing.scenario_hosts(), indirect=True, scope="module")
+        mark = metafunc.definition.get_closest_marker("suite")
+        hosts = [name for name in testing.scenario_hosts() if not mark or name.endswith(f"-{mark.args[0]}")]
+        metafunc.parametrize("host", hosts, indirect=True, scope="module")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what has the mark `suite`, the test or one of its parameters, on the hosts of that Debian release."""
+    """Heed the mark where a single parameter has it; pytest tells only here."""
 
     def wanted(item: pytest.Item) -> bool:
         mark = item.get_closest_marker("suite")
