@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import host as module
 from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer, Host
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import tail
 
 
 class TestRunAs:
@@ -178,3 +179,12 @@ def test_the_processes_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.getpid() in Host().processes("shop@1.service")
     monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": "0\n"}))
     assert Host().processes("shop@1.service") == set()
+
+
+def test_the_end_of_what_a_program_said_has_its_whole_last_traceback() -> None:
+    noise = [f"line {number}" for number in range(300)]
+    early, late = ["Traceback (most recent call last):", "  early"], ["Traceback (most recent call last):", "  late"]
+    assert tail("\n".join(noise), 60).splitlines() == noise[-60:]
+    assert tail("\n".join([*early, *noise[:70], *late, *noise[:80]]), 60).splitlines() == [*late, *noise[:80]]
+    assert tail("\n".join([*late, *noise[:10]]), 60).splitlines() == [*late, *noise[:10]]
+    assert tail("\n".join([*early, *noise]), 60).splitlines() == noise[-60:]

@@ -133,7 +133,7 @@ class Host:
         """The last that an instance said, and systemd of it."""
         shown = self.run(
             *("journalctl", f"--namespace=+{app}", f"--unit={unit}"),
-            *(f"--since=@{since:.0f}", "--reverse", "--lines=80", "--output=cat"),
+            *(f"--since=@{since:.0f}", "--reverse", "--lines=200", "--output=cat"),
         )
         return "\n".join(reversed(shown.stdout.strip().splitlines()))
 

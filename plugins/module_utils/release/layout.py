@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 
+TRACEBACK = "Traceback (most recent call last)"
+MOST_OF_TRACEBACK = 100  # lines
+
+
 class ReleaseError(Exception):
     """A release that did not go live. The old one serves on.
 
@@ -187,8 +191,14 @@ def now() -> str:
 
 
 def tail(text: str, lines: int = 30) -> str:
-    """The end of a program's output, where the reason stands."""
-    return "\n".join(text.strip().splitlines()[-lines:])
+    """The end of a program's output, where the reason stands; more of it if a traceback begins before that."""
+    said = text.strip().splitlines()
+    begin = max(0, len(said) - lines)
+    for number in range(len(said) - 1, max(0, begin - MOST_OF_TRACEBACK) - 1, -1):
+        if TRACEBACK in said[number]:
+            begin = min(begin, number)
+            break
+    return "\n".join(said[begin:])
 
 
 def megabytes(size: float) -> str:

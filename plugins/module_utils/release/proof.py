@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .host import Answer
-from .layout import megabytes
+from .layout import TRACEBACK, megabytes
 
 # A process that starts and dies does so within seconds: a missing table, a port that is taken, memory that runs out.
 STABLE_SECONDS = 3.0
@@ -105,7 +105,7 @@ def of_answers(ask: Callable[[str], Answer], host: str, health_path: str) -> Ite
         elif to.scheme == "http" and to.netloc == host:
             yield Finding("https", f"{health_path} redirects to {at_home.location}, which is not https")
     lost = ask(f"/groundwork-{secrets.token_hex(8)}")
-    if "Traceback (most recent call last)" in lost.body or "Werkzeug Debugger" in lost.body:
+    if TRACEBACK in lost.body or "Werkzeug Debugger" in lost.body:
         yield Finding("not_found", "a page that is not there is answered with a traceback", True)
     elif lost.status >= 500:
         yield Finding("not_found", f"a page that is not there is answered with {lost.status} instead of 404")
