@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 TRACEBACK = "Traceback (most recent call last)"
 MOST_OF_TRACEBACK = 100  # lines
 
