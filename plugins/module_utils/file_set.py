@@ -248,6 +248,10 @@ class FileSet:
         self.manifest_path = state / f"{name}.json"
         self.journal_path = state / f"{name}.journal"
 
+    def parts(self) -> list[str]:
+        """The parts that have files on this host."""
+        return sorted(Manifest.load(self.manifest_path).parts)
+
     def update(
         self,
         entries: Sequence[Entry],

@@ -38,6 +38,21 @@ class UnitSetError(Exception):
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """A unit in whose place another one is to run.
+
+    :param file_set: the set it loads; a unit whose set is not on this host is a stranger's, and left alone.
+    :param successor: the set that takes the place of it.
+    :param absent_parts: parts of it that the successor need not have.
+    """
+
+    name: str
+    file_set: str
+    successor: str
+    absent_parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Unit:
     """What is asked of one unit.
 
@@ -45,6 +60,7 @@ class Unit:
     :param enabled: True, False, or None to leave it.
     :param follows: names of the file sets it loads.
     :param on_change: ``restart`` or ``reload`` when one of them has changed since it was loaded.
+    :param replaces: units that cannot run beside it.
     """
 
     name: str
@@ -52,6 +68,7 @@ class Unit:
     enabled: bool | None = None
     follows: tuple[str, ...] = ()
     on_change: str = "restart"
+    replaces: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,13 +172,37 @@ class Record:
         self.path.write_text(json.dumps({name: manifest.generation for name, manifest in followed.items()}))
 
 
-def update(units: Sequence[Unit], check_mode: bool = False) -> dict[str, list[str]]:
-    """Bring the units into their states; return the actions of those that needed any.
+@dataclass
+class Outcome:
+    """What a call has done, or in a dry run would do.
+
+    :param done: the actions of the units that needed any.
+    :param replaced: the units that another one has replaced, by this call or before.
+    :param kept: the units that were not replaced, each with the parts that the other one would lack.
+    :param pause: for how many seconds neither ran.
+    """
+
+    done: dict[str, list[str]] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
+    kept: dict[str, list[str]] = field(default_factory=dict)
+    pause: float | None = None
+
+
+def lacking(old: Replaced, directory: Path = file_set.STATE_DIRECTORY) -> list[str] | None:
+    """The parts of a unit's set that its successor has not; None when the unit has no set on this host."""
+    manifests = generations([old.file_set, old.successor], directory)
+    if not (parts := set(manifests[old.file_set].parts)):
+        return None
+    return sorted(parts - set(manifests[old.successor].parts) - {"", *old.absent_parts})
+
+
+def update(units: Sequence[Unit], check_mode: bool = False) -> Outcome:
+    """Bring the units into their states.
 
     :raises UnitSetError: with the status and the last journal lines of the first unit that failed.
     """
     if not units:
-        return {}
+        return Outcome()
     names = [unit.name for unit in units]
     found = states(names)
     records = {unit.name: Record(unit.name) for unit in units}
@@ -174,22 +215,81 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> dict[str, list[st
     if not check_mode and (any(behind.values()) or any(state.stale_file or not state.exists for state in found)):
         systemctl("daemon-reload")
         found = states(names)
+    outcome = Outcome()
     todo: dict[str, list[str]] = {}
+    leaving: dict[str, list[str]] = {}  # what is to be done to those that are replaced
+    loaded: list[str] = []  # those that have loaded what they follow when all is done
+    arriving: list[str] = []  # those that start in the place of one that runs
     for unit, state in zip(units, found, strict=True):
+        going = goings(unit, outcome)
+        if going is None:
+            continue
+        leaving |= going
         if verbs := actions(unit, state, behind[unit.name]):
             todo[unit.name] = verbs
+        if "start" in verbs and any("stop" in of_old for of_old in going.values()):
+            arriving.append(unit.name)
+        if unit.started and unit.follows:
+            loaded.append(unit.name)
+    outcome.done = todo | leaving
     if check_mode:
-        return todo
+        return outcome
     for name, state in zip(names, found, strict=True):
         if state.failed and "start" in todo.get(name, []):
             systemctl("reset-failed", name)
     for verb in VERBS:
-        if chosen := [name for name, verbs in todo.items() if verb in verbs]:
+        if verb == "enable" and (stopping := having("stop", leaving)):
+            outcome.pause = replace(stopping, arriving)
+        if chosen := [name for name in having(verb, todo) if verb != "start" or name not in arriving]:
             run(verb, chosen)
-    for unit in units:
-        if unit.started and unit.follows:
-            records[unit.name].save(followed[unit.name])
-    return todo
+    if disabling := having("disable", leaving):
+        run("disable", disabling)
+    for name in loaded:
+        records[name].save(followed[name])
+    return outcome
+
+
+def having(verb: str, todo: dict[str, list[str]]) -> list[str]:
+    """The units for which there is this verb to do."""
+    return [name for name, verbs in todo.items() if verb in verbs]
+
+
+def goings(unit: Unit, outcome: Outcome) -> dict[str, list[str]] | None:
+    """What is to be done to the units that this one replaces; None when one of them has to go on.
+
+    Notes in the outcome which it is.
+    """
+    verbs: dict[str, list[str]] = {}
+    for old in unit.replaces:
+        if (lacks := lacking(old)) is None:
+            continue
+        (state,) = states([old.name])
+        if state.active and lacks:
+            outcome.kept[old.name] = lacks
+            return None
+        outcome.replaced.append(old.name)
+        if of_old := actions(Unit(old.name, started=False, enabled=False), state, False):
+            verbs[old.name] = of_old
+    return verbs
+
+
+def replace(old: Sequence[str], new: Sequence[str]) -> float:
+    """Stop units and start others in their place; return how many seconds lay between.
+
+    When the others do not start, the old ones run again, and the error says so.
+    """
+    began = time.monotonic()
+    try:
+        run("stop", old)
+        if new:
+            run("start", new)
+    except UnitSetError as error:
+        systemctl("disable", "--now", "--", *new)  # systemd would go on trying
+        again = systemctl("start", "--", *old)
+        now = f"could not be started again: {again.stderr.strip()}" if again.returncode else "runs again"
+        pause = time.monotonic() - began
+        raise UnitSetError(f"{error}\n{', '.join(old)} {now}; for {pause:.1f} s nothing ran.") from error
+    return time.monotonic() - began
 
 
 def run(verb: str, names: Sequence[str]) -> None:

@@ -20,6 +20,11 @@ options:
     description: Name of the set, unique on the host. Its manifest is C(/var/lib/groundwork/file_sets/<name>.json).
     type: str
     required: true
+  state:
+    description: V(absent) removes every file that the set has written; then O(files) and O(directories) must be empty.
+    type: str
+    choices: [present, absent]
+    default: present
   directories:
     description: Directories to make, or to give this owner and mode, before the files. They are never removed.
     type: list
@@ -182,6 +187,7 @@ def main() -> None:
     module = QuietModule(
         argument_spec={
             "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
             "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
             "absent_parts": {"type": "list", "elements": "str", "default": []},
@@ -206,10 +212,13 @@ def main() -> None:
         )
         for item in params["files"]
     ]
+    file_set, absent_parts = FileSet(params["name"]), params["absent_parts"]
     try:
-        outcome = FileSet(params["name"]).update(
-            entries, params["absent_parts"], params["validate"], params["apply"], module.check_mode
-        )
+        if params["state"] == "absent":
+            if entries:
+                raise FileSetError("it cannot be absent and have files")
+            absent_parts = file_set.parts()
+        outcome = file_set.update(entries, absent_parts, params["validate"], params["apply"], module.check_mode)
     except (FileSetError, OSError) as error:
         module.fail_json(msg=f"file set {params['name']}: {error}", **shown)
     module.exit_json(

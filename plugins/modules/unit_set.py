@@ -44,6 +44,34 @@ options:
         type: str
         choices: [restarted, reloaded]
         default: restarted
+      replaces:
+        description:
+          - Units that cannot run beside this one, for example because both listen on the same port.
+          - One that runs is stopped right before this one starts, and disabled when it has. If this one does not start, it is
+            disabled, the other one is started again, and the task fails.
+          - A unit that runs is kept, and this one left as it is, while its set has a part that the successor has not;
+            see RV(kept).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Full name of the unit.
+            type: str
+            required: true
+          file_set:
+            description: The file set that it loads. A unit whose set is not on the host is left alone.
+            type: str
+            required: true
+          successor:
+            description: The file set that takes the place of that set.
+            type: str
+            required: true
+          absent_parts:
+            description: Parts that the successor need not have.
+            type: list
+            elements: str
+            default: []
 attributes:
   check_mode:
     description: Says what would be done. Units that do not exist yet are taken as stopped.
@@ -67,6 +95,14 @@ EXAMPLES = r"""
       - {name: nginx.service, enabled: true, follows: [sites], on_change: reloaded}
       - {name: nightly.timer, enabled: true, follows: [nightly]}
       - {name: old.service, state: stopped, enabled: false}
+
+- name: Have Apache serve instead of nginx
+  groundwork.flask.unit_set:
+    units:
+      - name: apache2.service
+        enabled: true
+        follows: [apache_sites]
+        replaces: [{name: nginx.service, file_set: sites, successor: apache_sites}]
 """
 
 RETURN = r"""
@@ -75,11 +111,33 @@ units:
   type: dict
   returned: success
   sample: {nginx.service: [enable, start]}
+replaced:
+  description: Units of O(units[].replaces) whose set is still on the host, and that do not run any more.
+  type: list
+  elements: str
+  returned: success
+  sample: [nginx.service]
+kept:
+  description: Units of O(units[].replaces) that go on, with the parts that would be lost.
+  type: dict
+  returned: success
+  sample: {nginx.service: [shop]}
+pause:
+  description: For how many seconds neither ran.
+  type: float
+  returned: when a running unit was replaced
+  sample: 0.4
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import Unit, UnitSetError, update
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import Replaced, Unit, UnitSetError, update
 
+REPLACED = {
+    "name": {"type": "str", "required": True},
+    "file_set": {"type": "str", "required": True},
+    "successor": {"type": "str", "required": True},
+    "absent_parts": {"type": "list", "elements": "str", "default": []},
+}
 VERB = {"restarted": "restart", "reloaded": "reload"}
 
 
@@ -97,6 +155,7 @@ def main() -> None:
                     "enabled": {"type": "bool"},
                     "follows": {"type": "list", "elements": "str", "default": []},
                     "on_change": {"type": "str", "choices": ["restarted", "reloaded"], "default": "restarted"},
+                    "replaces": {"type": "list", "elements": "dict", "default": [], "options": REPLACED},
                 },
             }
         },
@@ -109,14 +168,21 @@ def main() -> None:
             item["enabled"],
             tuple(item["follows"]),
             VERB[item["on_change"]],
+            tuple(
+                Replaced(old["name"], old["file_set"], old["successor"], tuple(old["absent_parts"]))
+                for old in item["replaces"]
+            ),
         )
         for item in module.params["units"]
     ]
     try:
-        done = update(units, module.check_mode)
+        outcome = update(units, module.check_mode)
     except UnitSetError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(done), units=done)
+    pause = {} if outcome.pause is None else {"pause": round(outcome.pause, 2)}
+    module.exit_json(
+        changed=bool(outcome.done), units=outcome.done, replaced=outcome.replaced, kept=outcome.kept, **pause
+    )
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             else:
                 self.answer(200, "the fourth try")
+        elif path == "/echo":
+            self.echo()
         elif path == "/missing":
             self.answer(404, "the app's own 404")
         elif path == "/error":
@@ -61,11 +63,22 @@ class Handler(BaseHTTPRequestHandler):
                         "path": self.path,
                         "headers": [[name.lower(), value] for name, value in self.headers.items()],
                         "body_bytes": len(body),
+                        "socket": sys.argv[1],
                     }
                 ),
             )
 
     do_POST = do_PUT = do_DELETE = do_GET
+
+    def echo(self) -> None:
+        """Say back what is said, as a WebSocket might."""
+        self.send_response_only(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.end_headers()
+        while said := self.connection.recv(1000):
+            self.wfile.write(said)
+        self.close_connection = True
 
     def answer(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         """Send the text, always with its length."""

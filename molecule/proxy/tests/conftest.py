@@ -1,14 +1,33 @@
-"""The scenario's sites, trusted by their own certificates only, and what nginx said where a test failed."""
+"""The scenario's sites, trusted by their own certificates only, and what the proxy said where a test failed."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import testing
+import yaml
 from testinfra.host import Host
 
+sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
+
+from providers import NGINX, PROVIDERS, Provider
+
 MakeSite = Callable[..., testing.Site]
+
+INVENTORY = yaml.safe_load((testing.scenario_directory() / "inventory" / "hosts.yml").read_text())
+PROVIDER = PROVIDERS[INVENTORY["flask_hosts"].get("vars", {}).get("proxy_provider", NGINX.name)]
+
+# The change from one provider to the other and back belongs to both scenarios; once is enough.
+collect_ignore = ["test_change_of_provider.py"] if PROVIDER is NGINX else []
+
+
+@pytest.fixture(scope="session")
+def provider() -> Provider:
+    """The proxy that serves this scenario's sites."""
+    return PROVIDER
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +66,9 @@ def unknown(site: MakeSite) -> testing.Site:
 
 @pytest.fixture(autouse=True)
 def explain(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where a test failed, what nginx said."""
+    """Where a test failed, what the proxy said."""
     failed = request.session.testsfailed
     yield
     if request.session.testsfailed > failed:
-        print(testing.journal(host, "nginx.service", 20))
-        print(host.run("tail -n 20 /var/log/nginx/error.log").stdout)
+        print(testing.journal(host, PROVIDER.unit, 20))
+        print(host.run(f"tail -n 20 {PROVIDER.logs}/error.log").stdout)

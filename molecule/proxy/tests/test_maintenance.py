@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import testing
+from providers import Provider
 from testinfra.host import Host
 from testing import Answer, Site
 
@@ -96,10 +97,11 @@ class TestOn:
         assert run.returncode == 0
         assert_closed(shop.get("/"), MESSAGE)
 
-    def test_it_survives_another_change_of_the_site(self, host: Host, closed: str, shop: Site) -> None:
-        password = 'auth_basic shop; auth_basic_user_file /etc/nginx/none; deny all; if ($uri) { return 200 "own"; }'
+    def test_it_survives_another_change_of_the_site(
+        self, host: Host, closed: str, shop: Site, provider: Provider
+    ) -> None:
         try:
-            assert testing.play(host, shop_directives=password).returncode == 0
+            assert testing.play(host, shop_directives=provider.closed).returncode == 0
             assert_closed(shop.get("/"), MESSAGE)
         finally:
             assert testing.play(host).returncode == 0
