@@ -36,7 +36,7 @@ class Kind:
 
     @property
     def app(self) -> str:
-        return re.sub(r"\W+", "-", self.name.lower()).strip("-")
+        return re.sub(r"[\W_]+", "-", self.name.lower()).strip("-")
 
 
 # The first is what the others are compared with.

@@ -31,6 +31,11 @@ def site(**keys: Any) -> str:
     return render("nginx/site.conf.j2", SHOP | keys)
 
 
+def virtual_host(**keys: Any) -> str:
+    """The same for Apache."""
+    return render("apache/site.conf.j2", SHOP | keys)
+
+
 def lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines()]
 
@@ -167,3 +172,63 @@ def test_what_could_forge_the_visitor_is_set_and_never_appended() -> None:
     assert "X-Forwarded-For $remote_addr;" in text
     assert "$proxy_add_x_forwarded_for" not in text
     assert "$http_x_forwarded" not in text
+
+
+# --- Apache ----------------------------------------
+
+
+def test_apache_hosts_have_sound_defaults_and_one_canonical_name() -> None:
+    text = lines(virtual_host())
+    assert (
+        'ProxyPass / "unix:/srv/shop/current/app.sock|http://shop/" retry=0 disablereuse=On connectiontimeout=5 '
+        "timeout=65 responsefieldsize=16384 upgrade=websocket nocanon"
+    ) in text
+    assert text.count('SSLCertificateFile "/etc/ssl/groundwork/shop/current/fullchain.pem"') == 2
+    assert "LimitRequestBody 1048576" in text
+    assert text.count("ServerName shop.example.org") == 2
+    assert "ServerAlias www.shop.example.org old.example.org" in text
+    assert virtual_host(domains=["shop.example.org"]).count("<VirtualHost *:443>") == 1
+    assert "Strict-Transport-Security" not in virtual_host(hsts="")
+
+
+@pytest.mark.parametrize(("size", "limit"), [("20m", 20 << 20), ("512k", 512 << 10), ("1G", 1 << 30), ("0", 0)])
+def test_a_size_means_the_same_to_apache(size: str, limit: int) -> None:
+    assert f"LimitRequestBody {limit}" in lines(virtual_host(client_max_body_size=size))
+
+
+@pytest.mark.parametrize("directory", ["/srv/shop/current/public/static", "/srv/shop/current/public/static/"])
+def test_a_static_prefix_goes_to_its_directory_before_the_app(directory: str) -> None:
+    text = lines(virtual_host(static={"/static/": directory}))
+    assert 'Alias "/static/" "/srv/shop/current/public/static/"' in text
+    assert text.index('ProxyPass "/static/" !') < next(
+        n for n, line in enumerate(text) if line.startswith("ProxyPass / ")
+    )
+
+
+@pytest.mark.parametrize(
+    ("release", "groups"), [("trixie", "X25519MLKEM768:X25519"), ("noble", "X25519"), ("bookworm", "X25519")]
+)
+def test_apache_asks_for_the_key_exchange_that_its_openssl_has(release: str, groups: str) -> None:
+    text = lines(render("apache/apache2.conf.j2", ansible_facts={"distribution_release": release}))
+    assert f"SSLOpenSSLConfCmd Groups {groups}:prime256v1:secp384r1" in text
+    assert "Listen 0.0.0.0:443" in text
+
+
+@pytest.mark.parametrize("template", sorted((ROLE / "templates/apache").rglob("*.conf.j2")), ids=lambda path: path.name)
+def test_sections_of_apache_are_closed(template: Path) -> None:
+    name = str(template.relative_to(ROLE / "templates"))
+    text = render(name, SHOP | {"static": {"/static/": "/srv/static"}, "allow": ["203.0.113.7"]})
+    for section in ("VirtualHost", "Directory", "If", "Location"):
+        assert len(re.findall(rf"^\s*<{section}\b", text, re.MULTILINE)) == text.count(f"</{section}>")
+    assert "{%" not in text
+    assert "{{" not in text
+
+
+def test_apache_and_nginx_set_the_same_headers_and_drop_the_same() -> None:
+    nginx = render("nginx/app.conf.j2")
+    apache = render("apache/app.conf.j2")
+    unset = set(re.findall(r'proxy_set_header ([\w-]+) "";', nginx))
+    assert set(re.findall(r"RequestHeader unset ([\w-]+)", apache)) == unset
+    given = set(re.findall(r"proxy_set_header ([\w-]+) \$", nginx)) - {"Upgrade", "Connection"}
+    assert set(re.findall(r"RequestHeader set ([\w-]+)", apache)) == given
+    assert "RequestHeader append" not in apache

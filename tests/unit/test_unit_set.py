@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils import unit_set
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Manifest
-from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import Record, State, Unit, actions, is_behind
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import (
+    Outcome,
+    Record,
+    Replaced,
+    State,
+    Unit,
+    UnitSetError,
+    actions,
+    is_behind,
+)
 
 
 def state(
@@ -58,3 +70,111 @@ def test_a_record_survives_the_process(tmp_path: Path) -> None:
     assert record.loaded is None
     record.save({"web": Manifest(generation=7)})
     assert Record("x.service", tmp_path).loaded == {"web": 7}
+
+
+class Systemd:
+    """What the module asks of systemd, for units that need no more than an order of events."""
+
+    def __init__(self, active: set[str], broken: set[str], parts: dict[str, list[str]]) -> None:
+        self.active, self.broken, self.parts = active, broken, parts
+        self.enabled = set(active)
+        self.calls: list[str] = []
+
+    def states(self, names: Sequence[str]) -> list[State]:
+        return [
+            state("active" if name in self.active else "inactive", "enabled" if name in self.enabled else "disabled")
+            for name in names
+        ]
+
+    def generations(self, names: Sequence[str], _directory: Path | None = None) -> dict[str, Manifest]:
+        return {name: Manifest(parts={part: ["/file"] for part in self.parts.get(name, [])}) for name in names}
+
+    def run(self, verb: str, names: Sequence[str]) -> None:
+        self.calls += [f"{verb} {name}" for name in names]
+        for name in names:
+            if verb == "start" and name in self.broken:
+                raise UnitSetError(f"`systemctl start {name}` failed")
+            {"start": self.active.add, "stop": self.active.discard}.get(verb, lambda _name: None)(name)
+
+    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self.calls.append(" ".join(word for word in arguments if word != "--"))
+        if arguments[0] == "start":
+            self.active.update(arguments[2:])
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+
+OLD, NEW = "nginx.service", "apache2.service"
+
+
+def succession(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    old: list[str],
+    new: list[str],
+    absent: tuple[str, ...] = (),
+    broken: set[str] | None = None,
+    active: str = OLD,
+) -> tuple[Systemd, Callable[[], Outcome]]:
+    """nginx serves the parts ``old``, Apache is to serve ``new`` in its place: systemd, and the call."""
+    systemd = Systemd({active} - {""}, broken or set(), {"sites_nginx": old, "sites_apache": new})
+    for name in ("states", "generations", "run", "systemctl"):
+        monkeypatch.setattr(unit_set, name, getattr(systemd, name))
+    monkeypatch.setattr(Record, "directory", tmp_path, raising=False)
+    monkeypatch.setattr(Record, "save", lambda _self, _followed: None)
+    replaced = Replaced(OLD, "sites_nginx", "sites_apache", absent)
+    unit = Unit(NEW, enabled=True, follows=("sites_apache",), replaces=(replaced,))
+    return systemd, lambda: unit_set.update([unit])
+
+
+def test_a_unit_replaces_another_and_says_how_long_neither_ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    systemd, update = succession(monkeypatch, tmp_path, ["", "shop"], ["", "shop", "wiki"])
+    outcome = update()
+    assert systemd.active == {NEW}
+    assert systemd.calls == [f"stop {OLD}", f"start {NEW}", f"enable {NEW}", f"disable {OLD}"]
+    assert outcome.replaced == [OLD]
+    assert outcome.pause is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "absent", "kept"),
+    [
+        (["", "shop", "wiki"], ["", "wiki"], (), ["shop"]),
+        (["", "shop", "wiki"], ["", "wiki"], ("shop",), []),
+        (["", "shop"], [], (), ["shop"]),
+    ],
+)
+def test_a_unit_that_has_more_to_serve_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    old: list[str],
+    new: list[str],
+    absent: tuple[str, ...],
+    kept: list[str],
+) -> None:
+    systemd, update = succession(monkeypatch, tmp_path, old, new, absent)
+    outcome = update()
+    assert outcome.kept == ({OLD: kept} if kept else {})
+    assert systemd.active == ({OLD} if kept else {NEW})
+    assert bool(systemd.calls) is not bool(kept)
+
+
+def test_a_unit_that_does_not_start_gives_the_place_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    systemd, update = succession(monkeypatch, tmp_path, ["shop"], ["shop"], broken={NEW})
+    with pytest.raises(UnitSetError, match=rf"start {NEW}` failed\n{OLD} runs again; for [0-9.]+ s nothing ran"):
+        update()
+    assert systemd.active == {OLD}
+    assert systemd.calls[-2:] == [f"disable --now {NEW}", f"start {OLD}"]
+
+
+def test_a_strangers_unit_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    systemd, update = succession(monkeypatch, tmp_path, [], ["shop"])
+    outcome = update()
+    assert systemd.active == {OLD, NEW}
+    assert (outcome.replaced, outcome.kept, outcome.pause) == ([], {}, None)
+
+
+def test_a_unit_that_was_stopped_by_a_killed_run_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    systemd, update = succession(monkeypatch, tmp_path, ["shop"], ["shop"], active="")
+    outcome = update()
+    assert systemd.active == {NEW}
+    assert (outcome.replaced, outcome.pause) == ([OLD], None)

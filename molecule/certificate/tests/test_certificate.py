@@ -168,7 +168,7 @@ def test_a_reload_that_failed_is_tried_again(host: Host, site: SiteMaker, author
     try:
         renew_by_certbot_s_timer(host, "wiki")
         assert serial(wiki) == before
-        assert "systemctl try-reload-or-restart nginx.service" in status(host, "wiki")["error"]
+        assert "systemctl try-reload-or-restart nginx[.]service apache2[.]service" in status(host, "wiki")["error"]
         tend(host)
         assert host.check_output("systemctl is-failed groundwork-certificate.service") == "failed"
     finally:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import testing
-from kinds import Kind, MakeShop
 from testinfra.host import Host
 from testing import Site
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
+
+from kinds import Kind, MakeShop
 
 
 @pytest.fixture
