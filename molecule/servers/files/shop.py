@@ -49,6 +49,10 @@ def create_app(currency: str) -> Flask:
             ours=[name for name, _value in request.headers if name.startswith("X-Groundwork")],
         )
 
+    @app.get("/path/<path:rest>")
+    def path(rest: str) -> dict[str, object]:
+        return answer(rest=rest)
+
     @app.get("/count")
     def count() -> dict[str, object]:
         with connect() as db:

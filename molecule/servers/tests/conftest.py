@@ -16,20 +16,25 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands b
 from kinds import Kind, MakeShop
 
 
+@pytest.fixture(scope="module")
+def authorities(host: Host) -> str:
+    """The certificates of all apps, each its own authority, as PEM."""
+    return str(host.check_output("cat /etc/ssl/groundwork/*/current/fullchain.pem"))
+
+
 @pytest.fixture
-def shop(host: Host, site: Callable[..., Site]) -> MakeShop:
+def shop(site: Callable[..., Site], authorities: str) -> MakeShop:
     """Makes the site of an app."""
 
     def make(kind: Kind) -> Site:
-        root = host.check_output(f"cat /etc/ssl/groundwork/{kind.app}/current/fullchain.pem")
-        return site(kind.site, root=root)
+        return site(kind.site, root=authorities)
 
     return make
 
 
 @pytest.fixture
-def guestbook(host: Host, site: Callable[..., Site]) -> Site:
-    return site("guestbook.test", root=host.check_output("cat /etc/ssl/groundwork/guestbook/current/fullchain.pem"))
+def guestbook(site: Callable[..., Site], authorities: str) -> Site:
+    return site("guestbook.test", root=authorities)
 
 
 @pytest.fixture(autouse=True)

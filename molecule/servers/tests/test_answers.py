@@ -62,6 +62,11 @@ def test_an_upload_without_its_length_arrives(shop: MakeShop, kind: Kind) -> Non
 
 
 @each_kind
+def test_an_odd_path_reaches_the_app(shop: MakeShop, kind: Kind) -> None:
+    assert shop(kind).get("/path/a%2Fb%20c/%C3%A9%2e?x=1").json["rest"] == "a/b c/é."
+
+
+@each_kind
 def test_a_static_file_comes_from_the_disk(shop: MakeShop, kind: Kind) -> None:
     assert shop(kind).get("/static/style.css").text == "body { color: teal; }\n"
 

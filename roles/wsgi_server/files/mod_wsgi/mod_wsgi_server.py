@@ -30,6 +30,8 @@ CONFIGURATION = f"""\
     Require expr "req('{SECRET_HEADER}') == 'bridge'"
 </Location>
 RequestHeader unset {SECRET_HEADER}
+# As with the other servers, a path with %2F in it is the app's to judge.
+AllowEncodedSlashes On
 """
 
 
