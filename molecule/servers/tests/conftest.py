@@ -13,7 +13,13 @@ from testing import Site
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
 
-from kinds import Kind, MakeShop
+from kinds import FIGURES, Kind, MakeShop
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was counted."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="module")

@@ -41,3 +41,5 @@ KINDS = [
 SERVERS = [kind for kind in KINDS if kind.app in ("gunicorn", "uwsgi", "waitress", "mod_wsgi")]
 
 MakeShop = Callable[[Kind], Site]
+
+FIGURES: list[str] = []  # what the tests have counted, shown when all have run

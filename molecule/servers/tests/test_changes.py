@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import testing
-from kinds import KINDS, SERVERS, Kind, MakeShop
+from kinds import FIGURES, KINDS, SERVERS, Kind, MakeShop
 from load import Load
 from testinfra.host import Host
 from testing import Answer, Site
@@ -24,6 +24,12 @@ SLOW = 5  # seconds
 def deploy(host: Host, playbook: str = "deploy.yml", **variables: str) -> None:
     result = testing.play(host, playbook, **variables)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def tell(host: Host, what: str, visitors: Load) -> None:
+    """Keep the figures, and print what failed for whoever looks into a failure."""
+    FIGURES.append(f"{testing.host_name(host)}: {what}: {visitors.summary()}")
+    print(*visitors.failures, sep="\n")
 
 
 def load(site: Site, get: str = "/", post: str = "/hit") -> Load:
@@ -56,7 +62,7 @@ def switches_lose_nothing(host: Host, site: Site, kind: Kind, turns: int) -> Non
                 assert testing.live(host, kind.app) != old
                 done = [request.result() for request in slow]
             assert [(answer.status, answer.json["release"]) for answer in done] == [(200, old)] * len(slow)
-    print(visitors.summary(), *visitors.failures, sep="\n")
+    tell(host, f"{turns} switches of {kind.app}", visitors)
     assert visitors.failures == []
     counted = site.get("/count").json["count"]
     assert sorted(visitors.posted) == list(range(before + 1, counted + 1))
@@ -100,7 +106,7 @@ def test_each_server_follows_another(host: Host, guestbook: Site) -> None:
         for server in ("gunicorn", "mod_wsgi"):
             deploy(host, "rollback.yml", app="guestbook")
             assert server in host.check_output("cat /srv/guestbook/current/server.json")
-    print(visitors.summary(), *visitors.failures, sep="\n")
+    tell(host, "five changes of server and two rollbacks", visitors)
     assert all(question() for question in signed)
     # /healthz takes no POST: the app says so each time, under every server.
     assert {(request.method, request.status) for request in visitors.requests} == {("GET", 200), ("POST", 405)}
@@ -124,8 +130,8 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
             host.check_output("kill -KILL %s", main)
             assert testing.poll(lambda: host.check_output(ask) not in ("0", *killed.values()))
         time.sleep(2)
-    print(visitors.summary(), *visitors.failures, sep="\n")
     lost = [request for request in visitors.failures if request.method == "GET"]
+    tell(host, f"3 kills of {kind.app}, {len(lost)} GETs lost", visitors)
     if repeats:
         assert lost == []
     # Whoever came while it started waited in the socket's queue.
