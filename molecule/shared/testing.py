@@ -191,7 +191,7 @@ class Site:
     address: str
     root: str | None = None
     verify: bool = True
-    timeout: float = 15
+    timeout: float = 30  # longer than a server takes to start anew while other scenarios keep the machine busy
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def context(self) -> ssl.SSLContext:

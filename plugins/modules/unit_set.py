@@ -47,8 +47,8 @@ options:
       replaces:
         description:
           - Units that cannot run beside this one, for example because both listen on the same port.
-          - One that runs is stopped right before this one starts, and disabled when it has. If this one does not start, it is
-            disabled, the other one is started again, and the task fails.
+          - One that runs is stopped right before this one starts, and disabled when it has. If this one does not start,
+            it is disabled, the other one is started again, and the task fails.
           - A unit that runs is kept, and this one left as it is, while its set has a part that the successor has not;
             see RV(kept).
         type: list

@@ -11,6 +11,7 @@ Pure Python without Ansible. :func:`load` turns the three maps of the inventory 
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -405,8 +406,7 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
     check_deploy_keys(apps, deploy_keys, records, problems)
     check_domains(records, problems)
     for record in records:
-        if not record.source.directory:  # what is in a directory is read later, by directory_problems
-            problems += server_problems(record, record.requirements)
+        problems += server_problems(record)
     if problems:
         raise ModelError(problems)
     return tuple(records)
@@ -633,13 +633,25 @@ def read_server_options(server: Reader, record: servers.Server, provider: str) -
     return dict(read.given)
 
 
-def server_problems(app: App, requirements: Iterable[str]) -> Problems:
-    """Options that the server cannot have with an app of these requirements."""
-    refusal = servers.SERVERS[app.server].refusal(app.server_options, requirements)
+def server_problems(app: App) -> Problems:
+    """Options that the server cannot have with what the app requires, as far as the controller can see that."""
+    refusal = servers.SERVERS[app.server].refusal(app.server_options, [*app.requirements, *listed_requirements(app)])
     if not refusal:
         return []
     field, sentence = refusal
     return [f"flask_apps.{app.name}.server.{field}: {app.server_options[field]!r} {sentence}"]
+
+
+def listed_requirements(app: App) -> list[str]:
+    """What a source directory asks for by itself; nothing for other sources, and for one that cannot be read."""
+    if not app.source.directory:
+        return []
+    directory, found = Path(app.source.directory), []
+    with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
+        found += tomllib.loads((directory / "pyproject.toml").read_text()).get("project", {}).get("dependencies", [])
+    with contextlib.suppress(OSError):
+        found += (directory / "requirements.txt").read_text(errors="replace").splitlines()
+    return [str(requirement) for requirement in found]
 
 
 def read_proxy(app: Reader) -> Proxy:
@@ -831,10 +843,7 @@ def directory_problems(app: App, python: str) -> Problems:
             f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
             f"{required!r}: name a Python that does, or change the app"
         )
-    listed = directory / "requirements.txt"
-    texts = [*app.requirements, *project.get("dependencies", [])]
-    texts += listed.read_text(errors="replace").splitlines() if listed.is_file() else []
-    return problems + server_problems(app, texts) + extras_problems(app, project)
+    return problems + extras_problems(app, project)
 
 
 def extras_problems(app: App, project: Mapping[str, Any]) -> Problems:

@@ -94,7 +94,10 @@ class Systemd:
         for name in names:
             if verb == "start" and name in self.broken:
                 raise UnitSetError(f"`systemctl start {name}` failed")
-            {"start": self.active.add, "stop": self.active.discard}.get(verb, lambda _name: None)(name)
+            if verb == "start":
+                self.active.add(name)
+            elif verb == "stop":
+                self.active.discard(name)
 
     def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         self.calls.append(" ".join(word for word in arguments if word != "--"))
