@@ -111,14 +111,14 @@ def refuse_eventlet(options: Options, requirements: Iterable[str]) -> tuple[str,
 
 
 def excludes_gunicorn_26(requirement: str) -> bool:
-    from packaging.requirements import InvalidRequirement, Requirement  # ansible-core brings it
+    from packaging.requirements import Requirement  # ansible-core brings it
     from packaging.version import Version
 
     try:
         found = Requirement(requirement.split(" #")[0].split(" --")[0])
-    except InvalidRequirement:
+        bounds = [(bound.operator, Version(bound.version.removesuffix(".*"))) for bound in found.specifier]
+    except ValueError:  # it is no requirement, but an option of pip's, or its version is none
         return False
-    bounds = [(bound.operator, Version(bound.version.removesuffix(".*"))) for bound in found.specifier]
     return found.name.lower() == "gunicorn" and any(
         operator == "<" and version <= Version("26") or operator in ("==", "<=", "~=") and version < Version("26")
         for operator, version in bounds
