@@ -198,9 +198,9 @@ def draw(kinds: list[Kind]) -> str:
         x = left + number * column
         parts.append(f'<text x="{x}" y="18" font-weight="600">{title}</text>')
         for row, value in enumerate(values, 1):
-            bar = "memory" if title == "memory" else "bar"
+            colour = "memory" if title == "memory" else "bar"
             y, end = row * height + 6, x + value * scale
-            parts.append(f'<rect class="{bar}" x="{x}" y="{y}" width="{value * scale:.1f}" height="16" rx="2"/>')
+            parts.append(f'<rect class="{colour}" x="{x}" y="{y}" width="{value * scale:.1f}" height="16" rx="2"/>')
             parts.append(f'<text x="{end + 6:.1f}" y="{y + 13}">{value:.2f}</text>')
     for row, kind in enumerate(kinds, 1):
         parts.append(f'<text x="0" y="{row * height + 19}">{kind.name}</text>')

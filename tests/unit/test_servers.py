@@ -85,12 +85,11 @@ def test_the_start_script_counts_the_workers_and_becomes_the_server(
         (release / name).write_text(files[name])
     fake = release / "venv/bin" / program
     python = release / "venv/bin/python"
+    say = 'echo "$GROUNDWORK_WORKERS $@"\n'
+    fake.write_text(f"#!/bin/sh\n{say}")
     # Counts with the real interpreter, and only tells what it would have run.
-    python.write_text(f'#!/bin/sh\ncase $* in *workers.py*) exec {sys.executable} "$@" ;; esac\n')
-    for path in {python, fake}:
-        with path.open("a") as stream:
-            stream.write("#!/bin/sh\n" if path != python else "")
-            stream.write('echo "$GROUNDWORK_WORKERS $@"\n')
+    python.write_text(f'#!/bin/sh\ncase $* in *workers.py*) exec {sys.executable} "$@" ;; esac\n{say}')
+    for path in (python, fake):
         path.chmod(0o755)
     said = subprocess.run(
         ("sh", str(release / "start")),
