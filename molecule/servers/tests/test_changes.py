@@ -129,13 +129,14 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
             killed[time.time()] = main
             host.check_output("kill -KILL %s", main)
             assert testing.poll(lambda: host.check_output(ask) not in ("0", *killed.values()))
+            assert site.get("/").status == 200  # it answers again before it is killed again
         time.sleep(2)
     lost = [request for request in visitors.failures if request.method == "GET"]
     tell(host, f"3 kills of {kind.app}, {len(lost)} GETs lost", visitors)
     if repeats:
         assert lost == []
-    # Whoever came while it started waited in the socket's queue.
-    late = [one for one in visitors.failures if min(abs(one.began - then) for then in killed) > 1]
+    # Whoever came while it started waited in the socket's queue. Its workers die a moment after it.
+    late = [one for one in visitors.failures if min(abs(one.began - then) for then in killed) > 2]
     assert late == []
     assert site.get("/").status == 200
 
