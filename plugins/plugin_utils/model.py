@@ -13,8 +13,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -635,23 +636,24 @@ def read_server_options(server: Reader, record: servers.Server, provider: str) -
 
 def server_problems(app: App) -> Problems:
     """Options that the server cannot have with what the app requires, as far as the controller can see that."""
-    refusal = servers.SERVERS[app.server].refusal(app.server_options, [*app.requirements, *listed_requirements(app)])
+    requirements = itertools.chain(app.requirements, listed_requirements(app))
+    refusal = servers.SERVERS[app.server].refusal(app.server_options, requirements)
     if not refusal:
         return []
     field, sentence = refusal
     return [f"flask_apps.{app.name}.server.{field}: {app.server_options[field]!r} {sentence}"]
 
 
-def listed_requirements(app: App) -> list[str]:
-    """What a source directory asks for by itself; nothing for other sources, and for one that cannot be read."""
+def listed_requirements(app: App) -> Iterator[str]:
+    """What a source directory asks for by itself, read when it is wanted; nothing where it cannot be read."""
     if not app.source.directory:
-        return []
-    directory, found = Path(app.source.directory), []
-    with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
-        found += tomllib.loads((directory / "pyproject.toml").read_text()).get("project", {}).get("dependencies", [])
-    with contextlib.suppress(OSError):
-        found += (directory / "requirements.txt").read_text(errors="replace").splitlines()
-    return [str(requirement) for requirement in found]
+        return
+    with contextlib.suppress(OSError, ValueError, source.SourceError):
+        directory = source.existing_directory(app.source.directory)
+        if (listed := directory / "requirements.txt").is_file():
+            yield from listed.read_text(errors="replace").splitlines()
+        project = tomllib.loads((directory / "pyproject.toml").read_text()).get("project", {})
+        yield from map(str, project.get("dependencies", []))
 
 
 def read_proxy(app: Reader) -> Proxy:
