@@ -14,7 +14,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.groundwork.flask.plugins.plugin_utils.model import URL, plain, releases_once
+from ansible_collections.groundwork.flask.plugins.plugin_utils.model import URL, releases_once
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
 
 Parts = dict[str, Source | Archive]

@@ -52,12 +52,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 
 def apps_for(apps: Any, role: str, only: Any = "", version: Any = "") -> list[Any]:
     """See DOCUMENTATION."""
     try:
-        records = model.chosen(model.load(apps), model.plain(only), model.plain(version))
+        records = model.chosen(model.load(apps), plain(only), plain(version))
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
     if role == "packages":
@@ -66,7 +67,7 @@ def apps_for(apps: Any, role: str, only: Any = "", version: Any = "") -> list[An
         raise AnsibleFilterError(
             f"apps_for: there is no role {role!r} that takes apps; known: {', '.join(model.ROLE_INPUTS)}"
         )
-    return [model.ROLE_INPUTS[role](record) for record in records]
+    return [given for record in records if (given := model.ROLE_INPUTS[role](record))]
 
 
 class FilterModule:

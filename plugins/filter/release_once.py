@@ -44,11 +44,12 @@ _value:
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 
 def release_once(apps: Any, secrets: Any = None) -> list[str]:
     """See DOCUMENTATION."""
-    return model.releases_once(model.plain(apps or []), model.plain(secrets or {}))
+    return model.releases_once(plain(apps or []), plain(secrets or {}))
 
 
 class FilterModule:

@@ -52,6 +52,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.summary import summarize
 
 
@@ -64,7 +65,7 @@ def summary(
         records = [record for record in model.load(apps) if not names or record.name in names]
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
-    parts = [model.plain(part or {}) for part in (release, certificate, backup)]
+    parts = [plain(part or {}) for part in (release, certificate, backup)]
     return summarize(records, parts[0], parts[1], parts[2], str(version))
 
 

@@ -10,6 +10,7 @@ everything, leaves nothing to do.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import time
@@ -60,6 +61,7 @@ class Unit:
     :param enabled: True, False, or None to leave it.
     :param follows: names of the file sets it loads.
     :param on_change: ``restart`` or ``reload`` when one of them has changed since it was loaded.
+    :param restart_for: files that no reload takes in: the unit is restarted when one of them has changed.
     :param replaces: units that cannot run beside it.
     """
 
@@ -68,6 +70,7 @@ class Unit:
     enabled: bool | None = None
     follows: tuple[str, ...] = ()
     on_change: str = "restart"
+    restart_for: tuple[str, ...] = ()
     replaces: tuple[Replaced, ...] = ()
 
 
@@ -134,8 +137,12 @@ def is_behind(state: State, followed: dict[str, file_set.Manifest], loaded: dict
     return any(manifest.generation > loaded.get(name, 0) for name, manifest in followed.items())
 
 
-def actions(unit: Unit, state: State, behind: bool) -> list[str]:
-    """The verbs of systemctl that bring the unit from its state to what is asked."""
+def actions(unit: Unit, state: State, behind: bool, restart: bool = False) -> list[str]:
+    """The verbs of systemctl that bring the unit from its state to what is asked.
+
+    :param behind: a file set that it follows has changed.
+    :param restart: a reload is not enough then.
+    """
     verbs = []
     if unit.enabled is not None and unit.enabled != state.enabled and (unit.enabled or state.exists):
         verbs.append("enable" if unit.enabled else "disable")
@@ -145,31 +152,58 @@ def actions(unit: Unit, state: State, behind: bool) -> list[str]:
     elif not state.active:
         verbs.append("start")
     elif behind:
-        verbs.append("reload" if unit.on_change == "reload" and state.reloadable else "restart")
+        verbs.append("reload" if unit.on_change == "reload" and state.reloadable and not restart else "restart")
     return verbs
 
 
 @dataclass
 class Record:
-    """Which generation of each file set a unit has loaded since the boot."""
+    """What a unit has loaded since the boot: a generation of each file set, a digest of each file of ``restart_for``."""
 
     unit: str
     directory: Path = LOADED_DIRECTORY
-    loaded: dict[str, int] | None = field(init=False)
+    loaded: dict[str, int] | None = None
+    files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
-            self.loaded = json.loads(self.path.read_text())
+            given = json.loads(self.path.read_text())
         except FileNotFoundError:
-            self.loaded = None
+            return
+        self.files = given.pop("files", {})
+        self.loaded = given
 
     @property
     def path(self) -> Path:
         return self.directory / f"{self.unit}.json"
 
-    def save(self, followed: dict[str, file_set.Manifest]) -> None:
+    def has_other_files(self, paths: Sequence[str], since: float) -> bool:
+        """True when one of the files is another than the unit was started with; without a record the times decide."""
+        return any(
+            digest(path) != self.files[path] if path in self.files else changed_at(path) > since for path in paths
+        )
+
+    def save(self, followed: dict[str, file_set.Manifest], paths: Sequence[str]) -> None:
+        generations_ = {name: manifest.generation for name, manifest in followed.items()}
+        files = {"files": {path: digest(path) for path in paths}} if paths else {}
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps({name: manifest.generation for name, manifest in followed.items()}))
+        self.path.write_text(json.dumps(generations_ | files))
+
+
+def digest(path: str) -> str:
+    """Names the content of a file; empty for one that is not there."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def changed_at(path: str) -> float:
+    """When a file was written; 0 for one that is not there."""
+    try:
+        return Path(path).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 @dataclass
@@ -218,19 +252,20 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> Outcome:
     outcome = Outcome()
     todo: dict[str, list[str]] = {}
     leaving: dict[str, list[str]] = {}  # what is to be done to those that are replaced
-    loaded: list[str] = []  # those that have loaded what they follow when all is done
+    loaded: list[Unit] = []  # those that have loaded what they follow when all is done
     arriving: list[str] = []  # those that start in the place of one that runs
     for unit, state in zip(units, found, strict=True):
         going = goings(unit, outcome)
         if going is None:
             continue
         leaving |= going
-        if verbs := actions(unit, state, behind[unit.name]):
+        restart = records[unit.name].has_other_files(unit.restart_for, state.since)
+        if verbs := actions(unit, state, behind[unit.name], restart):
             todo[unit.name] = verbs
         if "start" in verbs and any("stop" in of_old for of_old in going.values()):
             arriving.append(unit.name)
         if unit.started and unit.follows:
-            loaded.append(unit.name)
+            loaded.append(unit)
     outcome.done = todo | leaving
     if check_mode:
         return outcome
@@ -244,8 +279,8 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> Outcome:
             run(verb, chosen)
     if disabling := having("disable", leaving):
         run("disable", disabling)
-    for name in loaded:
-        records[name].save(followed[name])
+    for unit in loaded:
+        records[unit.name].save(followed[unit.name], unit.restart_for)
     return outcome
 
 

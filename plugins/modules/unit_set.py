@@ -44,6 +44,11 @@ options:
         type: str
         choices: [restarted, reloaded]
         default: restarted
+      restart_for:
+        description: Files that no reload takes in, such as the unit's own. A change of one means a restart all the same.
+        type: list
+        elements: str
+        default: []
       replaces:
         description:
           - Units that cannot run beside this one, for example because both listen on the same port.
@@ -155,6 +160,7 @@ def main() -> None:
                     "enabled": {"type": "bool"},
                     "follows": {"type": "list", "elements": "str", "default": []},
                     "on_change": {"type": "str", "choices": ["restarted", "reloaded"], "default": "restarted"},
+                    "restart_for": {"type": "list", "elements": "str", "default": []},
                     "replaces": {"type": "list", "elements": "dict", "default": [], "options": REPLACED},
                 },
             }
@@ -168,6 +174,7 @@ def main() -> None:
             item["enabled"],
             tuple(item["follows"]),
             VERB[item["on_change"]],
+            tuple(item["restart_for"]),
             tuple(
                 Replaced(old["name"], old["file_set"], old["successor"], tuple(old["absent_parts"]))
                 for old in item["replaces"]

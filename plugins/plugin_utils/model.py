@@ -17,13 +17,11 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import tomllib
-from ansible_collections.groundwork.flask.plugins.plugin_utils import servers, source
-
-Problems = list[str]
+from ansible_collections.groundwork.flask.plugins.plugin_utils import servers, sites, source
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader, plain
 
 # A Linux user name (useradd's 32 characters less room for suffixes) that is also safe in unit names and paths.
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,29}")
@@ -31,7 +29,6 @@ HOST_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 DOMAIN = re.compile(rf"{HOST_LABEL}(\.{HOST_LABEL})+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PYTHON = re.compile(r"3\.\d{1,2}")
-NGINX_SIZE = re.compile(r"\d+[kmg]?", re.IGNORECASE)
 REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w., -]*\])?\s*([<>=!~].*|@ .+|;.+)?")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.:-]+")
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"  # of a Python package, and of an extra
@@ -224,16 +221,28 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Proxy:
-    """What the proxy does for the app beyond forwarding.
+    """What the proxy does for the app.
 
-    :param static: URL prefix to directory in the source, served from disk.
-    :param client_max_body_size: largest request body, in nginx's notation.
-    :param directives: raw lines for the site's server block.
+    :param site: its settings, read and checked.
+    :param options: the same as they were written.
+    :param owner: the app that owns the domains: itself, or one with which it shares them.
     """
 
-    static: Mapping[str, str] = field(default_factory=dict)
-    client_max_body_size: str = "1m"
-    directives: str = ""
+    site: sites.Site = field(default_factory=sites.Site)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = ""
+
+    @property
+    def static(self) -> dict[str, str]:
+        """URL prefix to directory in the source."""
+        return {url: static.directory for url, static in self.site.static.items()}
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes of the largest body that passes anywhere on the site; 0 for no limit."""
+        settings = (self.site.settings, *self.site.paths.values())
+        limits = [size_in_bytes(one.client_max_body_size) for one in settings]
+        return 0 if 0 in limits else max(limits)
 
 
 @dataclass(frozen=True)
@@ -292,107 +301,6 @@ class App:
         return f"/srv/{self.name}/current"
 
 
-class Reader:
-    """Reads one mapping of the user's, key by key, and collects what is wrong with it.
-
-    :param where: how a message names the mapping, for example ``flask_apps.shop.server``.
-    :param known: its options.
-    :param hints: what to do about options that users write here and that are none here.
-    """
-
-    def __init__(
-        self,
-        where: str,
-        given: Any,
-        problems: Problems,
-        known: Iterable[str],
-        hints: Mapping[str, str] | None = None,
-    ) -> None:
-        self.where, self.problems = where, problems
-        self.given: Mapping[str, Any] = {}
-        if isinstance(given, Mapping):
-            self.given = given
-        elif given is not None:
-            self.problem("", given, "is not a map: write its options below it, one `key: value` a line")
-        names = list(known)
-        for key in self.given:
-            if key not in names:
-                near = difflib.get_close_matches(str(key), names, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
-                hint = (hints or {}).get(str(key), hint)
-                self.problems.append(f"{self.field(str(key))} is not an option: {hint}")
-
-    def field(self, key: str) -> str:
-        return f"{self.where}.{key}" if key else self.where
-
-    def problem(self, key: str, value: Any, sentence: str) -> None:
-        # A URL may hold a password.
-        shown = re.sub(r"(?<=://)\S*@", "…@", repr(value))
-        self.problems.append(f"{self.field(key)}: {shown} {sentence}")
-
-    def get(self, key: str, kind: type, default: Any, noun: str) -> Any:
-        """The value of ``key`` if it is of ``kind``, else the default and a problem."""
-        value = self.given.get(key)
-        if value is None:
-            return default
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-        self.problem(key, value, f"is not {noun}")
-        return default
-
-    def text(self, key: str, default: str = "", pattern: re.Pattern[str] | None = None, remedy: str = "") -> str:
-        """The text of ``key``; ``remedy`` tells what the pattern wants."""
-        if not pattern:
-            return self.get(key, str, default, "a text: put it in quotes")
-        value = self.given.get(key)
-        if value is None or value == "":
-            return default
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        self.problem(key, value, remedy)
-        return default
-
-    def flag(self, key: str, default: bool) -> bool:
-        return self.get(key, bool, default, "true or false")
-
-    def number(self, key: str, option: servers.Option) -> int | None:
-        value = self.get(key, int, option.default, f"a whole number from {option.at_least} to {option.at_most}")
-        if value is not None and not option.at_least <= value <= option.at_most:
-            self.problem(key, value, f"is out of range: take {option.at_least} to {option.at_most}")
-            return option.default
-        return value
-
-    def choice(self, key: str, default: str, choices: Iterable[str]) -> str:
-        value = self.get(key, str, default, "a text")
-        names = list(choices)
-        if value in names or value == default:
-            return value
-        near = difflib.get_close_matches(value, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "take one of these"
-        self.problem(key, value, f"is not one of {', '.join(names)}: {hint}")
-        return default
-
-    def texts(
-        self, key: str, pattern: re.Pattern[str] | None = None, remedy: str = "put it in quotes"
-    ) -> tuple[str, ...]:
-        values = self.get(key, list, [], f"a list: write `{key}: [first, second]`")
-        for value in values:
-            if not isinstance(value, str) or (pattern and not pattern.fullmatch(value)):
-                self.problem(key, value, f"cannot be used: {remedy}")
-        return tuple(str(value) for value in values)
-
-
-def plain(value: Any) -> Any:
-    """A copy in ordinary dicts, lists and strings: what Ansible hands over may be lazy, tagged containers."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Sequence):
-        return [plain(item) for item in value]
-    return value
-
-
 def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, ...]:
     """Read ``flask_apps``, ``flask_app_secrets`` and ``flask_deploy_keys``.
 
@@ -405,12 +313,14 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
     records = [read_app(name, given, problems) for name, given in apps.items()]
     check_secrets(apps, secrets, records, problems)
     check_deploy_keys(apps, deploy_keys, records, problems)
-    check_domains(records, problems)
+    sharing = [(record.name, record.domains, record.proxy.site.prefix) for record in records]
+    problems += sites.domain_problems(sharing, "flask_apps.{}.domains")
     for record in records:
         problems += server_problems(record)
     if problems:
         raise ModelError(problems)
-    return tuple(records)
+    owner = sites.owners(sharing)
+    return tuple(replace(record, proxy=replace(record.proxy, owner=owner[record.name])) for record in records)
 
 
 def read_app(name: str, given: Any, problems: Problems) -> App:
@@ -419,7 +329,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
     places = {
         **dict.fromkeys(("git", "version", "directory", "archive", "checksum"), "source"),
         **dict.fromkeys((*servers.COMMON, *servers.SERVERS[servers.DEFAULT].options), "server"),
-        **dict.fromkeys(Proxy.__dataclass_fields__, "proxy"),
+        **dict.fromkeys(sites.OPTIONS, "proxy"),
     }
     hints = {key: f"it belongs below {place}, as `{place}: {{{key}: …}}`" for key, place in places.items()}
     read = Reader(f"flask_apps.{name}", given, problems, known, hints)
@@ -457,7 +367,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
         health_timeout=read.number("health_timeout", servers.Option(int, 60, 1, 3600)) or 60,
         server=server,
         server_options=options,
-        proxy=read_proxy(read),
+        proxy=read_proxy(read, servers.seconds(server, options)[0] + 5),
         certificate=read_certificate(read),
         backup=read_backup(read),
         sandbox=read_sandbox(read),
@@ -656,23 +566,11 @@ def listed_requirements(app: App) -> Iterator[str]:
         yield from map(str, project.get("dependencies", []))
 
 
-def read_proxy(app: Reader) -> Proxy:
-    read = Reader(app.field("proxy"), app.given.get("proxy"), app.problems, Proxy.__dataclass_fields__)
-    static = read.get("static", dict, {}, "a map: write `static: {/static/: package/static}`")
-    for url, directory in static.items():
-        if not re.fullmatch(r"/[^\s{};]*/", url) or url == "/":
-            read.problem(f"static.{url}", url, "is not a URL prefix: begin and end it with /, as /static/")
-        if (
-            not isinstance(directory, str)
-            or directory.startswith("/")
-            or ".." in Path(directory).parts
-            or not directory
-        ):
-            read.problem(
-                f"static.{url}", directory, "is not a directory of the source: write it relative to the source's top"
-            )
-    size = read.text("client_max_body_size", "1m", NGINX_SIZE, "is not a size: write it as 20m, in nginx's notation")
-    return Proxy(static, size, read.text("directives"))
+def read_proxy(app: Reader, read_timeout: int) -> Proxy:
+    """The proxy's options; ``read_timeout`` seconds where they say nothing of it."""
+    read = Reader(app.field("proxy"), app.given.get("proxy"), app.problems, sites.OPTIONS)
+    site = sites.read(read, sites.Settings(read_timeout=read_timeout), relative=True)
+    return Proxy(site, {"read_timeout": read_timeout, **read.given})
 
 
 def read_certificate(app: Reader) -> Certificate:
@@ -747,17 +645,6 @@ def read_confidential(where: str, given: Any, apps: Mapping[str, Any], problems:
         problems.append(f"{where} is not a map: write each app as `name:` with what belongs to it below")
         given = {}
     return Reader(where, given, problems, apps)
-
-
-def check_domains(records: Sequence[App], problems: Problems) -> None:
-    """A domain belongs to one app, once."""
-    owner: dict[str, str] = {}
-    for record in records:
-        for domain in record.domains:
-            if domain in owner:
-                twice = "twice" if owner[domain] == record.name else f"in flask_apps.{owner[domain]}.domains too"
-                problems.append(f"flask_apps.{record.name}.domains: {domain!r} stands {twice}: keep it in one place")
-            owner.setdefault(domain, record.name)
 
 
 # --- what depends on the host, and on the files of the controller ----------------------------------------
@@ -971,6 +858,7 @@ def units(app: App) -> dict[str, Any]:
 
 def releases(app: App) -> dict[str, Any]:
     """For release: everything that defines the running process, but the secrets."""
+    prefix = app.proxy.site.prefix
     wsgi_app = app.wsgi_app if ":" in app.wsgi_app else f"{app.wsgi_app}:application"
     return {
         "name": app.name,
@@ -986,17 +874,23 @@ def releases(app: App) -> dict[str, Any]:
             "FLASK_DEBUG": "1" if app.debug else "0",
             "GROUNDWORK_DEBUG": "1" if app.debug else "0",
             "GROUNDWORK_PROXY_FIX": "1" if app.proxy_fix else "0",
+            **({"GROUNDWORK_PREFIX": prefix} if prefix else {}),
         },
         "files": servers.release_files(app.server, app.server_options),
         "unit": units(app),
-        "static": dict(app.proxy.static),
+        "static": app.proxy.static,
         "release_command": app.release_command,
         "release_command_timeout": app.release_command_timeout,
         "release_command_hosts": app.release_command_hosts,
         "save_commands": list(app.backup.before),
         "skip_checks": list(app.skip_checks),
-        "body_limit": size_in_bytes(app.proxy.client_max_body_size),
-        "health": {"host": app.domains[0], "path": app.health_path, "timeout": app.health_timeout},
+        "body_limit": app.proxy.body_limit,
+        "health": {
+            "host": app.domains[0],
+            "path": prefix + app.health_path,
+            "timeout": app.health_timeout,
+            **({"prefix": prefix} if prefix else {}),
+        },
     }
 
 
@@ -1006,22 +900,34 @@ def size_in_bytes(size: str) -> int:
     return int(size[:-1]) * unit if unit else int(size)
 
 
-def sites(app: App) -> dict[str, Any]:
-    """For proxy. It waits five seconds longer than the server, whose error is the better one."""
+def site(app: App) -> dict[str, Any]:
+    """For proxy. It waits five seconds longer than the server, whose error is the better one.
+
+    Health checks are not logged.
+    """
+    options, paths = app.proxy.options, dict(app.proxy.options.get("paths") or {})
+    health = app.health_path.partition("?")[0].rstrip("/")
+    if health and sites.PATH.fullmatch(health):
+        paths[health] = {"access_log": False, **paths.get(health, {})}
+    directories = {
+        url: {**(given if isinstance(given, Mapping) else {}), "directory": f"{app.current}/public{url.rstrip('/')}"}
+        for url, given in (options.get("static") or {}).items()
+    }
     return {
+        **options,
         "name": app.name,
         "domains": list(app.domains),
         "socket": f"{app.current}/app.sock",
-        "certificate": f"/etc/ssl/groundwork/{app.name}/current",
-        "static": {url: f"{app.current}/public{url.rstrip('/')}" for url in app.proxy.static},
-        "client_max_body_size": app.proxy.client_max_body_size,
-        "read_timeout": servers.seconds(app.server, app.server_options)[0] + 5,
-        "directives": app.proxy.directives,
+        "certificate": f"/etc/ssl/groundwork/{app.proxy.owner}/current",
+        "static": directories,
+        "paths": paths,
     }
 
 
 def certificates(app: App) -> dict[str, Any]:
-    """For certificate."""
+    """For certificate; nothing where another app's is served."""
+    if app.proxy.owner != app.name:
+        return {}
     files = {"fullchain": app.certificate.fullchain, "privkey": app.certificate.privkey}
     return {
         "name": app.name,
@@ -1042,11 +948,12 @@ def backup_sets(app: App) -> dict[str, Any]:
     }
 
 
+# Empty for an app for which a role has nothing to do.
 ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
     "service_user": accounts,
     "wsgi_server": units,
     "release": releases,
-    "proxy": sites,
+    "proxy": site,
     "certificate": certificates,
     "backup": backup_sets,
 }

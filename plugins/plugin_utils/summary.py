@@ -25,7 +25,7 @@ def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: F
     warnings: list[str] = []
     for app in apps:
         released = release.get("apps", {}).get(app.name, {})
-        lines += [f"{app.name}: https://{app.domains[0]}/"]
+        lines += [f"{app.name}: https://{app.domains[0]}{app.proxy.site.prefix}/"]
         lines += [f"  {noun:<12}{text}" for noun, text in standing(app, release, certificate, backup) if text]
         if released and version not in ("", app.source.version, app.source.package.partition("==")[2]):
             warnings.append(

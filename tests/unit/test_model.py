@@ -38,7 +38,7 @@ def test_the_smallest_app_gets_every_default() -> None:
     assert shop.server_options["worker_class"] == "gthread"
     assert shop.server_options["workers"] is None
     assert shop.certificate.provider == "acme"
-    assert shop.proxy.client_max_body_size == "1m"
+    assert shop.proxy.site.settings.client_max_body_size == "1m"
     assert shop.proxy_fix
     assert not shop.debug
 
@@ -455,13 +455,13 @@ def test_a_secret_key_may_be_given_as_a_secret() -> None:
 
 
 def test_static_files_are_published_below_current() -> None:
-    (site,) = (model.sites(record) for record in model.load(app(proxy={"static": {"/static/": "shop/static"}})))
-    assert site["static"] == {"/static/": "/srv/shop/current/public/static"}
+    (site,) = (model.site(record) for record in model.load(app(proxy={"static": {"/static/": "shop/static"}})))
+    assert site["static"] == {"/static/": {"directory": "/srv/shop/current/public/static"}}
 
 
 def test_the_proxy_waits_longer_than_the_server() -> None:
     (record,) = model.load(app(server={"timeout": 90}))
-    assert model.sites(record)["read_timeout"] == 95
+    assert model.site(record)["read_timeout"] == 95
 
 
 def test_a_release_brings_its_server_and_finds_the_app() -> None:

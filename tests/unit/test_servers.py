@@ -166,7 +166,7 @@ def test_what_is_installed(server: dict[str, Any], requirements: list[str], pack
 )
 def test_the_proxy_and_the_unit_wait_longer_than_the_server(server: dict[str, Any], timeout: int, stop: int) -> None:
     (app,) = model.load({"shop": {**APPS["shop"], "server": server}})
-    assert model.sites(app)["read_timeout"] == timeout
+    assert model.site(app)["read_timeout"] == timeout
     assert model.units(app)["stop_timeout"] == stop
 
 

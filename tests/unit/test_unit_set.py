@@ -46,6 +46,12 @@ CASES = [
 ]
 
 
+def test_what_no_reload_takes_in_means_a_restart() -> None:
+    unit = Unit("x.service", on_change="reload")
+    assert actions(unit, state(), True, restart=True) == ["restart"]
+    assert actions(unit, state(), False, restart=True) == []
+
+
 @pytest.mark.parametrize(("unit", "found", "behind", "verbs"), CASES)
 def test_actions(unit: Unit, found: State, behind: bool, verbs: list[str]) -> None:
     assert actions(unit, found, behind) == verbs
@@ -68,8 +74,23 @@ def test_without_a_record_the_times_decide() -> None:
 def test_a_record_survives_the_process(tmp_path: Path) -> None:
     record = Record("x.service", tmp_path)
     assert record.loaded is None
-    record.save({"web": Manifest(generation=7)})
-    assert Record("x.service", tmp_path).loaded == {"web": 7}
+    drop_in = tmp_path / "x.conf"
+    drop_in.write_text("User=root")
+    record.save({"web": Manifest(generation=7)}, [str(drop_in)])
+    again = Record("x.service", tmp_path)
+    assert again.loaded == {"web": 7}
+    assert not again.has_other_files([str(drop_in)], since=0)
+    drop_in.write_text("User=www-data")
+    assert again.has_other_files([str(drop_in)], since=2**40)
+
+
+def test_without_a_record_a_file_written_since_the_start_is_another(tmp_path: Path) -> None:
+    drop_in = tmp_path / "x.conf"
+    drop_in.write_text("User=www-data")
+    record = Record("x.service", tmp_path / "none")
+    assert record.has_other_files([str(drop_in)], since=0)
+    assert not record.has_other_files([str(drop_in)], since=2**40)
+    assert not record.has_other_files([str(tmp_path / "missing")], since=0)
 
 
 class Systemd:
@@ -123,7 +144,7 @@ def succession(
     for name in ("states", "generations", "run", "systemctl"):
         monkeypatch.setattr(unit_set, name, getattr(systemd, name))
     monkeypatch.setattr(Record, "directory", tmp_path, raising=False)
-    monkeypatch.setattr(Record, "save", lambda _self, _followed: None)
+    monkeypatch.setattr(Record, "save", lambda _self, _followed, _paths: None)
     replaced = Replaced(OLD, "sites_nginx", "sites_apache", absent)
     unit = Unit(NEW, enabled=True, follows=("sites_apache",), replaces=(replaced,))
     return systemd, lambda: unit_set.update([unit])

@@ -633,7 +633,8 @@ class Engine:
             def ask(path: str) -> Answer:
                 return self.host.ask(sock, name, path, float(health.get("timeout", 60)))
 
-            errors, warnings = proof.judge(proof.of_answers(ask, name, health.get("path", "/")), self.skip_checks)
+            answers = proof.of_answers(ask, name, health.get("path", "/"), health.get("prefix", ""))
+            errors, warnings = proof.judge(answers, self.skip_checks)
             self.builder.warnings += warnings
             if errors:
                 raise ReleaseError("start", "; ".join(errors))

@@ -89,8 +89,8 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
         yield Finding("server_error", f"the app's own handler of errors is broken: {facts['server_error']}")
 
 
-def of_answers(ask: Callable[[str], Answer], host: str, health_path: str) -> Iterator[Finding]:
-    """What a running instance answers."""
+def of_answers(ask: Callable[[str], Answer], host: str, health_path: str, prefix: str = "") -> Iterator[Finding]:
+    """What a running instance answers; ``prefix`` is the path below which the app lives."""
     at_home = ask(health_path)
     if 300 <= at_home.status < 400:
         to = urlsplit(at_home.location)
@@ -104,7 +104,7 @@ def of_answers(ask: Callable[[str], Answer], host: str, health_path: str) -> Ite
             )
         elif to.scheme == "http" and to.netloc == host:
             yield Finding("https", f"{health_path} redirects to {at_home.location}, which is not https")
-    lost = ask(f"/groundwork-{secrets.token_hex(8)}")
+    lost = ask(f"{prefix}/groundwork-{secrets.token_hex(8)}")
     if TRACEBACK in lost.body or "Werkzeug Debugger" in lost.body:
         yield Finding("not_found", "a page that is not there is answered with a traceback", True)
     elif lost.status >= 500:

@@ -1,0 +1,61 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the sites of a proxy, before a host is touched."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: site_problems
+short_description: What is wrong with the sites of a proxy
+version_added: 0.1.0
+author: The Groundwork authors (@groundwork)
+description:
+  - Checks the sites as the role C(groundwork.flask.proxy) takes them.
+positional: provider, lacks
+options:
+  _input:
+    description: The list C(proxy_sites).
+    type: list
+    elements: dict
+    required: true
+  provider:
+    description: Name of the proxy's software, for the messages.
+    type: str
+    default: nginx
+  lacks:
+    description: Options of a site or a path that this software does not have here.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+problems: "{{ proxy_sites | groundwork.flask.site_problems('apache', ['cache', 'limit_req']) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One sentence for each problem, with the site, the option, the value and the remedy.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as plan
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
+
+
+def site_problems(given: Any, provider: str = "nginx", lacks: Sequence[str] = ()) -> list[str]:
+    """See DOCUMENTATION."""
+    _sites, problems = plan.load(plain(given))
+    return [*problems, *plan.lacking(plain(given), str(provider), plain(lacks))]
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"site_problems": site_problems}
