@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/slow":
+        if path.endswith("/slow"):
             time.sleep(4)
         if path == "/die":
             self.close_connection = True
@@ -41,6 +41,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             else:
                 self.answer(200, "the fourth try")
+        elif path.endswith("/drip"):
+            self.drip()
+        elif path.startswith("/kept"):
+            Handler.tries += 1
+            cookie = {"Set-Cookie": "a=b"} if path.endswith("/cookie") else {}
+            self.answer(200, f"answer {Handler.tries}", {**cookie})
         elif path == "/echo":
             self.echo()
         elif path == "/missing":
@@ -69,6 +75,16 @@ class Handler(BaseHTTPRequestHandler):
             )
 
     do_POST = do_PUT = do_DELETE = do_GET
+
+    def drip(self) -> None:
+        """Send events a second apart, as server-sent events come."""
+        self.send_response_only(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for number in range(4):
+            self.wfile.write(f"data: {number}\n\n".encode())
+            time.sleep(1)
+        self.close_connection = True
 
     def echo(self) -> None:
         """Say back what is said, as a WebSocket might."""

@@ -46,7 +46,7 @@ class Provider:
 NGINX = Provider(
     name="nginx",
     unit="nginx.service",
-    pid_file="/run/nginx.pid",
+    pid_file="/run/nginx/nginx.pid",
     directory="/etc/nginx",
     logs="/var/log/nginx",
     server="nginx",
