@@ -264,13 +264,13 @@ class nested: app = create_app("nested")
         ],
     )
     def test_callables(self, tmp_path: Path, spec: str, name: str) -> None:
-        assert self.load(tmp_path, spec, "g.application.name").stdout == f"{name}\n"
+        assert self.load(tmp_path, spec, "g.application.app.name").stdout == f"{name}\n"
 
     def test_debug_is_off_unless_one_insists(self, tmp_path: Path) -> None:
-        quiet = self.load(tmp_path, "shop:app", "g.application.debug", FLASK_DEBUG="1")
+        quiet = self.load(tmp_path, "shop:app", "g.application.app.debug", FLASK_DEBUG="1")
         assert quiet.stdout == "False\n"
         assert "the app turned debug mode on; it is off here" in quiet.stderr
-        assert self.load(tmp_path, "shop:app", "g.application.debug", GROUNDWORK_DEBUG="1").stdout == "True\n"
+        assert self.load(tmp_path, "shop:app", "g.application.app.debug", GROUNDWORK_DEBUG="1").stdout == "True\n"
 
     FLASK = """
 import json
@@ -332,6 +332,64 @@ print(json.dumps(found))
             )
             assert done.stdout, done.stderr
             assert json.loads(done.stdout) == ["ann" if each == "y" else None for each in known]
+
+    PREFIXED = """
+import logging
+from flask import Flask, request, url_for
+app = Flask(__name__)
+@app.get("/")
+@app.get("/<path:rest>")
+def index(rest=""):
+    app.logger.error("asked for %s", rest)
+    return f"{request.script_root} {request.path} {url_for('static', filename='a.css')} {url_for('index', _external=True)}"
+"""
+
+    VISIT = """
+import sys
+import groundwork_wsgi
+from werkzeug.test import Client
+headers = {"X-Request-ID": "number-of-the-request", "X-Forwarded-Proto": "https", "Host": "shop.example.org"}
+answer = Client(groundwork_wsgi.application).get(sys.argv[1], headers=headers)
+print(answer.status_code, answer.location or answer.text)
+"""
+
+    def ask(self, tmp_path: Path, path: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """What an app answers at the path, and what it logs."""
+        (tmp_path / "flaskr.py").write_text(self.PREFIXED)
+        (tmp_path / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
+        return subprocess.run(
+            (sys.executable, "-c", self.VISIT, path),
+            cwd=tmp_path,
+            env={"WSGI_APP": "flaskr:app", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "answer"),
+        [
+            ("/shop/basket", "200 /shop /basket /shop/static/a.css https://shop.example.org/shop/"),
+            ("/shop/", "200 /shop / /shop/static/a.css https://shop.example.org/shop/"),
+            ("/shop", "308 https://shop.example.org/shop/"),
+            ("/shopping", "404 Not found"),
+            ("/", "404 Not found"),
+        ],
+    )
+    def test_an_app_below_a_path(self, tmp_path: Path, path: str, answer: str) -> None:
+        assert self.ask(tmp_path, path, GROUNDWORK_PREFIX="/shop").stdout.strip() == answer
+
+    def test_what_an_app_logs_has_the_number_of_the_request(self, tmp_path: Path) -> None:
+        said = self.ask(tmp_path, "/basket")
+        assert said.stdout.startswith("200  /basket /static/a.css")
+        assert "ERROR in flaskr [number-of-the-request]: asked for basket" in said.stderr
+
+    def test_an_app_with_records_of_its_own_logs_on(self, tmp_path: Path) -> None:
+        self.PREFIXED = self.PREFIXED.replace(
+            "    app.logger", "    logging.setLogRecordFactory(logging.LogRecord); app.logger"
+        )
+        said = self.ask(tmp_path, "/basket")
+        assert "ERROR in flaskr [number-of-the-request]: asked for basket" in said.stderr
 
     def test_what_is_not_callable(self, tmp_path: Path) -> None:
         assert "TypeError: shop:number: 7 is not a WSGI application" in self.load(tmp_path, "shop:number", "1").stderr

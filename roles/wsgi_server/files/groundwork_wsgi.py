@@ -1,10 +1,12 @@
 """The entry through which every WSGI server starts the app.
 
 It loads the callable named by WSGI_APP, keeps debug mode off, and lets the app see the visitor as the proxy saw him:
-with exactly one trusted hop, because the proxy overwrites the headers that a visitor may have sent.
+with exactly one trusted hop, because the proxy overwrites the headers that a visitor may have sent. An app below a path
+of its domain gets that path as its SCRIPT_NAME, and what an app logs gets the number of the request.
 """
 
 import ast
+import contextvars
 import importlib
 import json
 import logging
@@ -50,9 +52,70 @@ class FormerKeys:
         return self.app(environ, start_response)
 
 
+class Below:
+    """An app that lives below a path: the path is its SCRIPT_NAME, and what lies outside of it is not there.
+
+    :param prefix: the path, without a slash at its end.
+    """
+
+    def __init__(self, app: Any, prefix: str) -> None:
+        self.app, self.prefix = app, prefix
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if not f"{path}/".startswith(f"{self.prefix}/"):
+            start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "10")])
+            return [b"Not found\n"]
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + self.prefix
+        environ["PATH_INFO"] = path[len(self.prefix) :]
+        return self.app(environ, start_response)
+
+
+REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("groundwork_request_id", default="-")
+
+
+class Numbered:
+    """Says under which number the proxy logged the request, in every record that is logged meanwhile: ``request_id``."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        make = logging.getLogRecordFactory()
+
+        def numbered(*arguments: Any, **words: Any) -> logging.LogRecord:
+            record = make(*arguments, **words)
+            record.request_id = REQUEST_ID.get()
+            return record
+
+        logging.setLogRecordFactory(numbered)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        # Not reset at the end: an answer may be made after this returns, and the next request sets its own.
+        REQUEST_ID.set(environ.get("HTTP_X_REQUEST_ID") or "-")
+        return self.app(environ, start_response)
+
+
+def show_request_id() -> None:
+    """Have Flask's own handler of logs, if the app uses it as it is, show the number."""
+    try:
+        from flask.logging import default_handler
+    except ImportError:
+        return  # an app that is not Flask's
+
+    def number(record: logging.LogRecord) -> bool:
+        if not hasattr(record, "request_id"):  # the app makes its own records
+            record.request_id = REQUEST_ID.get()
+        return True
+
+    as_it_is = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
+    if getattr(default_handler.formatter, "_fmt", "") == as_it_is:
+        default_handler.addFilter(number)
+        default_handler.setFormatter(logging.Formatter(as_it_is.replace(": ", " [%(request_id)s]: ", 1)))
+
+
 def entry() -> Any:
     """The app as the server calls it."""
     app = load(os.environ["WSGI_APP"])
+    show_request_id()
     if getattr(app, "debug", False) and os.environ.get("GROUNDWORK_DEBUG") != "1":
         app.debug = False
         logging.getLogger("groundwork").warning("the app turned debug mode on; it is off here (option debug)")
@@ -62,6 +125,9 @@ def entry() -> Any:
     same_key = config and config.get("SECRET_KEY") == os.environ.get("SECRET_KEY")
     if former and same_key and not config.get("SECRET_KEY_FALLBACKS"):
         app = FormerKeys(app, former)
+    if prefix := os.environ.get("GROUNDWORK_PREFIX"):
+        app = Below(app, prefix)
+    app = Numbered(app)
     if os.environ.get("GROUNDWORK_PROXY_FIX", "1") == "1":
         from werkzeug.middleware.proxy_fix import ProxyFix  # an app that is not Flask's may run without it
 
