@@ -86,7 +86,8 @@ REFUSALS = [
     ),
     (
         {**app(), "other": SMALLEST},
-        "flask_apps.other.domains: 'shop.example.org' stands in flask_apps.shop.domains too: keep it in one place",
+        "flask_apps.other.domains: 'shop.example.org' stands in flask_apps.shop.domains too: keep it in one place, "
+        "or give one of them a prefix of its own (proxy.prefix)",
     ),
     (
         app(domains=["a.example.org", "a.example.org"]),
@@ -452,6 +453,39 @@ def test_what_git_fetches_by_ssh(address: str, is_ssh: bool) -> None:
 
 def test_a_secret_key_may_be_given_as_a_secret() -> None:
     assert model.load(app(), {"shop": {"SECRET_KEY": "k" * 64}})
+
+
+def test_an_app_below_a_path_of_another_s_domain() -> None:
+    shop, blog = model.load(
+        {**app(), "blog": {**SMALLEST, "health_path": "/up?deep=1", "proxy": {"prefix": "/blog", "cache": "1m"}}}
+    )
+    assert model.certificates(blog) == {}
+    assert model.certificates(shop)["name"] == "shop"
+    site = model.site(blog)
+    assert site["certificate"] == "/etc/ssl/groundwork/shop/current"
+    assert site["paths"] == {"/up": {"access_log": False}}
+    assert (site["prefix"], site["cache"]) == ("/blog", "1m")
+    release = model.releases(blog)
+    assert release["environment"]["GROUNDWORK_PREFIX"] == "/blog"
+    assert release["health"] == {
+        "host": "shop.example.org", "path": "/blog/up?deep=1", "timeout": 60, "prefix": "/blog"
+    }  # fmt: skip
+    assert "GROUNDWORK_PREFIX" not in model.releases(shop)["environment"]
+
+
+def test_the_health_check_keeps_what_its_path_has_otherwise() -> None:
+    guarded = {"paths": {"/up": {"allow": ["192.0.2.1"]}}}
+    (record,) = model.load(app(health_path="/up", proxy=guarded))
+    assert model.site(record)["paths"] == {"/up": {"access_log": False, "allow": ["192.0.2.1"]}}
+
+
+def test_the_largest_body_that_passes_anywhere_counts() -> None:
+    def limit(**proxy: Any) -> int:
+        (record,) = model.load(app(proxy=proxy))
+        return int(model.releases(record)["body_limit"])
+
+    assert limit(paths={"/upload": {"client_max_body_size": "20m"}}) == 20 << 20
+    assert limit(client_max_body_size="2m", paths={"/upload": {"client_max_body_size": "0"}}) == 0
 
 
 def test_static_files_are_published_below_current() -> None:

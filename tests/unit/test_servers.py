@@ -341,7 +341,8 @@ app = Flask(__name__)
 @app.get("/<path:rest>")
 def index(rest=""):
     app.logger.error("asked for %s", rest)
-    return f"{request.script_root} {request.path} {url_for('static', filename='a.css')} {url_for('index', _external=True)}"
+    links = url_for("static", filename="a.css"), url_for("index", _external=True)
+    return " ".join((request.script_root, request.path, *links))
 """
 
     VISIT = """

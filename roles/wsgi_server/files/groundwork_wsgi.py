@@ -75,7 +75,7 @@ REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("groundwork_req
 
 
 class Numbered:
-    """Says under which number the proxy logged the request, in every record that is logged meanwhile: ``request_id``."""
+    """Says in each record that is logged meanwhile under which number the proxy logged the request: ``request_id``."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
