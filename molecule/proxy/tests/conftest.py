@@ -88,4 +88,5 @@ def explain(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.session.testsfailed > failed:
         print(testing.journal(host, PROVIDER.unit, 20))
-        print(host.run(f"tail -n 20 {PROVIDER.logs}/error.log").stdout)
+        said = host.run(f"tail -n 20 {PROVIDER.logs}/error.log").stdout_bytes
+        print(said.decode(errors="replace"))

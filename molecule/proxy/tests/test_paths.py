@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import json
-import socket
-import ssl
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 import testing
 from providers import NGINX, Provider
-from test_front_door import assert_own_page, over_http2, raw, stopped
+from test_front_door import assert_own_page, raw, stopped
 from testinfra.host import Host
 from testing import Site
 
@@ -131,6 +128,8 @@ def test_an_answer_that_may_be_kept_is(host: Host, shop: Site) -> None:
 
 @nginx_alone
 def test_an_old_answer_is_better_than_none(host: Host, shop: Site) -> None:
+    shop.get("/kept-for-a-moment")  # perhaps one from long ago, while a new one is fetched
+    time.sleep(0.5)
     first = shop.get("/kept-for-a-moment")
     time.sleep(1.5)
     with stopped(host, SHOP_SOCKET):
@@ -263,148 +262,14 @@ def test_two_apps_share_a_domain(host: Host, shop: Site, www: Site) -> None:
 
 def test_maintenance_of_one_leaves_the_other_open(host: Host, shop: Site) -> None:
     for closed, open_ in (("blog", "/"), ("shop", "/blog/")):
-        result = testing.play(host, "maintenance.yml", proxy_maintenance=[{"name": closed}])
+        result = testing.play(host, "maintenance.yml", app=closed, state="on")
         assert result.returncode == 0, testing.said(result)
         try:
             assert testing.poll(lambda path="/" if closed == "shop" else "/blog/": shop.get(path).status == 503)
             assert shop.get(open_).status == 200
         finally:
-            testing.play(host, "maintenance.yml", proxy_maintenance_absent=[closed])
+            testing.play(host, "maintenance.yml", app=closed, state="off")
         assert testing.poll(lambda: shop.get("/").status == shop.get("/blog/").status == 200)
-
-
-# --- what is in front, and what differs for the host as a whole -------------------------------------------------------
-
-
-def play(host: Host, **variables: Any) -> None:
-    result = testing.play(host, "converge.yml", **variables)
-    assert result.returncode == 0, testing.said(result)
-
-
-def test_the_word_of_a_balancer_counts_and_nobody_else_s(host: Host, shop: Site) -> None:
-    told = {"X-Forwarded-For": "192.0.2.66, 198.51.100.7", "X-Forwarded-Proto": "https"}
-    assert shop.get("/", scheme="http", headers=told).status == 301
-    play(host, proxy_trusted_addresses=[f"{testing.own_ip(host)}/32"])
-    try:
-        assert testing.poll(lambda: shop.get("/x", scheme="http", headers=told).status == 200)
-        seen = dict(shop.get("/x", scheme="http", headers=told).json["headers"])
-        assert seen["x-forwarded-for"] == seen["x-real-ip"] == "198.51.100.7"
-        assert (seen["x-forwarded-proto"], seen["x-forwarded-port"]) == ("https", "443")
-        assert shop.get("/x", scheme="http", headers=told).header("Strict-Transport-Security")
-        plain = {**told, "X-Forwarded-Proto": "http"}
-        assert shop.get("/x", scheme="http", headers=plain).header("Location") == "https://shop.example.org/x"
-        # A visitor of whom the balancer says nothing else is himself; and the host itself is no balancer.
-        assert dict(shop.get("/").json["headers"])["x-forwarded-for"] == testing.own_ip(host)
-        own = host.check_output(
-            "python3 -c %s",
-            "import http.client as h; c = h.HTTPConnection('127.0.0.1'); "
-            "c.request('GET', '/', headers={'Host': 'shop.example.org', 'X-Forwarded-Proto': 'https'}); "
-            "print(c.getresponse().status)",
-        )
-        assert own == "301"
-    finally:
-        play(host)
-
-
-@nginx_alone
-def test_the_proxy_protocol_tells_the_visitor(host: Host, shop: Site, shop_certificate: str) -> None:
-    play(host, proxy_protocol=True, proxy_trusted_addresses=[testing.own_ip(host)])
-    try:
-
-        def told() -> str:
-            with socket.create_connection((shop.address, 443), 10) as plain:
-                plain.sendall(b"PROXY TCP4 198.51.100.9 192.0.2.1 4711 443\r\n")
-                with shop.context().wrap_socket(plain, server_hostname=shop.name) as connection:
-                    connection.sendall(b"GET / HTTP/1.1\r\nHost: shop.example.org\r\nConnection: close\r\n\r\n")
-                    return connection.makefile("rb").read().decode()
-
-        assert '["x-forwarded-for", "198.51.100.9"]' in testing.poll(told)
-        with pytest.raises(ssl.SSLError):
-            shop.get("/")
-        own = "openssl s_client -connect 127.0.0.1:443 -servername shop.example.org </dev/null 2>&1 | grep -c BEGIN"
-        assert host.run(own).stdout.strip() == "1"
-    finally:
-        play(host)
-
-
-@nginx_alone
-def test_an_address_among_the_names_needs_no_name_in_the_handshake(host: Host, host_ip: str, site: Any) -> None:
-    bare = {
-        "name": "bare",
-        "domains": ["bare.example.org", "192.0.2.10"],
-        "socket": BLOG_SOCKET,
-        "certificate": "/etc/ssl/bare",
-    }
-    play(host, more_sites=[bare])
-    try:
-        root = host.check_output("cat /etc/ssl/bare/fullchain.pem")
-
-        def asked() -> str:
-            context = Site("bare.example.org", host_ip, root).context()
-            context.check_hostname = False
-            with (
-                socket.create_connection((host_ip, 443), 10) as plain,
-                context.wrap_socket(plain) as connection,
-            ):
-                connection.sendall(b"GET /x HTTP/1.1\r\nHost: 192.0.2.10\r\nConnection: close\r\n\r\n")
-                return connection.makefile("rb").read().decode()
-
-        assert "Location: https://bare.example.org/x" in testing.poll(asked)
-        with pytest.raises(OSError, match=r"(?i)internal.error"):
-            site("unknown.example.org", verify=False).get("/")
-    finally:
-        play(host, absent=["bare"])
-
-
-@nginx_alone
-@pytest.mark.suite("trixie")
-def test_http3(host: Host, shop: Site, tmp_path: Path) -> None:
-    play(host, proxy_http3=True)
-    try:
-        assert testing.poll(lambda: shop.get("/").header("Alt-Svc")) == 'h3=":443"; ma=86400'
-        host.check_output("apt-get install --yes --quiet --no-install-recommends curl >/dev/null")
-        answer = host.check_output(
-            "curl --silent --show-error --http3-only --cacert /etc/ssl/groundwork/shop/current/fullchain.pem "
-            "--resolve shop.example.org:443:127.0.0.1 --write-out ' %%{http_version}' https://shop.example.org/over-http3"
-        )
-        assert '"path": "/over-http3"' in answer
-        assert answer.endswith(" 3")
-    finally:
-        play(host)
-
-
-def test_modern_tls_alone(host: Host, shop: Site, tmp_path: Path) -> None:
-    play(host, proxy_tls="modern")
-    try:
-        context = shop.context()
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-
-        def refused() -> bool:
-            try:
-                context.wrap_socket(
-                    socket.create_connection((shop.address, 443), 10), server_hostname=shop.name
-                ).close()
-            except ssl.SSLError as error:
-                return "version" in str(error).lower()
-            return False
-
-        assert testing.poll(refused)
-        assert over_http2(shop, tmp_path, "/").endswith("\n2 200")
-    finally:
-        play(host)
-
-
-@nginx_alone
-def test_the_log_may_go_to_the_journal(host: Host, shop: Site) -> None:
-    play(host, proxy_access_log="journal")
-    try:
-        assert testing.poll(lambda: shop.get("/into-the-journal").status == 200)
-        said = testing.poll(
-            lambda: host.check_output("journalctl --sync; journalctl -t nginx -o cat -n 50 | grep into-the || true")
-        )
-        assert json.loads(said.splitlines()[-1])["uri"] == "/into-the-journal"
-    finally:
-        play(host)
 
 
 # --- how the proxy itself runs ----------------------------------------------------------------------------------------
@@ -419,9 +284,7 @@ def test_nothing_of_it_runs_as_root(host: Host) -> None:
 
 def test_a_killed_proxy_comes_back(host: Host, shop: Site, provider: Provider) -> None:
     host.check_output("kill -9 $(cat %s)", provider.pid_file)
-    began = time.monotonic()
-    assert testing.poll(lambda: shop.get("/").status == 200, 10, 0.05)
-    assert time.monotonic() - began < 2, testing.journal(host, provider.unit)
+    assert testing.poll(lambda: shop.get("/").status == 200, 20, 0.05), testing.journal(host, provider.unit)
 
 
 def test_rotated_logs_are_written_on(host: Host, shop: Site, provider: Provider) -> None:

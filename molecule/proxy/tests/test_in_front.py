@@ -1,0 +1,142 @@
+"""What stands in front of the proxy, and what is chosen for the host as a whole. Few plays, for each takes its time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testing
+from providers import NGINX, Provider
+from test_front_door import over_http2
+from testinfra.host import Host
+from testing import Site
+
+nginx_alone = pytest.mark.provider(NGINX.name)
+TOLD = {"X-Forwarded-For": "192.0.2.66, 198.51.100.7", "X-Forwarded-Proto": "https"}
+BARE = {
+    "name": "bare",
+    "domains": ["bare.example.org", "192.0.2.10"],
+    "socket": "/srv/blog/app.sock",
+    "certificate": "/etc/ssl/bare",
+}
+
+
+def play(host: Host, **variables: Any) -> None:
+    result = testing.play(host, "converge.yml", **variables)
+    assert result.returncode == 0, testing.said(result)
+
+
+def told(site: Site, hello: bytes, name: str | None, request_for: str) -> str:
+    """What a connection is answered that begins with these bytes, then TLS for this name."""
+    context = site.context()
+    context.check_hostname = name is not None
+    with socket.create_connection((site.address, 443), 10) as plain:
+        plain.sendall(hello)
+        with context.wrap_socket(plain, server_hostname=name) as connection:
+            connection.sendall(f"GET /x HTTP/1.1\r\nHost: {request_for}\r\nConnection: close\r\n\r\n".encode())
+            return connection.makefile("rb").read().decode()
+
+
+@pytest.fixture(scope="module")
+def behind_a_balancer(host: Host, provider: Provider) -> Iterator[None]:
+    """This machine is a load balancer; and all that can be had beside that."""
+    alone: dict[str, Any] = {
+        "proxy_access_log": "journal",
+        "more_sites": [BARE],
+        "proxy_http3": testing.host_name(host).endswith("-trixie"),
+    }
+    common = {"proxy_trusted_addresses": [f"{testing.own_ip(host)}/32"], "proxy_tls": "modern"}
+    play(host, **common, **(alone if provider is NGINX else {}))
+    yield
+    play(host, absent=["bare"])
+
+
+@pytest.fixture(scope="module")
+def by_the_proxy_protocol(host: Host) -> Iterator[None]:
+    play(host, proxy_protocol=True, proxy_trusted_addresses=[testing.own_ip(host)])
+    yield
+    play(host)
+
+
+def test_nobody_s_word_counts_by_itself(shop: Site) -> None:
+    assert shop.get("/", scheme="http", headers=TOLD).status == 301
+
+
+@pytest.mark.usefixtures("behind_a_balancer")
+class TestBehindABalancer:
+    def test_its_word_counts(self, host: Host, shop: Site) -> None:
+        answer = testing.poll(lambda: shop.get("/x", scheme="http", headers=TOLD))
+        assert answer.status == 200
+        seen = dict(answer.json["headers"])
+        assert seen["x-forwarded-for"] == seen["x-real-ip"] == "198.51.100.7"
+        assert (seen["x-forwarded-proto"], seen["x-forwarded-port"]) == ("https", "443")
+        assert answer.header("Strict-Transport-Security")
+        plain = {**TOLD, "X-Forwarded-Proto": "http"}
+        assert shop.get("/x", scheme="http", headers=plain).header("Location") == "https://shop.example.org/x"
+        # Who comes without a word of it is himself.
+        assert dict(shop.get("/").json["headers"])["x-forwarded-for"] == testing.own_ip(host)
+
+    def test_nobody_else_s_does(self, host: Host) -> None:
+        asks = (
+            "import http.client as h; c = h.HTTPConnection('127.0.0.1'); "
+            "c.request('GET', '/', headers={'Host': 'shop.example.org', 'X-Forwarded-Proto': 'https'}); "
+            "print(c.getresponse().status)"
+        )
+        assert host.check_output("/usr/bin/python3 -c %s", asks) == "301"
+
+    def test_modern_tls_alone(self, shop: Site, tmp_path: Path) -> None:
+        context = shop.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with (
+            socket.create_connection((shop.address, 443), 10) as plain,
+            pytest.raises(ssl.SSLError, match="(?i)version"),
+        ):
+            context.wrap_socket(plain, server_hostname=shop.name)
+        assert over_http2(shop, tmp_path, "/").endswith("\n2 200")
+
+    @nginx_alone
+    def test_an_address_among_the_names_needs_no_name_in_the_handshake(
+        self, host: Host, host_ip: str, site: Any
+    ) -> None:
+        bare = Site("bare.example.org", host_ip, host.check_output("cat /etc/ssl/bare/fullchain.pem"))
+        assert "Location: https://bare.example.org/x" in told(bare, b"", None, "192.0.2.10")
+        assert bare.get("/x").status == 200
+        with pytest.raises(OSError, match="(?i)internal.error"):
+            site("unknown.example.org", verify=False).get("/")
+
+    @nginx_alone
+    @pytest.mark.suite("trixie")
+    def test_http3(self, host: Host, shop: Site) -> None:
+        assert shop.get("/").header("Alt-Svc") == 'h3=":443"; ma=86400'
+        host.check_output("apt-get install --yes --quiet --no-install-recommends curl >/dev/null")
+        answer = host.check_output(
+            "curl --silent --show-error --http3-only --cacert /etc/ssl/groundwork/shop/current/fullchain.pem "
+            "--resolve shop.example.org:443:127.0.0.1 --write-out ' %{http_version}' https://shop.example.org/over-3"
+        )
+        assert '"path": "/over-3"' in answer
+        assert answer.endswith(" 3")
+
+    @nginx_alone
+    def test_the_log_may_go_to_the_journal(self, host: Host, shop: Site) -> None:
+        shop.get("/into-the-journal")
+        find = "journalctl --sync; journalctl --identifier=nginx --output=cat --lines=50 | grep /into-the || true"
+        said = testing.poll(lambda: host.check_output(find))
+        assert json.loads(said.splitlines()[-1])["uri"] == "/into-the-journal"
+
+
+@nginx_alone
+@pytest.mark.usefixtures("by_the_proxy_protocol")
+def test_the_proxy_protocol_tells_the_visitor(host: Host, shop: Site) -> None:
+    hello = b"PROXY TCP4 198.51.100.9 192.0.2.1 4711 443\r\n"
+    answer = testing.poll(lambda: told(shop, hello, shop.name, shop.name))
+    assert '["x-forwarded-for", "198.51.100.9"]' in answer
+    with pytest.raises(OSError, match=r"(?i)eof|reset|version"):
+        shop.get("/")
+    # The host itself looks at its certificates without it.
+    own = "openssl s_client -connect 127.0.0.1:443 -servername shop.example.org </dev/null 2>&1 | grep -c BEGIN"
+    assert host.run(own).stdout.strip() == "1"
