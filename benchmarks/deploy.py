@@ -11,13 +11,12 @@ from statistics import median
 from typing import Any
 
 from load import Load
-from testing import Site
+from testing import Site, measuring
 
 from benchmarks import hosts
-from benchmarks.hosts import ROOT, WORK, Play, on_host, test_host
+from benchmarks.hosts import WORK, Play, on_host, test_host
 
 HOST = "bench-deploy"
-SCENARIO = ROOT / "molecule/deploy/files"
 APP = {
     "source": {"git": "file:///usr/local/share/shop.git", "version": "v1"},
     "wsgi_app": "shop:app",
@@ -86,11 +85,8 @@ def play(playbook: str, **variables: Any) -> Play:
 def make_host(suite: str) -> Site:
     """A fresh host with the scenario's repository and the app's first version."""
     test_host("create", f"{HOST}:{suite}")
-    hosts.install(HOST, "git", "curl")
-    for name in ("shop.py", "repository.sh"):
-        with open(SCENARIO / name, "rb") as stream:
-            on_host(HOST, f"cat > /root/{name}", stream)
-    on_host(HOST, "bash /root/repository.sh /root/shop.py")
+    hosts.install(HOST, "curl")
+    hosts.make_repository(HOST, "deploy", 40)
     hosts.write_inventory(HOST, {"shop": APP})
     play("site")
     certificate = on_host(HOST, "cat /etc/ssl/groundwork/shop/current/fullchain.pem").decode()
@@ -141,16 +137,17 @@ def main() -> None:
     print(f"A fresh {suite} host with an app …", flush=True)
     try:
         site = make_host(suite)
-        print(f"{QUIET} deploys and rollbacks, and the same by hand …", flush=True)
-        turns = []
-        for turn in range(QUIET):
-            play("deploy", app="shop", version=f"v{turn + 2}")
-            play("rollback", app="shop")
-            turns.append(by_hand())
-        quiet = releases()[1:]
-        again = play("deploy", app="shop", version="v1")
-        print(f"{2 * ROUNDS} deploys and {ROUNDS} rollbacks under load …", flush=True)
-        load, deployed, rolled_back = under_load(site)
+        with measuring():
+            print(f"{QUIET} deploys and rollbacks, and the same by hand …", flush=True)
+            turns = []
+            for turn in range(QUIET):
+                play("deploy", app="shop", version=f"v{turn + 2}")
+                play("rollback", app="shop")
+                turns.append(by_hand())
+            quiet = releases()[1:]
+            again = play("deploy", app="shop", version="v1")
+            print(f"{2 * ROUNDS} deploys and {ROUNDS} rollbacks under load …", flush=True)
+            load, deployed, rolled_back = under_load(site)
     finally:
         test_host("remove", HOST)
     new = [event for event in quiet if event["action"] == "deployed"]

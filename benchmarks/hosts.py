@@ -46,6 +46,16 @@ def install(host: str, *packages: str) -> None:
     on_host(host, f"{{ apt-get -q update && {apt}; }} > /root/log 2>&1 || {{ tail -n 20 /root/log >&2; exit 1; }}")
 
 
+def make_repository(host: str, scenario: str, versions: int) -> None:
+    """The scenario's app in a repository on the host, as its prepare.yml makes it."""
+    install(host, "git")
+    files = ROOT / "molecule" / scenario / "files"
+    for path in (files / "shop.py", files / "versions.sh", ROOT / "molecule/shared/repository.sh"):
+        with path.open("rb") as stream:
+            on_host(host, f"cat > /root/{path.name}", stream)
+    on_host(host, f"bash /root/repository.sh /root/shop.py /root/versions.sh {versions}")
+
+
 def write_inventory(host: str, apps: Mapping[str, Any]) -> None:
     inventory = {
         "flask_hosts": {

@@ -16,7 +16,6 @@ from benchmarks import hosts
 from benchmarks.hosts import ROOT, WORK, on_host, test_host
 
 HOST = "bench-servers"
-FILES = ROOT / "molecule/servers/files"
 PICTURE = ROOT / "docs/servers.svg"
 CONNECTIONS, SECONDS, ROUNDS = 32, 3, 3
 ROUTES = {"fast": "/", "waiting": "/wait/0.05"}
@@ -97,11 +96,8 @@ print(sum(int(line.split()[1]) for text in texts for line in text.splitlines() i
 def make_host(suite: str) -> None:
     """A fresh host with an app for each kind."""
     test_host("create", f"{HOST}:{suite}")
-    hosts.install(HOST, "git", "curl", "wrk")
-    for name in ("shop.py", "repository.sh"):
-        with open(FILES / name, "rb") as stream:
-            on_host(HOST, f"cat > /root/{name}", stream)
-    on_host(HOST, "bash /root/repository.sh /root/shop.py")
+    hosts.install(HOST, "curl", "wrk")
+    hosts.make_repository(HOST, "servers", 9)
     apps = {
         kind.app: {
             "source": {"git": "file:///usr/local/share/shop.git", "version": "v1"},

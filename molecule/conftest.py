@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Iterator
 
 import pytest
-import testinfra
 import testing
 from testinfra.host import Host
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# These scenarios assert what the machine does in a second: their hosts take turns, and script/test runs them alone.
-MEASURING = ("deploy", "servers")
+MARKS = (
+    "suite(name): run on the hosts of this Debian release only",
+    "measuring: asserts what the machine does in a second, so that no other such test may run beside it",
+    "alone: asserts what one moment costs; script/test runs these last, with nothing beside them",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,23 +26,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Heed the mark where a single parameter has it; pytest tells only here."""
+    """Heed the mark `suite` where a single parameter has it, for pytest tells only here; `alone` comes last."""
 
     def wanted(item: pytest.Item) -> bool:
         mark = item.get_closest_marker("suite")
         return not mark or bool(item.callspec.params["host"].endswith(f"-{mark.args[0]}"))  # type: ignore[attr-defined]
 
-    items[:] = [item for item in items if wanted(item)]
+    def alone(item: pytest.Item) -> bool:
+        return item.get_closest_marker("alone") is not None
+
+    items[:] = sorted(filter(wanted, items), key=alone)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the mark of tests for which one host is enough."""
-    config.addinivalue_line("markers", "suite(name): run on the hosts of this Debian release only")
+    """Name the marks."""
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """A process for each host: its tests mostly wait."""
-    return 0 if testing.scenario_directory().name in MEASURING else len(testing.scenario_hosts())
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each host: its tests mostly wait. One for all where nothing may run beside a test."""
+    return 0 if config.option.markexpr == "alone" else len(testing.scenario_hosts())
 
 
 class ByHost(LoadScopeScheduling):
@@ -56,10 +61,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByHost:
     return ByHost(config, log)
 
 
+@pytest.fixture(autouse=True)
+def measuring(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One at a time of the tests that measure."""
+    if any(request.node.get_closest_marker(mark) for mark in ("measuring", "alone")):
+        with testing.measuring():
+            yield
+    else:
+        yield
+
+
 @pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest) -> Host:
-    """The test host, as testinfra sees it: commands run on it by podman, which takes a third of a second."""
-    return cast("Host", testinfra.get_host(f"podman://{testing.container(request.param)}"))
+    """The test host, as testinfra sees it."""
+    return Host(testing.Container(testing.container(request.param)))
 
 
 @pytest.fixture

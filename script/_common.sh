@@ -118,7 +118,8 @@ setup_variables() {
     export PATH=$VENV/bin:$PATH
     export ANSIBLE_HOME=$ROOT/.ansible ANSIBLE_COLLECTIONS_PATH=$ROOT/.ansible/collections
     export MOLECULE_GLOB='molecule/*/molecule.yml'
-    export PYTHONDONTWRITEBYTECODE=1
+    # No bytecode in the tree, which is copied and searched; without any, each start compiles the collection's plugins anew.
+    export PYTHONPYCACHEPREFIX=$CACHE/pycache
     # Of this checkout alone: Ansible's own choice would let two checkouts share a connection to hosts of one name.
     # A socket's path may have 108 characters, so a deep checkout has it elsewhere.
     export ANSIBLE_SSH_CONTROL_PATH_DIR=$ROOT/.ansible/cp
@@ -143,7 +144,6 @@ make_venv() {
     [[ -x $VENV/bin/uv ]] || "$VENV/bin/python" -m pip install "$uv" || return
     setup_variables
     cd "$ROOT" && "$VENV/bin/uv" pip install --python "$VENV/bin/python" --group dev || return
-    # PYTHONDONTWRITEBYTECODE has each start of Ansible compile anew what is not compiled: half of its time.
     "$VENV/bin/python" -m compileall -q -j 0 "$VENV/lib" || true # what cannot be is compiled at each start
 }
 

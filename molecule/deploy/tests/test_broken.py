@@ -34,8 +34,8 @@ def refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
         ("syntax", ["cannot be imported as shop:app", "SyntaxError"]),
         ("dependency", ["No module named 'a_package_that_requirements_forgot'"]),
         ("command-fails", ["`flask release-check`", "exit status 1", "failed on purpose"]),
-        # release_command_timeout is 3 in this scenario.
-        ("command-hangs", ["`flask release-check`", "3 s", "hanging on purpose"]),
+        # release_command_timeout is 6 in this scenario.
+        ("command-hangs", ["`flask release-check`", "6 s", "hanging on purpose"]),
     ],
 )
 def test_what_breaks_before_the_start_is_refused(host: Host, shop: Site, version: str, words: list[str]) -> None:

@@ -43,6 +43,7 @@ def kill_master(host: Host) -> None:
     )
 
 
+@pytest.mark.measuring
 @pytest.mark.suite("bookworm")
 def test_deploys_and_rollbacks_lose_nothing(host: Host, shop: Site) -> None:
     before = counted(host)
@@ -72,6 +73,7 @@ def test_deploys_and_rollbacks_lose_nothing(host: Host, shop: Site) -> None:
     assert testing.leftovers(host, "shop") == []
 
 
+@pytest.mark.measuring
 @pytest.mark.suite("trixie")
 def test_a_request_that_takes_long_survives_the_deploy(host: Host, shop: Site) -> None:
     old = testing.live(host, "shop")
@@ -87,6 +89,7 @@ def test_a_request_that_takes_long_survives_the_deploy(host: Host, shop: Site) -
     assert load.summary().rate >= LEAST
 
 
+@pytest.mark.alone
 @pytest.mark.suite("trixie")
 def test_a_killed_master_loses_no_get(host: Host, shop: Site) -> None:
     before = counted(host)
@@ -105,20 +108,22 @@ def test_a_killed_master_loses_no_get(host: Host, shop: Site) -> None:
     assert load.summary().rate >= LEAST
 
 
+@pytest.mark.alone
 @pytest.mark.suite("trixie")
 def test_a_stuck_request_fails_alone(host: Host, shop: Site) -> None:
-    """It keeps one thread; the proxy gives up on it five seconds after the server's timeout of 3."""
+    """It keeps one thread; the proxy gives up on it five seconds after the server's timeout of 5."""
     with Load(shop) as load:
         began = time.monotonic()
         stuck = shop.get("/stuck")
         lasted = time.monotonic() - began
     kill_master(host)  # the thread would hold up the next stop
     assert stuck.status == 504
-    assert 7 < lasted < 10
+    assert 9 < lasted < 12
     assert list(map(str, load.failures)) == []
     assert load.summary().rate >= LEAST
 
 
+@pytest.mark.alone
 @pytest.mark.suite("bookworm")
 def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
     """The server kills it after the timeout. What it had begun when it froze fails, as far as nobody may repeat it."""
@@ -130,7 +135,7 @@ def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
         time.sleep(1)
     print(lasted, load.summary(), *load.failures, sep="\n")
     assert stuck.status == 502
-    assert 3 < lasted < 8
+    assert 5 < lasted < 10
     # A request that it was answering right then: a POST, or a GET of which the visitor had the beginning already.
     assert [str(request) for request in load.failures if request.began > began + 0.5] == []
     assert len(load.failures) < 8, "it has eight threads, and one of them froze it"

@@ -1,4 +1,7 @@
-"""A set of files on a host, while what is asked of it changes. Each test leaves the host in order for the next."""
+"""A set of files on a host, while what is asked of it changes. Each test leaves the host in order for the next.
+
+Either it proves that itself, or it asks for the fixture `in_order_afterwards`.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,11 @@ def snapshot(host: Host) -> str:
     )
 
 
-@pytest.fixture(autouse=True)
-def _in_order_afterwards(host: Host) -> Iterator[None]:
+@pytest.fixture
+def in_order_afterwards(host: Host) -> Iterator[None]:
     """Whatever a test asked for, the next one finds the set as converge.yml has it."""
     yield
-    testing.play(host)
+    assert testing.play(host).returncode == 0
 
 
 def test_contents_owners_and_modes(host: Host) -> None:
@@ -57,6 +60,7 @@ def test_a_broken_default_part_puts_the_whole_set_back(host: Host) -> None:
     assert unchanged(host)
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_a_broken_part_is_refused_alone(host: Host) -> None:
     outcome = testing.play(host, sites={"shop": "broken", "wiki": "second"})
     assert outcome.returncode == 0, outcome.stdout
@@ -66,6 +70,7 @@ def test_a_broken_part_is_refused_alone(host: Host) -> None:
     assert host.file("/etc/demo/sites/wiki.conf").content_string.endswith("wiki says second\n")
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_a_file_that_left_the_set_is_gone(host: Host) -> None:
     host.check_output("echo mine >/etc/demo/sites/mine.conf")
     assert testing.play(host, sites={"shop": "first"}, absent=["wiki"]).returncode == 0
@@ -100,6 +105,7 @@ def test_a_dry_run_tells_and_touches_nothing(host: Host) -> None:
     assert snapshot(host) == before
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_a_secret_is_never_shown(host: Host) -> None:
     outcome = testing.play(host, "converge.yml", "--diff", "-vvv", key="correct horse")
     assert outcome.returncode == 0, outcome.stdout
@@ -110,6 +116,7 @@ def test_a_secret_is_never_shown(host: Host) -> None:
     assert "correct horse" not in host.check_output("journalctl --no-pager --quiet --since -2min")
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_apply_runs_again_until_it_succeeds(host: Host) -> None:
     failed = testing.play(host, text="next", apply="cp /etc/demo/global.conf /missing/applied")
     assert failed.returncode != 0

@@ -17,9 +17,12 @@ from kinds import FIGURES, Kind, MakeShop
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was counted."""
-    for line in FIGURES:
-        terminalreporter.write_line(line)
+    """Say what was counted, by whichever process ran the test."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    for report in reports:
+        for name, value in getattr(report, "user_properties", []):
+            if name == "figures" and report.when == "teardown":
+                terminalreporter.write_line(value)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,8 @@ def guestbook(site: Callable[..., Site], authorities: str) -> Site:
 def explain(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
     failed = request.session.testsfailed
     yield
+    request.node.user_properties += [("figures", line) for line in FIGURES]
+    FIGURES.clear()
     if request.session.testsfailed > failed:
         kind = request.node.callspec.params.get("kind")
         app = kind.app if kind else "guestbook"

@@ -42,4 +42,4 @@ SERVERS = [kind for kind in KINDS if kind.app in ("gunicorn", "uwsgi", "waitress
 
 MakeShop = Callable[[Kind], Site]
 
-FIGURES: list[str] = []  # what the tests have counted, shown when all have run
+FIGURES: list[str] = []  # what the test has counted, shown when all have run

@@ -71,17 +71,20 @@ def switches_lose_nothing(host: Host, site: Site, kind: Kind, turns: int) -> Non
     assert testing.leftovers(host, kind.app) == []
 
 
+@pytest.mark.measuring
 @each_server
 def test_switches_lose_nothing(host: Host, shop: MakeShop, kind: Kind) -> None:
     switches_lose_nothing(host, shop(kind), kind, 5)
 
 
+@pytest.mark.measuring
 @pytest.mark.suite("bookworm")
 @pytest.mark.parametrize("kind", OTHERS[::2], ids=lambda kind: kind.app)
 def test_a_switch_under_other_workers(host: Host, shop: MakeShop, kind: Kind) -> None:
     switches_lose_nothing(host, shop(kind), kind, 1)
 
 
+@pytest.mark.measuring
 @pytest.mark.suite("trixie")
 @pytest.mark.parametrize("kind", OTHERS[1::2], ids=lambda kind: kind.app)
 def test_a_switch_under_more_workers(host: Host, shop: MakeShop, kind: Kind) -> None:
@@ -94,6 +97,7 @@ def sign(site: Site, name: str) -> Callable[[], bool]:
     return lambda: f"Signed under {name}" in site.get("/").text
 
 
+@pytest.mark.measuring
 def test_each_server_follows_another(host: Host, guestbook: Site) -> None:
     """The guestbook moves from server to server, and goes back by two rollbacks."""
     signed = [sign(guestbook, "gunicorn")]
@@ -114,6 +118,7 @@ def test_each_server_follows_another(host: Host, guestbook: Site) -> None:
     assert testing.leftovers(host, "guestbook") == []
 
 
+@pytest.mark.alone
 @each_server
 def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> None:
     """nginx asks again, so that no GET is lost; Apache does not, and what was under way is lost."""

@@ -1,4 +1,7 @@
-"""Units on a host, while what is asked of them changes. Each test leaves the host in order for the next."""
+"""Units on a host, while what is asked of them changes. Each test leaves the host in order for the next.
+
+Either it does so itself, or it asks for the fixture `in_order_afterwards`.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,16 @@ RESTARTING = "demo-restarting.service"
 
 
 @pytest.fixture(autouse=True)
-def _in_order_afterwards(host: Host) -> Iterator[None]:
-    """Each test finds the units as converge.yml has them, and an empty record of what they did."""
+def _nothing_done(host: Host) -> None:
+    """Each test finds an empty record of what the units did."""
     host.check_output("truncate --size=0 /run/demo-reloading /run/demo-restarting")
+
+
+@pytest.fixture
+def in_order_afterwards(host: Host) -> Iterator[None]:
+    """Whatever a test asked for, the next one finds the units as converge.yml has them."""
     yield
-    testing.play(host)
+    run(host)
 
 
 def did(host: Host, kind: str) -> list[str]:
@@ -44,6 +52,7 @@ def test_nothing_to_do_does_nothing(host: Host) -> None:
     assert did(host, "reloading") == did(host, "restarting") == []
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_a_followed_set_that_changed_is_loaded(host: Host) -> None:
     run(host, text="second")
     assert did(host, "reloading") == ["reload", "second"]
@@ -59,6 +68,7 @@ def test_a_changed_unit_file_restarts_who_follows_it(host: Host) -> None:
     assert did(host, "reloading") == []
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_a_play_killed_before_the_reload_is_healed_by_the_next(host: Host) -> None:
     run(host, text="written", only_files=True)
     assert host.file("/etc/demo.conf").content_string == "written\n"
@@ -69,6 +79,7 @@ def test_a_play_killed_before_the_reload_is_healed_by_the_next(host: Host) -> No
     assert "changed=0" in run(host, text="written").stdout
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_stopped_and_disabled(host: Host) -> None:
     run(host, demo_state="stopped", enabled=False)
     assert not host.service(RELOADING).is_running
@@ -83,6 +94,7 @@ def test_a_unit_that_died_is_started_again(host: Host) -> None:
     assert host.service(RELOADING).is_running, testing.journal(host, RELOADING)
 
 
+@pytest.mark.usefixtures("in_order_afterwards")
 def test_a_failing_unit_tells_why(host: Host) -> None:
     outcome = testing.play(host, broken="bad")
     assert outcome.returncode != 0

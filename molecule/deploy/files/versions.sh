@@ -1,33 +1,5 @@
-#!/usr/bin/env bash
-# A repository with good and bad versions of one app: v1 to v40 answer, each other tag is broken in its own way.
-# The argument is the app's file, which says VERSION = "v1".
-set -euo pipefail
-repository=/usr/local/share/shop.git
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cp "$1" "$work/shop.py"
-cd "$work"
-git init --quiet --initial-branch main .
-git config user.name test
-git config user.email test@example.org
-
-version() { git add -A && git commit --quiet --message "$1" && git tag "$1"; }
-
-# broken TAG [python-code]: v1 with a VERSION of its own, and code at its end.
-broken() {
-    git checkout --quiet --force v1
-    sed -i "s/\"v1\"/\"$1\"/" shop.py
-    cat >>shop.py
-    version "$1"
-}
-
-echo 'flask>=3.1.1' >requirements.txt
-version v1
-for number in {2..40}; do
-    sed -i "s/^VERSION = .*/VERSION = \"v$number\"/" shop.py
-    version "v$number"
-done
-
+# shellcheck shell=bash
+# The broken versions of shop.py (molecule/shared/repository.sh), each broken in its own way.
 broken import <<'END'
 raise RuntimeError("broken on purpose")
 END
@@ -84,8 +56,3 @@ def hanging():
     print("hanging on purpose", flush=True)
     time.sleep(3600)
 END
-
-git checkout --quiet --force main
-git clone --quiet --bare . "$repository"
-# It is root's, and git of the app's user reads it all the same.
-git config --system --add safe.directory "$repository"

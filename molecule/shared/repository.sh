@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# A repository with versions of one app: v1 to v9 answer, each other tag is broken in its own way.
-# The argument is the app's file, which says VERSION = "v1".
+# Makes /usr/local/share/shop.git, a repository with good and bad versions of one app:  repository.sh APP VERSIONS COUNT
+#
+# APP       the app's file, which says VERSION = "v1"
+# VERSIONS  a script that makes the tags of broken versions, each by the function `broken`
+# COUNT     how many versions answer: v1, v2 and so on
 set -euo pipefail
+app=$(realpath "$1") versions=$(realpath "$2") count=$3
 repository=/usr/local/share/shop.git
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp "$1" "$work/shop.py"
+cp "$app" "$work/shop.py"
 cd "$work"
 git init --quiet --initial-branch main .
 git config user.name test
@@ -25,31 +29,13 @@ echo 'flask>=3.1.1' >requirements.txt
 mkdir static
 echo 'body { color: teal; }' >static/style.css
 version v1
-for number in {2..9}; do
+for ((number = 2; number <= count; number++)); do
     sed -i "s/^VERSION = .*/VERSION = \"v$number\"/" shop.py
     version "v$number"
 done
 
-broken import <<'END'
-raise RuntimeError("import broken on purpose")
-END
-broken factory <<'END'
-
-
-def create_app(currency: str) -> Flask:
-    raise RuntimeError("factory broken on purpose")
-END
-broken callable <<'END'
-
-
-def create_app(currency: str) -> int:
-    return 7
-END
-# The import alone succeeds: only as a service does the app see INVOCATION_ID.
-broken service <<'END'
-if "INVOCATION_ID" in os.environ:
-    raise RuntimeError("service broken on purpose")
-END
+# shellcheck source=/dev/null
+. "$versions"
 
 git checkout --quiet --force main
 git clone --quiet --bare . "$repository"
