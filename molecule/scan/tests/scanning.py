@@ -31,7 +31,7 @@ def witness_name(host: Host) -> str:
     return f"{suite(host)}.witness.test"
 
 
-def on_scanner(command: str, stdin: str = "", seconds: float = 300) -> Outcome:
+def on_scanner(command: str, stdin: str = "", seconds: float = 900) -> Outcome:
     """Run a shell command on the scanners' host, failed or not."""
     environment = "PATH=/opt/scanners/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin"
     return subprocess.run(

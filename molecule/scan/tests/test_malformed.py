@@ -44,7 +44,8 @@ class Attempt:
 def parse(text: bytes) -> bytes:
     """Return what a file of Gunicorn's tests stands for, as its tests read it."""
     joined = text.replace(b"\n", b"").replace(b"\\r\\n", b"\r\n")
-    return joined.replace(b"\\0", b"\0").replace(b"\\n", b"\n").replace(b"\\t", b"\t")
+    plain = joined.replace(b"\\0", b"\0").replace(b"\\n", b"\n").replace(b"\\t", b"\t")
+    return re.sub(rb"\\x([0-9a-fA-F]{2})", lambda escape: bytes.fromhex(escape[1].decode()), plain)
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +109,14 @@ def test_they_are_refused(
 def test_none_is_two_requests_for_the_app(
     host: Host, witness: Site, requests: dict[str, bytes], figure: Callable[[str, object], None]
 ) -> None:
-    """The same with the site's own name as Host, where the lack of one cannot be why they are refused."""
+    """The same with the site's own name as Host, where the lack of one cannot be why they are refused.
+
+    nginx mends some (what is no HTTP to Gunicorn but clear to nginx arrives clean), and may refuse what follows one.
+    """
     before = told(host)
     attempts = attempt_all(witness, {name: with_host(request, witness.name) for name, request in requests.items()})
     passed = [attempt for attempt in attempts if attempt.passed]
     figure("malformed requests refused, with Host", f"{len(attempts) - len(passed)} of {len(attempts)}")
-    assert [str(attempt) for attempt in attempts if attempt.answers > 1 or attempt.passed > 1] == []
+    assert [str(attempt) for attempt in attempts if attempt.passed > 1] == []
     assert testing.poll(lambda: told(host) - before >= len(passed))
     assert told(host) - before == len(passed), "the app has seen requests whose answer nobody got"
