@@ -51,7 +51,8 @@ mkdir -p /root/package /etc/by-hand
 cd /root/package
 apt-get -q download nginx-common 2>/dev/null
 dpkg-deb --fsys-tarfile nginx-common_*.deb | tar -xO ./etc/nginx/nginx.conf |
-    sed 's#^pid .*#pid /run/by-hand.pid;#; s#/var/log/nginx/#/var/log/by-hand-#; s#/etc/nginx/conf.d/.*#/etc/by-hand/none*;#
+    sed 's#^pid .*#pid /run/by-hand.pid;#; s#/var/log/nginx/#/var/log/by-hand-#
+         s#/etc/nginx/conf.d/.*#/etc/by-hand/none*;#
          s#/etc/nginx/sites-enabled/\\*#/etc/by-hand/site.conf#' >/etc/by-hand/nginx.conf
 cat >/etc/by-hand/site.conf <<'CONF'
 server {{
