@@ -1,0 +1,123 @@
+"""What public scanners say of a finished host. Each failure shows what they said."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+import scanning
+import testing
+import yaml
+from scanning import Findings
+from testinfra.host import Host
+from testing import Site
+
+Scans = Mapping[str, Future[Findings]]
+Figure = Callable[[str, object], None]
+DEFAULTS = yaml.safe_load((testing.ROOT / "roles/proxy/defaults/main.yml").read_text())
+
+
+def test_exposure_of_the_unit(host: Host, figure: Figure) -> None:
+    said = host.check_output("systemd-analyze security --no-pager nginx.service")
+    exposure = float(re.findall(r"(\d+\.\d)", said.splitlines()[-1])[-1])
+    figure("exposure of nginx.service", exposure)
+    assert exposure <= 1.5, said
+
+
+def test_mozilla_intermediate(scans: Scans, figure: Figure) -> None:
+    findings = scans["sslyze"].result()
+    issues = re.findall(r"^ +\* (\w+: .*)$", findings.output.partition("COMPLIANCE")[2], re.MULTILINE)
+    figure("Mozilla intermediate (sslyze)", f"{len(issues)} issues")
+    assert issues == [], findings.log
+    assert "OK - Compliant" in findings.output, findings.log
+
+
+@pytest.mark.suite("trixie")
+def test_post_quantum_key_exchange(scans: Scans, figure: Figure) -> None:
+    findings = scans["group"].result()
+    group = re.search(r"^(?:Negotiated TLS1.3 group|Peer Temp Key|Server Temp Key): (\w+)", findings.log, re.MULTILINE)
+    figure("key exchange (openssl)", group and group[1])
+    assert group, findings.log
+    assert group[1] == "X25519MLKEM768", findings.log
+
+
+def test_nginx_configuration(scans: Scans, figure: Figure) -> None:
+    findings = scans["gixy"].result()
+    assert findings.output.strip(), findings.log
+    issues = json.loads(findings.output)
+    figure("nginx configuration (gixy)", f"{len(issues)} findings")
+    assert issues == [], findings.log
+
+
+def test_response_headers(scans: Scans, figure: Figure) -> None:
+    findings = scans["observatory"].result()
+    assert findings.output.startswith("{"), findings.log
+    result = json.loads(findings.output)
+    grade, score = result["scan"]["grade"], result["scan"]["score"]
+    figure("response headers (MDN observatory)", f"{grade}, {score}")
+    failed = [name for name, test in result["tests"].items() if not test["pass"]]
+    assert (grade, failed) == ("A+", []), findings.log
+    assert score >= 120, findings.log
+
+
+def test_content_security_policy(guestbook: Site, figure: Figure) -> None:
+    scanning.wait_until_installed()
+    policy = guestbook.get("/").header("Content-Security-Policy")
+    assert policy
+    run = scanning.on_scanner('node /root/csp-findings.mjs "$(cat)"', policy)
+    assert run.returncode == 0, run.stderr
+    figure("content security policy (CSP evaluator)", f"{len(json.loads(run.stdout))} high or medium")
+    assert json.loads(run.stdout) == [], policy
+
+
+def test_black_box_attack(scans: Scans, figure: Figure) -> None:
+    findings = scans["wapiti"].result()
+    assert findings.report, findings.log
+    report = json.loads(findings.report)
+    found: dict[str, list[Any]] = {**report["vulnerabilities"], **report["anomalies"]}
+    found = {kind: items for kind, items in found.items() if items}
+    figure("attack (wapiti)", f"{sum(map(len, found.values()))} findings, {report['infos']['crawled_pages_nbr']} pages")
+    assert report["infos"]["crawled_pages_nbr"] > 1, findings.log
+    assert found == {}, findings.log
+
+
+def test_ports(scans: Scans, figure: Figure) -> None:
+    findings = scans["nmap"].result()
+    ports = {int(port) for port in re.findall(r"(\d+)/open/", findings.output)}
+    rest = re.search(r"Ignored State: (\w+) \((\d+)\)", findings.output)
+    figure("ports (nmap)", f"open {sorted(ports)}, rest {rest and rest[1]}")
+    assert ports == {22, 80, 443}, findings.log
+    assert rest, findings.log
+    assert (rest[1], int(rest[2])) == ("filtered", 65535 - 3), findings.log
+
+
+def test_tls_grade(scans: Scans, figure: Figure) -> None:
+    findings = scans["testssl"].result()
+    assert findings.report, findings.log
+    said = {finding["id"]: finding for finding in json.loads(findings.report)}
+    grade, score = said["overall_grade"]["finding"], int(said["final_score"]["finding"])
+    severe = [finding for finding in said.values() if finding["severity"] in ("HIGH", "CRITICAL", "FATAL")]
+    figure("TLS (testssl.sh)", f"{grade}, {score}, {len(severe)} high")
+    assert severe == [], findings.log
+    assert grade == "A+", findings.log
+    assert score >= 95, findings.log
+
+
+@pytest.mark.skipif("proxy_tls" not in DEFAULTS, reason="the proxy has one TLS configuration")
+@pytest.mark.suite("trixie")
+def test_mozilla_modern_when_asked_for(host: Host, guestbook: Site, figure: Figure) -> None:
+    command = f"--certinfo_ca_file=/etc/ssl/{testing.host_name(host)}.pem {guestbook.name}"
+    result = testing.play(host, "converge.yml", "--tags", "proxy", proxy_tls="modern")
+    try:
+        assert result.returncode == 0, testing.said(result)[-3000:]
+        run = scanning.on_scanner(f"sslyze --mozilla_config=modern {command}")
+        figure("Mozilla modern (sslyze)", "compliant" if "OK - Compliant" in run.stdout else "not compliant")
+        assert "OK - Compliant" in run.stdout, run.stdout
+        assert guestbook.get("/").status == 200
+    finally:
+        result = testing.play(host, "converge.yml", "--tags", "proxy")
+    assert result.returncode == 0, testing.said(result)[-3000:]
