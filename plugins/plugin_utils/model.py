@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -247,11 +248,24 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Where the site's certificate comes from; the two paths, on the controller, only with ``provider: files``."""
+    """Where the site's certificate comes from.
+
+    :param fullchain: with ``privkey`` a path on the controller, for the provider ``files`` alone.
+    :param challenge: how the authority is convinced, for ``acme`` alone: one of :data:`CHALLENGES`.
+    :param profile: kind of certificate, for ``acme`` alone: one of :data:`PROFILES`, "" for the authority's default.
+    """
 
     provider: str = "acme"
     fullchain: str = ""
     privkey: str = ""
+    challenge: str = "http-01"
+    profile: str = ""
+
+
+# The options of a certificate that belong to one provider.
+CERTIFICATE_OPTIONS = {"fullchain": "files", "privkey": "files", "challenge": "acme", "profile": "acme"}
+CHALLENGES = ("http-01", "dns-01")
+PROFILES = ("classic", "tlsserver", "shortlived")  # Let's Encrypt's
 
 
 @dataclass(frozen=True)
@@ -346,13 +360,12 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
             problems.append(f"{read.field(key)} is missing: write `{example}`")
     server, options = read_server(read)
     code = read_source(read)
+    certificate = read_certificate(read)
     return App(
         name=name,
         source=code,
         wsgi_app=read_wsgi_app(read),
-        domains=read.texts(
-            "domains", DOMAIN, "a domain is written in lower case, without scheme, port or *, as www.example.org"
-        ),
+        domains=read_domains(read, certificate),
         extras=read_extras(read, code),
         requirements=read.texts("requirements", REQUIREMENT, 'write each as "name" or "name>=1.2", in quotes'),
         wheels=read.text("wheels"),
@@ -368,7 +381,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
         server=server,
         server_options=options,
         proxy=read_proxy(read, servers.seconds(server, options)[0] + 5),
-        certificate=read_certificate(read),
+        certificate=certificate,
         backup=read_backup(read),
         sandbox=read_sandbox(read),
         proxy_fix=read.flag("proxy_fix", True),
@@ -578,14 +591,68 @@ def read_certificate(app: Reader) -> Certificate:
         app.field("certificate"), app.given.get("certificate"), app.problems, Certificate.__dataclass_fields__
     )
     certificate = Certificate(
-        read.choice("provider", "acme", ("acme", "self_signed", "files")), read.text("fullchain"), read.text("privkey")
+        provider=read.choice("provider", "acme", ("acme", "self_signed", "files")),
+        fullchain=read.text("fullchain"),
+        privkey=read.text("privkey"),
+        challenge=read.choice("challenge", "http-01", CHALLENGES),
+        profile=read.choice("profile", "", PROFILES),
     )
-    for key, path in (("fullchain", certificate.fullchain), ("privkey", certificate.privkey)):
-        if certificate.provider == "files" and not path:
+    for key, owner in CERTIFICATE_OPTIONS.items():
+        if read.given.get(key) and certificate.provider != owner:
+            read.problem(key, read.given[key], f"belongs to provider {owner}, not to {certificate.provider}")
+        elif owner == certificate.provider == "files" and not read.given.get(key):
             app.problems.append(f"{read.field(key)} is missing: with provider files, give the path of a PEM file")
-        elif path and certificate.provider != "files":
-            read.problem(key, path, f"belongs to provider files, not to {certificate.provider}")
     return certificate
+
+
+def read_domains(app: Reader, certificate: Certificate) -> tuple[str, ...]:
+    """The site's names, and among them only such wildcards and IP addresses as its certificate can be valid for."""
+    domains = app.texts("domains")
+    by_authority = certificate.provider == "acme"
+    for place, domain in enumerate(domains):
+        address = address_of(domain)
+        if domain not in app.given["domains"]:
+            continue  # no text: that is told already
+        if domain.startswith("*."):
+            if not DOMAIN.fullmatch(domain[2:]) or address_of(domain[2:]):
+                app.problem("domains", domain, "cannot be used: * stands for one whole label, as *.example.org")
+            elif place == 0:
+                app.problem("domains", domain, "cannot come first: the first is the canonical name, put another there")
+            elif by_authority and certificate.challenge != "dns-01":
+                app.problem(
+                    "domains",
+                    domain,
+                    "is a wildcard, which an authority certifies by a DNS record alone: write "
+                    "`certificate: {challenge: dns-01}` and set certificate_dns_plugin or certificate_dns_auth_hook, "
+                    "or bring a certificate of your own with provider files",
+                )
+        elif address:
+            if str(address) != domain:
+                app.problem("domains", domain, f"is not how that address is written: write {str(address)!r}")
+            if by_authority and certificate.challenge != "http-01":
+                app.problem("domains", domain, "is an IP address, which has no DNS record: write `challenge: http-01`")
+            elif by_authority and certificate.profile != "shortlived":
+                app.problem(
+                    "domains",
+                    domain,
+                    "is an IP address, which an authority certifies for six days alone: write `certificate: "
+                    "{profile: shortlived}` and set certificate_certbot to pypi, or use provider self_signed or files",
+                )
+        elif not DOMAIN.fullmatch(domain):
+            app.problem(
+                "domains",
+                domain,
+                "cannot be used: a domain is written in lower case, without scheme or port, as www.example.org",
+            )
+    return domains
+
+
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that the text is, if it is one."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def read_backup(app: Reader) -> Backup:
@@ -928,13 +995,9 @@ def certificates(app: App) -> dict[str, Any]:
     """For certificate; nothing where another app's is served."""
     if app.proxy.owner != app.name:
         return {}
-    files = {"fullchain": app.certificate.fullchain, "privkey": app.certificate.privkey}
-    return {
-        "name": app.name,
-        "domains": list(app.domains),
-        "provider": app.certificate.provider,
-        **({} if app.certificate.provider != "files" else files),
-    }
+    given = {key: getattr(app.certificate, key) for key in CERTIFICATE_OPTIONS}
+    own = {key: value for key, value in given.items() if value and CERTIFICATE_OPTIONS[key] == app.certificate.provider}
+    return {"name": app.name, "domains": list(app.domains), "provider": app.certificate.provider, **own}
 
 
 def backup_sets(app: App) -> dict[str, Any]:

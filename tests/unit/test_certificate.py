@@ -105,6 +105,8 @@ class FakeHost:
         """A certificate as certbot leaves it."""
         make_pair(self.host.letsencrypt / "live" / name, *(domains or ("shop.test",)))
         record = {
+            "fullchain": "here",
+            "authenticator": "webroot",
             "server": DIRECTORY,
             "key_type": "ecdsa",
             "webroot_path": f"{WEBROOT},",
@@ -250,7 +252,7 @@ def test_wildcards_are_valid_for_one_label(domain: str, by: list[str], covered: 
     [
         ({"provider": "acem"}, "there is no provider 'acem'; there are acme, self_signed, files"),
         ({"domains": []}, "there is no domain"),
-        ({"domains": ["a.test", "192.0.2.1"]}, "192.0.2.1: no domain name"),
+        ({"domains": ["a.test", "192.0.2.256"]}, "192.0.2.256: no domain name"),
         ({"domains": ["bücher.test"]}, "Write letters beyond ASCII in the xn-- form"),
         ({"domains": ["https://a.test"]}, "no domain name"),
         ({"name": "../shop"}, "not usable"),

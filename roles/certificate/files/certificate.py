@@ -15,25 +15,33 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import grp
 import hashlib
+import ipaddress
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 PROGRAM = "/usr/local/lib/groundwork/certificate"
+CHECK_UNIT = "groundwork-certificate-check.service"
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 # Set for what this program starts: certbot's deploy hook must not wait for the lock that its own parent holds.
 WITHIN_A_RUN = "GROUNDWORK_CERTIFICATE_RUN"
 
@@ -42,7 +50,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 15 * MINUTE, 12 * HOUR
 LOCK_WAIT = 5 * MINUTE
 CERTBOT_WAIT = 30  # seconds for another certbot to finish
 CERTBOT_TIMEOUT = 5 * MINUTE
+INSTALL_TIMEOUT = 10 * MINUTE
+RENEW_TIMEOUT = 25 * MINUTE
 AUTHORITY_TIMEOUT = 10
+TRIAL_TIMEOUT = 5  # seconds for a name's own port 80
+SERVED_TIMEOUT, RELOAD_WAIT = 5, 10  # seconds for a handshake, and for a reload to reach every new connection
+NONCE_ATTEMPTS = 5  # certbot gives up when the second nonce in a row is refused
+DAY_OF_FAILURES = 10  # by then attempts are half a day apart
 SELF_SIGNED_LIFETIME = 365 * DAY
 KEPT_PAIRS = 2  # the current one and the one before
 RENEW_FRACTION, LATE_FRACTION = 1 / 3, 1 / 4
@@ -50,6 +64,8 @@ RENEW_FRACTION, LATE_FRACTION = 1 / 3, 1 / 4
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)*(?=.*[a-z]){LABEL}")
+CHALLENGE_PATH = ".well-known/acme-challenge"
+TRIAL_FILE = "groundwork-trial"
 
 
 class Refusal(Exception):
@@ -57,11 +73,15 @@ class Refusal(Exception):
 
     :param remedy: what that person can do about it.
     :param not_before: POSIX time before which another attempt is useless.
+    :param kind: the authority's type of error, if it was the authority.
+    :param domains: those of the names that the authority refused.
     """
 
-    def __init__(self, text: str, remedy: str = "", not_before: float = 0) -> None:
+    def __init__(
+        self, text: str, remedy: str = "", not_before: float = 0, kind: str = "", domains: Sequence[str] = ()
+    ) -> None:
         super().__init__(f"{one_line(text)}. {remedy}" if remedy else one_line(text))
-        self.not_before = not_before
+        self.not_before, self.kind, self.domains = not_before, kind, tuple(domains)
 
 
 # --- small things -----------------------------------------------------------------------------------------------------
@@ -140,8 +160,23 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     temporary.rename(path)
 
 
+def address_of(text: str) -> str:
+    """The IP address that the text is, in its usual form; empty if it is none."""
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return ""
+
+
+def alternative(domain: str) -> str:
+    """The name as openssl takes it in subjectAltName."""
+    return f"IP:{domain}" if address_of(domain) else f"DNS:{domain}"
+
+
 def is_covered(domain: str, by: Sequence[str]) -> bool:
     """True when one of the names, of which some may be wildcards, is valid for the domain."""
+    if address_of(domain):
+        return domain in by
     parent = domain.partition(".")[2]
     return domain in by or f"*.{parent}" in by
 
@@ -186,6 +221,29 @@ class Host:
         return self.root / "var/log/letsencrypt/letsencrypt.log"
 
     @property
+    def certbot(self) -> Path:
+        """certbot from PyPI: a symlink to the environment that is in use."""
+        return self.root / "usr/local/lib/groundwork/certbot"
+
+    @property
+    def account_options(self) -> Path:
+        """certbot's options with the credentials of an external account binding; there only if they are given."""
+        return self.options.with_name("certificate-account.ini")
+
+    @property
+    def dns_credentials(self) -> Path:
+        return self.options.with_name("certificate-dns.ini")
+
+    @property
+    def install_environment(self) -> Path:
+        return self.options.with_name("certificate-install.json")
+
+    @property
+    def troubles(self) -> Path:
+        """What was wrong the last time anybody looked."""
+        return self.state / "troubles.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "run/groundwork/certificate.lock"
 
@@ -212,7 +270,12 @@ def locked(path: Path, wait: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Options:
-    """What holds for the host, from /etc/groundwork/certificate.json."""
+    """What holds for the host, from /etc/groundwork/certificate.json.
+
+    :param check_address: HOST:PORT at which the served certificate is looked at; empty for nowhere.
+    :param requirements: of certbot from PyPI, in an environment of its own; none for the distribution's.
+    :param dns_plugin: certbot's plugin for dns-01, without `dns-`; else the two hooks are its commands.
+    """
 
     email: str
     directory: str
@@ -221,6 +284,12 @@ class Options:
     key_group: str
     webroot: str
     deploy_command: str
+    check_address: str = ""
+    requirements: tuple[str, ...] = ()
+    dns_plugin: str = ""
+    dns_propagation_seconds: int = 0
+    dns_auth_hook: str = ""
+    dns_cleanup_hook: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Options:
@@ -232,20 +301,26 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """One name: the domains it is for, the first being the canonical one, and who brings the certificate."""
+    """One name: the domains it is for, the first being the canonical one, and who brings the certificate.
+
+    :param fullchain: where the provider `files` has it from, for messages; and privkey.
+    """
 
     name: str
     domains: tuple[str, ...]
     provider: str
+    challenge: str = "http-01"
+    profile: str = ""
+    fullchain: str = ""
+    privkey: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Request:
         """Read a request; Refusal names the file and what is wrong with it."""
         try:
             given = json.loads(path.read_text())
-            request = cls(
-                given["name"], tuple(dict.fromkeys(domain.lower() for domain in given["domains"])), given["provider"]
-            )
+            domains = (address_of(domain) or domain.lower() for domain in given["domains"])
+            request = cls(**{**given, "domains": tuple(dict.fromkeys(domains))})
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Refusal(f"{path}: {type(error).__name__}: {error}") from error
         if not NAME.fullmatch(request.name) or f"{request.name}.json" != path.name:
@@ -254,7 +329,11 @@ class Request:
             raise Refusal(f"{path}: there is no provider {request.provider!r}; there are {', '.join(PROVIDERS)}")
         if not request.domains:
             raise Refusal(f"{path}: there is no domain", "Give at least one, the canonical one first.")
-        if wrong := [domain for domain in request.domains if len(domain) > 253 or not DOMAIN.fullmatch(domain)]:
+        if wrong := [
+            domain
+            for domain in request.domains
+            if not address_of(domain) and (len(domain) > 253 or not DOMAIN.fullmatch(domain))
+        ]:
             raise Refusal(f"{path}: {', '.join(wrong)}: no domain name", "Write letters beyond ASCII in the xn-- form.")
         return request
 
@@ -279,6 +358,8 @@ class State:
     :param error: why there is not the certificate that is asked for, or empty.
     :param deployed: fingerprint of the pair with which the deploy command last succeeded.
     :param deploy_error: what it said if it failed.
+    :param left_out: domains that the certificate waits for, with the reason.
+    :param seen: domains that the controller reached at this host; the host itself may not, behind a router.
     """
 
     failures: int = 0
@@ -286,6 +367,8 @@ class State:
     error: str = ""
     deployed: str = ""
     deploy_error: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -314,6 +397,7 @@ class State:
     def settled(self) -> None:
         """Note that nothing is left to ask for."""
         self.failures, self.next_attempt, self.error = 0, "", ""
+        self.left_out, self.seen = {}, []
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
@@ -394,7 +478,9 @@ class Facts:
         organization, common = issuer.get("O", ""), issuer.get("CN", "")
         return cls(
             issuer=f"{organization} ({common})" if organization and common else organization or common,
-            domains=tuple(domain.lower() for domain in re.findall(r"DNS:([^,\s]+)", shown)),
+            domains=tuple(
+                address_of(name) or name.lower() for name in re.findall(r"(?:DNS|IP Address):([^,\s]+)", shown)
+            ),
             not_before=ssl.cert_time_to_seconds(times["notBefore"]),
             not_after=ssl.cert_time_to_seconds(times["notAfter"]),
         )
@@ -549,6 +635,18 @@ class Provider:
         """Why a new certificate is needed; empty if none is."""
         return ""
 
+    def ready(self) -> None:
+        """Refusal unless it can be asked at all."""
+
+    def is_asked_over_http(self, request: Request) -> bool:
+        """True when somebody else will look for an answer on port 80 of each domain."""
+        return False
+
+    def domains(self, name: str) -> tuple[str, ...]:
+        """What the provider's pair is valid for; nothing if there is none."""
+        pair = self.pair(name)
+        return self.store.facts(name, pair).domains if pair.exists else ()
+
     def obtain(self, request: Request) -> None:
         """Put a new pair into the provider's place; Refusal if that fails."""
 
@@ -576,11 +674,60 @@ class Files(Provider):
         return Pair(self.host.requests / f"{name}.fullchain.pem", self.host.requests / f"{name}.privkey.pem")
 
     def objection(self, request: Request) -> str:
+        """What is wrong with the pair, before it is served: its key, its chain, its dates, its names."""
+        pair = self.pair(request.name)
+        place = f"fullchain ({request.fullchain or pair.fullchain})"
         try:
-            self.pair(request.name).check()
+            pair.check()
+            check_chain(pair.fullchain)
+            facts = Facts.read(pair.fullchain)
         except Refusal as refusal:
-            return str(refusal)
+            return (
+                str(refusal)
+                .replace(str(pair.fullchain), place)
+                .replace(str(pair.privkey), f"privkey ({request.privkey or pair.privkey})")
+            )
+        now = time.time()
+        if not facts.not_before <= now < facts.not_after:
+            when = (
+                f"expired on {date(facts.not_after)}" if now > facts.not_before else f"begins {clock(facts.not_before)}"
+            )
+            return f"{place}: the certificate {when}: bring one that is valid now"
+        if missing := [domain for domain in request.domains if not is_covered(domain, facts.domains)]:
+            return (
+                f"{place}: the certificate is for {', '.join(facts.domains) or 'no domain'} and not for "
+                f"{', '.join(missing)}: bring one that is, or take them out of domains"
+            )
         return ""
+
+
+def blocks(fullchain: Path) -> list[str]:
+    """The certificates of a PEM file."""
+    return re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", fullchain.read_text(), re.S)
+
+
+def check_chain(fullchain: Path) -> None:
+    """Refusal unless each certificate is issued by the next one. A self-signed one may end the chain."""
+    certificates = blocks(fullchain)
+    with tempfile.TemporaryDirectory() as directory:
+        paths = [Path(directory) / f"{number}.pem" for number, _block in enumerate(certificates, 1)]
+        for path, block in zip(paths, certificates, strict=True):
+            path.write_text(block)
+        for path, issuer in pairwise(paths):
+            if run(
+                "openssl", "verify", "-partial_chain", "-no_check_time", "-trusted", *map(str, (issuer, path))
+            ).returncode:
+                raise Refusal(
+                    f"{fullchain}: certificate {path.stem} of {len(paths)} is not issued by the one after it",
+                    "Write the site's own certificate first, then its issuer's, then that one's.",
+                )
+        if len(paths) == 1:
+            shown = run("openssl", "x509", "-noout", "-subject_hash", "-issuer_hash", "-in", str(paths[0]))
+            if len(set(shown.stdout.split())) > 1:
+                raise Refusal(
+                    f"{fullchain}: the intermediate certificate is missing",
+                    "Append the certificate of its issuer, which came with it.",
+                )
 
 
 class SelfSigned(Provider):
@@ -606,7 +753,7 @@ class SelfSigned(Provider):
         pair = self.pair(request.name)
         pair.privkey.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = Pair(pair.fullchain.with_suffix(".new"), pair.privkey.with_suffix(".new"))
-        names = ",".join(f"DNS:{domain}" for domain in request.domains)
+        names = ",".join(map(alternative, request.domains))
         made = run(
             *("openssl", "req", "-x509", "-nodes", "-newkey", *self.key_options[self.options.key_type]),
             *("-keyout", str(new.privkey), "-out", str(new.fullchain), "-days", str(SELF_SIGNED_LIFETIME // DAY)),
@@ -630,14 +777,37 @@ class Acme(Provider):
 
     remedy_when_late = "`certbot renew --cert-name {name}` shows why it is not renewed."
     reached: Refusal | bool = False
+    installed: Refusal | bool = False
 
     def pair(self, name: str) -> Pair:
         return Pair.within(self.host.letsencrypt / "live" / name)
 
+    @property
+    def program(self) -> str:
+        return str(self.host.certbot / "bin/certbot") if self.options.requirements else "certbot"
+
     def objection(self, request: Request) -> str:
-        if wildcards := [domain for domain in request.domains if domain.startswith("*")]:
-            return f"{', '.join(wildcards)}: an authority gives wildcards only for a DNS record, which is not supported"
+        options, by_dns = self.options, request.challenge == "dns-01"
+        wildcards = [domain for domain in request.domains if domain.startswith("*")]
+        addresses = [domain for domain in request.domains if address_of(domain)]
+        if wildcards and not by_dns:
+            return (
+                f"{', '.join(wildcards)}: an authority gives wildcards only for a DNS record: set challenge to dns-01"
+            )
+        if by_dns and not (options.dns_plugin or options.dns_auth_hook):
+            return "the challenge dns-01 needs certificate_dns_plugin or certificate_dns_auth_hook"
+        if addresses and (by_dns or request.profile != "shortlived"):
+            return f"{', '.join(addresses)}: an IP address needs the profile shortlived and the challenge http-01"
+        if request.profile and not options.requirements:
+            return f"the profile {request.profile} needs a newer certbot: set certificate_certbot to pypi"
         return ""
+
+    def ready(self) -> None:
+        self.reach()
+        self.install()
+
+    def is_asked_over_http(self, request: Request) -> bool:
+        return request.challenge == "http-01"
 
     def renewal(self, name: str) -> Path:
         """certbot's own record of the certificate."""
@@ -659,29 +829,48 @@ class Acme(Provider):
                 settings.setdefault(key.strip(), value.strip().rstrip(","))
         return settings
 
-    def changed_settings(self, name: str) -> str:
+    def changed_settings(self, request: Request) -> str:
         """How certbot's record differs from the options; certbot alone would go on with the old ones."""
-        wanted = {
-            "server": self.options.directory,
-            "key_type": self.options.key_type,
-            "webroot_path": self.options.webroot,
-        }
-        has = self.settings(name)
+        wanted = {"server": self.options.directory, "key_type": self.options.key_type, **self.challenge(request)[1]}
+        has = self.settings(request.name)
+        if request.profile or "preferred_profile" in has:
+            wanted["preferred_profile"] = request.profile or "None"
         return ", ".join(
             f"{key} is {has.get(key)} instead of {value}" for key, value in wanted.items() if has.get(key) != value
         )
 
+    def challenge(self, request: Request) -> tuple[list[str], dict[str, str]]:
+        """certbot's words for how the authority is convinced, and how its record tells them."""
+        options, plugin = self.options, self.options.dns_plugin
+        if request.challenge == "http-01":
+            return (
+                ["--webroot", "--webroot-path", options.webroot],
+                {"authenticator": "webroot", "webroot_path": options.webroot},
+            )
+        if not plugin:
+            words = ["--manual", "--preferred-challenges", "dns", "--manual-auth-hook", options.dns_auth_hook]
+            if options.dns_cleanup_hook:
+                words += ["--manual-cleanup-hook", options.dns_cleanup_hook]
+            return words, {"authenticator": "manual", "manual_auth_hook": options.dns_auth_hook}
+        words = ["--authenticator", f"dns-{plugin}"]
+        if self.host.dns_credentials.exists():
+            words += [f"--dns-{plugin}-credentials", str(self.host.dns_credentials)]
+        if options.dns_propagation_seconds:
+            words += [f"--dns-{plugin}-propagation-seconds", str(options.dns_propagation_seconds)]
+        return words, {"authenticator": f"dns-{plugin}"}
+
     def due(self, request: Request, now: float) -> str:
         pair = self.pair(request.name)
-        if not (pair.exists and self.renewal(request.name).exists()):
+        if not (pair.exists and self.settings(request.name)):
             return "there is none yet"
         if self.store.facts(request.name, pair).has_less_than(LATE_FRACTION, now):
-            return "certbot has not renewed it, and less than a quarter of its lifetime is left"
-        return self.differences(request) or self.changed_settings(request.name)
+            return LATE
+        return self.differences(request) or self.changed_settings(request)
 
     def obtain(self, request: Request) -> None:
         name, options = request.name, self.options
-        self.reach()
+        self.ready()
+        self.sweep(name)
         known = self.renewal(name).exists()
         if not known and (self.host.letsencrypt / "live" / name).exists():
             # certbot would order a certificate, spend the rate limit on it, and then fail to write it.
@@ -689,26 +878,112 @@ class Acme(Provider):
                 f"{self.host.letsencrypt}/live/{name} exists, but {self.renewal(name)} does not",
                 "Move that directory, and the one of the same name in `archive`, away.",
             )
-        again = known and bool(self.changed_settings(name))
+        again = known and bool(self.changed_settings(request))
         words = [
-            *("certbot", "certonly", "--non-interactive", "--agree-tos", "--no-eff-email"),
+            *(self.program, "certonly", "--non-interactive", "--agree-tos", "--no-eff-email"),
+            *(("--config", str(self.host.account_options)) if self.host.account_options.exists() else ()),
             *(("--email", options.email) if options.email else ("--register-unsafely-without-email",)),
             *("--server", options.directory, "--cert-name", name, "--key-type", options.key_type),
-            *("--webroot", "--webroot-path", options.webroot, "--deploy-hook", self.hook(name)),
+            *(*self.challenge(request)[0], "--deploy-hook", self.hook(name)),
+            *(("--preferred-profile", request.profile) if request.profile else ()),
             *("--renew-with-new-domains", "--force-renewal" if again else "--keep-until-expiring"),
         ]
         for domain in request.domains:
-            words += ["--domain", domain]
-        log_start = self.log_size()
-        output, succeeded = self.certbot(words)
-        if not succeeded:
-            raise explain(output, self.log_since(log_start), options.webroot)
+            words += ["--ip-address" if address_of(domain) else "--domain", domain]
+        for attempt in range(1, NONCE_ATTEMPTS + 1):
+            log_start = self.log_size()
+            output, succeeded = self.certbot(words)
+            if succeeded:
+                return
+            refusal = explain(output, self.log_since(log_start), options.webroot)
+            if refusal.kind != "badNonce" or attempt == NONCE_ATTEMPTS:
+                raise refusal
 
-    def certbot(self, words: Sequence[str]) -> tuple[str, bool]:
+    def sweep(self, name: str) -> None:
+        """Put aside what a certbot that was killed has left: it would call the next certificate NAME-0001, for ever."""
+        record, places = self.renewal(name), [self.host.letsencrypt / part / name for part in ("live", "archive")]
+        usable = self.pair(name).exists
+        if (record.exists() and self.settings(name).get("fullchain") and usable) or not any(
+            path.exists() for path in (record, *places)
+        ):
+            return
+        if usable and not record.exists():
+            return  # somebody's own: left to him
+        aside = self.host.state / name / "unfinished"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700, parents=True)
+        for path in (record, *places):
+            if path.exists():
+                shutil.move(path, aside / f"{path.parent.name}-{path.name}")
+        say(f"{name}: what an unfinished run of certbot had left is now in {aside}", "warning")
+
+    def install(self) -> None:
+        """Have certbot from PyPI in an environment of its own, if it is to be from there; Refusal if that fails.
+
+        The environment is named by what is in it and by the Python it was made with. The link to it is turned when its
+        certbot runs, so the one before serves until then.
+        """
+        wanted = self.options.requirements
+        if not wanted or self.installed:
+            if isinstance(self.installed, Refusal):
+                raise self.installed
+            return
+        python = ".".join(map(str, sys.version_info[:3]))
+        key = hashlib.sha256("\n".join([*sorted(wanted), python]).encode()).hexdigest()[:12]
+        target, link = self.host.certbot.with_name(f"certbot-{key}"), self.host.certbot
+        if link.is_symlink() and os.readlink(link) == target.name and Path(self.program).exists():
+            return
+        say(f"installing {' '.join(wanted)}")
+        shutil.rmtree(target, ignore_errors=True)
+        given = json.loads(self.host.install_environment.read_text()) if self.host.install_environment.exists() else {}
+        environment = {
+            "PIP_CERT": CA_BUNDLE,
+            "PIP_NO_INPUT": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            **given,
+        }
+        new = target / "bin"
+        try:
+            for words in (
+                ("/usr/bin/python3", "-m", "venv", str(target)),
+                (str(new / "pip"), "install", "--quiet", "--no-cache-dir", *wanted),
+                (str(new / "certbot"), "--version"),
+            ):
+                done = run(*words, timeout=INSTALL_TIMEOUT, environment=environment)
+                if done.returncode:
+                    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+                    reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "")
+                    raise Refusal(f"certbot could not be installed from PyPI: {reason}", REMEDY_INSTALL)
+        except Refusal as refusal:
+            shutil.rmtree(target, ignore_errors=True)
+            self.installed = refusal
+            raise
+        self.installed = True
+        temporary = link.with_name(".certbot.new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        temporary.rename(link)
+        for old in link.parent.glob("certbot-*"):
+            if old != target:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def renew(self) -> str:
+        """Have certbot renew whatever is due; empty if all went well, else what went wrong."""
+        log_start = self.log_size()
+        try:
+            self.install()
+            words = [self.program, "-q", "renew", "--no-random-sleep-on-renew"]
+            output, succeeded = self.certbot(words, timeout=RENEW_TIMEOUT)
+        except Refusal as refusal:
+            return str(refusal)
+        return "" if succeeded else str(explain(output, self.log_since(log_start), self.options.webroot))
+
+    def certbot(self, words: Sequence[str], timeout: float = CERTBOT_TIMEOUT) -> tuple[str, bool]:
         """Run certbot, wait for another one that is at work; what it printed and whether it succeeded."""
         deadline = time.monotonic() + CERTBOT_WAIT
         while True:
-            result = run(*words, timeout=CERTBOT_TIMEOUT, environment=self.environment())
+            result = run(*words, timeout=timeout, environment=self.environment())
             output = f"{result.stdout}\n{result.stderr}"
             busy = "Another instance of Certbot is already running" in output
             if not busy or time.monotonic() > deadline:
@@ -756,7 +1031,8 @@ class Acme(Provider):
         """Delete certbot's certificate, unless it is not ours."""
         if self.settings(name).get("renew_hook") != self.hook(name):
             return False
-        output, succeeded = self.certbot(["certbot", "delete", "--non-interactive", "--cert-name", name])
+        self.install()
+        output, succeeded = self.certbot([self.program, "delete", "--non-interactive", "--cert-name", name])
         if not succeeded:
             raise Refusal(f"certbot did not delete {name}: {output}")
         return True
@@ -807,17 +1083,28 @@ def amended(record: str, window: str, hook: str) -> str:
     return "\n".join([f"renew_before_expiry = {window}", *lines]) + "\n"
 
 
+LATE = "certbot has not renewed it, and less than a quarter of its lifetime is left"
+REMEDY_INSTALL = (
+    "Let this host reach the index, or name another one in /etc/pip.conf or certificate_install_environment; "
+    "the next attempt installs it."
+)
+REMEDY_NOT_SERVED = "Reload the server there; if its certificate is not from here, set certificate_check_address."
 REMEDY_UNTRUSTED = "Give its root certificate in certificate_acme_ca_bundle."
 REMEDY_UNREACHED = "Nothing needs to be done if it is down for a while; else correct the directory URL or the network."
 # By the authority's type of error, RFC 8555 section 6.7.
 REMEDIES = {
     "dns": "Let the name's A and AAAA records lead to this host, or take the name out.",
     "connection": "Let the name's A and AAAA records lead to this host, its port 80 open to all, or take the name out.",
+    "other": (
+        "Let the name's A and AAAA records lead to this host alone, whose web server serves the challenges, "
+        "or take the name out."
+    ),
     "unauthorized": "The name leads to another host, or this one does not serve {webroot}/.well-known/acme-challenge/.",
     "caa": "The name's CAA record does not allow this authority: add it there.",
     "rateLimited": "Wait; and try things out against the authority's staging directory.",
     "rejectedIdentifier": "This authority certifies no such name: take it out, or choose provider self_signed.",
     "accountDoesNotExist": "Remove its account below /etc/letsencrypt/accounts; the next attempt makes a new one.",
+    "badNonce": "Nothing needs to be done: the authority is asked again later.",
     "serverInternal": "Nothing needs to be done: the authority has a fault, and is asked again later.",
 }
 PROBLEM = re.compile(
@@ -847,7 +1134,133 @@ def explain(output: str, log: str, webroot: str) -> Refusal:
         text,
         REMEDIES.get(kind, remedy).format(webroot=webroot),
         moment(f"{until[1]}T{until[2]}Z") if until else 0,
+        kind,
+        [problem["domain"].lower() for problem in problems],
     )
+
+
+# --- whether a name leads here ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trial:
+    """A file that whoever follows a name over plain HTTP finds, if the name leads to this host."""
+
+    webroot: Path
+
+    @property
+    def path(self) -> Path:
+        return self.webroot / CHALLENGE_PATH / TRIAL_FILE
+
+    def token(self) -> str:
+        """What stands in the file, which is made if it is not there."""
+        try:
+            return self.path.read_text()
+        except FileNotFoundError:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write(self.path, secrets.token_hex(16).encode())
+            return self.path.read_text()
+
+    def end(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def try_names(domains: Sequence[str], token: str, port: int = 80) -> dict[str, str]:
+    """Why each of the names does not lead to the host with the token; empty for one that does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        return dict(zip(domains, pool.map(lambda domain: try_name(domain, token, port), domains), strict=True))
+
+
+def try_name(domain: str, token: str, port: int = 80) -> str:
+    """Why the name does not lead to the host with the token; empty if it does.
+
+    Every address counts, for the authority takes which it likes, IPv6 first; but not one of a kind that this machine
+    does not have.
+    """
+    try:
+        found = socket.getaddrinfo(domain, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return f"it has no address ({error.strerror or error}). {REMEDIES['dns']}"
+    wrong, closed, right = {}, {}, []
+    for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+        try:
+            answer = ask_for_token(domain, address, port)
+        except OSError as error:
+            if error.errno not in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
+                closed[address] = error.strerror or str(error)
+            continue
+        if answer == token:
+            right.append(address)
+        else:
+            wrong[address] = answer
+    if wrong:
+        answers = " and ".join(f"{address} ({what})" for address, what in wrong.items())
+        record = "its AAAA record leads to another server: " if right and all(":" in one for one in wrong) else ""
+        return f"{record}another server answers at {answers}. {REMEDIES['other']}"
+    if right:
+        return ""
+    reasons = (
+        " and ".join(f"{address} ({reason})" for address, reason in closed.items()) or "an address of another kind"
+    )
+    return f"port {port} does not answer at {reasons}. {REMEDIES['connection']}"
+
+
+def ask_for_token(domain: str, address: str, port: int) -> str:
+    """What the server at the address answers for the name: the token, or a few words; OSError if it does not."""
+    import http.client
+
+    connection = http.client.HTTPConnection(address, port, timeout=TRIAL_TIMEOUT)
+    path = f"/{CHALLENGE_PATH}/{TRIAL_FILE}"
+    try:
+        connection.request("GET", path, headers={"Host": f"[{domain}]" if ":" in domain else domain})
+        answer = connection.getresponse()
+        location = answer.getheader("Location") or ""
+        if 300 <= answer.status < 400 and location.endswith(path):
+            return follow(location)
+        return answer.read(64).decode(errors="replace") if answer.status == 200 else f"status {answer.status}"
+    except http.client.HTTPException as error:
+        return f"no HTTP: {type(error).__name__}"
+    finally:
+        connection.close()
+
+
+def follow(url: str) -> str:
+    """What stands behind a redirect, which an authority follows too, whatever the certificate there is."""
+    import urllib.error
+    import urllib.request
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=TRIAL_TIMEOUT, context=context) as answer:
+            return str(answer.read(64).decode(errors="replace"))
+    except urllib.error.HTTPError as error:
+        return f"status {error.code} at {url}"
+
+
+# --- what is served ---------------------------------------------------------------------------------------------------
+
+
+def served_problem(domain: str, address: str, fullchain: Path) -> str:
+    """How what a visitor of the name gets differs from the file; empty if it does not, or nobody serves the name.
+
+    A name is not served when nobody listens at the address, or he refuses the handshake.
+    """
+    host, _colon, port = address.rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    name = None if address_of(domain) else domain.replace("*", "groundwork-check", 1)
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), SERVED_TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            served = secured.getpeercert(binary_form=True) or b""
+    except OSError:
+        return ""
+    return "" if served == ssl.PEM_cert_to_DER_cert(blocks(fullchain)[0]) else f"{address} serves another certificate"
 
 
 # --- the work ---------------------------------------------------------------------------------------------------------
@@ -868,16 +1281,21 @@ class Keeper:
     """Brings every name to what is asked for, as far as it can be done now.
 
     :param changed: names of which anything was changed.
+    :param seen: why the controller did not reach this host under a domain; empty if it did.
+    :param to_try: domains that somebody will look for on port 80.
     """
 
     host: Host = field(default_factory=Host)
     now: Callable[[], float] = time.time
     changed: list[str] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+    to_try: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.options = Options.load(self.host.options)
         self.requests, self.problems = load_requests(self.host.requests)
         self.store = Store(self.host.served, self.options.key_group)
+        self.trial = Trial(Path(self.options.webroot))
         self.providers = {name: kind(self.host, self.options, self.store) for name, kind in PROVIDERS.items()}
 
     def state_path(self, name: str) -> Path:
@@ -895,6 +1313,8 @@ class Keeper:
                 state.settled()
             elif may_ask(state, now):
                 self.obtain(provider, request, due, state)
+            elif provider.is_asked_over_http(request):
+                self.to_try += self.untried(provider, request, due)
             if provider.pair(name).exists or request.provider == "files":
                 self.install(request, request.provider)
                 served = self.store.current(name)
@@ -913,11 +1333,67 @@ class Keeper:
         """Ask the provider for a new pair; what it says if it refuses is kept."""
         say(f"{request.name}: asking for a certificate ({request.provider}), because {due}")
         try:
-            provider.obtain(request)
+            provider.ready()
+            left_out = self.left_out(provider, request, due, state) if provider.is_asked_over_http(request) else {}
+            self.order(provider, request, left_out)
+            if left_out:
+                raise Refusal("; ".join(f"{domain}: {why}" for domain, why in left_out.items()))
             state.settled()
         except Refusal as refusal:
             state.failed(refusal, self.now())
-            say(f"{request.name}: no new certificate: {refusal} Next attempt at {state.next_attempt}.", "warning")
+            seen = [f"{domain}: {self.seen[domain]}" for domain in refusal.domains if self.seen.get(domain)]
+            if seen:
+                state.error += f" Seen from the controller: {'; '.join(seen)}"
+            verb = "left out of the certificate" if provider.domains(request.name) else "no new certificate"
+            say(f"{request.name}: {verb}: {state.error} Next attempt at {state.next_attempt}.", "warning")
+
+    def order(self, provider: Provider, request: Request, left_out: dict[str, str]) -> None:
+        """Obtain a certificate for what is not left out, unless there is one.
+
+        The first certificate is worth a second order: what the authority refuses in the first is left out of it.
+        """
+        subset = replace(request, domains=tuple(domain for domain in request.domains if domain not in left_out))
+        if not subset.domains or not provider.due(subset, self.now()):
+            return
+        try:
+            provider.obtain(subset)
+        except Refusal as refusal:
+            rest = tuple(domain for domain in subset.domains if domain not in refusal.domains)
+            if not rest or len(rest) == len(subset.domains) or provider.domains(request.name):
+                raise
+            provider.obtain(replace(request, domains=rest))
+            raise
+
+    @staticmethod
+    def untried(provider: Provider, request: Request, due: str) -> list[str]:
+        """The domains of which it is not known whether the authority would reach this host under them."""
+        certified = () if due == LATE else provider.domains(request.name)
+        return [domain for domain in request.domains if domain not in certified]
+
+    def left_out(self, provider: Provider, request: Request, due: str, state: State) -> dict[str, str]:
+        """Domains not to ask for now, and why: neither the controller nor this host reaches this host under them.
+
+        One such domain would fail the whole order, and count against the authority's limits. What is certified already
+        stays in, as long as its certificate is good. After a day of failures this host's own view counts no more:
+        behind some routers it can never reach itself by its name.
+        """
+        domains = self.untried(provider, request, due)
+        if not domains or state.failures >= DAY_OF_FAILURES:
+            state.left_out = {}
+            return {}
+        found = try_names(domains, self.trial.token())
+        state.seen = [
+            domain for domain in domains if (not self.seen[domain] if domain in self.seen else domain in state.seen)
+        ]
+        state.left_out = {}
+        for domain in domains:
+            if found[domain] and domain in state.seen:
+                say(f"{domain}: reached from the controller, not from this host: a router that does not send it back?")
+            elif found[domain]:
+                outside = self.seen.get(domain)
+                beside = f" From the controller: {outside}" if outside and outside != found[domain] else ""
+                state.left_out[domain] = found[domain] + beside
+        return state.left_out
 
     def install(self, request: Request, provider: str) -> None:
         """Serve the provider's pair."""
@@ -979,6 +1455,41 @@ class Keeper:
         said = one_line(result.stderr + result.stdout) or f"exit status {result.returncode}"
         return f"`{command}` failed, so the old certificate may still be in use: {said}" if result.returncode else ""
 
+    def not_served(self, request: Request) -> str:
+        """Which of the names are served with another certificate than the one in place; empty if none is."""
+        served, address = self.store.current(request.name), self.options.check_address
+        if served is None or not address:
+            return ""
+        problems: dict[str, str] = {}
+        for domain in served.facts.domains:
+            if problem := served_problem(domain, address, served.pair.fullchain):
+                problems[domain] = problem
+        if not problems:
+            return ""
+        reason = next(iter(problems.values()))
+        return f"{reason} for {', '.join(problems)} than {served.pair.fullchain}. {REMEDY_NOT_SERVED}"
+
+    def troubles(self) -> list[str]:
+        """What a person must know of: nothing that heals by itself in time."""
+        found = list(self.problems)
+        for name, request in self.requests.items():
+            state = State.load(self.state_path(name))
+            found += [f"{name}: {problem}" for problem in (state.deploy_error, self.late(request)) if problem]
+        return found
+
+    def have_checked(self) -> None:
+        """Let the unit that raises the alert look, if there is anything new to see: a pair, a trouble, or its end."""
+        troubles, path = self.troubles(), self.host.troubles
+        before = path.read_text() if path.exists() else "[]"
+        after = json.dumps(troubles, indent=2)
+        if json.loads(before) != troubles:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write(path, after.encode(), 0o600)
+        elif not self.changed:
+            return
+        if self.host.root == Path("/"):
+            run("systemctl", "start", "--no-block", CHECK_UNIT)
+
     def late(self, request: Request) -> str:
         """What is to be said of a certificate that should have been renewed by now; empty if all is well."""
         served = self.store.current(request.name)
@@ -1015,6 +1526,7 @@ class Keeper:
             "changed": sorted(set(self.changed)),
             "names": {name: self.describe(request) for name, request in self.requests.items()},
             "problems": self.problems,
+            **({"trial": {"domains": self.to_try, "token": self.trial.token()}} if self.to_try else {}),
         }
 
     def select(self, names: Sequence[str]) -> list[Request]:
@@ -1038,9 +1550,12 @@ def prepare(keeper: Keeper, arguments: argparse.Namespace) -> int:
 def issue(keeper: Keeper, arguments: argparse.Namespace) -> int:
     """Ask for whatever is due now, and put it to use."""
     requests = keeper.select(list(keeper.requests) if arguments.all else arguments.name)
+    keeper.seen = json.loads(arguments.seen or "{}")
     for request in requests:
         keeper.bring(request, always)
+    keeper.trial.end()
     keeper.deploy()
+    keeper.have_checked()
     report = keeper.report()
     show(report, arguments.json)
     # With --json the reader judges the report; a person's shell gets a status.
@@ -1052,13 +1567,43 @@ def tend(keeper: Keeper, arguments: argparse.Namespace) -> int:
     del arguments
     for request in keeper.requests.values():
         keeper.bring(request, State.is_time)
+    keeper.trial.end()
     keeper.deploy()
-    problems = list(keeper.problems)
-    problems += [f"{name}: {late}" for name, request in keeper.requests.items() if (late := keeper.late(request))]
-    for problem in problems:
+    keeper.have_checked()
+    troubles = keeper.troubles()
+    for trouble in troubles:
+        say(trouble, "error")
+    return int(bool(troubles))
+
+
+def renew(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """What the timer of certbot from PyPI does: have certbot renew what is due, and put it to use."""
+    del arguments
+    acme = keeper.providers["acme"]
+    assert isinstance(acme, Acme)
+    if problem := acme.renew():
         say(problem, "error")
-    undeployed = any(State.load(keeper.state_path(name)).deploy_error for name in keeper.requests)
-    return int(bool(problems) or undeployed)
+    for request in keeper.requests.values():
+        keeper.bring(request, never)
+    keeper.trial.end()
+    keeper.deploy()
+    keeper.have_checked()
+    return int(bool(problem))
+
+
+def verify(keeper: Keeper, arguments: argparse.Namespace) -> int:
+    """Say what needs a person: dates, reloads that failed, and names served with another certificate than their own."""
+    del arguments
+    deadline = time.monotonic() + RELOAD_WAIT
+    requests = list(keeper.requests.values())
+    while True:
+        unserved = [f"{request.name}: {why}" for request in requests if (why := keeper.not_served(request))]
+        if not unserved or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    for trouble in (found := keeper.troubles() + unserved):
+        say(trouble, "error")
+    return int(bool(found))
 
 
 def deploy(keeper: Keeper, arguments: argparse.Namespace) -> int:
@@ -1066,6 +1611,7 @@ def deploy(keeper: Keeper, arguments: argparse.Namespace) -> int:
     for request in keeper.select(arguments.name):
         keeper.bring(request, never)
     keeper.deploy()
+    keeper.have_checked()
     return int(any(State.load(keeper.state_path(name)).deploy_error for name in arguments.name))
 
 
@@ -1139,6 +1685,8 @@ COMMANDS = {
     "issue": Command(issue, names="*", json=True, all=True),
     "tend": Command(tend, wait=0),
     "deploy": Command(deploy, names="+"),
+    "renew": Command(renew),
+    "verify": Command(verify, wait=None),
     "status": Command(status, json=True, wait=None),
     "remove": Command(remove, names="+", json=True),
     "check": Command(check, wait=None),
@@ -1155,14 +1703,26 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("name", nargs=command.names)
         if command.all:
             one.add_argument("--all", action="store_true", help="every configured name")
+            one.add_argument("--seen", metavar="JSON", help="what `try` said elsewhere")
         if command.json:
             one.add_argument("--json", action="store_true", help="for a program to read")
+    trial = commands.add_parser("try", help=show_trial.__doc__, description=show_trial.__doc__)
+    trial.add_argument("--token", required=True)
+    trial.add_argument("domain", nargs="+")
     return top
+
+
+def show_trial(token: str, domains: Sequence[str]) -> int:
+    """Print, as JSON, why each domain does not lead to the host that has the token; empty if it does. Runs anywhere."""
+    sys.stdout.write(json.dumps(try_names(domains, token), indent=2) + "\n")
+    return 0
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; the status is 0 if all is well, 1 if not, 2 if it could not be tried."""
     arguments = parser().parse_args(words)
+    if arguments.command == "try":
+        return show_trial(arguments.token, arguments.domain)
     command = COMMANDS[arguments.command]
     if arguments.command == "deploy" and os.environ.get(WITHIN_A_RUN):
         return 0  # the run that started certbot puts the pair in place itself
