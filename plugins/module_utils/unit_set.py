@@ -158,7 +158,7 @@ def actions(unit: Unit, state: State, behind: bool, restart: bool = False) -> li
 
 @dataclass
 class Record:
-    """What a unit has loaded since the boot: a generation of each file set, a digest of each file of ``restart_for``."""
+    """What a unit has loaded since the boot: a generation of each file set, a digest of each of ``restart_for``."""
 
     unit: str
     directory: Path = LOADED_DIRECTORY

@@ -45,7 +45,7 @@ options:
         choices: [restarted, reloaded]
         default: restarted
       restart_for:
-        description: Files that no reload takes in, such as the unit's own. A change of one means a restart all the same.
+        description: Files that no reload takes in, such as the unit's own. When one changes, the unit is restarted.
         type: list
         elements: str
         default: []

@@ -22,8 +22,23 @@ PROVIDER = PROVIDERS[INVENTORY["flask_hosts"].get("vars", {}).get("proxy_provide
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The change from one provider to the other and back belongs to both scenarios; once is enough."""
-    items[:] = [item for item in items if item.path.name != "test_change_of_provider.py" or PROVIDER is not NGINX]
+    """Of the tests of both scenarios, those of this one.
+
+    The change from one provider to the other and back belongs to both; once is enough.
+    """
+
+    def belongs(item: pytest.Item) -> bool:
+        mark = item.get_closest_marker("provider")
+        return (not mark or PROVIDER.name in mark.args) and (
+            item.path.name != "test_change_of_provider.py" or PROVIDER is not NGINX
+        )
+
+    items[:] = [item for item in items if belongs(item)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark of tests that are about one provider."""
+    config.addinivalue_line("markers", "provider(name): what the others refuse to do")
 
 
 @pytest.fixture(scope="session")
