@@ -384,6 +384,7 @@ def resolved(one: Named, owner: str, sharing: Sequence[Named]) -> dict[str, Any]
         "owner": owner,
         "owned": owner == one.name,
         "prefix": site.prefix,
+        "depth": site.prefix.count("/"),
         # Where this site ends: for what holds for a site as a whole, such as maintenance.
         "others": [other.site.prefix for other in sharing if other.site.prefix.startswith(f"{site.prefix}/")],
         "settings": location(site, "", numbers) | {"directives": site.settings.directives},
@@ -539,8 +540,14 @@ def load(given: Any) -> tuple[list[Named], Problems]:
 
 
 def lacking(given: Any, provider: str, options: Sequence[str]) -> Iterator[str]:
-    """What the sites ask for and the provider does not have."""
+    """What the sites ask for and the provider does not have; ``address`` stands for an address among the domains."""
     for entry in given if isinstance(given, list) else []:
+        for domain in entry.get("domains") or [] if "address" in options else []:
+            if is_address(domain):
+                yield (
+                    f"proxy_sites.{entry.get('name')}.domains: the address {domain} is not to be had with {provider}: "
+                    "leave it out, or take another proxy_provider"
+                )
         paths = entry.get("paths") or {}
         places_ = {"": entry, **{f"paths.{path}.": settings for path, settings in paths.items()}}
         for where, settings in places_.items():

@@ -11,6 +11,7 @@ from ansible_collections.groundwork.flask.plugins.filter.app_problems import app
 from ansible_collections.groundwork.flask.plugins.filter.apps_for import apps_for
 from ansible_collections.groundwork.flask.plugins.filter.release_once import release_once
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 SUM = "sha256:" + "ab" * 32
 SMALLEST: dict[str, Any] = {
@@ -750,7 +751,7 @@ def test_lazy_containers_become_plain_ones() -> None:
     class Tagged(str):
         """As ansible-core 2.19 hands texts over."""
 
-    assert model.plain({"a": [Tagged("b")]})["a"][0].__class__ is str
+    assert plain({"a": [Tagged("b")]})["a"][0].__class__ is str
 
 
 class TestHost:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.groundwork.flask.plugins.filter.site_problems import site_problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils import sites
 
 ROLE = Path(__file__).parents[2] / "roles/proxy"
@@ -42,7 +43,8 @@ def site(**keys: Any) -> str:
 
 def virtual_host(**keys: Any) -> str:
     """The same for Apache."""
-    return render("apache/site.conf.j2", resolved(SHOP | keys)[0])
+    given = resolved(SHOP | keys)
+    return render("apache/site.conf.j2", given[0], __proxy_sites=given)
 
 
 def lines(text: str) -> list[str]:
@@ -205,9 +207,10 @@ def test_apache_hosts_have_sound_defaults_and_one_canonical_name() -> None:
     assert text.count('SSLCertificateFile "/etc/ssl/groundwork/shop/current/fullchain.pem"') == 2
     assert "LimitRequestBody 1048576" in text
     assert text.count("ServerName shop.example.org") == 2
-    assert "ServerAlias www.shop.example.org old.example.org" in text
+    assert text.count("ServerName www.shop.example.org") == 2
+    assert text.count("ServerAlias old.example.org") == 2
     assert virtual_host(domains=["shop.example.org"]).count("<VirtualHost *:443>") == 1
-    assert "Strict-Transport-Security" not in virtual_host(hsts="")
+    assert "Strict-Transport-Security" not in virtual_host(headers={"Strict-Transport-Security": ""})
 
 
 @pytest.mark.parametrize(("size", "limit"), [("20m", 20 << 20), ("512k", 512 << 10), ("1G", 1 << 30), ("0", 0)])
@@ -216,12 +219,66 @@ def test_a_size_means_the_same_to_apache(size: str, limit: int) -> None:
 
 
 @pytest.mark.parametrize("directory", ["/srv/shop/current/public/static", "/srv/shop/current/public/static/"])
-def test_a_static_prefix_goes_to_its_directory_before_the_app(directory: str) -> None:
+def test_a_static_prefix_goes_to_its_directory_and_not_to_the_app(directory: str) -> None:
     text = lines(virtual_host(static={"/static/": directory}))
     assert 'Alias "/static/" "/srv/shop/current/public/static/"' in text
-    assert text.index('ProxyPass "/static/" !') < next(
-        n for n, line in enumerate(text) if line.startswith("ProxyPass / ")
+    section = text[text.index('<Location "/static/">') :]
+    assert "ProxyPass !" in section[: section.index("</Location>")]
+
+
+def test_a_section_comes_after_those_around_it() -> None:
+    text = virtual_host(paths={"/a/b/c": {}, "/a": {}, "/a/b": {}}, static={"/a/b/static/": "/srv/static"})
+    found = re.findall(r'<Location "(.*)">', text)
+    assert found == ["/", "/a", "/a/b", "/a/b/c", "/a/b/static/"]
+
+
+def test_each_path_has_its_own_timeout() -> None:
+    text = virtual_host(read_timeout=5, paths={"/a": {"read_timeout": 20}, "/a/b": {"read_timeout": 5}})
+    found = re.findall(r"http://(shop[\w-]*)(/[\w/]*)\" .* timeout=(\d+)", text)
+    assert len({host for host, _path, _seconds in found}) == 3
+    assert [(path, seconds) for _host, path, seconds in found] == [("/a", "20"), ("/a/b", "5"), ("/", "5")]
+
+
+def test_what_a_header_says_is_quoted_for_apache() -> None:
+    text = virtual_host(headers={"X-Words": 'a "b" \\ 100%'})
+    assert r'Header always set X-Words "a \"b\" \\ 100%%" "expr=-z %{resp:X-Words}"' in lines(text)
+
+
+def test_the_sites_of_a_domain_end_where_another_begins() -> None:
+    shop, blog, news = resolved(
+        SHOP, SHOP | {"name": "blog", "prefix": "/blog"}, SHOP | {"name": "news", "prefix": "/blog/news"}
     )
+    inside = {
+        site["name"]: re.compile(found[1])
+        for site, template in ((shop, "site"), (blog, "shared-locations"), (news, "shared-locations"))
+        if (found := re.search(r'RewriteRule "(\S+)" - \[E=GROUNDWORK_SITE:', render(
+            f"apache/{template}.conf.j2", site, __proxy_sites=[shop, blog, news])))
+    }  # fmt: skip
+    for path, name in {
+        "/": "shop",
+        "/blogger": "shop",
+        "/blog": "blog",
+        "/blog/x": "blog",
+        "/blog/newsletter": "blog",
+        "/blog/news": "news",
+        "/blog/news/x": "news",
+    }.items():
+        assert [one for one, pattern in inside.items() if pattern.search(path)] == [name]
+    assert not [one for one, pattern in inside.items() if pattern.search("/.well-known/acme-challenge/x")]
+    assert (shop["depth"], blog["depth"], news["depth"]) == (0, 1, 2)
+
+
+def test_a_site_is_served_over_http_only_to_those_who_may_have_taken_tls_off() -> None:
+    (given,) = resolved(SHOP)
+    alone, behind = (
+        render("apache/site.conf.j2", given, __proxy_sites=[given], proxy_trusted_addresses=trusted)
+        for trusted in ([], ["192.0.2.1"])
+    )
+    assert (alone.count("ProxyPass / "), behind.count("ProxyPass / ")) == (1, 2)
+    main = render("apache/apache2.conf.j2", proxy_trusted_addresses=["192.0.2.1", "2001:db8::/32"])
+    assert lines(main).count("RemoteIPHeader X-Forwarded-For") == 1
+    assert main.count("GROUNDWORK_SCHEME=https") == 3
+    assert "RemoteIPHeader" not in render("apache/apache2.conf.j2")
 
 
 @pytest.mark.parametrize(
@@ -233,11 +290,29 @@ def test_apache_asks_for_the_key_exchange_that_its_openssl_has(release: str, gro
     assert "Listen 0.0.0.0:443" in text
 
 
-@pytest.mark.parametrize("template", sorted((ROLE / "templates/apache").rglob("*.conf.j2")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    ("profile", "protocols", "ciphers"), [("intermediate", "+TLSv1.2 +TLSv1.3", 2), ("modern", "+TLSv1.3", 1)]
+)
+def test_apache_has_the_same_profiles_of_tls(profile: str, protocols: str, ciphers: int) -> None:
+    text = render("apache/apache2.conf.j2", proxy_tls=profile)
+    assert f"SSLProtocol -all {protocols}" in lines(text)
+    assert text.count("SSLCipherSuite") == ciphers
+
+
+PARTS = ("locations.conf.j2", "sections.conf.j2")  # of other templates
+
+
+@pytest.mark.parametrize(
+    "template",
+    [path for path in sorted((ROLE / "templates/apache").rglob("*.conf.j2")) if path.name not in PARTS],
+    ids=lambda path: path.name,
+)
 def test_sections_of_apache_are_closed(template: Path) -> None:
     name = str(template.relative_to(ROLE / "templates"))
-    text = render(name, SHOP | {"static": {"/static/": "/srv/static"}, "allow": ["203.0.113.7"]})
-    for section in ("VirtualHost", "Directory", "If", "Location"):
+    paths = {"/a": {"auth_basic": {"ada": "$6$salt$hash"}, "log_query": False, "access_log": False}}
+    (given,) = resolved(SHOP | {"static": {"/static/": "/srv/static"}, "paths": paths})
+    text = render(name, given | {"allow": ["203.0.113.7"]}, __proxy_sites=[given])
+    for section in ("VirtualHost", "Directory", "If", "Location", "RequireAll"):
         assert len(re.findall(rf"^\s*<{section}\b", text, re.MULTILINE)) == text.count(f"</{section}>")
     assert "{%" not in text
     assert "{{" not in text
@@ -251,3 +326,60 @@ def test_apache_and_nginx_set_the_same_headers_and_drop_the_same() -> None:
     given = set(re.findall(r"proxy_set_header ([\w-]+) \$", nginx)) - {"Upgrade", "Connection"}
     assert set(re.findall(r"RequestHeader set ([\w-]+)", apache)) == given
     assert "RequestHeader append" not in apache
+
+
+def test_apache_judges_the_number_of_a_request_as_nginx_does() -> None:
+    rule = "^[A-Za-z0-9+/=_.-]{20,128}$"
+    assert f'"~{rule}" $http_x_request_id;' in render("nginx/nginx.conf.j2")
+    assert f"=~ m#{rule.replace('[', '([', 1).replace('$', ')$')}#" in render("apache/apache2.conf.j2")
+
+
+def variable(name: str, **given: Any) -> Any:
+    """What a variable of the role comes to."""
+    loader = DataLoader()
+    variables: dict[str, Any] = {"ansible_facts": {"distribution_release": "trixie"}}
+    for file in ("defaults/main.yml", "vars/main.yml"):
+        variables |= loader.load_from_file(str(ROLE / file), trusted_as_template=True)
+    return Templar(loader=loader, variables=variables | given).template(trust_as_template("{{ " + name + " }}"))
+
+
+def lacking(provider: str, options: dict[str, Any]) -> list[str]:
+    """What the role says of a site before it touches a host."""
+    lacks = variable("__proxy_providers[proxy_provider].lacks", proxy_provider=provider)
+    return site_problems([SHOP | options], provider, lacks)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("limit_req", "10r/s"), ("limit_conn", 5), ("cache", "10m"), ("buffering", False)]
+)
+@pytest.mark.parametrize("path", [None, "/a"])
+def test_what_apache_lacks_is_refused_for_a_site_and_for_a_path(option: str, value: Any, path: str | None) -> None:
+    options = {option: value} if path is None else {"paths": {path: {option: value}}}
+    where = option if path is None else f"paths.{path}.{option}"
+    assert lacking("nginx", options) == []
+    assert lacking("apache", options) == [
+        f"proxy_sites.shop.{where} is not to be had with apache: leave it out, write the provider's own lines into "
+        "`directives`, or take another proxy_provider"
+    ]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.10", "2001:db8::1"])
+def test_a_name_that_is_an_address_is_refused_with_apache(address: str) -> None:
+    options = {"domains": ["shop.example.org", address]}
+    assert lacking("nginx", options) == []
+    assert lacking("apache", options) == [
+        f"proxy_sites.shop.domains: the address {address} is not to be had with apache: leave it out, or take another "
+        "proxy_provider"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "value"),
+    [("proxy_http3", True), ("proxy_access_log", "journal"), ("proxy_site_template", "shop.conf.j2")],
+)
+def test_what_apache_lacks_for_the_host_is_refused(asked: str, value: Any) -> None:
+    assert variable("__proxy_own_problems", **{asked: value}) == []
+    assert variable("__proxy_own_problems", proxy_provider="apache", **{asked: value}) == [
+        f"{asked} is not to be had with apache on trixie: leave it out, or take another proxy_provider"
+    ]
+    assert variable("__proxy_own_problems", proxy_provider="apache") == []
