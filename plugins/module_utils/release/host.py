@@ -114,7 +114,7 @@ class Host:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd="/",
         )  # fmt: skip
         try:
-            until = time.monotonic() + 10
+            until = time.monotonic() + 30  # on a busy machine
             while not sock.exists() and time.monotonic() < until:
                 time.sleep(0.02)
             added = subprocess.run(
