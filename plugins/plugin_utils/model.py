@@ -226,11 +226,13 @@ class Proxy:
 
     :param site: its settings, read and checked.
     :param options: the same as they were written.
+    :param media: URL prefix to a directory of uploads, below the data directory.
     :param owner: the app that owns the domains: itself, or one with which it shares them.
     """
 
     site: sites.Site = field(default_factory=sites.Site)
     options: Mapping[str, Any] = field(default_factory=dict)
+    media: Mapping[str, sites.Static] = field(default_factory=dict)
     owner: str = ""
 
     @property
@@ -343,7 +345,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
     places = {
         **dict.fromkeys(("git", "version", "directory", "archive", "checksum"), "source"),
         **dict.fromkeys((*servers.COMMON, *servers.SERVERS[servers.DEFAULT].options), "server"),
-        **dict.fromkeys(sites.OPTIONS, "proxy"),
+        **dict.fromkeys((*sites.OPTIONS, "media"), "proxy"),
     }
     hints = {key: f"it belongs below {place}, as `{place}: {{{key}: …}}`" for key, place in places.items()}
     read = Reader(f"flask_apps.{name}", given, problems, known, hints)
@@ -581,9 +583,12 @@ def listed_requirements(app: App) -> Iterator[str]:
 
 def read_proxy(app: Reader, read_timeout: int) -> Proxy:
     """The proxy's options; ``read_timeout`` seconds where they say nothing of it."""
-    read = Reader(app.field("proxy"), app.given.get("proxy"), app.problems, sites.OPTIONS)
+    read = Reader(app.field("proxy"), app.given.get("proxy"), app.problems, (*sites.OPTIONS, "media"))
     site = sites.read(read, sites.Settings(read_timeout=read_timeout), relative=True)
-    return Proxy(site, {"read_timeout": read_timeout, **read.given})
+    media = sites.read_directories(read, "media", relative=True)
+    for url in sorted({*media} & {*site.static}):
+        read.problem(f"media.{url}", url, "stands in static too: keep one of them")
+    return Proxy(site, {"read_timeout": read_timeout, **read.given}, media)
 
 
 def read_certificate(app: Reader) -> Certificate:
@@ -911,7 +916,7 @@ def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any])
 
 def accounts(app: App) -> dict[str, Any]:
     """For service_user."""
-    return {"name": app.name}
+    return {"name": app.name, "readable": [media.directory for media in app.proxy.media.values()]}
 
 
 def units(app: App) -> dict[str, Any]:
@@ -967,19 +972,28 @@ def size_in_bytes(size: str) -> int:
     return int(size[:-1]) * unit if unit else int(size)
 
 
+# What a visitor has uploaded must not run as the site's own: an HTML page or an SVG image can hold scripts.
+UPLOADS = {"Content-Security-Policy": "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"}
+
+
 def site(app: App) -> dict[str, Any]:
     """For proxy. It waits five seconds longer than the server, whose error is the better one.
 
     Health checks are not logged.
     """
-    options, paths = app.proxy.options, dict(app.proxy.options.get("paths") or {})
+    options, paths = dict(app.proxy.options), dict(app.proxy.options.get("paths") or {})
     health = app.health_path.partition("?")[0].rstrip("/")
     if health and sites.PATH.fullmatch(health):
         paths[health] = {"access_log": False, **paths.get(health, {})}
     directories = {
         url: {**(given if isinstance(given, Mapping) else {}), "directory": f"{app.current}/public{url.rstrip('/')}"}
-        for url, given in (options.get("static") or {}).items()
+        for url, given in (options.pop("static", None) or {}).items()
     }
+    for url, given in (options.pop("media", None) or {}).items():
+        directory = f"{app.data}/{app.proxy.media[url].directory}"
+        directories[url] = {**(given if isinstance(given, Mapping) else {}), "directory": directory}
+        guarded = paths.setdefault(url.rstrip("/"), {})
+        paths[url.rstrip("/")] = {**guarded, "headers": {**UPLOADS, **guarded.get("headers", {})}}
     return {
         **options,
         "name": app.name,

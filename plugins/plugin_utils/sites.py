@@ -155,9 +155,6 @@ def read(options: Reader, base: Settings, relative: bool) -> Site:
     """
     settings = read_settings(options, base)
     prefix = options.text("prefix", "", PATH, "is not a path: begin it with /, as /shop")
-    static: dict[str, Static] = {}
-    for url, given in options.get("static", dict, {}, "a map: write `static: {/static/: DIRECTORY}`").items():
-        static[url] = read_static(options, url, given, relative)
     paths: dict[str, Settings] = {}
     given_paths = options.get("paths", dict, {}, "a map: write `paths: {/admin: {allow: [192.0.2.1]}}`")
     for path, given in sorted(given_paths.items(), key=lambda item: len(item[0])):
@@ -169,7 +166,7 @@ def read(options: Reader, base: Settings, relative: bool) -> Site:
         inner = Reader(options.field(where), given, options.problems, SETTINGS)
         # Raw lines hold where they stand; the proxy itself says what is inherited.
         paths[plain_path] = read_settings(inner, replace(inherited, directives=""), plain_path)
-    return Site(settings, prefix.rstrip("/"), static, paths)
+    return Site(settings, prefix.rstrip("/"), read_directories(options, "static", relative), paths)
 
 
 def read_settings(options: Reader, base: Settings, path: str = "") -> Settings:
@@ -196,9 +193,18 @@ def read_settings(options: Reader, base: Settings, path: str = "") -> Settings:
     )
 
 
-def read_static(options: Reader, url: str, given: Any, relative: bool) -> Static:
+def read_directories(options: Reader, key: str, relative: bool) -> dict[str, Static]:
+    """Directories by URL prefix.
+
+    :param relative: whether they lie in the app's source or data; else they are absolute.
+    """
+    given = options.get(key, dict, {}, f"a map: write `{key}: {{/{key}/: DIRECTORY}}`")
+    return {url: read_directory(options, key, url, entry, relative) for url, entry in given.items()}
+
+
+def read_directory(options: Reader, key: str, url: str, given: Any, relative: bool) -> Static:
     """A directory, or a map with one."""
-    where = f"static.{url}"
+    where = f"{key}.{url}"
     inner = Reader(
         options.field(where),
         given if isinstance(given, Mapping) else {"directory": given},
@@ -210,7 +216,8 @@ def read_static(options: Reader, url: str, given: Any, relative: bool) -> Static
     directory = inner.given.get("directory")
     if relative:
         fits = bool(DIRECTORY.fullmatch(f"/{directory}")) and not str(directory).startswith("/")
-        remedy = "is not a directory of the source: write it relative to the source's top"
+        place = {"static": "the source", "media": "the app's data"}[key]
+        remedy = f"is not a directory of {place}: write it relative to the top of that"
     else:
         fits = bool(DIRECTORY.fullmatch(str(directory)))
         remedy = "is not an absolute path without spaces, quotes, braces, $ and ;"

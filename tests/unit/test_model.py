@@ -335,13 +335,18 @@ REFUSALS = [
         "flask_apps.shop.health_path: 'healthz' is not a path: begin it with /",
     ),
     (
+        app(proxy={"media": {"/media/": "/srv"}}),
+        "flask_apps.shop.proxy.media./media/: '/srv' is not a directory of the app's data: "
+        "write it relative to the top of that",
+    ),
+    (
         app(proxy={"static": {"/static": "static"}}),
         "flask_apps.shop.proxy.static./static: '/static' is not a URL prefix: begin and end it with /, as /static/",
     ),
     (
         app(proxy={"static": {"/static/": "../secrets"}}),
         "flask_apps.shop.proxy.static./static/: '../secrets' is not a directory of the source: write it relative to "
-        "the source's top",
+        "the top of that",
     ),
     (
         app(proxy={"client_max_body_size": "20 MB"}),
@@ -510,6 +515,24 @@ def test_an_app_below_a_path_of_another_s_domain() -> None:
         "host": "shop.example.org", "path": "/blog/up?deep=1", "timeout": 60, "prefix": "/blog"
     }  # fmt: skip
     assert "GROUNDWORK_PREFIX" not in model.releases(shop)["environment"]
+
+
+def test_uploads_are_served_and_run_nothing() -> None:
+    (record,) = model.load(
+        app(
+            proxy={
+                "media": {"/media/": {"directory": "uploads/public", "expires": "1d"}},
+                "paths": {"/media": {"allow": ["::1"]}},
+            }
+        )
+    )
+    assert model.accounts(record) == {"name": "shop", "readable": ["uploads/public"]}
+    site = model.site(record)
+    assert site["static"] == {"/media/": {"directory": "/var/lib/shop/uploads/public", "expires": "1d"}}
+    assert site["paths"]["/media"]["allow"] == ["::1"]
+    assert "script-src 'none'" in site["paths"]["/media"]["headers"]["Content-Security-Policy"]
+    assert "media" not in site
+    assert model.releases(record)["static"] == {}
 
 
 def test_the_health_check_keeps_what_its_path_has_otherwise() -> None:

@@ -48,6 +48,7 @@ def behind_a_balancer(host: Host, provider: Provider) -> Iterator[None]:
     alone: dict[str, Any] = {
         "proxy_access_log": "journal",
         "more_sites": [BARE],
+        "proxy_site_template": str(testing.scenario_directory() / "files/site.conf.j2"),
         "proxy_http3": testing.host_name(host).endswith("-trixie"),
     }
     common = {"proxy_trusted_addresses": [f"{testing.own_ip(host)}/32"], "proxy_tls": "modern"}
@@ -120,6 +121,12 @@ class TestBehindABalancer:
         )
         assert '"path": "/over-3"' in answer
         assert answer.endswith(" 3")
+
+    @nginx_alone
+    def test_a_template_of_one_s_own_adds_to_the_role_s(self, shop: Site, wiki: Site) -> None:
+        robot = {"User-Agent": "BadBot/1.0"}
+        assert (shop.get("/", headers=robot).status, wiki.get("/", headers=robot).status) == (403, 200)
+        assert shop.get("/").status == 200
 
     @nginx_alone
     def test_the_log_may_go_to_the_journal(self, host: Host, shop: Site) -> None:

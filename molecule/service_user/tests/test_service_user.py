@@ -31,6 +31,18 @@ def test_accounts_keep_each_other_out(host: Host) -> None:
     assert host.run("runuser -u shop -- touch /var/lib/shop/x").rc == 0
 
 
+def test_the_web_server_reads_what_it_may_and_nothing_else(host: Host) -> None:
+    host.check_output(
+        "runuser -u shop -- sh -c %s", "umask 077; cd /var/lib/shop; echo no >secret; mkdir uploads/public/a"
+    )
+    host.check_output("runuser -u shop -- sh -c %s", "umask 077; echo yes >/var/lib/shop/uploads/public/a/picture")
+    as_reader = "setpriv --reuid=www-data --regid=www-data --clear-groups"
+    assert host.check_output(f"{as_reader} cat /var/lib/shop/uploads/public/a/picture") == "yes"
+    for command in ("cat /var/lib/shop/secret", "ls /var/lib/shop", "touch /var/lib/shop/uploads/public/x"):
+        assert host.run(f"{as_reader} {command}").rc != 0
+    assert host.run("runuser -u blog -- cat /var/lib/shop/uploads/public/a/picture").rc != 0
+
+
 def test_a_lost_directory_comes_back_at_boot(host: Host) -> None:
     host.check_output("rm -r /var/cache/shop && systemd-tmpfiles --create --boot 2>/dev/null || true")
     assert host.check_output("stat -c '%U %a' /var/cache/shop") == "shop 750"
