@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -92,6 +94,44 @@ def authority_down(host: Host) -> Iterator[Callable[[], None]]:
     move("127.0.0.9", "127.0.0.1")
 
 
+def alerted(host: Host) -> bool:
+    """True when the user's unit was started since it was last asked."""
+    return bool(host.run("rm /run/alerted").rc == 0)
+
+
+def point_here(host: Host, domain: str) -> None:
+    """Let the name lead to the host, for itself and for the authority."""
+    host.check_output("echo 127.0.0.1 %s >> /etc/hosts", domain)
+    update = f"server 127.0.0.1\\nupdate add {domain}. 1 A 127.0.0.1\\nsend\\n"
+    host.check_output(f"printf '{update}' | nsupdate -k /etc/bind/update.key")
+
+
+def ask_for(host: Host, name: str, *domains: str, **more: str) -> None:
+    """Configure a name on the host, and open its site: what the play does, without the play."""
+    request = json.dumps({"name": name, "domains": domains, "provider": "acme", **more})
+    host.check_output("echo %s > %s", request, f"/etc/groundwork/certificates/{name}.json")
+    host.check_output(f"{PROGRAM} prepare")
+    pair = f"{SERVED}/{name}/current"
+    site = (
+        f"server {{ listen 443 ssl; server_name {' '.join(domains)}; ssl_certificate {pair}/fullchain.pem; "
+        f"ssl_certificate_key {pair}/privkey.pem; location / {{ return 200 {name}; }} }}"
+    )
+    host.check_output("echo %s > %s", site, f"/etc/nginx/conf.d/{name}.conf")
+    host.check_output("systemctl reload nginx.service")
+
+
+def drop(host: Host, *names: str) -> None:
+    """Take off what ask_for has made."""
+    for name in names:
+        host.check_output(f"rm /etc/nginx/conf.d/{name}.conf /etc/groundwork/certificates/{name}.json")
+    host.check_output(f"systemctl reload nginx.service; {PROGRAM} remove {' '.join(names)}")
+
+
+def set_option(host: Host, name: str, value: str) -> None:
+    """Change one of the host's options."""
+    host.check_output(f"""sed -i 's|"{name}": ".*"|"{name}": "{value}"|' /etc/groundwork/certificate.json""")
+
+
 @pytest.fixture
 def timer_paused(host: Host) -> Iterator[None]:
     """Lets nothing but the test do the timer's work."""
@@ -169,14 +209,199 @@ def test_a_reload_that_failed_is_tried_again(host: Host, site: SiteMaker, author
         renew_by_certbot_s_timer(host, "wiki")
         assert serial(wiki) == before
         assert "systemctl try-reload-or-restart nginx[.]service apache2[.]service" in status(host, "wiki")["error"]
+        alerted(host)
         tend(host)
         assert host.check_output("systemctl is-failed groundwork-certificate.service") == "failed"
+        host.check_output("systemctl start groundwork-certificate-check.service || true")
+        assert testing.poll(lambda: alerted(host), 5)
     finally:
         host.check_output("rm /etc/nginx/conf.d/broken.conf")
     tend(host)
     assert testing.poll(partial(is_served_anew, wiki, before), 2), service_journal(host)
     assert status(host, "wiki")["error"] == ""
     assert host.run("systemctl is-failed groundwork-certificate.service").rc != 0
+
+
+@pytest.mark.usefixtures("timer_paused")
+def test_a_server_that_goes_on_with_the_old_one_raises_an_alert(
+    host: Host, site: SiteMaker, authority_root: str
+) -> None:
+    """A reload that succeeds and changes nothing: only what is served tells."""
+    wiki = site("wiki.test", authority_root)
+    before = serial(wiki)
+    command = "systemctl try-reload-or-restart nginx[.]service apache2[.]service"
+    host.check_output("systemctl reset-failed; rm -f /run/alerted")
+    set_option(host, "deploy_command", "true")
+    try:
+        renew_by_certbot_s_timer(host, "wiki")
+        assert serial(wiki) == before
+        assert testing.poll(lambda: alerted(host), 30, 1)
+        said = testing.journal(host, "groundwork-certificate-check.service")
+        assert "wiki: 127.0.0.1:443 serves another certificate for wiki.test than /etc/ssl/groundwork/wiki/" in said
+    finally:
+        set_option(host, "deploy_command", command)
+    host.check_output("systemctl reload nginx.service")
+    host.check_output("systemctl start groundwork-certificate-check.service")
+    assert not alerted(host)
+    host.check_output("systemctl stop nginx.service")  # nobody serves: no fault of the certificate
+    checked = host.run(f"{PROGRAM} verify")
+    host.check_output("systemctl start nginx.service")
+    assert checked.rc == 0, checked.stderr
+
+
+@pytest.mark.usefixtures("timer_paused")
+def test_no_new_connection_fails_while_certificates_are_put_to_use(
+    host: Host, site: SiteMaker, authority_root: str
+) -> None:
+    shop = site("shop.test", authority_root)
+    failures: list[str] = []
+    answers: list[str] = []
+    done = threading.Event()
+
+    def visit() -> None:
+        while not done.is_set():
+            try:
+                answers.append(shop.get().text)
+            except OSError as error:
+                failures.append(repr(error))
+
+    visitors = [threading.Thread(target=visit) for _number in range(4)]
+    for visitor in visitors:
+        visitor.start()
+    before = workers(host)
+    for _turn in range(5):
+        path = "/var/lib/groundwork/certificates/shop/state.json"
+        host.check_output(f"""sed -i 's/"deployed": ".*"/"deployed": ""/' {path}; {PROGRAM} deploy shop""")
+    done.set()
+    for visitor in visitors:
+        visitor.join()
+    assert not workers(host) & before
+    assert failures == []
+    assert set(answers) == {"shop"}
+
+
+@pytest.mark.usefixtures("timer_paused")
+def test_names_that_lead_here_get_theirs_and_the_others_follow(
+    host: Host, site: SiteMaker, authority_root: str
+) -> None:
+    point_here(host, "part.test")
+    other = "server { listen 80; server_name foreign.test; return 200 hello; }"
+    host.check_output("echo %s > /etc/nginx/conf.d/foreign.conf", other)
+    host.check_output("echo 127.0.0.1 foreign.test >> /etc/hosts")
+    ask_for(host, "part", "part.test", "late.test", "foreign.test")
+    assert host.run(f"{PROGRAM} issue part").rc == 1
+    part = site("part.test", authority_root)
+    assert testing.poll(lambda: part.get().text == "part", 2)
+    entry = status(host, "part")
+    assert "late.test: it has no address" in entry["error"]
+    assert "foreign.test: another server answers at 127.0.0.1 (hello)" in entry["error"]
+    assert (entry["temporary"], entry["domains"]) == (False, ["part.test"])
+
+    before = serial(part)
+    host.run(f"{PROGRAM} issue part")  # nothing is new: no order is spent
+    assert serial(part) == before
+    point_here(host, "late.test")
+    assert "left out" not in tend(host)  # not before the pause is over
+    forget_pause(host, "part")
+    tend(host)
+    assert testing.poll(lambda: site("late.test", authority_root).get().text == "part", 2), service_journal(host)
+    host.check_output("rm /etc/nginx/conf.d/foreign.conf; systemctl reload nginx.service")
+    assert host.run(f"{PROGRAM} issue part").rc == 1  # it leads here now, but not for the authority
+    assert site("late.test", authority_root).get().text == "part"
+    assert "foreign.test: " in status(host, "part")["error"]
+    drop(host, "part")
+
+
+@pytest.mark.usefixtures("timer_paused")
+@pytest.mark.parametrize("victim", ["certbot", "pebble"])
+def test_a_run_that_is_killed_is_healed(host: Host, site: SiteMaker, authority_root: str, victim: str) -> None:
+    domain = f"{victim}.test"
+    point_here(host, domain)
+    ask_for(host, "killed", domain)
+    host.run(f"systemd-run --unit=issue-{victim} {PROGRAM} issue killed")
+    assert testing.poll(lambda: host.run("pgrep -f 'certbot certonly'").rc == 0, 20, 0.05)
+    if victim == "pebble":
+        host.check_output("systemctl kill --signal=STOP pebble.service")
+    host.check_output("pkill -KILL -f 'certbot certonly'")
+    host.run(f"systemctl kill --signal=KILL issue-{victim}.service")
+    assert site(domain, verify=False).get().text == "killed"
+    host.check_output("systemctl kill --signal=CONT pebble.service")
+    forget_pause(host, "killed")
+    tend(host)
+    assert testing.poll(lambda: site(domain, authority_root).get().text == "killed", 5), service_journal(host)
+    drop(host, "killed")
+
+
+@pytest.mark.usefixtures("timer_paused")
+@pytest.mark.parametrize(("shift", "domain"), [("+1h", "ahead.test"), ("-1h", "behind.test")])
+def test_a_clock_that_is_wrong_ends_well(
+    host: Host, site: SiteMaker, authority_root: str, shift: str, domain: str
+) -> None:
+    point_here(host, domain)
+    ask_for(host, "clock", domain)
+    host.run(f"faketime -f {shift} {PROGRAM} issue clock")
+    assert site(domain, verify=False).get().text == "clock"
+    forget_pause(host, "clock")
+    tend(host)
+    assert testing.poll(lambda: site(domain, authority_root).get().text == "clock", 2), service_journal(host)
+    assert status(host, "clock")["error"] == ""
+    drop(host, "clock")
+
+
+@pytest.mark.usefixtures("timer_paused")
+def test_a_wildcard_by_hooks(host: Host, site: SiteMaker, authority_root: str) -> None:
+    set_option(host, "dns_auth_hook", "/usr/local/bin/dns-add")
+    set_option(host, "dns_cleanup_hook", "/usr/local/bin/dns-delete")
+    ask_for(host, "wild", "wild.test", "*.wild.test", challenge="dns-01")
+    said = host.run(f"{PROGRAM} issue wild")
+    assert said.rc == 0, said.stderr
+    assert testing.poll(lambda: site("any.wild.test", authority_root).get().text == "wild", 2)
+    assert site("wild.test", authority_root).get().text == "wild"
+    assert host.check_output("dig +short TXT _acme-challenge.wild.test @127.0.0.1") == ""
+
+
+def test_a_wildcard_by_a_plugin(host: Host, site: SiteMaker, authority_root: str) -> None:
+    """The same name by another way, so it is issued anew."""
+    key = re.findall('"(.+)"', host.file("/etc/bind/update.key").content_string)[-1]
+    credentials = (
+        f"dns_rfc2136_server = 127.0.0.1\ndns_rfc2136_name = update\ndns_rfc2136_secret = {key}\n"
+        "dns_rfc2136_algorithm = HMAC-SHA256"
+    )
+    before = serial(site("wild.test", authority_root))
+    wild = {"name": "wild", "domains": ["wild.test", "*.wild.test"], "challenge": "dns-01"}
+    output = run_play(
+        host,
+        *(SHOP, WIKI, wild),
+        certificate_dns_plugin="rfc2136",
+        certificate_dns_credentials=credentials,
+        certificate_dns_propagation_seconds=2,
+    )
+    assert key not in output
+    assert testing.poll(partial(is_served_anew, site("any.wild.test", authority_root), before), 2)
+    assert host.file("/etc/groundwork/certificate-dns.ini").mode == 0o600
+    assert status(host, "wild")["error"] == ""
+
+
+def test_certbot_from_the_index_brings_profiles_and_addresses(host: Host, site: SiteMaker, authority_root: str) -> None:
+    bare = {"name": "bare", "domains": ["127.0.0.1"], "profile": "shortlived"}
+    run_play(host, SHOP, WIKI, bare, certificate_certbot="pypi", certificate_absent=["wild"])
+    entry = status(host, "bare")
+    assert (entry["domains"], entry["error"], entry["temporary"]) == (["127.0.0.1"], "", False)
+    shown = host.check_output(f"openssl x509 -noout -checkend 604800 -in {SERVED}/bare/current/fullchain.pem || true")
+    assert "will expire" in shown  # within a week
+    assert host.service("groundwork-certificate-renew.timer").is_running
+
+    wiki = site("wiki.test", authority_root)
+    before = serial(wiki)
+    renew_by_certbot_s_timer(host, "wiki")  # the package's: it leaves it to the other
+    assert serial(wiki) == before
+    result = host.run("systemctl start groundwork-certificate-renew.service")
+    assert result.rc == 0, testing.journal(host, "groundwork-certificate-renew.service")
+    assert testing.poll(partial(is_served_anew, wiki, before), 2)
+
+    run_play(host, SHOP, WIKI, certificate_absent=["bare"])
+    assert not host.service("groundwork-certificate-renew.timer").is_enabled
+    assert status(host, "wiki")["error"] == ""
 
 
 def test_another_directory_means_another_certificate(host: Host, site: SiteMaker, authority_root: str) -> None:
