@@ -121,6 +121,8 @@ def test_turning_the_symlink_to_the_socket_loses_no_request(host: Host, shop: Si
     with asking(shop) as answers:
         for release in (2, 1, 2, 1, 2, 1):
             host.check_output(f"ln -s releases/{release} /srv/shop/next && mv -T /srv/shop/next /srv/shop/current")
+            seen = len(answers)
+            assert testing.poll(lambda seen=seen: len(answers) > seen + 10, 30, 0.02)
     assert_all_answered(answers)
     assert {answer.json["socket"] for answer in answers if isinstance(answer, Answer)} == {
         "/srv/shop/current/app.sock",
@@ -161,7 +163,7 @@ def assert_all_answered(answers: list[Answer | OSError]) -> None:
 def test_it_comes_back_after_a_kill(host: Host, shop: Site, provider: Provider) -> None:
     killed = host.check_output(f"cat {provider.pid_file}")
     host.check_output(f"kill -9 {killed}")
-    assert testing.poll(lambda: shop.get("/").status == 200, 5)
+    assert testing.poll(lambda: shop.get("/").status == 200, 20)
     assert host.check_output(f"cat {provider.pid_file}") != killed
 
 

@@ -130,8 +130,10 @@ class TestAllowed:
     def test_without_a_message_the_page_is_friendly(self, host: Host, shop: Site) -> None:
         try:
             turn(host, "on")
-            answer = testing.poll(lambda: shop.get("/"))
-            assert_closed(answer, "We are working on this site and will be back soon. Thank you for your patience.")
+            assert testing.poll(lambda: shop.get("/").status == 503)
+            assert_closed(
+                shop.get("/"), "We are working on this site and will be back soon. Thank you for your patience."
+            )
         finally:
             turn(host, "off")
 
@@ -188,7 +190,10 @@ def test_a_boolean_state_is_taken_and_a_request_under_way_is_finished(host: Host
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"state": "on"}, "Name the app, as in -e app=shop"),
     ({"app": "Shop!", "state": "on"}, "Name the app, as in -e app=shop"),
-    ({"app": "other", "state": "on"}, "serves no site of an app other. It serves: shop, wiki. Nothing was done."),
+    (
+        {"app": "other", "state": "on"},
+        "serves no site of an app other. It serves: blog, shop, tenants, wiki. Nothing was done.",
+    ),
     ({"app": "shop"}, "Say -e state=on or -e state=off. Nothing was done."),
     ({"app": "shop", "state": "maybe"}, "Say -e state=on or -e state=off, not maybe."),
     (
