@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import testing
@@ -121,13 +122,16 @@ def test_turning_the_symlink_to_the_socket_loses_no_request(host: Host, shop: Si
     with asking(shop) as answers:
         for release in (2, 1, 2, 1, 2, 1):
             host.check_output(f"ln -s releases/{release} /srv/shop/next && mv -T /srv/shop/next /srv/shop/current")
-            seen = len(answers)
-            assert testing.poll(lambda seen=seen: len(answers) > seen + 10, 30, 0.02)
+            assert testing.poll(partial(has_grown, answers, len(answers) + 10), 30, 0.02)
     assert_all_answered(answers)
     assert {answer.json["socket"] for answer in answers if isinstance(answer, Answer)} == {
         "/srv/shop/current/app.sock",
         "/srv/shop/releases/2/app.sock",
     }
+
+
+def has_grown(answers: list[Answer | OSError], to: int) -> bool:
+    return len(answers) > to
 
 
 @contextmanager
