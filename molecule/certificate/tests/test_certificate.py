@@ -324,8 +324,9 @@ def test_a_run_that_is_killed_is_healed(host: Host, site: SiteMaker, authority_r
         host.check_output("systemctl kill --signal=STOP pebble.service")
     host.check_output("pkill -KILL -f 'certbot certonly'")
     host.run(f"systemctl kill --signal=KILL issue-{victim}.service")
-    assert site(domain, verify=False).get().text == "killed"
+    answered = site(domain, verify=False).get().text
     host.check_output("systemctl kill --signal=CONT pebble.service")
+    assert answered == "killed"
     forget_pause(host, "killed")
     tend(host)
     assert testing.poll(lambda: site(domain, authority_root).get().text == "killed", 5), service_journal(host)

@@ -75,14 +75,26 @@ def scan(command: str, report: str, stdin: str) -> Findings:
     return Findings(run.stdout, text, f"{command}: exit status {run.returncode}\n{run.stdout}\n{run.stderr}", seconds)
 
 
+def again(title: str, host: Host) -> Findings:
+    """The findings of another scan of the host."""
+    return scan(*commands(f"scan-{suite(host)}", guestbook_name(host), "", "")[title])
+
+
 @cache
 def start_scans(host_name: str, name: str, configuration: str, gixy_options: str) -> Mapping[str, Future[Findings]]:
     """Begin all scans of a host that only read, once; a test waits for the result of its own."""
+    scans = commands(host_name, name, configuration, gixy_options)
+    pool = ThreadPoolExecutor(len(scans))
+    return {title: pool.submit(scan, *arguments) for title, arguments in scans.items()}
+
+
+def commands(host_name: str, name: str, configuration: str, gixy_options: str) -> dict[str, tuple[str, str, str]]:
+    """Each scan's command, the file that it writes its report to, and what it reads."""
     root = f"/etc/ssl/{host_name}.pem"
     node = "/opt/scanners/node/node_modules"
     # What is not asked of wapiti: to have a host on the internet count requests for it.
     modules = "common,ssl,csp,http_headers,methods,backup,-ssrf"
-    scans = {
+    return {
         "testssl": (
             f"testssl -p -s -f -S -P -h -U --add-ca {root} --color 0 --quiet --overwrite "
             f"--jsonfile /tmp/testssl-{name}.json {name}",
@@ -109,5 +121,3 @@ def start_scans(host_name: str, name: str, configuration: str, gixy_options: str
         ),
         "group": (f"openssl s_client -brief -connect {name}:443 -servername {name} -CAfile {root}", "", ""),
     }
-    pool = ThreadPoolExecutor(len(scans))
-    return {title: pool.submit(scan, *arguments) for title, arguments in scans.items()}

@@ -28,9 +28,14 @@ def test_exposure_of_the_unit(host: Host, figure: Figure) -> None:
     assert exposure <= 1.5, said
 
 
+def mozilla_issues(output: str) -> list[str]:
+    """What sslyze says against Mozilla's profile."""
+    return re.findall(r"^ +\* (\w+: .*)$", output.partition("COMPLIANCE")[2], re.MULTILINE)
+
+
 def test_mozilla_intermediate(scans: Scans, figure: Figure) -> None:
     findings = scans["sslyze"].result()
-    issues = re.findall(r"^ +\* (\w+: .*)$", findings.output.partition("COMPLIANCE")[2], re.MULTILINE)
+    issues = mozilla_issues(findings.output)
     figure("Mozilla intermediate (sslyze)", f"{len(issues)} issues")
     assert issues == [], findings.log
     assert "OK - Compliant" in findings.output, findings.log
@@ -74,12 +79,22 @@ def test_content_security_policy(guestbook: Site, figure: Figure) -> None:
     assert json.loads(run.stdout) == [], policy
 
 
-def test_black_box_attack(scans: Scans, figure: Figure) -> None:
-    findings = scans["wapiti"].result()
+def attack_findings(findings: Findings) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """wapiti's report, and what it found by kind."""
     assert findings.report, findings.log
     report = json.loads(findings.report)
     found: dict[str, list[Any]] = {**report["vulnerabilities"], **report["anomalies"]}
-    found = {kind: items for kind, items in found.items() if items}
+    return report, {kind: items for kind, items in found.items() if items}
+
+
+def test_black_box_attack(host: Host, scans: Scans, figure: Figure) -> None:
+    findings = scans["wapiti"].result()
+    report, found = attack_findings(findings)
+    if found:
+        # It judges by differences between answers, and other visitors make some: what is there is there once more.
+        findings = scanning.again("wapiti", host)
+        report, again = attack_findings(findings)
+        found = {kind: again[kind] for kind in found if kind in again}
     figure("attack (wapiti)", f"{sum(map(len, found.values()))} findings, {report['infos']['crawled_pages_nbr']} pages")
     assert report["infos"]["crawled_pages_nbr"] > 1, findings.log
     assert found == {}, findings.log
@@ -100,6 +115,8 @@ def test_tls_grade(scans: Scans, figure: Figure) -> None:
     assert findings.report, findings.log
     said = {finding["id"]: finding for finding in json.loads(findings.report)}
     grade, score = said["overall_grade"]["finding"], int(said["final_score"]["finding"])
+    # Pebble's certificates name no list of revoked ones, as Let's Encrypt's do.
+    del said["cert_revocation"]
     severe = [finding for finding in said.values() if finding["severity"] in ("HIGH", "CRITICAL", "FATAL")]
     figure("TLS (testssl.sh)", f"{grade}, {score}, {len(severe)} high")
     assert severe == [], findings.log
@@ -115,8 +132,11 @@ def test_mozilla_modern_when_asked_for(host: Host, guestbook: Site, figure: Figu
     try:
         assert result.returncode == 0, testing.said(result)[-3000:]
         run = scanning.on_scanner(f"sslyze --mozilla_config=modern {command}")
-        figure("Mozilla modern (sslyze)", "compliant" if "OK - Compliant" in run.stdout else "not compliant")
-        assert "OK - Compliant" in run.stdout, run.stdout
+        # Pebble signs with RSA, which is the authority's choice: Let's Encrypt does so only where it is asked for RSA.
+        issues = [issue for issue in mozilla_issues(run.stdout) if not issue.startswith("certificate_signatures: ")]
+        figure("Mozilla modern (sslyze)", f"{len(issues)} issues")
+        assert "COMPLIANCE" in run.stdout, run.stdout
+        assert issues == [], run.stdout
         assert guestbook.get("/").status == 200
     finally:
         result = testing.play(host, "converge.yml", "--tags", "proxy")
