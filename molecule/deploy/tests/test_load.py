@@ -43,7 +43,7 @@ def kill_master(host: Host) -> None:
     )
 
 
-@pytest.mark.measuring
+@pytest.mark.alone
 @pytest.mark.suite("bookworm")
 def test_deploys_and_rollbacks_lose_nothing(host: Host, shop: Site) -> None:
     before = counted(host)
@@ -73,7 +73,7 @@ def test_deploys_and_rollbacks_lose_nothing(host: Host, shop: Site) -> None:
     assert testing.leftovers(host, "shop") == []
 
 
-@pytest.mark.measuring
+@pytest.mark.alone
 @pytest.mark.suite("trixie")
 def test_a_request_that_takes_long_survives_the_deploy(host: Host, shop: Site) -> None:
     old = testing.live(host, "shop")
