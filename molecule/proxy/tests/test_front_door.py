@@ -319,7 +319,8 @@ def test_the_proxys_own_errors_have_a_page(
     assert answer.header("Strict-Transport-Security")
     number = re.search(f"<code>({provider.request_id})</code>", answer.text)
     assert number
-    assert number.group(1) in host.check_output("tail -n 1 %s/access.log", provider.logs)
+    wanted = number.group(1)
+    assert testing.poll(lambda: wanted in host.check_output("tail -n 1 %s/access.log", provider.logs))
 
 
 @pytest.mark.parametrize("body", [b"x" * 20_000, [b"x" * 20_000]], ids=["with its length", "in chunks"])
