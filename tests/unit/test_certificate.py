@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib.util
 import json
+import ssl
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,7 +74,7 @@ class FakeHost:
         self.deployed = root / "deployed"
         self.options(deploy_command=f"sh -c 'echo x >> {self.deployed}'")
 
-    def options(self, **options: str) -> None:
+    def options(self, **options: Any) -> None:
         given = {
             "email": "",
             "directory": DIRECTORY,
@@ -85,10 +88,10 @@ class FakeHost:
         self.host.options.parent.mkdir(parents=True, exist_ok=True)
         self.host.options.write_text(json.dumps(given))
 
-    def ask(self, name: str = "shop", *domains: str, provider: str = "self_signed") -> None:
+    def ask(self, name: str = "shop", *domains: str, provider: str = "self_signed", **more: str) -> None:
         """Configure a name."""
         self.host.requests.mkdir(parents=True, exist_ok=True)
-        request = {"name": name, "domains": domains or ("shop.test",), "provider": provider}
+        request = {"name": name, "domains": domains or ("shop.test",), "provider": provider, **more}
         (self.host.requests / f"{name}.json").write_text(json.dumps(request))
 
     def keeper(self) -> Any:
@@ -351,6 +354,263 @@ def test_an_authority_that_does_not_answer_is_asked_once_in_a_run(fake: FakeHost
         assert "refused" in entry["error"]
 
 
+# --- whether a name leads here ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A server that knows the token under the name here.test, and redirects under moved.test."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            host = str(self.headers["Host"]).partition(":")[0]
+            self.send_response({"moved.test": 302, "here.test": 200, "parked.test": 200}.get(host, 404))
+            if host == "moved.test":
+                self.send_header("Location", f"http://localhost:{self.connection.getsockname()[1]}{self.path}")
+            self.end_headers()
+            self.wfile.write({"here.test": b"token", "parked.test": b"Buy me!"}.get(host, b""))
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("domain", "addresses", "words"),
+    [
+        ("here.test", ["127.0.0.1"], ""),
+        ("parked.test", ["127.0.0.1"], "another server answers at 127.0.0.1 (Buy me!)"),
+        ("unknown.test", ["127.0.0.1"], "another server answers at 127.0.0.1 (status 404)"),
+        ("moved.test", ["127.0.0.1"], "another server answers at 127.0.0.1 (status 404 at http://localhost"),
+        ("here.test", ["127.0.0.9"], "does not answer at 127.0.0.9 (Connection refused)"),
+        ("here.test", ["127.0.0.1", "127.0.0.9"], ""),
+        ("here.test", [], "it has no address"),
+    ],
+)
+def test_what_a_name_leads_to_is_told(
+    port: int, monkeypatch: pytest.MonkeyPatch, domain: str, addresses: list[str], words: str
+) -> None:
+    resolve = program.socket.getaddrinfo
+
+    def resolved(name: str, *arguments: Any, **options: Any) -> Any:
+        if domain != name:
+            return resolve(name, *arguments, **options)
+        if not addresses:
+            raise OSError(-2, "Name or service not known")
+        return [(2, 1, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(program.socket, "getaddrinfo", resolved)
+    said = program.try_names([domain], "token", port)[domain]
+    assert words in said
+    assert bool(said) is bool(words)
+
+
+def test_an_aaaa_record_that_leads_elsewhere_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(10, 1, 6, "", ("2001:db8::1", 80, 0, 0)), (2, 1, 6, "", ("192.0.2.1", 80))]
+    monkeypatch.setattr(program.socket, "getaddrinfo", lambda *_arguments, **_options: found)
+    answers = {"2001:db8::1": "status 404", "192.0.2.1": "token"}
+    monkeypatch.setattr(program, "ask_for_token", lambda _domain, address, _port: answers[address])
+    said = program.try_name("here.test", "token")
+    assert said.startswith(
+        "its AAAA record leads to another server: another server answers at 2001:db8::1 (status 404)"
+    )
+
+
+class Authority:
+    """Stands for the authority behind certbot: notes what is ordered, refuses a domain, and leaves a lineage."""
+
+    def __init__(self, fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fake = fake
+        self.orders: list[list[str]] = []
+        self.refused = ""
+        self.unreached: dict[str, str] = {}
+        self.nonces = 0
+        self.words: list[str] = []
+        monkeypatch.setattr(program.Acme, "ready", lambda _acme: None)
+        monkeypatch.setattr(program.Acme, "certbot", lambda _acme, words, **_options: self.certbot(words))
+        monkeypatch.setattr(program, "try_names", self.try_names)
+        fake.options(webroot=str(fake.host.root / "webroot"))
+
+    def try_names(self, domains: list[str], _token: str) -> dict[str, str]:
+        return {domain: self.unreached.get(domain, "") for domain in domains}
+
+    def certbot(self, words: list[str]) -> tuple[str, bool]:
+        if self.nonces:
+            self.nonces -= 1
+            return "acme.messages.Error: urn:ietf:params:acme:error:badNonce :: invalid anti-replay nonce", False
+        self.words = words
+        domains = [word for word, before in zip(words[1:], words, strict=False) if before == "--domain"]
+        self.orders.append(domains)
+        if self.refused in domains:
+            return f"\n  Domain: {self.refused}\n  Type:   caa\n  Detail: not by CAA\n\n", False
+        self.fake.lineage("shop", *domains, webroot_path=str(self.fake.host.root / "webroot"))
+        return "", True
+
+
+@pytest.fixture
+def authority(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    return Authority(fake, monkeypatch)
+
+
+def test_names_that_lead_here_are_certified_without_the_others_and_no_order_is_repeated(
+    fake: FakeHost, authority: Authority
+) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test", provider="acme")
+    authority.unreached = {"www.shop.test": "it has no address"}
+    for _turn in range(3):
+        keeper = fake.run()
+    entry = keeper.report()["names"]["shop"]
+    assert authority.orders == [["shop.test"]]
+    assert not entry["temporary"]
+    assert entry["error"].startswith("www.shop.test: it has no address. Next attempt at ")
+    authority.unreached = {}
+    assert fake.run().report()["names"]["shop"]["error"] == ""
+    assert authority.orders == [["shop.test"], ["shop.test", "www.shop.test"]]
+
+
+def test_pauses_go_on_growing_while_a_name_is_left_out(fake: FakeHost, authority: Authority) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test", provider="acme")
+    authority.unreached = {"www.shop.test": "it has no address"}
+    for failures in range(1, 6):
+        keeper = fake.run()
+        assert program.State.load(keeper.state_path("shop")).failures == failures
+
+
+def test_a_certified_name_is_given_up_only_when_its_certificate_ends(fake: FakeHost, authority: Authority) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test", provider="acme")
+    fake.run()
+    fake.ask("shop", "shop.test", "www.shop.test", "new.test", provider="acme")
+    authority.unreached = {"www.shop.test": "gone", "new.test": "gone"}
+    fake.run()
+    assert authority.orders == [["shop.test", "www.shop.test"]]
+    authority.unreached = {"www.shop.test": "gone"}
+    fake.run()
+    assert authority.orders[1:] == [["shop.test", "www.shop.test", "new.test"]]
+    fake.now = NOW + 70 * DAY
+    fake.run()
+    assert authority.orders[2:] == [["shop.test", "new.test"]]
+
+
+def test_the_controller_s_word_counts_where_a_host_cannot_reach_itself(fake: FakeHost, authority: Authority) -> None:
+    fake.ask(provider="acme")
+    authority.unreached = {"shop.test": "port 80 does not answer"}
+    fake.run()
+    assert authority.orders == []
+    keeper = fake.keeper()
+    keeper.seen = {"shop.test": ""}
+    authority.refused = "shop.test"
+    keeper.bring(keeper.requests["shop"], program.always)
+    authority.refused = ""
+    fake.run()  # the timer, which has no controller
+    assert authority.orders == [["shop.test"], ["shop.test"]]
+
+
+def test_after_a_day_the_authority_is_asked_whatever_the_host_sees(fake: FakeHost, authority: Authority) -> None:
+    fake.ask(provider="acme")
+    authority.unreached = {"shop.test": "port 80 does not answer"}
+    for _turn in range(program.DAY_OF_FAILURES):
+        fake.run()
+    assert authority.orders == []
+    fake.run()
+    assert authority.orders == [["shop.test"]]
+
+
+def test_what_the_authority_refuses_does_not_keep_the_others_from_their_first(
+    fake: FakeHost, authority: Authority
+) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test", provider="acme")
+    authority.refused = "www.shop.test"
+    entry = fake.run().report()["names"]["shop"]
+    assert authority.orders == [["shop.test", "www.shop.test"], ["shop.test"]]
+    assert (entry["temporary"], entry["domains"]) == (False, ["shop.test"])
+    assert "www.shop.test: not by CAA (caa)" in entry["error"]
+
+
+def test_refused_nonces_are_tried_again(fake: FakeHost, authority: Authority) -> None:
+    fake.ask(provider="acme")
+    authority.nonces = program.NONCE_ATTEMPTS - 1
+    assert fake.run().report()["names"]["shop"]["error"] == ""
+    assert authority.orders == [["shop.test"]]
+
+
+def test_what_a_killed_certbot_left_is_put_aside(fake: FakeHost, authority: Authority) -> None:
+    assert authority.orders == []
+    for part in ("live", "archive"):
+        (fake.host.letsencrypt / part / "shop").mkdir(parents=True)
+    record = fake.host.letsencrypt / "renewal" / "shop.conf"
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    fake.ask(provider="acme")
+    assert not fake.run().report()["names"]["shop"]["temporary"]
+    aside = {path.name for path in (fake.host.state / "shop" / "unfinished").iterdir()}
+    assert aside == {"live-shop", "archive-shop", "renewal-shop.conf"}
+
+
+def test_the_credentials_of_an_account_are_told_in_a_file_and_the_profile_in_words(
+    fake: FakeHost, authority: Authority
+) -> None:
+    fake.host.account_options.write_text("eab-kid = 1\neab-hmac-key = secret\n")
+    fake.ask("shop", "shop.test", "2001:DB8::0:1", provider="acme", profile="shortlived")
+    fake.run()
+    words = " ".join(authority.words)
+    assert f"--config {fake.host.account_options}" in words
+    assert "secret" not in words
+    assert "--preferred-profile shortlived" in words
+    assert words.endswith("--domain shop.test --ip-address 2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("options", "request_options", "domains", "words"),
+    [
+        ({}, {}, ["*.shop.test"], "only for a DNS record: set challenge to dns-01"),
+        ({}, {"challenge": "dns-01"}, ["shop.test"], "needs certificate_dns_plugin or certificate_dns_auth_hook"),
+        ({}, {}, ["192.0.2.1"], "an IP address needs the profile shortlived and the challenge http-01"),
+        ({}, {"profile": "tlsserver"}, ["shop.test"], "needs a newer certbot: set certificate_certbot to pypi"),
+        ({"requirements": ["certbot==5.8.0"]}, {"profile": "shortlived"}, ["192.0.2.1"], ""),
+        ({"dns_plugin": "ovh"}, {"challenge": "dns-01"}, ["shop.test", "*.shop.test"], ""),
+    ],
+)
+def test_what_certbot_could_never_bring_is_refused(
+    fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], domains: list[str], words: str
+) -> None:
+    fake.options(**options)
+    fake.ask("shop", *domains, provider="acme", **request_options)
+    keeper = fake.keeper()
+    objection = keeper.providers["acme"].objection(keeper.requests["shop"])
+    assert words in objection
+    assert bool(objection) is bool(words)
+
+
+@pytest.mark.parametrize(
+    ("options", "request_options", "words"),
+    [
+        ({}, {}, ["--webroot"]),
+        (
+            {"dns_auth_hook": "add", "dns_cleanup_hook": "del"},
+            {"challenge": "dns-01"},
+            ["--manual-cleanup-hook", "del"],
+        ),
+        (
+            {"dns_plugin": "ovh", "dns_propagation_seconds": 30},
+            {"challenge": "dns-01"},
+            ["--authenticator", "dns-ovh", "--dns-ovh-propagation-seconds", "30"],
+        ),
+    ],
+)
+def test_certbot_is_told_how_the_authority_is_convinced(
+    fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], words: list[str]
+) -> None:
+    fake.options(**options)
+    fake.ask("shop", "shop.test", "*.shop.test", provider="acme", **request_options)
+    keeper = fake.keeper()
+    told = " ".join(keeper.providers["acme"].challenge(keeper.requests["shop"])[0])
+    assert " ".join(words) in told
+
+
 # --- what is due ------------------------------------------------------------------------------------------------------
 
 
@@ -489,14 +749,69 @@ def test_a_pair_that_does_not_match_replaces_nothing(fake: FakeHost) -> None:
     assert program.check(keeper, None) == 1
 
 
-def test_a_files_pair_for_other_domains_is_served_and_reported(fake: FakeHost) -> None:
-    fake.ask("shop", "shop.test", "www.shop.test", provider="files")
+def issue(directory: Path, name: str, issuer: Path | None = None, *extensions: str, days: int = 90) -> Path:
+    """A certificate with its key beside it, issued by another or by itself."""
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{name}.pem"
+    by = ["-CA", str(issuer), "-CAkey", str(issuer.with_suffix(".key"))] if issuer else []
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *by),
+            *("-days", str(days), "-subj", f"/CN={name}", "-keyout", str(path.with_suffix(".key")), "-out", str(path)),
+            *(word for extension in extensions for word in ("-addext", extension)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("chain", "domains", "message"),
+    [
+        ("leaf intermediate", ["a.test"], ""),
+        ("leaf intermediate root", ["a.test", "www.a.test"], ""),
+        ("leaf", ["a.test"], "the intermediate certificate is missing. Append the certificate of its issuer"),
+        ("leaf root", ["a.test"], "certificate 1 of 2 is not issued by the one after it. Write the site's own"),
+        ("leaf root intermediate", ["a.test"], "certificate 1 of 3 is not issued by the one after it"),
+        ("intermediate leaf", ["a.test"], "the key does not belong to the certificate"),
+        ("leaf intermediate", ["a.test", "b.test"], "is for a.test, *.a.test and not for b.test: bring one that is"),
+        ("leaf intermediate", ["x.y.a.test"], "and not for x.y.a.test"),
+    ],
+)
+def test_the_chain_and_the_names_of_a_pair_of_one_s_own_are_looked_at(
+    fake: FakeHost, chain: str, domains: list[str], message: str
+) -> None:
+    work = fake.host.root / "authority"
+    root = issue(work, "root")
+    intermediate = issue(work, "intermediate", root)
+    leaf = issue(work, "leaf", intermediate, "subjectAltName=DNS:a.test,DNS:*.a.test", "basicConstraints=CA:FALSE")
+    fake.ask("shop", *domains, provider="files", fullchain="files/shop.pem", privkey="files/shop.key")
     pair = fake.keeper().providers["files"].pair("shop")
-    new = make_pair(fake.host.root / "own", "*.test")
+    pair.fullchain.write_text("".join((work / f"{name}.pem").read_text() for name in chain.split()))
+    leaf.with_suffix(".key").rename(pair.privkey)
+    keeper = fake.keeper()
+    objection = keeper.providers["files"].objection(keeper.requests["shop"])
+    assert message in objection
+    assert bool(objection) is bool(message)
+    if message:
+        assert "fullchain (files/shop.pem)" in objection
+
+
+@pytest.mark.parametrize(("shift", "words"), [(91 * DAY, "expired on"), (-DAY, "begins")])
+def test_a_pair_that_is_not_valid_now_is_refused(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch, shift: int, words: str
+) -> None:
+    fake.ask(provider="files")
+    pair = fake.keeper().providers["files"].pair("shop")
+    new = make_pair(fake.host.root / "own", "shop.test")
     new.fullchain.rename(pair.fullchain)
     new.privkey.rename(pair.privkey)
-    entry = fake.run().report()["names"]["shop"]
-    assert entry["error"] == "The certificate is not valid for www.shop.test."
+    keeper = fake.keeper()
+    files = keeper.providers["files"]
+    assert files.objection(keeper.requests["shop"]) == ""
+    monkeypatch.setattr(program.time, "time", lambda: NOW + shift)
+    assert words in files.objection(keeper.requests["shop"])
 
 
 def test_a_real_certificate_is_not_replaced_by_a_temporary_one(fake: FakeHost) -> None:
@@ -562,6 +877,50 @@ def test_a_certificate_near_its_end_is_told(fake: FakeHost, days: int, words: st
     assert words in late
     assert bool(late) is bool(words)
     assert program.tend(keeper, None) == int(bool(words)) or not words
+
+
+# --- what is served over the wire -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server with one certificate, for whatever name: its address, and the certificate."""
+    pair = make_pair(tmp_path / "served", "shop.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.fullchain, pair.privkey)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}", pair.fullchain
+        server.shutdown()
+
+
+def test_the_served_certificate_is_compared_with_the_file(tls_server: tuple[str, Path], tmp_path: Path) -> None:
+    address, served = tls_server
+    assert program.served_problem("shop.test", address, served) == ""
+    assert program.served_problem("*.shop.test", address, served) == ""
+    other = make_pair(tmp_path / "other", "shop.test").fullchain
+    assert program.served_problem("shop.test", address, other) == f"{address} serves another certificate"
+
+
+def test_where_nobody_serves_there_is_no_problem(tmp_path: Path) -> None:
+    assert program.served_problem("shop.test", "127.0.0.1:1", make_pair(tmp_path, "shop.test").fullchain) == ""
+
+
+def test_the_check_fails_for_what_is_served_and_names_the_file(
+    fake: FakeHost, tls_server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "RELOAD_WAIT", 0)
+    fake.options(check_address=tls_server[0])
+    fake.ask()
+    keeper = fake.run()
+    assert program.verify(keeper, None) == 1
+    path = keeper.store.current("shop").pair.fullchain
+    assert (
+        f"shop: {tls_server[0]} serves another certificate for shop.test than {path}. Reload" in capsys.readouterr().err
+    )
+    fake.options(check_address="")
+    assert program.verify(fake.keeper(), None) == 0
 
 
 # --- certbot's record -------------------------------------------------------------------------------------------------

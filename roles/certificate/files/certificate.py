@@ -385,6 +385,11 @@ class State:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write(path, (json.dumps(asdict(self), indent=2) + "\n").encode(), 0o600)
 
+    @property
+    def outlook(self) -> str:
+        """The error, and when there is another attempt."""
+        return f"{self.error.rstrip('.')}." + (f" Next attempt at {self.next_attempt}." if self.next_attempt else "")
+
     def is_time(self, now: float) -> bool:
         return now >= moment(self.next_attempt)
 
@@ -1343,9 +1348,9 @@ class Keeper:
             state.failed(refusal, self.now())
             seen = [f"{domain}: {self.seen[domain]}" for domain in refusal.domains if self.seen.get(domain)]
             if seen:
-                state.error += f" Seen from the controller: {'; '.join(seen)}"
+                state.error = f"{state.error.rstrip('.')}. Seen from the controller: {'; '.join(seen)}"
             verb = "left out of the certificate" if provider.domains(request.name) else "no new certificate"
-            say(f"{request.name}: {verb}: {state.error} Next attempt at {state.next_attempt}.", "warning")
+            say(f"{request.name}: {verb}: {state.outlook}", "warning")
 
     def order(self, provider: Provider, request: Request, left_out: dict[str, str]) -> None:
         """Obtain a certificate for what is not left out, unless there is one.
@@ -1391,7 +1396,7 @@ class Keeper:
                 say(f"{domain}: reached from the controller, not from this host: a router that does not send it back?")
             elif found[domain]:
                 outside = self.seen.get(domain)
-                beside = f" From the controller: {outside}" if outside and outside != found[domain] else ""
+                beside = f" Seen from the controller: {outside}" if outside and outside != found[domain] else ""
                 state.left_out[domain] = found[domain] + beside
         return state.left_out
 
@@ -1507,7 +1512,7 @@ class Keeper:
         state, served = State.load(self.state_path(request.name)), self.store.current(request.name)
         problems = []
         if state.error:
-            problems.append(state.error + (f" Next attempt at {state.next_attempt}." if state.next_attempt else ""))
+            problems.append(state.outlook)
         elif served and (missing := [name for name in request.domains if not is_covered(name, served.facts.domains)]):
             problems.append(f"The certificate is not valid for {', '.join(missing)}.")
         problems += [state.deploy_error] if state.deploy_error else []
