@@ -290,6 +290,7 @@ def test_names_that_lead_here_get_theirs_and_the_others_follow(
     host.check_output("echo %s > /etc/nginx/conf.d/foreign.conf", other)
     host.check_output("echo 127.0.0.1 foreign.test >> /etc/hosts")
     ask_for(host, "part", "part.test", "late.test", "foreign.test")
+    assert testing.poll(lambda: site("foreign.test").get(scheme="http").text == "hello")  # a reload takes its moment
     assert host.run(f"{PROGRAM} issue part").rc == 1
     part = site("part.test", authority_root)
     assert testing.poll(lambda: part.get().text == "part", 2)
