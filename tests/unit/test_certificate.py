@@ -522,12 +522,13 @@ def test_after_a_day_the_authority_is_asked_whatever_the_host_sees(fake: FakeHos
 def test_what_the_authority_refuses_does_not_keep_the_others_from_their_first(
     fake: FakeHost, authority: Authority
 ) -> None:
-    fake.ask("shop", "shop.test", "www.shop.test", provider="acme")
+    fake.ask("shop", "shop.test", "www.shop.test", "late.test", provider="acme")
     authority.refused = "www.shop.test"
+    authority.unreached = {"late.test": "it has no address"}
     entry = fake.run().report()["names"]["shop"]
     assert authority.orders == [["shop.test", "www.shop.test"], ["shop.test"]]
     assert (entry["temporary"], entry["domains"]) == (False, ["shop.test"])
-    assert "www.shop.test: not by CAA (caa)" in entry["error"]
+    assert entry["error"].startswith("late.test: it has no address; www.shop.test: not by CAA (caa). ")
 
 
 def test_refused_nonces_are_tried_again(fake: FakeHost, authority: Authority) -> None:

@@ -83,6 +83,10 @@ class Refusal(Exception):
         super().__init__(f"{one_line(text)}. {remedy}" if remedy else one_line(text))
         self.not_before, self.kind, self.domains = not_before, kind, tuple(domains)
 
+    def after(self, text: str) -> Refusal:
+        """The same, with another text before its own."""
+        return Refusal(f"{text}; {self}", "", self.not_before, self.kind, self.domains)
+
 
 # --- small things -----------------------------------------------------------------------------------------------------
 
@@ -1340,9 +1344,12 @@ class Keeper:
         try:
             provider.ready()
             left_out = self.left_out(provider, request, due, state) if provider.is_asked_over_http(request) else {}
-            self.order(provider, request, left_out)
+            refusal = self.order(provider, request, left_out)
             if left_out:
-                raise Refusal("; ".join(f"{domain}: {why}" for domain, why in left_out.items()))
+                untold = "; ".join(f"{domain}: {why}" for domain, why in left_out.items())
+                refusal = refusal.after(untold) if refusal else Refusal(untold)
+            if refusal:
+                raise refusal
             state.settled()
         except Refusal as refusal:
             state.failed(refusal, self.now())
@@ -1352,22 +1359,22 @@ class Keeper:
             verb = "left out of the certificate" if provider.domains(request.name) else "no new certificate"
             say(f"{request.name}: {verb}: {state.outlook}", "warning")
 
-    def order(self, provider: Provider, request: Request, left_out: dict[str, str]) -> None:
-        """Obtain a certificate for what is not left out, unless there is one.
+    def order(self, provider: Provider, request: Request, left_out: dict[str, str]) -> Refusal | None:
+        """Obtain a certificate for what is not left out, unless there is one; why that failed, or failed at first.
 
         The first certificate is worth a second order: what the authority refuses in the first is left out of it.
         """
         subset = replace(request, domains=tuple(domain for domain in request.domains if domain not in left_out))
         if not subset.domains or not provider.due(subset, self.now()):
-            return
+            return None
         try:
             provider.obtain(subset)
         except Refusal as refusal:
             rest = tuple(domain for domain in subset.domains if domain not in refusal.domains)
-            if not rest or len(rest) == len(subset.domains) or provider.domains(request.name):
-                raise
-            provider.obtain(replace(request, domains=rest))
-            raise
+            if rest and len(rest) < len(subset.domains) and not provider.domains(request.name):
+                provider.obtain(replace(request, domains=rest))
+            return refusal
+        return None
 
     @staticmethod
     def untried(provider: Provider, request: Request, due: str) -> list[str]:
