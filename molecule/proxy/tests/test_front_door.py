@@ -86,7 +86,9 @@ def test_http2_answers(shop: Site, wiki: Site, provider: Provider, tmp_path: Pat
     answer = over_http2(shop, tmp_path, "/over-http2")
     assert answer.endswith("\n2 200")
     assert '"path": "/over-http2"' in answer
-    refused = over_http2(wiki, tmp_path, "/", "--data", "x" * 20_000)
+    # curl 7.88 loses one in ten answers whose stream is reset behind it, as Apache does to a body it will not read.
+    again = ("--retry", "3", "--retry-all-errors")
+    refused = over_http2(wiki, tmp_path, "/", "--data", "x" * 20_000, *again)
     assert refused.endswith("\n2 413")
     assert_own_page(provider, refused, 413)
 
