@@ -232,6 +232,17 @@ def test_a_section_comes_after_those_around_it() -> None:
     assert found == ["/", "/a", "/a/b", "/a/b/c", "/a/b/static/"]
 
 
+def test_a_path_is_open_only_within_one_that_is_not() -> None:
+    """What the site's own lines ask of all visitors holds for paths that say nothing of it."""
+    closed = {"allow": ["192.0.2.1"]}
+    text = virtual_host(paths={"/up": {"access_log": False}, "/a": closed, "/a/open": {"allow": []}, "/ab": {}})
+    sections = dict(re.findall(r'<Location "(.*?)">(.*?)</Location>', text, re.DOTALL))
+    assert [path for path, said in sections.items() if "Require all granted" in said] == ["/a/open"]
+    assert [path for path, said in sections.items() if "Require ip 192.0.2.1" in said] == ["/a"]
+    shop, blog = resolved(SHOP | closed, SHOP | {"name": "blog", "prefix": "/blog"})
+    assert "Require all granted" in render("apache/shared-locations.conf.j2", blog, __proxy_sites=[shop, blog])
+
+
 def test_each_path_has_its_own_timeout() -> None:
     text = virtual_host(read_timeout=5, paths={"/a": {"read_timeout": 20}, "/a/b": {"read_timeout": 5}})
     found = re.findall(r"http://(shop[\w-]*)(/[\w/]*)\" .* timeout=(\d+)", text)

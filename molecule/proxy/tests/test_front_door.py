@@ -86,7 +86,9 @@ def test_http2_answers(shop: Site, wiki: Site, provider: Provider, tmp_path: Pat
     answer = over_http2(shop, tmp_path, "/over-http2")
     assert answer.endswith("\n2 200")
     assert '"path": "/over-http2"' in answer
-    refused = over_http2(wiki, tmp_path, "/", "--data", "x" * 20_000)
+    # curl 7.88 loses one in ten answers whose stream is reset behind it, as Apache does to a body it will not read.
+    again = ("--retry", "3", "--retry-all-errors")
+    refused = over_http2(wiki, tmp_path, "/", "--data", "x" * 20_000, *again)
     assert refused.endswith("\n2 413")
     assert_own_page(provider, refused, 413)
 
@@ -213,6 +215,7 @@ def test_static_files_come_from_the_disk(host: Host, shop: Site) -> None:
         answer = shop.get("/static/style.css")
     assert (answer.status, answer.text) == (200, "body { color: teal; }\n")
     assert answer.header("Content-Type") == "text/css; charset=utf-8"
+    assert answer.header("Vary") in (None, "Accept-Encoding")  # for caches: all other visitors get the same
     assert answer.header("Cache-Control") == "public, max-age=3600"
     assert shop.get("/static/style.css", headers={"If-None-Match": answer.header("ETag")}).status == 304
 
@@ -406,8 +409,13 @@ def test_text_is_compressed_when_that_is_worth_it(shop: Site) -> None:
 def test_the_log_is_json_whatever_a_visitor_sends(host: Host, shop: Site, provider: Provider) -> None:
     said = """a "browser" of caf\xe9s\\"""
     assert shop.get("/x?q=%22%e9", headers={"User-Agent": said, "Referer": "\xe9"}).status == 200
-    # nginx writes bytes beyond ASCII as they came.
-    written = base64.b64decode(host.check_output("tail -n 1 %s/access.log | base64 -w 0", provider.logs))
-    line = json.loads(written.decode(errors="replace"))
+
+    def last() -> Any:
+        # nginx writes bytes beyond ASCII as they came.
+        written = base64.b64decode(host.check_output("tail -n 1 %s/access.log | base64 -w 0", provider.logs))
+        return json.loads(written.decode(errors="replace"))
+
+    assert testing.poll(lambda: last()["uri"] == "/x?q=%22%e9")
+    line = last()
     assert (line["uri"], line["status"], line["host"]) == ("/x?q=%22%e9", "200", "shop.example.org")
     assert line["user_agent"].startswith("a")

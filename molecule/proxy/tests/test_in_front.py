@@ -136,7 +136,6 @@ class TestBehindABalancer:
         assert json.loads(said.splitlines()[-1])["uri"] == "/into-the-journal"
 
 
-@nginx_alone
 @pytest.mark.usefixtures("by_the_proxy_protocol")
 def test_the_proxy_protocol_tells_the_visitor(host: Host, shop: Site) -> None:
     hello = b"PROXY TCP4 198.51.100.9 192.0.2.1 4711 443\r\n"
