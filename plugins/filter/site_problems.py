@@ -50,8 +50,9 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import pla
 
 def site_problems(given: Any, provider: str = "nginx", lacks: Sequence[str] = ()) -> list[str]:
     """See DOCUMENTATION."""
-    _sites, problems = plan.load(plain(given))
-    return [*problems, *plan.lacking(plain(given), str(provider), plain(lacks))]
+    entries = plain(given)
+    _sites, problems = plan.load(entries)
+    return [*problems, *plan.lacking(entries, str(provider), plain(lacks))]
 
 
 class FilterModule:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
-import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -330,7 +329,7 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
     check_secrets(apps, secrets, records, problems)
     check_deploy_keys(apps, deploy_keys, records, problems)
     sharing = [(record.name, record.domains, record.proxy.site.prefix) for record in records]
-    problems += sites.domain_problems(sharing, "flask_apps.{}.domains")
+    problems += sites.domain_problems(sharing, "flask_apps.{}.domains", "proxy.prefix")
     for record in records:
         problems += server_problems(record)
     if problems:
@@ -615,11 +614,11 @@ def read_domains(app: Reader, certificate: Certificate) -> tuple[str, ...]:
     domains = app.texts("domains")
     by_authority = certificate.provider == "acme"
     for place, domain in enumerate(domains):
-        address = address_of(domain)
+        address = sites.address_of(domain)
         if domain not in app.given["domains"]:
             continue  # no text: that is told already
         if domain.startswith("*."):
-            if not DOMAIN.fullmatch(domain[2:]) or address_of(domain[2:]):
+            if not DOMAIN.fullmatch(domain[2:]) or sites.address_of(domain[2:]):
                 app.problem("domains", domain, "cannot be used: * stands for one whole label, as *.example.org")
             elif place == 0:
                 app.problem("domains", domain, "cannot come first: the first is the canonical name, put another there")
@@ -650,14 +649,6 @@ def read_domains(app: Reader, certificate: Certificate) -> tuple[str, ...]:
                 "cannot be used: a domain is written in lower case, without scheme or port, as www.example.org",
             )
     return domains
-
-
-def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that the text is, if it is one."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 def read_backup(app: Reader) -> Backup:

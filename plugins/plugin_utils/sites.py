@@ -31,7 +31,8 @@ DIRECTORY = re.compile(r"/[^\s{};\"'\\$#?*]+")
 HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 # A proxy would take $ for a variable, and has no way to write it otherwise.
 HEADER_VALUE = re.compile(r"[\x20-\x23\x25-\x7e]*")
-HASHED = re.compile(r"\$(2[aby]|5|6|7|y|gy|apr1)\$\S+|\{(SSHA|SHA|SHA256|SHA512)\}\S+")
+# What crypt(3) takes, and the proxies beside that.
+HASHED = re.compile(r"\$(2[aby]|5|6|7|y|gy|apr1)\$\S+|\{(SSHA|SHA)\}\S+")
 
 YEAR = 31_536_000
 
@@ -216,8 +217,10 @@ def read_directory(options: Reader, key: str, url: str, given: Any, relative: bo
     directory = inner.given.get("directory")
     if relative:
         fits = bool(DIRECTORY.fullmatch(f"/{directory}")) and not str(directory).startswith("/")
-        place = {"static": "the source", "media": "the app's data"}[key]
-        remedy = f"is not a directory of {place}: write it relative to the top of that"
+        whole, top = {"static": ("the source", "the source's top"), "media": ("the app's data", "its data directory")}[
+            key
+        ]
+        remedy = f"is not a directory of {whole}: write it relative to {top}"
     else:
         fits = bool(DIRECTORY.fullmatch(str(directory)))
         remedy = "is not an absolute path without spaces, quotes, braces, $ and ;"
@@ -312,10 +315,10 @@ def owners(sites: Sequence[tuple[str, Sequence[str], str]]) -> dict[str, str]:
     return found
 
 
-def domain_problems(sites: Sequence[tuple[str, Sequence[str], str]], where: str) -> Iterator[str]:
+def domain_problems(sites: Sequence[tuple[str, Sequence[str], str]], where: str, option: str) -> Iterator[str]:
     """Domains that two sites claim, and that they do not share by different prefixes.
 
-    :param where: how a message names a site's domains, with ``{}`` for the site's name.
+    :param where: how a message names a site's domains, with ``{}`` for the site's name; ``option`` how its prefix.
     """
     first: dict[str, tuple[str, Sequence[str], str]] = {}
     prefixes: dict[tuple[str, str], str] = {}
@@ -331,13 +334,13 @@ def domain_problems(sites: Sequence[tuple[str, Sequence[str], str]], where: str)
             elif list(other[1]) != list(domains):
                 yield (
                     f"{field_of}: {domain!r} stands in {where.format(other[0])} too: keep it in one place, or have "
-                    "both share all domains, in the same order, under different prefixes (proxy.prefix)"
+                    f"both share all domains, in the same order, under different prefixes ({option})"
                 )
                 break
             elif (taken := prefixes.setdefault((domain, prefix), name)) != name:
                 yield (
                     f"{field_of}: {domain!r} stands in {where.format(taken)} too: keep it in one place, or give one of "
-                    "them a prefix of its own (proxy.prefix)"
+                    f"them a prefix of its own ({option})"
                 )
                 break
             prefixes.setdefault((domain, prefix), name)
@@ -348,13 +351,17 @@ def domain_problems(sites: Sequence[tuple[str, Sequence[str], str]], where: str)
 
 @dataclass(frozen=True)
 class Named:
-    """A site of a host."""
+    """A site of a host.
+
+    :param owner: the site that owns its domains; see :func:`owners`.
+    """
 
     name: str
     domains: tuple[str, ...]
     socket: str
     certificate: str
     site: Site
+    owner: str = ""
 
 
 def identifier(name: str) -> str:
@@ -364,14 +371,10 @@ def identifier(name: str) -> str:
 
 def resolve(sites: Sequence[Named]) -> list[dict[str, Any]]:
     """All sites as plain data for templates, in their order."""
-    owner = owners([(one.name, one.domains, one.site.prefix) for one in sites])
-    return [
-        resolved(one, owner[one.name], [other for other in sites if owner[other.name] == owner[one.name]])
-        for one in sites
-    ]
+    return [resolved(one, [other for other in sites if other.owner == one.owner]) for one in sites]
 
 
-def resolved(one: Named, owner: str, sharing: Sequence[Named]) -> dict[str, Any]:
+def resolved(one: Named, sharing: Sequence[Named]) -> dict[str, Any]:
     """One site; ``sharing`` are those on its domains, itself among them."""
     site, numbers = one.site, Numbers()
     canonical = one.domains[0]
@@ -384,17 +387,17 @@ def resolved(one: Named, owner: str, sharing: Sequence[Named]) -> dict[str, Any]
         # A wildcard is for an app that tells its visitors apart by the name they came by: it is not redirected.
         "served": [canonical, *wild],
         "redirected": [domain for domain in one.domains[1:] if domain not in wild],
-        "addresses": [domain for domain in one.domains if is_address(domain)],
+        "addresses": [domain for domain in one.domains if address_of(domain)],
         "canonical": bracketed(canonical),
         "socket": one.socket,
         "certificate": one.certificate,
-        "owner": owner,
-        "owned": owner == one.name,
+        "owner": one.owner,
+        "owned": one.owner == one.name,
         "prefix": site.prefix,
         "depth": site.prefix.count("/"),
         # Where this site ends: for what holds for a site as a whole, such as maintenance.
         "others": [other.site.prefix for other in sharing if other.site.prefix.startswith(f"{site.prefix}/")],
-        "settings": location(site, "", numbers) | {"directives": site.settings.directives},
+        "settings": locations[0] | {"directives": site.settings.directives},
         "cache_control": list(cache_control(site)),
         "locations": locations,
         "headers": numbers.headers(),
@@ -420,13 +423,12 @@ def log(locations: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]
     }
 
 
-def is_address(domain: str) -> bool:
-    """True for an IPv4 or IPv6 address in a domain's place."""
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that the text is, if it is one."""
     try:
-        ipaddress.ip_address(domain)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def bracketed(domain: str) -> str:
@@ -525,7 +527,7 @@ def load(given: Any) -> tuple[list[Named], Problems]:
         options = Reader(f"proxy_sites.{name}", entry, problems, ("name", "domains", "socket", "certificate", *OPTIONS))
         domains = options.texts("domains", None)
         for domain in domains:
-            if not DOMAIN.fullmatch(domain) and not is_address(domain):
+            if not DOMAIN.fullmatch(domain) and not address_of(domain):
                 options.problem("domains", domain, "is not a domain: write it in lower case, as www.example.org")
         if not domains or domains[0].startswith("*"):
             problems.append(f"{options.field('domains')}: the first is the canonical one: write it, without *")
@@ -536,21 +538,25 @@ def load(given: Any) -> tuple[list[Named], Problems]:
         certificate = options.text("certificate", "", *absolute)
         found.append(Named(name, domains, socket, certificate, read(options, Settings(), relative=False)))
     sharing = [(one.name, one.domains, one.site.prefix) for one in found]
-    problems += domain_problems(sharing, "proxy_sites.{}.domains")
+    problems += domain_problems(sharing, "proxy_sites.{}.domains", "prefix")
     names = [one.name for one in found]
     problems += [f"proxy_sites.{name}: two sites have this name" for name in sorted({*names}) if names.count(name) > 1]
     owner = owners(sharing)
-    found = [
-        replace(one, certificate=one.certificate or f"/etc/ssl/groundwork/{owner[one.name]}/current") for one in found
-    ]
-    return found, problems
+    return [
+        replace(
+            one,
+            owner=owner[one.name],
+            certificate=one.certificate or f"/etc/ssl/groundwork/{owner[one.name]}/current",
+        )
+        for one in found
+    ], problems
 
 
 def lacking(given: Any, provider: str, options: Sequence[str]) -> Iterator[str]:
     """What the sites ask for and the provider does not have; ``address`` stands for an address among the domains."""
     for entry in given if isinstance(given, list) else []:
         for domain in entry.get("domains") or [] if "address" in options else []:
-            if is_address(domain):
+            if address_of(domain):
                 yield (
                     f"proxy_sites.{entry.get('name')}.domains: the address {domain} is not to be had with {provider}: "
                     "leave it out, or take another proxy_provider"

@@ -337,7 +337,7 @@ REFUSALS = [
     (
         app(proxy={"media": {"/media/": "/srv"}}),
         "flask_apps.shop.proxy.media./media/: '/srv' is not a directory of the app's data: "
-        "write it relative to the top of that",
+        "write it relative to its data directory",
     ),
     (
         app(proxy={"static": {"/static": "static"}}),
@@ -346,7 +346,7 @@ REFUSALS = [
     (
         app(proxy={"static": {"/static/": "../secrets"}}),
         "flask_apps.shop.proxy.static./static/: '../secrets' is not a directory of the source: write it relative to "
-        "the top of that",
+        "the source's top",
     ),
     (
         app(proxy={"client_max_body_size": "20 MB"}),
