@@ -10,6 +10,7 @@ everything, leaves nothing to do.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -166,12 +167,9 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             given = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return
-        self.files = given.pop("files", {})
-        self.loaded = given
+            self.loaded, self.files = given.get("sets"), given.get("files", {})
 
     @property
     def path(self) -> Path:
@@ -184,10 +182,10 @@ class Record:
         )
 
     def save(self, followed: dict[str, file_set.Manifest], paths: Sequence[str]) -> None:
-        generations_ = {name: manifest.generation for name, manifest in followed.items()}
-        files = {"files": {path: digest(path) for path in paths}} if paths else {}
+        sets = {name: manifest.generation for name, manifest in followed.items()}
+        files = {path: digest(path) for path in paths}
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(generations_ | files))
+        self.path.write_text(json.dumps({"sets": sets, "files": files}))
 
 
 def digest(path: str) -> str:

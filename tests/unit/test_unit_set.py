@@ -76,9 +76,9 @@ def test_a_record_survives_the_process(tmp_path: Path) -> None:
     assert record.loaded is None
     drop_in = tmp_path / "x.conf"
     drop_in.write_text("User=root")
-    record.save({"web": Manifest(generation=7)}, [str(drop_in)])
+    record.save({"web": Manifest(generation=7), "files": Manifest(generation=3)}, [str(drop_in)])
     again = Record("x.service", tmp_path)
-    assert again.loaded == {"web": 7}
+    assert again.loaded == {"web": 7, "files": 3}
     assert not again.has_other_files([str(drop_in)], since=0)
     drop_in.write_text("User=www-data")
     assert again.has_other_files([str(drop_in)], since=2**40)
