@@ -241,18 +241,23 @@ app = create_app("plain"); number = 7
 class nested: app = create_app("nested")
 """
 
-    def load(self, tmp_path: Path, spec: str, expression: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "shop.py").write_text(self.APP)
-        (tmp_path / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
-        code = f"import groundwork_wsgi as g; print({expression})"
+    @staticmethod
+    def python(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run code beside the entry, with the rest of the arguments as its own."""
+        (directory / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
         return subprocess.run(
-            (sys.executable, "-c", code),
-            cwd=tmp_path,
-            env={"WSGI_APP": spec, "GROUNDWORK_PROXY_FIX": "0", **environment},
+            (sys.executable, "-c", *arguments),
+            cwd=directory,
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def load(self, tmp_path: Path, spec: str, expression: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "shop.py").write_text(self.APP)
+        code = f"import groundwork_wsgi as g; print({expression})"
+        return self.python(tmp_path, code, **{"WSGI_APP": spec, "GROUNDWORK_PROXY_FIX": "0", **environment})
 
     @pytest.mark.parametrize(
         ("spec", "name"),
@@ -314,21 +319,16 @@ print(json.dumps(found))
     ) -> None:
         """Older keys are good until their times, 2000 and 3000, when the app uses the key that the release gives it."""
         (tmp_path / "flaskr.py").write_text(self.FLASK.replace("KEY,", f"{key!r},").replace("OWN", repr(own)))
-        (tmp_path / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
         former = [{"key": "former", "until": 3000}, {"key": "older", "until": 2000}]
         for proxy_fix in "01":
-            done = subprocess.run(
-                (sys.executable, "-c", self.ASK, json.dumps(asked)),
-                cwd=tmp_path,
-                env={
-                    "WSGI_APP": "flaskr:app",
-                    "GROUNDWORK_PROXY_FIX": proxy_fix,
-                    "SECRET_KEY": "present",
-                    "SECRET_KEY_FALLBACKS": json.dumps(former),
-                },
-                capture_output=True,
-                text=True,
-                check=False,
+            done = self.python(
+                tmp_path,
+                self.ASK,
+                json.dumps(asked),
+                WSGI_APP="flaskr:app",
+                GROUNDWORK_PROXY_FIX=proxy_fix,
+                SECRET_KEY="present",
+                SECRET_KEY_FALLBACKS=json.dumps(former),
             )
             assert done.stdout, done.stderr
             assert json.loads(done.stdout) == ["ann" if each == "y" else None for each in known]
@@ -357,15 +357,7 @@ print(answer.status_code, answer.location or answer.text)
     def ask(self, tmp_path: Path, path: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """What an app answers at the path, and what it logs."""
         (tmp_path / "flaskr.py").write_text(self.PREFIXED)
-        (tmp_path / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
-        return subprocess.run(
-            (sys.executable, "-c", self.VISIT, path),
-            cwd=tmp_path,
-            env={"WSGI_APP": "flaskr:app", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return self.python(tmp_path, self.VISIT, path, WSGI_APP="flaskr:app", **environment)
 
     @pytest.mark.parametrize(
         ("path", "answer"),

@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 import os
+import sys
 import time
 from typing import Any
 
@@ -96,10 +97,7 @@ class Numbered:
 
 def show_request_id() -> None:
     """Have Flask's own handler of logs, if the app uses it as it is, show the number."""
-    try:
-        from flask.logging import default_handler
-    except ImportError:
-        return  # an app that is not Flask's
+    handler: Any = getattr(sys.modules.get("flask.logging"), "default_handler", None)
 
     def number(record: logging.LogRecord) -> bool:
         if not hasattr(record, "request_id"):  # the app makes its own records
@@ -107,9 +105,9 @@ def show_request_id() -> None:
         return True
 
     as_it_is = "[%(asctime)s] %(levelname)s in %(module)s: %(message)s"
-    if getattr(default_handler.formatter, "_fmt", "") == as_it_is:
-        default_handler.addFilter(number)
-        default_handler.setFormatter(logging.Formatter(as_it_is.replace(": ", " [%(request_id)s]: ", 1)))
+    if getattr(getattr(handler, "formatter", None), "_fmt", "") == as_it_is:
+        handler.addFilter(number)
+        handler.setFormatter(logging.Formatter(as_it_is.replace(": ", " [%(request_id)s]: ", 1)))
 
 
 def entry() -> Any:
