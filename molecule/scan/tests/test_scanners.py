@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 import scanning
 import testing
-import yaml
 from scanning import Findings
 from testinfra.host import Host
 from testing import Site
 
 Scans = Mapping[str, Future[Findings]]
 Figure = Callable[[str, object], None]
-DEFAULTS = yaml.safe_load((testing.ROOT / "roles/proxy/defaults/main.yml").read_text())
 
 
 def test_exposure_of_the_unit(host: Host, figure: Figure) -> None:
@@ -124,7 +122,6 @@ def test_tls_grade(scans: Scans, figure: Figure) -> None:
     assert score >= 95, findings.log
 
 
-@pytest.mark.skipif("proxy_tls" not in DEFAULTS, reason="the proxy has one TLS configuration")
 @pytest.mark.suite("trixie")
 def test_mozilla_modern_when_asked_for(host: Host, guestbook: Site, figure: Figure) -> None:
     command = f"--certinfo_ca_file=/etc/ssl/{testing.host_name(host)}.pem {guestbook.name}"
