@@ -32,8 +32,9 @@ venv/bin/pip install -q --disable-pip-version-check -r code/requirements.txt {re
 chown -R guestbook:guestbook /var/lib/guestbook
 systemctl enable --now guestbook@{release}.socket guestbook@{release}.service
 ln -s releases/{release} /srv/guestbook/current
-nginx -t
-systemctl reload-or-restart nginx
+install -d -o www-data -g www-data /run/nginx /var/lib/nginx /var/cache/nginx
+/etc/nginx/groundwork/test-configuration
+systemctl restart nginx
 export RESTIC_REPOSITORY=/var/backups/restic RESTIC_PASSWORD=benchmark
 restic -q init
 restic -q backup /var/lib/guestbook /etc/groundwork

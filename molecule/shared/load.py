@@ -15,12 +15,13 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from testing import Site
+from testing import Answer, Site
 
 POST_EVERY = 4
 
@@ -182,3 +183,32 @@ class Load:
             error = f"{type(problem).__name__}: {problem}"
             connection.close()
         return Request(method, status, error, answer, began, time.monotonic() - clock)
+
+
+@contextmanager
+def asking(site: Site, path: str = "/", visitors: int = 2) -> Iterator[list[Answer | OSError]]:
+    """Visitors ask on and on while the block runs, each request on a connection of its own; what came of it."""
+    answers: list[Answer | OSError] = []
+    done = threading.Event()
+
+    def ask_on() -> None:
+        while not done.is_set():
+            try:
+                answers.append(site.get(path))
+            except OSError as error:
+                answers.append(error)
+
+    threads = [threading.Thread(target=ask_on) for _visitor in range(visitors)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def failed(answers: Sequence[Answer | OSError]) -> list[Answer | OSError]:
+    """Those that are no answer with status 200."""
+    return [answer for answer in answers if not isinstance(answer, Answer) or answer.status != 200]

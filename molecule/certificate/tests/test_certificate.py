@@ -6,7 +6,6 @@ import json
 import re
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import testing
+from load import asking, failed
 from testinfra.host import Host
 
 PROGRAM = "/usr/local/lib/groundwork/certificate"
@@ -255,30 +255,14 @@ def test_no_new_connection_fails_while_certificates_are_put_to_use(
     host: Host, site: SiteMaker, authority_root: str
 ) -> None:
     shop = site("shop.test", authority_root)
-    failures: list[str] = []
-    answers: list[str] = []
-    done = threading.Event()
-
-    def visit() -> None:
-        while not done.is_set():
-            try:
-                answers.append(shop.get().text)
-            except OSError as error:
-                failures.append(repr(error))
-
-    visitors = [threading.Thread(target=visit) for _number in range(4)]
-    for visitor in visitors:
-        visitor.start()
     before = workers(host)
-    for _turn in range(5):
-        path = "/var/lib/groundwork/certificates/shop/state.json"
-        host.check_output(f"""sed -i 's/"deployed": ".*"/"deployed": ""/' {path}; {PROGRAM} deploy shop""")
-    done.set()
-    for visitor in visitors:
-        visitor.join()
+    path = "/var/lib/groundwork/certificates/shop/state.json"
+    with asking(shop, visitors=4) as answers:
+        for _turn in range(5):
+            host.check_output(f"""sed -i 's/"deployed": ".*"/"deployed": ""/' {path}; {PROGRAM} deploy shop""")
     assert not workers(host) & before
-    assert failures == []
-    assert set(answers) == {"shop"}
+    assert failed(answers) == []
+    assert {answer.text for answer in answers if isinstance(answer, testing.Answer)} == {"shop"}
 
 
 @pytest.mark.usefixtures("timer_paused")

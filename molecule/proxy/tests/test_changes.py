@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import ssl
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
 import testing
+from load import asking, failed
 from providers import Provider
 from testinfra.host import Host
 from testing import Answer, Site
@@ -134,34 +133,10 @@ def has_grown(answers: list[Answer | OSError], to: int) -> bool:
     return len(answers) > to
 
 
-@contextmanager
-def asking(site: Site) -> Iterator[list[Answer | OSError]]:
-    """Two visitors ask on and on, each request on a connection of its own; what came of it."""
-    answers: list[Answer | OSError] = []
-    done = threading.Event()
-
-    def ask_on() -> None:
-        while not done.is_set():
-            try:
-                answers.append(site.get("/"))
-            except OSError as error:
-                answers.append(error)
-
-    threads = [threading.Thread(target=ask_on) for _turn in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-
-
 def assert_all_answered(answers: list[Answer | OSError]) -> None:
-    failed = [answer for answer in answers if not isinstance(answer, Answer) or answer.status != 200]
+    lost = failed(answers)
     assert len(answers) > 50
-    assert not failed, f"{len(failed)} of {len(answers)} requests failed: {failed[:5]}"
+    assert not lost, f"{len(lost)} of {len(answers)} requests failed: {lost[:5]}"
 
 
 def test_it_comes_back_after_a_kill(host: Host, shop: Site, provider: Provider) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 import scanning
 import testing
+from load import asking, failed
 from testinfra.host import Host
 from testing import Site
 
@@ -35,27 +34,6 @@ def visit(site: Site) -> tuple[str, float]:
     except OSError as error:
         problem = f"{type(error).__name__}: {error}"
     return problem, time.monotonic() - began
-
-
-@contextmanager
-def visitors(site: Site, number: int) -> Iterator[list[str]]:
-    """Visitors that ask one time after the other; the list has one line for each visit, "" when it went well."""
-    visits: list[str] = []
-    stopped = threading.Event()
-
-    def stay() -> None:
-        while not stopped.is_set():
-            visits.append(visit(site)[0])
-
-    threads = [threading.Thread(target=stay) for _number in range(number)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield visits
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
 
 
 @pytest.mark.parametrize("mode", SLOW)
@@ -100,13 +78,13 @@ def test_sane_load(guestbook: Site, figure: Figure) -> None:
 
 
 def test_reloads_cost_nobody_anything(host: Host, guestbook: Site, figure: Figure) -> None:
-    with visitors(guestbook, 4) as visits:
+    with asking(guestbook, "/healthz", 4) as answers:
         for _turn in range(20):
             host.check_output("systemctl reload nginx.service")
-    failed = [line for line in visits if line]
-    figure("20 reloads", f"{len(failed)} of {len(visits)} new connections failed")
-    assert len(visits) > 100
-    assert failed == []
+    lost = failed(answers)
+    figure("20 reloads", f"{len(lost)} of {len(answers)} new connections failed")
+    assert len(answers) > 100
+    assert lost == []
 
 
 def test_a_killed_master_comes_back(host: Host, guestbook: Site, figure: Figure) -> None:
