@@ -120,6 +120,7 @@ setup_variables() {
     export MOLECULE_GLOB='molecule/*/molecule.yml'
     # No bytecode in the tree, which is copied and searched; without any, each start compiles the collection's plugins anew.
     export PYTHONPYCACHEPREFIX=$CACHE/pycache
+    unset PYTHONDONTWRITEBYTECODE # else each start would compile the standard library too: its own bytecode is not looked at
     # Of this checkout alone: Ansible's own choice would let two checkouts share a connection to hosts of one name.
     # A socket's path may have 108 characters, so a deep checkout has it elsewhere.
     export ANSIBLE_SSH_CONTROL_PATH_DIR=$ROOT/.ansible/cp

@@ -15,6 +15,13 @@ from ansible.plugins.loader import lookup_loader
 NAMED = ("path", "dest", "owner", "group", "part")
 
 
+class Variables(dict[str, Any]):
+    """What a template may read. The lookup makes a deep copy for each file, which takes longer than to render it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return dict(self)
+
+
 class ActionModule(ActionBase):
     """See the module of the same name for the options."""
 
@@ -38,7 +45,7 @@ class ActionModule(ActionBase):
         if template is not None:
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
             try:
-                item["content"] = lookup.run([template], variables={**variables, "item": element})[0]
+                item["content"] = lookup.run([template], variables=Variables(variables, item=element))[0]
             except AnsibleError as error:
                 raise AnsibleActionFail(f"file_set: {item.get('dest')}: {error}") from error
         return item

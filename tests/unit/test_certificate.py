@@ -990,6 +990,12 @@ def test_a_second_run_at_the_same_time_waits_and_gives_up(tmp_path: Path) -> Non
             pass
 
 
+def test_the_timer_that_meets_another_run_has_not_failed(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "Host", lambda: fake.host)
+    with program.locked(fake.host.lock, 0):
+        assert program.main(["tend"]) == 0
+
+
 def test_the_report_for_a_person(fake: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:
     fake.ask("shop", "shop.test", "www.shop.test")
     program.show(fake.run().report(), as_json=False)

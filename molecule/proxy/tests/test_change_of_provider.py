@@ -76,6 +76,7 @@ def change(host: Host, site: Site, provider: Provider, other: Provider) -> None:
     assert "changed=0" in again, again[-3000:]
 
 
+@pytest.mark.suite("bookworm")
 def test_there_and_back(host: Host, shop: Site, wiki: Site) -> None:
     closed = {"app": "shop", "state": "on", "message": "Back at noon."}
     assert testing.play(host, "maintenance.yml", proxy_provider="apache", **closed).returncode == 0

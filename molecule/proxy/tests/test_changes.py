@@ -44,6 +44,7 @@ def test_a_broken_site_holds_up_no_other(
     assert host.run(f"systemctl reload {provider.unit}").rc == 0
 
 
+@pytest.mark.suite("bookworm")
 def test_a_site_without_its_key_is_left_as_it_was(host: Host, wiki: Site, restored: None) -> None:
     host.check_output("mv /etc/ssl/wiki/privkey.pem /etc/ssl/wiki/away.pem")
     try:
@@ -56,6 +57,7 @@ def test_a_site_without_its_key_is_left_as_it_was(host: Host, wiki: Site, restor
     assert served == "first"
 
 
+@pytest.mark.suite("trixie")
 def test_a_key_that_does_not_fit_is_left_out(host: Host, wiki: Site, provider: Provider, restored: None) -> None:
     """A reload onto it would end Apache, and with it every site."""
     other = "/etc/ssl/groundwork/shop/current/privkey.pem"
@@ -74,6 +76,7 @@ def test_a_key_that_does_not_fit_is_left_out(host: Host, wiki: Site, provider: P
     assert served == "first"
 
 
+@pytest.mark.suite("bookworm")
 def test_a_site_goes_only_when_it_is_told_to(
     host: Host, shop: Site, wiki: Site, provider: Provider, restored: None
 ) -> None:

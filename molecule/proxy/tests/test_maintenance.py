@@ -91,12 +91,14 @@ class TestOn:
         answer = shop.get(f"{CHALLENGE}/token", scheme="http")
         assert (answer.status, answer.text) == (200, "proof\n")
 
+    @pytest.mark.suite("bookworm")
     def test_it_survives_a_run_of_the_role_that_changes_nothing(self, host: Host, closed: str, shop: Site) -> None:
         run = testing.play(host)
         assert "changed=0" in testing.said(run), testing.said(run)[-3000:]
         assert run.returncode == 0
         assert_closed(shop.get("/"), MESSAGE)
 
+    @pytest.mark.suite("trixie")
     def test_it_survives_another_change_of_the_site(
         self, host: Host, closed: str, shop: Site, provider: Provider
     ) -> None:
@@ -106,10 +108,12 @@ class TestOn:
         finally:
             assert testing.play(host).returncode == 0
 
+    @pytest.mark.suite("bookworm")
     def test_the_same_again_changes_nothing(self, host: Host, closed: str) -> None:
         assert "changed=0" in turn(host, "on", message=MESSAGE)
 
 
+@pytest.mark.suite("bookworm")
 class TestAllowed:
     """An allowed visitor sees the app, its static files, and the proxy's own errors."""
 
@@ -153,6 +157,7 @@ def local(host: Host) -> str:
     )
 
 
+@pytest.mark.suite("trixie")
 def test_a_boolean_state_is_taken_and_a_request_under_way_is_finished(host: Host, wiki: Site) -> None:
     answers: list[Any] = []
 

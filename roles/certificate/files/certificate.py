@@ -88,6 +88,10 @@ class Refusal(Exception):
         return Refusal(f"{text}; {self}", "", self.not_before, self.kind, self.domains)
 
 
+class Busy(Refusal):
+    """Another run of this program is at work."""
+
+
 # --- small things -----------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +258,7 @@ class Host:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: float) -> Iterator[None]:
-    """Hold the lock, so that no two runs work at once; Refusal when it is not free within ``wait`` seconds."""
+    """Hold the lock, so that no two runs work at once; Busy when it is not free within ``wait`` seconds."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with path.open("w") as stream:
         deadline = time.monotonic() + wait
@@ -264,7 +268,7 @@ def locked(path: Path, wait: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise Refusal(f"another run of this program has been at work for {wait:.0f} s") from None
+                    raise Busy(f"another run of this program has been at work for {wait:.0f} s") from None
                 time.sleep(0.2)
         yield
 
@@ -1746,6 +1750,8 @@ def main(words: Sequence[str] | None = None) -> int:
         with locked(host.lock, command.wait):
             return command.function(Keeper(host), arguments)
     except Refusal as refusal:
+        if isinstance(refusal, Busy) and command.function is tend:
+            return 0  # that run sees to the same; the timer comes again
         say(str(refusal), "error")
         return 2
 
