@@ -149,6 +149,7 @@ def test_all_is_lost_and_comes_back_on_a_host_with_other_ids(host: Host) -> None
     assert host.run("systemctl start shop@r1.socket shop@r1.service shop-writer").rc == 0
 
 
+@pytest.mark.suite("bookworm")
 def test_a_restore_beside_the_live_files_leaves_them_alone(host: Host) -> None:
     sql(host, "INSERT INTO entry (text) VALUES ('after the backup')")
     entries = sql(host, "SELECT count(*) FROM entry")
@@ -185,6 +186,7 @@ def test_the_playbook_brings_data_back_and_no_visitor_is_turned_away(host: Host)
     assert host.run("rm -rf /var/lib/shop.before-restore-*").rc == 0
 
 
+@pytest.mark.suite("trixie")
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
@@ -200,6 +202,7 @@ def test_the_playbook_refuses(host: Host, variables: dict[str, str], message: st
     assert host.service("shop@r1.service").is_running
 
 
+@pytest.mark.suite("bookworm")
 def test_a_set_that_fails_leaves_no_snapshot_and_holds_up_no_other(host: Host, as_converged: None) -> None:
     sets = [
         {"name": "gone", "paths": ["/etc/hostname", "/not/there"]},
@@ -225,6 +228,7 @@ def test_a_set_that_fails_leaves_no_snapshot_and_holds_up_no_other(host: Host, a
     assert any("The last backup of failing failed" in warning for warning in status(host)["warnings"])
 
 
+@pytest.mark.suite("trixie")
 def test_another_password_is_refused_and_changes_nothing(host: Host) -> None:
     before = host.check_output("cat /etc/groundwork/backup.password")
     result = testing.play(host, backup_password="another one")

@@ -60,6 +60,7 @@ def test_a_broken_default_part_puts_the_whole_set_back(host: Host) -> None:
     assert unchanged(host)
 
 
+@pytest.mark.suite("trixie")
 @pytest.mark.usefixtures("in_order_afterwards")
 def test_a_broken_part_is_refused_alone(host: Host) -> None:
     outcome = testing.play(host, sites={"shop": "broken", "wiki": "second"})
@@ -70,6 +71,7 @@ def test_a_broken_part_is_refused_alone(host: Host) -> None:
     assert host.file("/etc/demo/sites/wiki.conf").content_string.endswith("wiki says second\n")
 
 
+@pytest.mark.suite("bookworm")
 @pytest.mark.usefixtures("in_order_afterwards")
 def test_a_file_that_left_the_set_is_gone(host: Host) -> None:
     host.check_output("echo mine >/etc/demo/sites/mine.conf")
@@ -79,11 +81,13 @@ def test_a_file_that_left_the_set_is_gone(host: Host) -> None:
     assert host.file("/etc/demo/sites/mine.conf").exists, "a file of somebody else was removed"
 
 
+@pytest.mark.suite("trixie")
 def test_a_part_that_is_not_named_is_left_alone(host: Host) -> None:
     assert testing.play(host, sites={"shop": "first"}).returncode == 0
     assert host.file("/etc/demo/sites/wiki.conf").exists
 
 
+@pytest.mark.suite("bookworm")
 def test_what_was_changed_by_hand_is_put_right(host: Host) -> None:
     before = snapshot(host)
     host.check_output(
@@ -94,6 +98,7 @@ def test_what_was_changed_by_hand_is_put_right(host: Host) -> None:
     assert unchanged(host)
 
 
+@pytest.mark.suite("trixie")
 def test_a_dry_run_tells_and_touches_nothing(host: Host) -> None:
     before = snapshot(host)
     outcome = testing.play(host, "converge.yml", "--check", "--diff", sites={"shop": "second"}, key="correct horse")
@@ -105,6 +110,7 @@ def test_a_dry_run_tells_and_touches_nothing(host: Host) -> None:
     assert snapshot(host) == before
 
 
+@pytest.mark.suite("bookworm")
 @pytest.mark.usefixtures("in_order_afterwards")
 def test_a_secret_is_never_shown(host: Host) -> None:
     outcome = testing.play(host, "converge.yml", "--diff", "-vvv", key="correct horse")
@@ -116,6 +122,7 @@ def test_a_secret_is_never_shown(host: Host) -> None:
     assert "correct horse" not in host.check_output("journalctl --no-pager --quiet --since -2min")
 
 
+@pytest.mark.suite("bookworm")
 @pytest.mark.usefixtures("in_order_afterwards")
 def test_apply_runs_again_until_it_succeeds(host: Host) -> None:
     failed = testing.play(host, text="next", apply="cp /etc/demo/global.conf /missing/applied")

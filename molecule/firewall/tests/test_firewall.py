@@ -127,6 +127,7 @@ def test_a_rerun_heals_the_rules(host: Host, host_ip: str) -> None:
     assert live_rules(host) == declared
 
 
+@pytest.mark.suite("trixie")
 def test_rules_come_back_with_nftables_service(host: Host, host_ip: str, as_converged: None) -> None:
     """Somebody who runs nftables.service empties all tables at each of its restarts; ours is loaded after it."""
     assert host.run("systemctl start nftables.service").rc == 0
@@ -138,6 +139,7 @@ def test_rules_come_back_with_nftables_service(host: Host, host_ip: str, as_conv
     assert host.run("systemctl stop nftables.service").rc == 0
 
 
+@pytest.mark.suite("bookworm")
 def test_rules_that_would_shut_us_out_are_refused(host: Host) -> None:
     before = live_rules(host)
     refused = testing.play(host, firewall_ssh_ports=[2222])
@@ -147,6 +149,7 @@ def test_rules_that_would_shut_us_out_are_refused(host: Host) -> None:
     assert live_rules(host) == before
 
 
+@pytest.mark.suite("trixie")
 @pytest.mark.parametrize(
     ("service", "message"),
     [
@@ -162,6 +165,7 @@ def test_a_wrong_service_is_refused(host: Host, service: dict[str, object], mess
     assert live_rules(host) == before
 
 
+@pytest.mark.suite("trixie")
 def test_the_port_of_this_very_connection_stays_open(host: Host, host_ip: str, as_converged: None) -> None:
     """To an sshd on another port, that one stays open and 22 is closed; the play ends over the same connection."""
     assert host.run(f"systemctl stop {UNIT}; systemd-run --unit=other-sshd /usr/sbin/sshd -D -p 2222").rc == 0
@@ -173,6 +177,7 @@ def test_the_port_of_this_very_connection_stays_open(host: Host, host_ip: str, a
     assert host.run("systemctl stop other-sshd").rc == 0
 
 
+@pytest.mark.suite("bookworm")
 def test_it_can_be_switched_off_and_on(host: Host, host_ip: str) -> None:
     run_play(host, firewall_enabled=False)
     assert testing.tcp_open(host_ip, 8080)

@@ -7,13 +7,12 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 import testing
-from kinds import KINDS, Kind, MakeShop
+from kinds import OTHERS, SERVERS, Kind, MakeShop, each
 from load import Connection
 from testinfra.host import Host
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.app)
+each_kind = each([*SERVERS, *OTHERS])
 
 
 def service(host: Host, kind: Kind) -> str:
@@ -115,7 +114,7 @@ def test_as_many_workers_as_there_should_be(host: Host, shop: MakeShop, kind: Ki
 @each_kind
 def test_the_sandbox_is_the_same(host: Host, kind: Kind) -> None:
     said = host.check_output(f"systemd-analyze security --no-pager {service(host, kind)} | tail -n 1")
-    default = host.check_output(f"systemd-analyze security --no-pager {service(host, KINDS[0])} | tail -n 1")
+    default = host.check_output(f"systemd-analyze security --no-pager {service(host, SERVERS[0])} | tail -n 1")
     assert said.split(":")[1] == default.split(":")[1]
     assert float(said.split(":")[1].split()[0]) <= 1.2
 
@@ -136,7 +135,7 @@ def test_the_port_of_mod_wsgi_answers_nobody_else(host: Host) -> None:
         assert set(asked) == {"403"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.app == "uwsgi"], ids=lambda kind: kind.app)
+@each([kind for kind in SERVERS if kind.app == "uwsgi"])
 def test_an_option_that_nobody_here_knows_reaches_the_server(host: Host, kind: Kind) -> None:
     """`log-date` in the inventory: uWSGI begins its lines with the date."""
     shown = host.check_output(f"journalctl --namespace={kind.app} --no-pager -o cat")

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 import testing
-from kinds import FIGURES, KINDS, SERVERS, Kind, MakeShop
+from kinds import FIGURES, OTHERS, SERVERS, Kind, MakeShop, each
 from load import Load
 from testinfra.host import Host
 from testing import Answer, Site
 
-OTHERS = [kind for kind in KINDS if kind not in SERVERS]
-each_server = pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.app)
+each_server = each(SERVERS)
 
 LEAST = 150  # requests a second
 SLOW = 5  # seconds
@@ -83,16 +82,8 @@ def test_switches_lose_nothing(host: Host, shop: MakeShop, kind: Kind) -> None:
 
 
 @pytest.mark.measuring
-@pytest.mark.suite("bookworm")
-@pytest.mark.parametrize("kind", OTHERS[::2], ids=lambda kind: kind.app)
+@each(OTHERS)
 def test_a_switch_under_other_workers(host: Host, shop: MakeShop, kind: Kind) -> None:
-    switches_lose_nothing(host, shop(kind), kind, 1)
-
-
-@pytest.mark.measuring
-@pytest.mark.suite("trixie")
-@pytest.mark.parametrize("kind", OTHERS[1::2], ids=lambda kind: kind.app)
-def test_a_switch_under_more_workers(host: Host, shop: MakeShop, kind: Kind) -> None:
     switches_lose_nothing(host, shop(kind), kind, 1)
 
 
