@@ -397,7 +397,7 @@ def resolved(one: Named, sharing: Sequence[Named]) -> dict[str, Any]:
         "depth": site.prefix.count("/"),
         # Where this site ends: for what holds for a site as a whole, such as maintenance.
         "others": [other.site.prefix for other in sharing if other.site.prefix.startswith(f"{site.prefix}/")],
-        "settings": locations[0] | {"directives": site.settings.directives},
+        "settings": locations[0] | {"directory": "", "directives": site.settings.directives},
         "cache_control": list(cache_control(site)),
         "locations": locations,
         "headers": numbers.headers(),
@@ -485,7 +485,8 @@ def location(site: Site, path: str, numbers: Numbers) -> dict[str, Any]:
         "directory": directory,
         "other_headers": settings.headers != site.settings.headers,
         "headers": [
-            {"name": name, "number": numbers.number("headers", (name, value))} for name, value in headers.items()
+            {"name": name, "value": value, "number": numbers.number("headers", (name, value))}
+            for name, value in headers.items()
         ],
         "passwords": numbers.number("passwords", dict(settings.auth_basic)) if settings.auth_basic else 0,
         "limit_req": {

@@ -79,6 +79,7 @@ def test_what_is_broken_never_goes_live(host: Host, version: str, reason: str) -
     assert instances(host) == {before}
 
 
+@bookworm
 def test_a_new_version_and_back(host: Host) -> None:
     first = live(host)
     assert testing.play(host, version="v2").returncode == 0
@@ -113,6 +114,7 @@ def test_a_dry_run_says_what_would_happen(host: Host) -> None:
     assert live(host) == before
 
 
+@trixie
 def test_an_app_is_taken_off(host: Host) -> None:
     result = testing.play(host, gone=["shop"])
     assert result.returncode == 0, testing.said(result)

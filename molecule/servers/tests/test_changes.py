@@ -145,7 +145,7 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
 def refused(host: Host, shop: MakeShop, version: str, words: list[str]) -> None:
     """Under every server, in one play."""
     live = {kind: testing.live(host, kind.app) for kind in SERVERS}
-    result = testing.play(host, "deploy.yml", app=",".join(kind.app for kind in SERVERS), version=version)
+    result = testing.play(host, "deploy.yml", app=",".join(kind.app for kind in SERVERS), shop_version=version)
     said = testing.said(result)
     assert result.returncode != 0, said
     assert [word for word in words if said.count(word) < len(SERVERS)] == [], said
