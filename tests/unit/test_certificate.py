@@ -924,6 +924,26 @@ def test_the_check_fails_for_what_is_served_and_names_the_file(
     assert program.verify(fake.keeper(), None) == 0
 
 
+def test_the_check_looks_again_when_something_has_changed_meanwhile(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.ask()
+    looks = []
+
+    def not_served(keeper: Any, request: Any) -> str:
+        looks.append(request.name)
+        if len(looks) > 1:
+            return "served is another one"
+        fake.host.unseen.parent.mkdir(parents=True, exist_ok=True)
+        fake.host.unseen.touch()
+        return ""
+
+    monkeypatch.setattr(program.Keeper, "not_served", not_served)
+    monkeypatch.setattr(program, "RELOAD_WAIT", 0)
+    assert program.verify(fake.run(), None) == 1
+    assert looks == ["shop", "shop"]
+
+
 # --- certbot's record -------------------------------------------------------------------------------------------------
 
 

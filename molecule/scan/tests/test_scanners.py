@@ -85,6 +85,7 @@ def attack_findings(findings: Findings) -> tuple[dict[str, Any], dict[str, list[
     return report, {kind: items for kind, items in found.items() if items}
 
 
+@pytest.mark.suite("trixie")  # it takes minutes, and attacks the app more than what is in front of it
 def test_black_box_attack(host: Host, scans: Scans, figure: Figure) -> None:
     findings = scans["wapiti"].result()
     report, found = attack_findings(findings)
