@@ -31,11 +31,11 @@ class Kind:
 
 SERVERS = [Kind("gunicorn"), Kind("uwsgi"), Kind("waitress"), Kind("mod_wsgi")]
 OTHERS = [
-    Kind("gunicorn-sync", "bookworm", 2),
+    Kind("gunicorn-sync", "bookworm"),
     Kind("gunicorn-eventlet", "bookworm", 2, spreads=False),
     Kind("uwsgi-gevent", "bookworm", 2, spreads=False),
     Kind("gunicorn-gevent", "trixie", 2, spreads=False),
-    Kind("uwsgi-processes", "trixie", 2),
+    Kind("uwsgi-processes", "trixie"),
     Kind("waitress-alone", "trixie", 1),
 ]
 
