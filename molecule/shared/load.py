@@ -46,6 +46,11 @@ class Request:
         return self.status != 200
 
     @property
+    def cut(self) -> bool:
+        """The answer broke off after its head, so that no proxy could ask for it again."""
+        return self.error.startswith(http.client.IncompleteRead.__name__)
+
+    @property
     def release(self) -> str:
         """The id of the release that answered; "" without an answer."""
         return str(self.answer.get("release", ""))

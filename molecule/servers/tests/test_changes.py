@@ -117,7 +117,7 @@ def test_each_server_follows_another(host: Host, guestbook: Site) -> None:
 @pytest.mark.alone
 @each_server
 def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> None:
-    """nginx asks again, so that no GET is lost; Apache does not, and what was under way is lost."""
+    """nginx asks again for what had no answer yet, so that no such GET is lost; Apache does not ask again."""
     site = shop(kind)
     repeats = host.service("nginx").is_running
     unit = f"{kind.app}@{testing.live(host, kind.app)}.service"
@@ -135,7 +135,9 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
     lost = [request for request in visitors.failures if request.method == "GET"]
     tell(host, f"3 kills of {kind.app}, {len(lost)} GETs lost", visitors)
     if repeats:
-        assert lost == []
+        # A server that sends head and body apart may die between the two.
+        assert [request for request in lost if not request.cut] == []
+        assert len(lost) <= len(killed)
     # Whoever came while it started waited in the socket's queue. Its workers die a moment after it.
     late = [one for one in visitors.failures if min(abs(one.began - then) for then in killed) > 2]
     assert late == []
