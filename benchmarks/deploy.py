@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -116,7 +117,7 @@ def under_load(site: Site) -> tuple[Load, int, int]:
         for turn in range(ROUNDS):
             for version in (2 * turn, 2 * turn + 1):
                 play("deploy", app="shop", version=f"v{version + QUIET + 2}")
-            play("rollback", app="shop")
+            on_host(HOST, "shop rollback")
     actions = [event["action"] for event in releases()[before:]]
     return load, actions.count("deployed"), actions.count("rolled_back")
 
@@ -131,32 +132,23 @@ def beside(seconds: float, hand: dict[str, float]) -> str:
     return f"{seconds:5.1f} s, {seconds / by_hand:.2f} x the shell commands ({by_hand:.1f} s)"
 
 
-def main() -> None:
-    suite = sys.argv[1]
-    WORK.mkdir(parents=True, exist_ok=True)
-    print(f"A fresh {suite} host with an app …", flush=True)
-    try:
-        site = make_host(suite)
-        with measuring():
-            print(f"{QUIET} deploys and rollbacks, and the same by hand …", flush=True)
-            turns = []
-            for turn in range(QUIET):
-                play("deploy", app="shop", version=f"v{turn + 2}")
-                play("rollback", app="shop")
-                turns.append(by_hand())
-            quiet = releases()[1:]
-            again = play("deploy", app="shop", version="v1")
-            print(f"{2 * ROUNDS} deploys and {ROUNDS} rollbacks under load …", flush=True)
-            load, deployed, rolled_back = under_load(site)
-    finally:
-        test_host("remove", HOST)
+def compare() -> str:
+    """Deploy and roll back with no visitors, and do the same by hand; the figures of both."""
+    print(f"{QUIET} deploys and rollbacks, and the same by hand …", flush=True)
+    before, turns = len(releases()), []
+    for turn in range(QUIET):
+        play("deploy", app="shop", version=f"v{turn + 2}")
+        play("rollback", app="shop")
+        turns.append(by_hand())
+    quiet = releases()[before:]
+    again = play("deploy", app="shop", version="v1")
     new = [event for event in quiet if event["action"] == "deployed"]
     back = [event for event in quiet if event["action"] == "rolled_back"]
     hand = {name: median(turn[name] for turn in turns) for name in turns[0]}
     hand_back = {name: hand.pop(f"back-{name}") for name in ("start", "switch", "drain")}
     hand_own = {name: seconds for name, seconds in hand.items() if name not in (*APPS_OWN, "install")}
-    print(
-        f"\n{platform.machine()}, {os.cpu_count()} cores, {suite}; seconds on the host, medians of {QUIET}\n"
+    return (
+        f"seconds on the host, medians of {QUIET}\n"
         f"deploy of changed code:    {beside(middle(new), hand)}\n"
         f"  without start and drain: {beside(middle(new, APPS_OWN), hand_own)} without venv and pip\n"
         f"  its steps:               {told(new[-1]['steps'])}\n"
@@ -165,6 +157,28 @@ def main() -> None:
         f"  its steps:               {told(back[-1]['steps'])}\n"
         f"  by hand:                 {told(hand_back)}\n"
         f"the live version again:    {again.tasks} tasks on the host, {again.changed} changed\n"
+    )
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(
+        prog="benchmarks/deploy", description="How long releases take, and what they cost visitors."
+    )
+    arguments.add_argument("suite", nargs="?", default="bookworm", help="the Debian release of the host")
+    arguments.add_argument("--load", action="store_true", help="only count the requests that fail")
+    given = arguments.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    print(f"A fresh {given.suite} host with an app …", flush=True)
+    try:
+        site = make_host(given.suite)
+        with measuring():
+            compared = "" if given.load else compare()
+            print(f"{2 * ROUNDS} deploys and {ROUNDS} rollbacks under load …", flush=True)
+            load, deployed, rolled_back = under_load(site)
+    finally:
+        test_host("remove", HOST)
+    print(
+        f"\n{platform.machine()}, {os.cpu_count()} cores, {given.suite}\n{compared}"
         f"under load:                {deployed} deploys, {rolled_back} rollbacks; {load.summary()}"
     )
     if load.failures:
