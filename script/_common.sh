@@ -96,7 +96,8 @@ missing_packages() {
 
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -q update && apt-get -q -y --no-install-recommends install "$@"
+    apt-get -q update && apt-get -q -y --no-install-recommends install "$@" || return
+    podman info || true # what it says of its first start belongs here
 }
 
 setup_machine() {

@@ -17,7 +17,8 @@ def answer() -> Response:
         "script_name": request.environ["SCRIPT_NAME"],
         "url": request.url,
     }
-    print("witness:", request.method, request.url, flush=True)
+    # As one piece: those of two threads could mix, and a line would not be counted.
+    print(f"witness: {request.method} {request.url}\n", end="", flush=True)
     response = jsonify(seen)
     response.headers["Witness"] = "seen"
     return response
