@@ -16,6 +16,8 @@ import testing
 from load import asking, failed
 from testinfra.host import Host
 
+# The certbot is the release's own. What another one cannot change is tested on one of them.
+bookworm, trixie = pytest.mark.suite("bookworm"), pytest.mark.suite("trixie")
 PROGRAM = "/usr/local/lib/groundwork/certificate"
 SERVED = "/etc/ssl/groundwork"
 SHOP: dict[str, Any] = {"name": "shop", "domains": ["shop.test", "www.shop.test"]}
@@ -208,6 +210,7 @@ def test_a_renewal_that_nobody_deployed_is_noticed(host: Host, site: SiteMaker, 
 
 
 @pytest.mark.usefixtures("timer_paused")
+@trixie
 def test_a_reload_that_failed_is_tried_again(host: Host, site: SiteMaker, authority_root: str) -> None:
     wiki = site("wiki.test", authority_root)
     before = serial(wiki)
@@ -230,6 +233,7 @@ def test_a_reload_that_failed_is_tried_again(host: Host, site: SiteMaker, author
 
 
 @pytest.mark.usefixtures("timer_paused")
+@bookworm
 def test_a_server_that_goes_on_with_the_old_one_raises_an_alert(
     host: Host, site: SiteMaker, authority_root: str
 ) -> None:
@@ -272,6 +276,7 @@ def test_no_new_connection_fails_while_certificates_are_put_to_use(
 
 
 @pytest.mark.usefixtures("timer_paused")
+@bookworm
 def test_names_that_lead_here_get_theirs_and_the_others_follow(
     host: Host, site: SiteMaker, authority_root: str
 ) -> None:
@@ -305,7 +310,7 @@ def test_names_that_lead_here_get_theirs_and_the_others_follow(
 
 
 @pytest.mark.usefixtures("timer_paused")
-@pytest.mark.parametrize("victim", ["certbot", "pebble"])
+@pytest.mark.parametrize("victim", [pytest.param("certbot", marks=bookworm), pytest.param("pebble", marks=trixie)])
 def test_a_run_that_is_killed_is_healed(host: Host, site: SiteMaker, authority_root: str, victim: str) -> None:
     domain, log = f"{victim}.test", "/var/log/letsencrypt/letsencrypt.log"
     point_here(host, domain)
@@ -326,7 +331,10 @@ def test_a_run_that_is_killed_is_healed(host: Host, site: SiteMaker, authority_r
 
 
 @pytest.mark.usefixtures("timer_paused")
-@pytest.mark.parametrize(("shift", "domain"), [("+1h", "ahead.test"), ("-1h", "behind.test")])
+@pytest.mark.parametrize(
+    ("shift", "domain"),
+    [pytest.param("+1h", "ahead.test", marks=trixie), pytest.param("-1h", "behind.test", marks=bookworm)],
+)
 def test_a_clock_that_is_wrong_ends_well(
     host: Host, site: SiteMaker, authority_root: str, shift: str, domain: str
 ) -> None:
@@ -375,6 +383,7 @@ def test_a_wildcard_by_a_plugin(host: Host, site: SiteMaker, authority_root: str
     assert status(host, "wild")["error"] == ""
 
 
+@bookworm
 def test_certbot_from_the_index_brings_profiles_and_addresses(host: Host, site: SiteMaker, authority_root: str) -> None:
     bare = {"name": "bare", "domains": ["127.0.0.1"], "profile": "shortlived"}
     run_play(host, SHOP, WIKI, bare, certificate_certbot="pypi", certificate_absent=["wild"])
@@ -408,7 +417,7 @@ def test_another_directory_means_another_certificate(host: Host, site: SiteMaker
 def test_an_authority_that_is_down_stops_no_site_and_no_play(
     host: Host, site: SiteMaker, authority_root: str, authority_down: Callable[[], None]
 ) -> None:
-    output = run_play(host, SHOP, WIKI, BLOG, certificate_absent=["bare"])
+    output = run_play(host, SHOP, WIKI, BLOG, certificate_absent=["bare", "wild"])
     assert not host.service("groundwork-certificate-renew.timer").is_enabled  # back to the distribution's certbot
     assert "the authority at https://pebble.test:14000/dir cannot be reached" in output
     assert status(host, "blog")["temporary"]
@@ -464,6 +473,7 @@ def make_pair(directory: Path, domain: str) -> dict[str, str]:
     return paths
 
 
+@trixie
 def test_a_pair_of_one_s_own_is_served_and_a_wrong_one_refused(host: Host, site: SiteMaker, tmp_path: Path) -> None:
     own = {"name": "own", "domains": ["own.test"], "provider": "files"}
     pair, other = make_pair(tmp_path / "pair", "own.test"), make_pair(tmp_path / "other", "own.test")

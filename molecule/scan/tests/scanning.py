@@ -105,7 +105,7 @@ def commands(host_name: str, name: str, configuration: str, gixy_options: str) -
         ),
         "nmap": (f"nmap -sT -Pn -n -p- --min-rate 4000 --max-retries 2 -oG - {name}", "", ""),
         "wapiti": (
-            f"SSL_CERT_FILE={root} wapiti -u https://{name}/ -m {modules} --flush-session --no-bugreport "
+            f"SSL_CERT_FILE={root} wapiti -u https://{name}/ -m {modules} --flush-session --no-bugreport --timeout 20 "
             f"-f json -o /tmp/wapiti-{name}.json",
             f"/tmp/wapiti-{name}.json",
             "",
