@@ -213,8 +213,10 @@ class TestChanges:
 class TestKilled:
     """A play that dies at any moment is healed by the next one."""
 
-    @pytest.mark.parametrize("seconds", [3, 6, 9])
-    @pytest.mark.suite("bookworm")
+    @pytest.mark.parametrize(
+        "seconds",
+        [pytest.param(4, marks=pytest.mark.suite("bookworm")), pytest.param(7, marks=pytest.mark.suite("trixie"))],
+    )
     def test_kill_9_of_the_play(
         self, host: Host, tally: Path, site: MakeSite, authority_root: str, seconds: int
     ) -> None:
