@@ -138,4 +138,6 @@ def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
     # A request that it was answering right then: a POST, or a GET of which the visitor had the beginning already.
     assert [str(request) for request in load.failures if request.began > began + 0.5] == []
     assert len(load.failures) < 8, "it has eight threads, and one of them froze it"
-    assert load.summary().rate >= LEAST
+    # Visitors whose connection it had taken wait for its end, be it most of them; the other worker serves the rest.
+    served = [one for one in load.requests if began + 0.5 < one.began < began + 4.5 and one.seconds < 1]
+    assert len(served) > 100
