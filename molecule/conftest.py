@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 
+import costs
 import pytest
 import testing
+import yaml
 from testinfra.host import Host
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 MARKS = (
-    "suite(name): run on the hosts of this Debian release only",
+    "suite(name): about this Debian release, so it runs on its hosts only",
+    "once: the Debian release cannot change it, so that one host is enough where a scenario has one of each",
+    "full: runs in script/test full only; a representative of it runs in the default suite",
     "measuring: asserts what the machine does in a second, so that no other such test may run beside it",
     "alone: asserts what one moment costs; script/test runs these last, with nothing beside them",
 )
+FULL = os.environ.get("TEST_FULL") == "1"
+began = time.time()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that asks for a host on every host of the scenario's inventory, or on those of its mark's suite."""
+    """Run each test that asks for a host on every host of the run, or on those that its marks leave."""
     if "host" in metafunc.fixturenames:
-        mark = metafunc.definition.get_closest_marker("suite")
-        hosts = [name for name in testing.scenario_hosts() if not mark or name.endswith(f"-{mark.args[0]}")]
+        hosts = [name for name in testing.scenario_hosts() if belongs(metafunc.definition, name)]
         metafunc.parametrize("host", hosts, indirect=True, scope="module")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Heed the mark `suite` where a single parameter has it, for pytest tells only here; `alone` comes last."""
+def belongs(test: pytest.Item | pytest.Function, host: str) -> bool:
+    """Say whether a test with these marks runs on this host."""
+    suite, once = test.get_closest_marker("suite"), test.get_closest_marker("once")
+    alone = os.environ.get("TEST_ONCE", "") if once and not FULL else ""
+    return host.endswith(f"-{suite.args[0]}" if suite else "") and host.endswith(alone)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Heed the marks of single parameters, which pytest tells only here; `alone` comes last."""
 
     def wanted(item: pytest.Item) -> bool:
-        mark = item.get_closest_marker("suite")
-        return not mark or bool(item.callspec.params["host"].endswith(f"-{mark.args[0]}"))  # type: ignore[attr-defined]
+        host = str(item.callspec.params.get("host", "")) if hasattr(item, "callspec") else ""
+        return (FULL or not item.get_closest_marker("full")) and (not host or belongs(item, host))
 
     def alone(item: pytest.Item) -> bool:
         return item.get_closest_marker("alone") is not None
 
+    unwanted = [item for item in items if not wanted(item)]
+    if unwanted:
+        config.hook.pytest_deselected(items=unwanted)
     items[:] = sorted(filter(wanted, items), key=alone)
 
 
@@ -45,8 +63,52 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A process for each host: its tests mostly wait. One for all where nothing may run beside a test."""
-    return 0 if config.option.markexpr == "alone" else len(testing.scenario_hosts())
+    """A process for each host. One for all where there is one host, or where nothing may run beside a test."""
+    hosts = len(testing.scenario_hosts())
+    return 0 if hosts == 1 or config.option.markexpr == "alone" else hosts
+
+
+# --- costs and failures ----------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Write down what each test costs."""
+    name = str(item.callspec.params.get("host", "")) if hasattr(item, "callspec") else ""
+    pid = testing.container_pid(testing.connect(name)) if name else ""
+    testing.FAILURES.clear()
+    with costs.recorded("test", pid, host=name, name=item.nodeid):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what its plays said last, and what the host's journal warned of meanwhile."""
+    report = yield
+    if report.failed:
+        for failure in testing.FAILURES:
+            report.sections.append((f"play that failed: {failure.command}", failure.output))
+        if isinstance(host := getattr(item, "funcargs", {}).get("host"), Host):
+            report.sections.append((f"journal of {testing.host_name(host)}", testing.warnings(host, call.start)))
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run whose tests ran more plays on a host than the scenario's budget allows."""
+    if hasattr(session.config, "workerinput"):
+        return  # the process that started the workers counts for all
+    budget = yaml.safe_load((testing.scenario_directory() / "budget.yml").read_text())
+    allowed = budget["full" if FULL else "plays"]
+    counted = Counter(record["host"] for record in costs.read(began) if record["kind"] == "play")
+    for host, plays in sorted(counted.items()):
+        if plays > allowed:
+            print(f"\nERROR: the tests ran {plays} plays on {host}; the budget (budget.yml) allows {allowed}.")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# --- hosts -----------------------------------------------------
 
 
 class ByHost(LoadScopeScheduling):
@@ -74,7 +136,7 @@ def measuring(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest) -> Host:
     """The test host, as testinfra sees it."""
-    return Host(testing.Container(testing.container(request.param)))
+    return testing.connect(request.param)
 
 
 @pytest.fixture

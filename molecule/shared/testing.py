@@ -16,12 +16,13 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import costs
 import yaml
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
@@ -38,9 +39,10 @@ def scenario_directory() -> Path:
 
 
 def scenario_hosts() -> list[str]:
-    """Return the names of the scenario's hosts, as its inventory/hosts.yml lists them in the group flask_hosts."""
+    """Return the names of this run's hosts of the group flask_hosts: those that the expression TEST_HOSTS finds."""
     inventory = yaml.safe_load((scenario_directory() / "inventory" / "hosts.yml").read_text())
-    return list(inventory["flask_hosts"]["hosts"])
+    wanted = os.environ.get("TEST_HOSTS") or "."
+    return [name for name in inventory["flask_hosts"]["hosts"] if re.search(wanted, name)]
 
 
 def container(name: str) -> str:
@@ -68,6 +70,11 @@ class Container(BaseBackend):
         return self.result(done.returncode, self.encode(shell[-1]), done.stdout, done.stderr)
 
 
+def connect(name: str) -> Host:
+    """Return the host with this inventory name, as testinfra sees it."""
+    return Host(Container(container(name)))
+
+
 def host_name(host: Host) -> str:
     """Return the host's name in the inventory."""
     return str(host.backend.get_hostname()).split("-", 2)[2]
@@ -85,8 +92,15 @@ def own_ip(host: Host) -> str:
         return str(probe.getsockname()[0])
 
 
+def container_pid(host: Host) -> str:
+    """Return the number of the main process of the host's container; "" while it does not run."""
+    file: Path = host.backend.pid_file
+    return file.read_text().strip() if file.exists() else ""
+
+
 def restart_host(host: Host) -> None:
     """Reboot the host and wait until its systemd says it is up. Its address may change."""
+    forget_facts(host)
     _run(str(TEST_HOST), "restart", host_name(host))
 
 
@@ -113,19 +127,135 @@ def play_command(host: Host, playbook: str = "converge.yml", *options: str, **va
     ]
 
 
+@dataclass
+class Failure:
+    """A play that failed while a test ran: its command and the end of what it printed."""
+
+    command: str
+    output: str
+
+
+FAILURES: list[Failure] = []  # of the test that runs; molecule/conftest.py shows them where it fails
+
+
 def play(
     host: Host, playbook: str = "converge.yml", *options: str, **variables: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run `play_command`; return what came of it, failed or not."""
-    return subprocess.run(
-        play_command(host, playbook, *options, **variables),
+    """Run `play_command`; return what came of it, failed or not.
+
+    Facts are gathered once for each host and kept (`forget_facts`), and the roles are told which packages are
+    installed: a test's play spends its time on what it is about. Molecule's converge and idempotence do neither.
+    Each play counts for the scenario's budget (molecule/<scenario>/budget.yml).
+    """
+    given = {"installed_packages": installed_packages(host), **variables}
+    with _recorded(host, playbook) as record:
+        result = subprocess.run(
+            play_command(host, playbook, *options, **given),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+            stdin=subprocess.DEVNULL,
+            env=play_environment(),
+        )
+        record["status"] = result.returncode
+    if result.returncode:
+        shown = " ".join([playbook, *options, json.dumps(variables)])
+        FAILURES.append(Failure(shown, f"{result.stdout}\n{result.stderr}"[-6000:]))
+    return result
+
+
+@contextmanager
+def playing(
+    host: Host, playbook: str = "converge.yml", *options: str, **variables: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Have a play run beside the block, in a process group of its own, and wait for its end after the block."""
+    given = {"installed_packages": installed_packages(host), **variables}
+    with (
+        _recorded(host, playbook),
+        subprocess.Popen(
+            play_command(host, playbook, *options, **given),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=play_environment(),
+            start_new_session=True,
+        ) as process,
+    ):
+        yield process
+
+
+def _recorded(host: Host, playbook: str) -> AbstractContextManager[costs.Record]:
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    return costs.recorded("play", container_pid(host), host=host_name(host), name=f"{playbook} in {test}")
+
+
+def play_environment() -> dict[str, str]:
+    """Return the environment of a test's play: without colours, with facts that are gathered once for each host."""
+    return {
+        **os.environ,
+        "ANSIBLE_FORCE_COLOR": "false",
+        "ANSIBLE_NOCOLOR": "true",
+        "ANSIBLE_GATHERING": "smart",
+        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(_facts()),
+        "ANSIBLE_CACHE_PLUGIN_TIMEOUT": "7200",
+    }
+
+
+def forget_facts(host: Host) -> None:
+    """Have the next play gather the host's facts anew."""
+    (_facts() / host_name(host)).unlink(missing_ok=True)
+
+
+def _facts() -> Path:
+    return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "facts"
+
+
+def installed_packages(host: Host) -> list[str]:
+    """Return the names of the packages that are installed on the host."""
+    lines = host.check_output("dpkg-query --show --showformat '${db:Status-Status} ${Package}\\n'").splitlines()
+    return [name for status, name in (line.split() for line in lines) if status == "installed"]
+
+
+MODULES = "/opt/test-modules"
+
+
+def module(host: Host, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    """Run a module of the collection on the host, without a play; return its result, failed or not.
+
+    This is how Ansible's own documentation has a module run by hand. What an action plugin does before the module
+    (file_set renders templates, release packs the source) is not part of it.
+    """
+    if not host.file(MODULES).is_directory:
+        _send_modules(host)
+    given = json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}})
+    python = f"ansible_collections.groundwork.flask.plugins.modules.{name}"
+    done = host.run(f"cd {MODULES} && printf %%s %s | /usr/bin/python3 -m {python}", given)
+    assert done.stdout.startswith("\n{") or done.stdout.startswith("{"), done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _send_modules(host: Host) -> None:
+    """Put the collection's modules on the host, and of Ansible what a module imports."""
+    import ansible
+
+    core = Path(ansible.__file__).parent
+    packed = subprocess.run(
+        [
+            *("tar", "--create", "--dereference", "--exclude=__pycache__"),
+            *("--directory", str(core.parent), "ansible/__init__.py", "ansible/release.py", "ansible/module_utils"),
+            *("--directory", str(ROOT / ".ansible" / "collections")),
+            *(f"ansible_collections/groundwork/flask/plugins/{part}" for part in ("modules", "module_utils")),
+        ],
+        check=True,
         capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"},
     )
+    target = ("nsenter", "--all", "--root", "--wd", "--target", container_pid(host))
+    unpack = f"mkdir -p {MODULES} && tar --extract --directory {MODULES}"
+    subprocess.run([*target, "/bin/sh", "-c", unpack], input=packed.stdout, check=True)
 
 
 def said(result: subprocess.CompletedProcess[str]) -> str:
@@ -137,6 +267,12 @@ def journal(host: Host, unit: str, lines: int = 40, namespace: str | None = None
     """Return the unit's last journal lines, for the message of an assertion; namespace: its LogNamespace, if any."""
     option = f" --namespace={namespace}" if namespace else ""
     return str(host.run(f"journalctl{option} --no-pager --lines={lines} --unit={unit}").stdout)
+
+
+def warnings(host: Host, since: float, lines: int = 40) -> str:
+    """Return the warnings and errors in all journals of the host since this time, at most so many of the last ones."""
+    command = f"journalctl --namespace='*' --no-pager --priority=warning --since=@{since:.0f} --lines={lines}"
+    return str(host.run(command).stdout) if container_pid(host) else "the host does not run"
 
 
 def live(host: Host, app: str) -> str:
