@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def belongs(test: pytest.Item | pytest.Function, host: str) -> bool:
     """Say whether a test with these marks runs on this host."""
     suite, once = test.get_closest_marker("suite"), test.get_closest_marker("once")
-    alone = os.environ.get("TEST_ONCE", "") if once and not FULL else ""
+    alone = os.environ.get("TEST_SUITE", "") if once and not FULL else ""
     return host.endswith(f"-{suite.args[0]}" if suite else "") and host.endswith(alone)
 
 

@@ -1,6 +1,6 @@
 """What plays and tests cost, written down for the budget of plays and for the summary of script/test.
 
-A core-second is one second of one processor core. Unlike seconds, core-seconds hardly depend on what else the machine does.
+A core-second is one second of one processor core. Core-seconds hardly depend on what else the machine does; seconds do.
 """
 
 from __future__ import annotations
@@ -47,12 +47,14 @@ def container_seconds(pid: str) -> float:
     try:
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
         for _number, controllers, path in (line.split(":", 2) for line in lines):
-            directory = "/".join(path.split("/")[: 1 + next(_container_level(path))])
+            if (level := next(_container_level(path), None)) is None:
+                continue  # a controller that podman leaves alone
+            directory = "/".join(path.split("/")[: 1 + level])
             if "cpuacct" in controllers:
                 return int(Path(f"/sys/fs/cgroup/cpuacct{directory}/cpuacct.usage").read_text()) / 1e9
             if not controllers and (stat := Path(f"/sys/fs/cgroup{directory}/cpu.stat")).exists():
                 return int(stat.read_text().split()[1]) / 1e6
-    except (OSError, StopIteration):
+    except OSError:
         pass
     return 0.0
 

@@ -191,13 +191,16 @@ class Load:
 
 
 @contextmanager
-def asking(site: Site, path: str = "/", visitors: int = 2) -> Iterator[list[Answer | OSError]]:
-    """Visitors ask on and on while the block runs, each request on a connection of its own; what came of it."""
+def asking(site: Site, path: str = "/", visitors: int = 2, pause: float = 0) -> Iterator[list[Answer | OSError]]:
+    """Visitors ask on and on while the block runs, each request on a connection of its own; what came of it.
+
+    `pause`: seconds that each visitor waits before the next request; without, they take all that the machine has.
+    """
     answers: list[Answer | OSError] = []
     done = threading.Event()
 
     def ask_on() -> None:
-        while not done.is_set():
+        while not done.wait(pause):
             try:
                 answers.append(site.get(path))
             except OSError as error:

@@ -222,7 +222,7 @@ def installed_packages(host: Host) -> list[str]:
 MODULES = "/opt/test-modules"
 
 
-def module(host: Host, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+def module(host: Host, name: str, /, check: bool = False, **arguments: Any) -> dict[str, Any]:
     """Run a module of the collection on the host, without a play; return its result, failed or not.
 
     This is how Ansible's own documentation has a module run by hand. What an action plugin does before the module
@@ -246,7 +246,8 @@ def _send_modules(host: Host) -> None:
     packed = subprocess.run(
         [
             *("tar", "--create", "--dereference", "--exclude=__pycache__"),
-            *("--directory", str(core.parent), "ansible/__init__.py", "ansible/release.py", "ansible/module_utils"),
+            *("--directory", str(core.parent), "ansible/__init__.py", "ansible/_vendor", "ansible/release.py"),
+            "ansible/module_utils",
             *("--directory", str(ROOT / ".ansible" / "collections")),
             *(f"ansible_collections/groundwork/flask/plugins/{part}" for part in ("modules", "module_utils")),
         ],
@@ -414,6 +415,9 @@ class Site:
             self.context().wrap_socket(plain, server_hostname=self.name) as secured,
         ):
             return dict(secured.getpeercert() or {})
+
+
+MakeSite = Callable[..., Site]
 
 
 def sign(guestbook: Site, message: str) -> Answer:

@@ -1,0 +1,230 @@
+"""What a run of script/test is made of: the parts, on which Debian release each runs, in which order, and why.
+
+Nothing here starts anything; tests/unit/test_suite.py tests all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+SUITES = ("bookworm", "trixie")
+THIRDS = 3
+CI_MINUTES = 75  # what continuous integration may take; a third of the full suite ends before
+
+
+class PlanError(Exception):
+    """What was asked for cannot be; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the suite.
+
+    :param cost: core-seconds in the default suite, roughly: the most costly begin first. 0 if it has none there.
+    :param full_cost: the same in `script/test full`, 0 if that adds nothing to the default suite.
+    :param third: which third of `full` it belongs to, from 1.
+    :param family: for a scenario, `site` or `role`: a run takes one Debian release for each of the two. `both`: every
+        run takes both releases. Empty for what is no scenario.
+    :param image: its hosts start from the image that the scenario default keeps.
+    """
+
+    name: str
+    cost: int
+    full_cost: int
+    third: int
+    family: str = ""
+    image: bool = False
+
+
+PARTS = (
+    Part("lint", 70, 0, 0),
+    Part("types", 20, 0, 0),
+    Part("unit", 60, 0, 0),
+    Part("sanity", 100, 0, 0),
+    Part("build", 40, 0, 0),
+    Part("galaxy", 0, 60, 3),
+    Part("benchmark", 0, 250, 3),
+    Part("default", 400, 560, 1, "both"),
+    Part("servers", 280, 1100, 2, "site", image=True),
+    Part("deploy", 150, 400, 3, "site", image=True),
+    Part("scan", 0, 500, 1, "site", image=True),
+    Part("release", 320, 900, 3, "role"),
+    Part("proxy", 130, 330, 1, "role"),
+    Part("proxy_apache", 130, 400, 2, "role"),
+    Part("certificate", 130, 350, 1, "role"),
+    Part("backup", 80, 180, 2, "role"),
+    Part("firewall", 60, 130, 3, "role"),
+    Part("unit_set", 30, 60, 2, "role"),
+    Part("file_set", 30, 60, 2, "role"),
+    Part("service_user", 20, 40, 1, "role"),
+    Part("wsgi_server", 25, 50, 1, "role"),
+)
+BY_NAME = {part.name: part for part in PARTS}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part as this run runs it.
+
+    :param environment: variables for its processes; molecule/conftest.py and script/test-host say what each means.
+    :param arguments: what the part is confined to: files to check, or names of tests.
+    """
+
+    part: Part
+    environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
+def suites(commits: int, chosen: str = "") -> dict[str, str]:
+    """Return the Debian release of each family: by the parity of the number of commits, or the chosen one for both."""
+    if chosen and chosen not in SUITES:
+        raise PlanError(f"SUITE is {chosen!r}, and there are: {' '.join(SUITES)}")
+    site = commits % 2
+    return {"site": chosen or SUITES[site], "role": chosen or SUITES[1 - site]}
+
+
+def third_of(commits: int) -> int:
+    """Return which third of `full` continuous integration runs: three commits in a row run all of it."""
+    return commits % THIRDS + 1
+
+
+def ordered(parts: Iterable[Part], full: bool) -> list[Part]:
+    """The most costly first, so that none of them is what everything waits for at the end; default before all others.
+
+    Some start from the image that it keeps.
+    """
+    return sorted(parts, key=lambda part: (part.name != "default", -(part.full_cost if full else part.cost)))
+
+
+def default_suite(names: Sequence[str], family: Mapping[str, str]) -> list[Task]:
+    """The default suite, or the named parts of it; a part that only `full` has runs when it is named."""
+    parts = [part for part in PARTS if part.cost] if not names else chosen(names)
+    return [Task(part, one_suite(part, family)) for part in ordered(parts, full=False)]
+
+
+def one_suite(part: Part, family: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a part of the default suite: one Debian release where that is enough."""
+    if not part.family:
+        return {}
+    suite = family.get(part.family, family["site"])
+    return {"TEST_SUITE": suite, "TEST_HOSTS": "" if part.family == "both" else f"-{suite}$", "TEST_FULL": ""}
+
+
+def full_suite(which: str, names: Sequence[str]) -> list[Task]:
+    """The full suite, a third of it (`which` is "1/3" to "3/3"), or the named parts of it."""
+    parts = chosen(names) if names else [part for part in PARTS if part.full_cost]
+    if which:
+        found = re.fullmatch(rf"([1-{THIRDS}])/{THIRDS}", which)
+        if not found:
+            raise PlanError(f"there is no {which!r} of the full suite; there are: 1/3 2/3 3/3")
+        parts = [part for part in parts if part.third == int(found[1])]
+    everything = {"TEST_SUITE": "", "TEST_HOSTS": "", "TEST_FULL": "1"}
+    return [Task(part, everything if part.family else {}) for part in ordered(parts, full=True)]
+
+
+def chosen(names: Sequence[str]) -> list[Part]:
+    """The parts with these names, each once; `molecule` stands for all scenarios of the default suite."""
+    found: dict[str, Part] = {}
+    for name in names:
+        if name == "molecule":
+            found |= {part.name: part for part in PARTS if part.family and part.cost}
+        elif name in BY_NAME:
+            found[name] = BY_NAME[name]
+        else:
+            raise PlanError(f"there is no part {name!r}; there are: {' '.join(BY_NAME)} molecule full changed ci")
+    return list(found.values())
+
+
+# --- what a change touches ----------------------------------------
+
+# Which tests of the scenario release are about a file of the engine.
+RELEASE_TESTS = {
+    "build": ("test_requirements", "test_sources"),
+    "command": ("test_day_two",),
+    "engine": ("test_accidents", "test_release"),
+    "host": ("test_accidents",),
+    "layout": ("test_release",),
+    "ledger": ("test_day_two",),
+    "locking": ("test_day_two",),
+    "probe": ("test_proofs",),
+    "proof": ("test_proofs",),
+    "saving": ("test_databases",),
+    "source": ("test_sources",),
+}
+# By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.
+RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"molecule/proxy/tests/(test_\w+)\.py", ("proxy:{1}", "proxy_apache:{1}")),
+    (r"molecule/proxy/.*", ("proxy", "proxy_apache")),
+    (r"molecule/shared/repository\..*", ("deploy",)),
+    (r"molecule/(shared/.*|conftest\.py)", ("unit_set", "unit:test_suite")),
+    (r"molecule/(\w+)/tests/(test_\w+)\.py", ("{1}:{2}",)),
+    (r"molecule/(\w+)/.*", ("{1}",)),
+    (r"extensions/.*", ("unit_set",)),
+    (r"tests/unit/(test_\w+)\.py", ("unit:{1}",)),
+    (r"tests/unit/.*", ("unit",)),
+    (r"examples/(\w+)/.*", ("unit:examples", "default:test_site")),
+    (r"roles/proxy/.*apache.*", ("unit:test_proxy", "proxy_apache")),
+    (r"roles/proxy/.*nginx.*", ("unit:test_proxy", "proxy")),
+    (r"roles/proxy/.*", ("unit:test_proxy", "unit:test_roles", "proxy", "proxy_apache")),
+    (r"roles/release/.*", ("unit:test_roles", "release:test_release")),
+    (r"roles/wsgi_server/files/.*", ("unit:test_servers", "servers:test_answers")),
+    (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
+    (r"plugins/module_utils/release/(\w+)\.py", ("unit:test_release", "release:<{1}>")),
+    (r"plugins/(modules|action)/release\.py", ("unit:test_action_release", "release:test_release")),
+    (r"plugins/\w+/(file_set|unit_set)\.py", ("unit:test_{1}", "{1}")),
+    (r"plugins/plugin_utils/sites\.py", ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache")),
+    (r"plugins/plugin_utils/servers\.py", ("unit:test_servers", "unit:test_model", "wsgi_server")),
+    (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),
+    (r"plugins/.*", ("unit",)),
+    (r"playbooks/(site|remove)\.yml", ("default:test_the_next_day",)),
+    (r"playbooks/restore\.yml", ("backup:playbook",)),
+    (r"playbooks/maintenance\.yml", ("proxy:test_maintenance",)),
+    (r"playbooks/(deploy|rollback)\.yml", ("deploy",)),
+    (r"playbooks/.*", ("release:test_day_two",)),
+    (r"docs/(\w+)\.md", ("unit:test_{1}",)),
+    (r"(README|CONTRIBUTING|CHANGELOG)\.md", ("unit:test_roles",)),
+    (r"(script|benchmarks|\.ci)/.*", ("unit:test_suite",)),
+    (r"(galaxy\.yml|meta/.*)", ("build",)),
+)
+
+
+def changed_suite(paths: Sequence[str], family: Mapping[str, str]) -> list[Task]:
+    """What to run after a change of these files: linters over them, types, and the tests that are about them."""
+    if not paths:
+        return []
+    selected: dict[str, set[str]] = {}
+    for path in paths:
+        for name in touched(path):
+            part, _colon, tests = name.partition(":")
+            selected.setdefault(part, set()).add(tests)
+    tasks = [Task(BY_NAME["lint"], arguments=tuple(paths)), Task(BY_NAME["types"])]
+    for chosen_part in ordered((BY_NAME[name] for name in selected), full=False):
+        names = selected[chosen_part.name]
+        # One file that needs all of a part's tests needs them all.
+        arguments = () if "" in names else tuple(sorted(names))
+        tasks.append(Task(chosen_part, one_suite(chosen_part, family), arguments))
+    return tasks
+
+
+def touched(path: str) -> list[str]:
+    """The parts that a file touches, each perhaps with the tests that are enough: `PART` or `PART:TEST`."""
+    for pattern, names in RULES:
+        if found := re.fullmatch(pattern, path):
+            filled = [name.format("", *found.groups()) for name in names]
+            expanded: list[str] = []
+            for name in filled:
+                if engine := re.fullmatch(r"release:<(\w+)>", name):
+                    expanded += [f"release:{test}" for test in RELEASE_TESTS.get(engine[1], ("test_release",))]
+                elif name.partition(":")[0] in BY_NAME:
+                    expanded.append(name)
+            return expanded
+    return []
+
+
+def left_out(tasks: Sequence[Task]) -> list[str]:
+    """What the default suite would run beside these, as a person reads it."""
+    running = {task.part.name: task.arguments for task in tasks}
+    names = [part.name for part in PARTS if part.cost and part.name not in running]
+    return names + [f"other tests of {name}" for name, arguments in running.items() if arguments and name != "lint"]
