@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import testing
 from testinfra.host import Host
-from testing import Site
-
-MakeSite = Callable[..., Site]
+from testing import MakeSite, Site
+from wire import exchange, status
 
 
 @pytest.fixture
@@ -24,13 +26,8 @@ def tally(site: MakeSite, authority_root: str) -> Site:
     return site("tally.test", root=authority_root)
 
 
-def live(host: Host, app: str) -> str:
-    """The id of the app's live release."""
-    return str(host.check_output(f"basename $(readlink /srv/{app}/current)"))
-
-
 def service(host: Host, app: str) -> str:
-    return f"{app}@{live(host, app)}.service"
+    return f"{app}@{testing.live(host, app)}.service"
 
 
 def explain(host: Host, app: str) -> str:
@@ -114,6 +111,45 @@ class TestVisitor:
             assert testing.tcp_open(host_ip, 443)
         finally:
             host.check_output("systemctl stop open-door")
+
+
+ANOTHER = b"GET /fail HTTP/1.1\r\nHost: tally.test\r\n\r\n"
+# Each is one request to some and two to others, or none at all (RFC 9112, sections 6 and 11.2).
+SMUGGLED = {
+    "two lengths": b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "length and chunks": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + ANOTHER,
+    "chunks by another name": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a chunk of no length": b"Transfer-Encoding: chunked\r\n\r\nz\r\nhello\r\n0\r\n\r\n",
+    "a space before the colon": b"Content-Length : 5\r\n\r\nhello",
+    "a length that is none": b"Content-Length: -5\r\n\r\n",
+}
+
+
+@pytest.mark.once
+class TestAttacker:
+    """One attack of each kind. The scenario scan has scanners, 81 malformed requests and 2000 slow connections."""
+
+    @pytest.mark.parametrize("name", SMUGGLED)
+    def test_a_smuggled_request_is_refused(self, tally: Site, name: str) -> None:
+        answer = exchange(tally, b"POST /hit HTTP/1.1\r\nHost: tally.test\r\n" + SMUGGLED[name])
+        assert status(answer) in (400, 501), answer
+        assert answer.count(b"HTTP/1.1 ") == 1, answer
+
+    def test_visitors_are_served_beside_slow_connections(self, guestbook: Site) -> None:
+        """300 connections, many times the app's threads, send the head of a request and never its end."""
+        with ExitStack() as attack:
+
+            def hold(_number: int) -> None:
+                plain = attack.enter_context(socket.create_connection((guestbook.address, 443), 10))
+                slow = attack.enter_context(guestbook.context().wrap_socket(plain, server_hostname=guestbook.name))
+                slow.sendall(f"GET / HTTP/1.1\r\nHost: {guestbook.name}\r\nX-Slow: ".encode())
+
+            with ThreadPoolExecutor(8) as attackers:
+                list(attackers.map(hold, range(300)))
+            for _turn in range(10):
+                began = time.monotonic()
+                assert guestbook.get("/healthz").status == 200
+                assert time.monotonic() - began < 3
 
 
 class TestThief:
@@ -214,7 +250,7 @@ class TestOperator:
         environment = host.check_output(f"tr '\\0' '\\n' < /proc/{main}/environ").splitlines()
         assert 'GREETING=a "quoted" $greeting' in environment
         assert "FLASK_DEBUG=0" in environment
-        assert f"RELEASE={live(host, 'guestbook')}" in environment
+        assert f"RELEASE={testing.live(host, 'guestbook')}" in environment
 
     def test_each_app_has_been_saved(self, host: Host) -> None:
         saved = json.loads(host.check_output("/usr/local/lib/groundwork/backup list --json --wait 60"))
