@@ -1,18 +1,43 @@
-"""Units on a host, while what is asked of them changes. Each test leaves the host in order for the next.
+"""Units on a host, while what is asked of them changes.
 
-Either it does so itself, or it asks for the fixture `in_order_afterwards`.
+Most tests call the modules on the host, as the tasks of converge.yml do; one runs that play, to prove what its reader
+sees. Each test leaves the units running, with all loaded that is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import testing
+import yaml
 from testinfra.host import Host
 
-RELOADING = "demo-reloading.service"
-RESTARTING = "demo-restarting.service"
+RELOADING, RESTARTING, TIMER = NAMES = ("demo-reloading.service", "demo-restarting.service", "demo.timer")
+TASKS = yaml.safe_load((testing.scenario_directory() / "converge.yml").read_text())[0]["tasks"]
+UNITS = TASKS[-1]["groundwork.flask.unit_set"]["units"]
+
+
+def write_text(host: Host, text: str) -> None:
+    """Write the set that both services follow, and load it nowhere."""
+    files = [{"dest": "/etc/demo.conf", "content": f"{text}\n"}]
+    assert testing.module(host, "file_set", name="demo", files=files)["changed"]
+
+
+def write_units(host: Host, files: list[dict[str, str]]) -> None:
+    """Write the set of unit files, which the reloading service does not follow, and load it nowhere."""
+    assert testing.module(host, "file_set", name="demo-units", files=files)["changed"]
+
+
+def update(host: Host, check: bool = False, **changed: object) -> dict[str, list[str]]:
+    """Have the units of converge.yml in their states; return what was done to each.
+
+    `changed` is asked of the reloading service beyond what stands there.
+    """
+    units = [{**unit, **(changed if unit["name"] == RELOADING else {})} for unit in UNITS]
+    result = testing.module(host, "unit_set", check=check, units=units)
+    assert not result.get("failed"), result["msg"]
+    done: dict[str, list[str]] = result["units"]
+    assert result["changed"] is bool(done)
+    return done
 
 
 @pytest.fixture(autouse=True)
@@ -21,96 +46,86 @@ def _nothing_done(host: Host) -> None:
     host.check_output("truncate --size=0 /run/demo-reloading /run/demo-restarting")
 
 
-@pytest.fixture
-def in_order_afterwards(host: Host) -> Iterator[None]:
-    """Whatever a test asked for, the next one finds the units as converge.yml has them."""
-    yield
-    run(host)
-
-
 def did(host: Host, kind: str) -> list[str]:
     """What the unit has done since the test began: the word start or reload, then the text it loaded."""
     return str(host.file(f"/run/demo-{kind}").content_string).split()
 
 
-def run(host: Host, *options: str, **variables: object) -> testing.Outcome:
-    """Run the play and insist that it succeeds."""
-    outcome = testing.play(host, "converge.yml", *options, **variables)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return outcome
-
-
-def test_units_run_and_start_at_boot(host: Host) -> None:
-    for name in (RELOADING, RESTARTING, "demo.timer"):
+def assert_running_and_enabled(host: Host) -> None:
+    for name in NAMES:
         unit = host.service(name)
         assert unit.is_running, testing.journal(host, name)
         assert unit.is_enabled, name
 
 
+def test_units_run_and_start_at_boot(host: Host) -> None:
+    assert_running_and_enabled(host)
+
+
 def test_nothing_to_do_does_nothing(host: Host) -> None:
-    assert "changed=0" in run(host).stdout
+    assert update(host) == {}
     assert did(host, "reloading") == did(host, "restarting") == []
 
 
-@pytest.mark.usefixtures("in_order_afterwards")
-def test_a_followed_set_that_changed_is_loaded(host: Host) -> None:
-    run(host, text="second")
+def test_a_followed_set_that_changed_is_loaded_once(host: Host) -> None:
+    write_text(host, "second")
+    todo = {RELOADING: ["reload"], RESTARTING: ["restart"]}
+    assert update(host, check=True) == todo
+    assert did(host, "reloading") == did(host, "restarting") == [], "a dry run loaded it"
+    assert update(host) == todo
     assert did(host, "reloading") == ["reload", "second"]
     assert did(host, "restarting") == ["start", "second"]
+    assert update(host) == {}
 
 
 def test_a_changed_unit_file_restarts_who_follows_it(host: Host) -> None:
-    host.check_output("sed -i 's/^Description=.*/Description=By hand/' /etc/systemd/system/demo-restarting.service")
-    run(host)
-    assert host.check_output(f"systemctl show -P Description {RESTARTING}") == "Demonstration, restarting"
-    assert host.check_output(f"systemctl show -P NeedDaemonReload {RESTARTING}") == "no"
+    paths = [f"/etc/systemd/system/{name}" for name in NAMES]
+    declared = [{"dest": path, "content": host.file(path).content_string} for path in paths]
+    write_units(host, [{**file, "content": file["content"].replace("Demo", "Another demo")} for file in declared])
+    assert update(host) == {RESTARTING: ["restart"], TIMER: ["restart"]}
+    assert host.check_output(f"systemctl show -P Description {RESTARTING}") == "Another demonstration, restarting"
+    assert host.check_output(f"systemctl show -P NeedDaemonReload {RELOADING}") == "no"
     assert did(host, "restarting")[:1] == ["start"]
     assert did(host, "reloading") == []
+    write_units(host, declared)
+    update(host)
 
 
-@pytest.mark.usefixtures("in_order_afterwards")
-def test_a_play_killed_before_the_reload_is_healed_by_the_next(host: Host) -> None:
-    run(host, text="written", only_files=True)
-    assert host.file("/etc/demo.conf").content_string == "written\n"
-    assert did(host, "reloading") == []
-    run(host, text="written")
-    assert did(host, "reloading") == ["reload", "written"]
-    assert did(host, "restarting") == ["start", "written"]
-    assert "changed=0" in run(host, text="written").stdout
-
-
-@pytest.mark.usefixtures("in_order_afterwards")
 def test_stopped_and_disabled(host: Host) -> None:
-    run(host, demo_state="stopped", enabled=False)
+    todo = {RELOADING: ["disable", "stop"]}
+    assert update(host, check=True, state="stopped", enabled=False) == todo
+    assert_running_and_enabled(host)
+    assert update(host, state="stopped", enabled=False) == todo
     assert not host.service(RELOADING).is_running
     assert not host.service(RELOADING).is_enabled
-    assert "changed=0" in run(host, demo_state="stopped", enabled=False).stdout
+    assert update(host, state="stopped", enabled=False) == {}
+    assert update(host) == {RELOADING: ["enable", "start"]}
+    assert_running_and_enabled(host)
 
 
 def test_a_unit_that_died_is_started_again(host: Host) -> None:
     host.check_output(f"systemctl kill --signal=KILL {RELOADING}")
     assert testing.poll(lambda: not host.service(RELOADING).is_running)
-    run(host)
+    assert update(host) == {RELOADING: ["start"]}
     assert host.service(RELOADING).is_running, testing.journal(host, RELOADING)
 
 
-@pytest.mark.usefixtures("in_order_afterwards")
-def test_a_failing_unit_tells_why(host: Host) -> None:
-    outcome = testing.play(host, broken="bad")
-    assert outcome.returncode != 0
-    said = outcome.stdout + outcome.stderr
-    assert RESTARTING in said
-    assert "the configuration is bad" in said, "the unit's journal is missing"
-
-
-def test_a_dry_run_tells_and_touches_nothing(host: Host) -> None:
-    outcome = run(host, "--check", "--diff", text="second", demo_state="stopped")
-    assert "changed: " in outcome.stdout
-    assert host.service(RELOADING).is_running
+def test_a_play_that_ends_early_says_which_unit_failed_and_why_and_the_next_play_heals(host: Host) -> None:
+    """The text is written as by a play that was killed before its unit_set; the next one ends where a service fails."""
+    write_text(host, "written")
+    failed = testing.play(host, text="written", broken="bad")
+    assert failed.returncode != 0
+    assert f"`systemctl restart {RESTARTING}` failed" in testing.said(failed)
+    assert "the configuration is bad" in testing.said(failed), "the unit's journal is missing"
     assert did(host, "reloading") == did(host, "restarting") == []
+    healed = testing.play(host, text="written")
+    assert healed.returncode == 0, healed.stdout
+    assert did(host, "reloading") == ["reload", "written"]
+    assert did(host, "restarting") == ["start", "written"]
+    assert update(host) == {}
 
 
 def test_after_a_reboot_nothing_is_left_to_do(host: Host) -> None:
     testing.restart_host(host)
-    assert host.service(RELOADING).is_running, testing.journal(host, RELOADING)
-    assert "changed=0" in run(host).stdout
+    assert_running_and_enabled(host)
+    assert update(host) == {}
