@@ -1,4 +1,4 @@
-"""A small app: `serve` answers on the socket it was given, `write` moves money about without a pause."""
+"""A small app: `serve` answers on the socket it was given, `write` moves money about, fifty times a second."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write() -> None:
                 database.execute("UPDATE account SET amount = amount - 1 WHERE id = 1")
                 database.execute("UPDATE account SET amount = amount + 1 WHERE id = 2")
                 database.execute("COMMIT")
-                time.sleep(0.002)
+                time.sleep(0.02)
         except sqlite3.Error:
             time.sleep(0.05)
 

@@ -28,7 +28,7 @@ with connect() as db:
     db.execute("INSERT OR IGNORE INTO hits VALUES (1, 0)")
 
 
-@app.get("/")
+@app.route("/", methods=["GET", "POST"])
 def index() -> dict[str, object]:
     return answer()
 

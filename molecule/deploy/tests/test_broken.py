@@ -1,4 +1,8 @@
-"""A release that is broken never goes live, and the live one does not notice it."""
+"""A release that is broken never goes live, and the live one does not notice it.
+
+In the default suite, test_load.py has one refused that is not healthy, under load; the others are in the scenario
+`release`.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,7 @@ def processes(host: Host) -> str:
     return str(host.check_output("systemctl show --property=MainPID,NRestarts %s", unit))
 
 
-def refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
-    live, before = testing.live(host, "shop"), processes(host)
-    result = testing.play(host, "deploy.yml", app="shop", version=version)
-    said = testing.said(result)
-    assert result.returncode != 0, said
-    assert [word for word in words if word not in said] == [], said
-    assert testing.live(host, "shop") == live
-    assert processes(host) == before
-    assert testing.leftovers(host, "shop") == []
-    assert shop.get("/").json["release"] == live
-
-
-@pytest.mark.suite("bookworm")
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("version", "words"),
     [
@@ -36,16 +28,7 @@ def refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
         ("command-fails", ["`flask release-check`", "exit status 1", "failed on purpose"]),
         # release_command_timeout is 6 in this scenario.
         ("command-hangs", ["`flask release-check`", "6 s", "hanging on purpose"]),
-    ],
-)
-def test_what_breaks_before_the_start_is_refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
-    refused(host, shop, version, words)
-
-
-@pytest.mark.suite("trixie")
-@pytest.mark.parametrize(
-    ("version", "words"),
-    [
+        # From here on the app is imported without an error, and breaks when it is started.
         ("unhealthy", ["/healthz", "status 500", "RuntimeError: unhealthy on purpose"]),
         ("silent", ["/healthz", "silent on purpose"]),
         ("dies", ["dying on purpose"]),
@@ -54,5 +37,13 @@ def test_what_breaks_before_the_start_is_refused(host: Host, shop: Site, version
         ("memory", ["MemoryError"]),
     ],
 )
-def test_what_breaks_when_started_is_refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
-    refused(host, shop, version, words)
+def test_what_is_broken_is_refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
+    live, before = testing.live(host, "shop"), processes(host)
+    result = testing.play(host, "deploy.yml", app="shop", version=version, skip_checks=[])
+    said = testing.said(result)
+    assert result.returncode != 0, said
+    assert [word for word in words if word not in said] == [], said
+    assert testing.live(host, "shop") == live
+    assert processes(host) == before
+    assert testing.leftovers(host, "shop") == []
+    assert shop.get("/").json["release"] == live

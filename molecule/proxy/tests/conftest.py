@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,6 @@ from testinfra.host import Host
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
 
 from providers import NGINX, PROVIDERS, Provider
-
-MakeSite = Callable[..., testing.Site]
 
 INVENTORY = yaml.safe_load((testing.scenario_directory() / "inventory" / "hosts.yml").read_text())
 PROVIDER = PROVIDERS[INVENTORY["flask_hosts"].get("vars", {}).get("proxy_provider", NGINX.name)]
@@ -38,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the mark of tests that are about one provider."""
-    config.addinivalue_line("markers", "provider(name): what the others refuse to do")
+    config.addinivalue_line("markers", "provider(name): what the others refuse to do, or where one is enough")
 
 
 @pytest.fixture(scope="session")
@@ -60,23 +58,23 @@ def wiki_certificate(host: Host) -> str:
 
 
 @pytest.fixture
-def shop(site: MakeSite, shop_certificate: str) -> testing.Site:
+def shop(site: testing.MakeSite, shop_certificate: str) -> testing.Site:
     return site("shop.example.org", root=shop_certificate)
 
 
 @pytest.fixture
-def www(site: MakeSite, shop_certificate: str) -> testing.Site:
+def www(site: testing.MakeSite, shop_certificate: str) -> testing.Site:
     """The shop's other name."""
     return site("www.shop.example.org", root=shop_certificate)
 
 
 @pytest.fixture
-def wiki(site: MakeSite, wiki_certificate: str) -> testing.Site:
+def wiki(site: testing.MakeSite, wiki_certificate: str) -> testing.Site:
     return site("wiki.example.org", root=wiki_certificate)
 
 
 @pytest.fixture
-def unknown(site: MakeSite) -> testing.Site:
+def unknown(site: testing.MakeSite) -> testing.Site:
     """A name that no site has."""
     return site("unknown.example.org", verify=False)
 

@@ -17,6 +17,8 @@ from testing import Site
 
 CANNOT_START = "/etc/systemd/system/apache2.service.d/zz-broken.conf"
 
+RUNS_AGAIN = "nginx.service runs again; for PAUSE s nothing ran"
+
 # Seconds between what a run says of the pause and what a visitor saw, who asks again and again on a busy machine.
 NEAR = 1.5
 
@@ -31,11 +33,11 @@ class Visits:
 
 @contextmanager
 def visiting(site: Site) -> Iterator[Visits]:
-    """Ask on and on."""
+    """Ask on and on, no more often than the precision of the pause needs."""
     visits, done = Visits(), threading.Event()
 
     def ask_on() -> None:
-        while not done.wait(0.02):
+        while not done.wait(0.2):
             try:
                 if site.get("/").status == 200:
                     visits.answered.append(time.monotonic())
@@ -65,19 +67,41 @@ def change(host: Host, site: Site, provider: Provider, other: Provider) -> None:
         run = testing.play(host, proxy_provider=provider.name)
     said = testing.said(run)
     assert run.returncode == 0, said[-3000:]
-    found = re.search(
-        f"{provider.name} serves the sites now, in place of {other.unit}. For ([0-9.]+) s in between", said
+    assert_pause(
+        f"{provider.name} serves the sites now, in place of {other.unit}. For PAUSE s in between", said, visits
     )
-    assert found, said[-3000:]
-    print(f"{other.name} → {provider.name}: said {found.group(1)} s, seen {visits.pause:.2f} s")
-    assert abs(float(found.group(1)) - visits.pause) < NEAR
     assert_served_by(host, site, provider, other)
+
+
+def assert_nothing_left_to_do(host: Host, provider: Provider) -> None:
     again = testing.said(testing.play(host, proxy_provider=provider.name))
     assert "changed=0" in again, again[-3000:]
 
 
-@pytest.mark.suite("bookworm")
+def assert_pause(sentence: str, said: str, visits: Visits) -> None:
+    """The sentence stands there, with a number for PAUSE that is what the visitor saw."""
+    stated = re.search(re.escape(sentence).replace("PAUSE", "([0-9.]+)"), said)
+    assert stated, said[-3000:]
+    print(f"said {stated.group(1)} s, seen {visits.pause:.2f} s")
+    assert abs(float(stated.group(1)) - visits.pause) < NEAR
+
+
+@contextmanager
+def apache_cannot_start(host: Host) -> Iterator[None]:
+    """While the block runs."""
+    host.check_output(f"mkdir -p $(dirname {CANNOT_START})")
+    host.check_output(f"printf '[Service]\\nExecStartPre=/bin/false\\n' >{CANNOT_START}; systemctl daemon-reload")
+    try:
+        yield
+    finally:
+        host.check_output(f"rm {CANNOT_START} && systemctl daemon-reload")
+
+
 def test_there_and_back(host: Host, shop: Site, wiki: Site) -> None:
+    """A site in maintenance is so with the other provider too.
+
+    The way back is refused at first, then Apache cannot start, then a run is killed, which the next makes good.
+    """
     closed = {"app": "shop", "state": "on", "message": "Back at noon."}
     assert testing.play(host, "maintenance.yml", proxy_provider="apache", **closed).returncode == 0
     try:
@@ -94,26 +118,34 @@ def test_there_and_back(host: Host, shop: Site, wiki: Site) -> None:
     assert "nginx.service goes on as it was, because apache would not serve shop." in testing.said(refused)
     assert_served_by(host, shop, NGINX, APACHE)
 
-    host.check_output(f"mkdir -p $(dirname {CANNOT_START})")
-    host.check_output(f"printf '[Service]\\nExecStartPre=/bin/false\\n' >{CANNOT_START}")
-    with visiting(wiki) as visits:
-        failed = testing.play(host, proxy_provider="apache")
-    host.check_output(f"rm {CANNOT_START}")
-    said = testing.said(failed)
-    assert failed.returncode != 0
-    stated = re.search(r"nginx\.service runs again; for ([0-9.]+) s nothing ran", said)
-    assert stated, said[-3000:]
-    assert abs(float(stated.group(1)) - visits.pause) < NEAR
+    replaced = {"name": NGINX.unit, "file_set": "proxy_nginx", "successor": "proxy_apache", "absent_parts": ["shop"]}
+    unit = {"name": APACHE.unit, "enabled": True, "follows": ["proxy_apache"], "replaces": [replaced]}
+    with apache_cannot_start(host), visiting(wiki) as visits:
+        failed = testing.module(host, "unit_set", units=[unit])  # what the role does at the end
+    assert failed["failed"]
+    assert_pause(RUNS_AGAIN, failed["msg"], visits)
     assert_served_by(host, wiki, NGINX, APACHE)
 
-    change(host, wiki, APACHE, NGINX)
-
-
-@pytest.mark.suite("trixie")
-def test_a_run_that_was_killed_in_between_is_made_good(host: Host, wiki: Site) -> None:
-    assert testing.play(host, proxy_provider="nginx").returncode == 0
-    host.check_output(f"systemctl stop {NGINX.unit}")  # and here it was killed
+    host.check_output(f"systemctl stop {NGINX.unit}")  # as if the next run had been killed after this
     run = testing.play(host, proxy_provider="apache")
     assert run.returncode == 0, testing.said(run)[-3000:]
     assert_served_by(host, wiki, APACHE, NGINX)
     assert not host.file("/etc/nginx/groundwork/sites/wiki.conf").exists
+
+
+@pytest.mark.full
+def test_the_pause_is_told_whatever_becomes_of_the_change(host: Host, wiki: Site) -> None:
+    """Before that a dry run, which changes nothing."""
+    dry = testing.play(host, "converge.yml", "--check", proxy_provider="nginx")
+    assert dry.returncode == 0, testing.said(dry)[-3000:]
+    assert_served_by(host, wiki, APACHE, NGINX)
+    assert not host.file("/etc/nginx/groundwork/sites/wiki.conf").exists
+    change(host, wiki, NGINX, APACHE)
+    assert_nothing_left_to_do(host, NGINX)
+    with apache_cannot_start(host), visiting(wiki) as visits:
+        failed = testing.play(host, proxy_provider="apache")
+    assert failed.returncode != 0
+    assert_pause(RUNS_AGAIN, testing.said(failed), visits)
+    assert_served_by(host, wiki, NGINX, APACHE)
+    change(host, wiki, APACHE, NGINX)
+    assert_nothing_left_to_do(host, APACHE)

@@ -1,11 +1,14 @@
-"""What stands in front of the proxy, and what is chosen for the host as a whole. Few plays, for each takes its time."""
+"""What stands in front of the proxy, what is chosen for the host as a whole, and a site that comes and goes.
+
+The tests follow each other, for each play takes its time: all at once, then the PROXY protocol, then all as it was.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +46,36 @@ def told(site: Site, hello: bytes, name: str | None, request_for: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def behind_a_balancer(host: Host, provider: Provider) -> Iterator[None]:
-    """This machine is a load balancer; and all that can be had beside that."""
+def behind_a_balancer(host: Host, provider: Provider) -> None:
+    """This machine is a load balancer; there is one more site, and all that can be had beside that."""
     alone: dict[str, Any] = {
         "proxy_access_log": "journal",
-        "more_sites": [BARE],
         "proxy_site_template": str(testing.scenario_directory() / "files/site.conf.j2"),
         "proxy_http3": testing.host_name(host).endswith("-trixie"),
     }
     common = {"proxy_trusted_addresses": [f"{testing.own_ip(host)}/32"], "proxy_tls": "modern"}
-    play(host, **common, **(alone if provider is NGINX else {}))
-    yield
-    play(host, absent=["bare"])
+    if provider is NGINX:
+        play(host, **common, **alone, more_sites=[BARE])
+    else:
+        play(host, **common, more_sites=[BARE | {"domains": BARE["domains"][:1]}])
 
 
 @pytest.fixture(scope="module")
-def by_the_proxy_protocol(host: Host) -> Iterator[None]:
+def by_the_proxy_protocol(host: Host, behind_a_balancer: None) -> None:
+    """The same; and the site that was added is not named any more."""
     play(host, proxy_protocol=True, proxy_trusted_addresses=[testing.own_ip(host)])
-    yield
-    play(host)
+
+
+@pytest.fixture(scope="module")
+def as_it_was(host: Host, by_the_proxy_protocol: None) -> None:
+    """Nobody stands in front, and the site that was added is named as one that is to go."""
+    play(host, absent=["bare"])
+
+
+@pytest.fixture
+def bare(host: Host, site: testing.MakeSite) -> Site:
+    """The site that is added and removed."""
+    return site("bare.example.org", root=host.check_output("cat /etc/ssl/bare/fullchain.pem"))
 
 
 def test_nobody_s_word_counts_by_itself(shop: Site) -> None:
@@ -101,17 +115,14 @@ class TestBehindABalancer:
         assert over_http2(shop, tmp_path, "/").endswith("\n2 200")
 
     @nginx_alone
-    def test_an_address_among_the_names_needs_no_name_in_the_handshake(
-        self, host: Host, host_ip: str, site: Any
-    ) -> None:
-        bare = Site("bare.example.org", host_ip, host.check_output("cat /etc/ssl/bare/fullchain.pem"))
+    def test_an_address_among_the_names_needs_no_name_in_the_handshake(self, bare: Site, unknown: Site) -> None:
         assert "Location: https://bare.example.org/x" in told(bare, b"", None, "192.0.2.10")
         assert bare.get("/x").status == 200
         with pytest.raises(OSError, match="(?i)internal.error"):
-            site("unknown.example.org", verify=False).get("/")
+            unknown.get("/")
 
     @nginx_alone
-    @pytest.mark.suite("trixie")
+    @pytest.mark.suite("trixie")  # Debian 12's nginx has no HTTP/3
     def test_http3(self, host: Host, shop: Site) -> None:
         assert shop.get("/").header("Alt-Svc") == 'h3=":443"; ma=86400'
         host.check_output("apt-get install --yes --quiet --no-install-recommends curl >/dev/null")
@@ -136,13 +147,41 @@ class TestBehindABalancer:
         assert json.loads(said.splitlines()[-1])["uri"] == "/into-the-journal"
 
 
+HELLO = b"PROXY TCP4 198.51.100.9 192.0.2.1 4711 443\r\n"
+
+
 @pytest.mark.usefixtures("by_the_proxy_protocol")
-def test_the_proxy_protocol_tells_the_visitor(host: Host, shop: Site) -> None:
-    hello = b"PROXY TCP4 198.51.100.9 192.0.2.1 4711 443\r\n"
-    answer = testing.poll(lambda: told(shop, hello, shop.name, shop.name))
-    assert '["x-forwarded-for", "198.51.100.9"]' in answer
-    with pytest.raises(OSError, match=r"(?i)eof|reset|version"):
-        shop.get("/")
-    # The host itself looks at its certificates without it.
-    own = "openssl s_client -connect 127.0.0.1:443 -servername shop.example.org </dev/null 2>&1 | grep -c BEGIN"
-    assert host.run(own).stdout.strip() == "1"
+class TestByTheProxyProtocol:
+    def test_it_tells_the_visitor(self, host: Host, shop: Site) -> None:
+        answer = testing.poll(lambda: told(shop, HELLO, shop.name, shop.name))
+        assert '["x-forwarded-for", "198.51.100.9"]' in answer
+        with pytest.raises(OSError, match=r"(?i)eof|reset|version"):
+            shop.get("/")
+        # The host itself looks at its certificates without it.
+        own = "openssl s_client -connect 127.0.0.1:443 -servername shop.example.org </dev/null 2>&1 | grep -c BEGIN"
+        assert host.run(own).stdout.strip() == "1"
+
+    def test_a_site_that_is_only_left_out_stays(self, bare: Site) -> None:
+        answer = testing.poll(lambda: told(bare, HELLO, bare.name, bare.name))
+        assert answer.startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.usefixtures("as_it_was")
+class TestAsItWas:
+    def test_a_site_goes_when_it_is_told_to(
+        self, host: Host, bare: Site, shop: Site, wiki: Site, provider: Provider
+    ) -> None:
+        def refused() -> bool:
+            try:
+                bare.get("/")
+            except ssl.SSLError as error:
+                return re.search(provider.no_handshake, str(error)) is not None
+            return False
+
+        assert testing.poll(refused)
+        assert bare.get("/", scheme="http").status == 421
+        assert (shop.get("/").status, wiki.get("/").status) == (200, 200)
+        assert host.file("/etc/ssl/bare/privkey.pem").exists
+
+    def test_nobody_s_word_counts_any_more(self, shop: Site) -> None:
+        assert shop.get("/", scheme="http", headers=TOLD).status == 301

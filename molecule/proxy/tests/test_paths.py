@@ -6,7 +6,6 @@ import base64
 import concurrent.futures
 import json
 import time
-from functools import partial
 from typing import Any
 
 import pytest
@@ -257,22 +256,6 @@ def test_two_apps_share_a_domain(host: Host, shop: Site, www: Site) -> None:
     with stopped(host, BLOG_SOCKET):
         assert shop.get("/").status == 200
         assert shop.get("/blog/").status in (502, 503)
-
-
-def is_closed(site: Site, path: str) -> bool:
-    return site.get(path).status == 503
-
-
-def test_maintenance_of_one_leaves_the_other_open(host: Host, shop: Site) -> None:
-    for closed, open_ in (("blog", "/"), ("shop", "/blog/")):
-        result = testing.play(host, "maintenance.yml", app=closed, state="on")
-        assert result.returncode == 0, testing.said(result)
-        try:
-            assert testing.poll(partial(is_closed, shop, "/" if closed == "shop" else "/blog/"))
-            assert shop.get(open_).status == 200
-        finally:
-            testing.play(host, "maintenance.yml", app=closed, state="off")
-        assert testing.poll(lambda: shop.get("/").status == shop.get("/blog/").status == 200)
 
 
 # --- how the proxy itself runs ----------------------------------------------------------------------------------------
