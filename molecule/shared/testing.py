@@ -220,6 +220,7 @@ def installed_packages(host: Host) -> list[str]:
 
 
 MODULES = "/opt/test-modules"
+_MODULES_SENT: set[str] = set()  # to these hosts by this process: what an earlier run has sent may be out of date
 
 
 def module(host: Host, name: str, /, check: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -228,7 +229,7 @@ def module(host: Host, name: str, /, check: bool = False, **arguments: Any) -> d
     This is how Ansible's own documentation has a module run by hand. What an action plugin does before the module
     (file_set renders templates, release packs the source) is not part of it.
     """
-    if not host.file(MODULES).is_directory:
+    if host_name(host) not in _MODULES_SENT:
         _send_modules(host)
     given = json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}})
     python = f"ansible_collections.groundwork.flask.plugins.modules.{name}"
@@ -257,6 +258,7 @@ def _send_modules(host: Host) -> None:
     target = ("nsenter", "--all", "--root", "--wd", "--target", container_pid(host))
     unpack = f"mkdir -p {MODULES} && tar --extract --directory {MODULES}"
     subprocess.run([*target, "/bin/sh", "-c", unpack], input=packed.stdout, check=True)
+    _MODULES_SENT.add(host_name(host))
 
 
 def said(result: subprocess.CompletedProcess[str]) -> str:

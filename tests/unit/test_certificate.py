@@ -343,12 +343,23 @@ def test_only_the_log_of_this_run_is_read(fake: FakeHost, rotated: bool) -> None
     assert acme.log_since(start) == "of this run\n"
 
 
-def test_an_authority_that_does_not_answer_is_asked_once_in_a_run(fake: FakeHost) -> None:
+def test_an_authority_that_does_not_answer_is_asked_once_in_a_run(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ask_directory = [], program.ask_directory
+
+    def counted(*arguments: str) -> None:
+        asked.append(arguments)
+        ask_directory(*arguments)
+
+    monkeypatch.setattr(program, "ask_directory", counted)
     fake.options(directory="https://127.0.0.1:1/directory")
     fake.ask("shop", provider="acme")
     fake.ask("wiki", "wiki.test", provider="acme")
-    keeper = fake.run()
-    for entry in keeper.report()["names"].values():
+    names = fake.run().report()["names"]
+    assert len(asked) == 1
+    assert set(names) == {"shop", "wiki"}
+    for entry in names.values():
         assert entry["temporary"]
         assert "https://127.0.0.1:1/directory cannot be reached" in entry["error"]
         assert "refused" in entry["error"]
@@ -539,7 +550,6 @@ def test_refused_nonces_are_tried_again(fake: FakeHost, authority: Authority) ->
 
 
 def test_what_a_killed_certbot_left_is_put_aside(fake: FakeHost, authority: Authority) -> None:
-    assert authority.orders == []
     for part in ("live", "archive"):
         (fake.host.letsencrypt / part / "shop").mkdir(parents=True)
     record = fake.host.letsencrypt / "renewal" / "shop.conf"
@@ -547,6 +557,7 @@ def test_what_a_killed_certbot_left_is_put_aside(fake: FakeHost, authority: Auth
     record.write_text("")
     fake.ask(provider="acme")
     assert not fake.run().report()["names"]["shop"]["temporary"]
+    assert authority.orders == [["shop.test"]]
     aside = {path.name for path in (fake.host.state / "shop" / "unfinished").iterdir()}
     assert aside == {"live-shop", "archive-shop", "renewal-shop.conf"}
 
@@ -562,6 +573,61 @@ def test_the_credentials_of_an_account_are_told_in_a_file_and_the_profile_in_wor
     assert "secret" not in words
     assert "--preferred-profile shortlived" in words
     assert words.endswith("--domain shop.test --ip-address 2001:db8::1")
+
+
+def test_certbot_from_pypi_takes_the_place_of_the_one_before_once_it_runs(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, ...]] = []
+    failing = ""
+
+    def run(*words: str, environment: dict[str, str], **_options: Any) -> Any:
+        calls.append(words)
+        assert environment["PIP_CERT"] == program.CA_BUNDLE
+        if "venv" in words:
+            (Path(words[-1]) / "bin").mkdir(parents=True)
+            (Path(words[-1]) / "bin/certbot").touch()
+        failed = bool(failing) and failing in words
+        return subprocess.CompletedProcess(
+            words, int(failed), "", "Looking\nERROR: no such version\n" if failed else ""
+        )
+
+    def install(version: str) -> Any:
+        """Have this version installed by a run of the program."""
+        fake.options(requirements=[f"certbot=={version}", "certbot-dns-ovh"])
+        acme = fake.keeper().providers["acme"]
+        acme.install()
+        return acme
+
+    monkeypatch.setattr(program, "run", run)
+    link = fake.host.certbot
+    link.parent.mkdir(parents=True)
+    install("5.8.0")
+    first = link.resolve()
+    new = str(first / "bin")
+    assert [words[:3] for words in calls] == [
+        ("/usr/bin/python3", "-m", "venv"),
+        (f"{new}/pip", "install", "--quiet"),
+        (f"{new}/certbot", "--version"),
+    ]
+    assert calls[1][-2:] == ("certbot==5.8.0", "certbot-dns-ovh")
+    assert install("5.8.0").program == f"{link}/bin/certbot"
+    assert len(calls) == 3, "what is there is not installed again"
+
+    failing = "certbot==5.9.0"
+    acme = fake.keeper().providers["acme"]
+    acme.options = program.replace(acme.options, requirements=(failing,))
+    for _name in ("shop", "wiki"):
+        with pytest.raises(program.Refusal, match=r"could not be installed from PyPI: ERROR: no such version\. "):
+            acme.install()
+    assert len(calls) == 5, "it is tried once in a run"
+    assert link.resolve() == first
+    assert {path.name for path in link.parent.iterdir()} == {link.name, first.name}
+
+    failing = ""
+    install("5.9.0")
+    assert {path.name for path in link.parent.iterdir()} == {link.name, link.resolve().name}
+    assert link.resolve() != first
 
 
 @pytest.mark.parametrize(
@@ -877,7 +943,7 @@ def test_a_certificate_near_its_end_is_told(fake: FakeHost, days: int, words: st
     late = keeper.late(keeper.requests["shop"])
     assert words in late
     assert bool(late) is bool(words)
-    assert program.tend(keeper, None) == int(bool(words)) or not words
+    assert program.tend(keeper, None) == int(bool(words))
 
 
 # --- what is served over the wire -------------------------------------------------------------------------------------

@@ -92,13 +92,14 @@ def test_a_set_that_fails_its_test_is_put_back_whole(place: Place) -> None:
 
 def test_one_broken_part_holds_up_no_other(place: Place) -> None:
     place.set.update([place.entry("a", "1\n", "shop"), place.entry("b", "1\n", "blog")])
-    outcome = place.set.update(
-        [place.entry("a", "bad\n", "shop"), place.entry("b", "2\n", "blog")], validate=place.refuses("bad")
-    )
-    assert list(outcome.refused) == ["shop"]
-    assert "bad" in outcome.refused["shop"]
-    assert place.read("a") == "1\n"
-    assert place.read("b") == "2\n"
+    for _turn in range(2):  # the next run says it again
+        outcome = place.set.update(
+            [place.entry("a", "bad\n", "shop"), place.entry("b", "2\n", "blog")], validate=place.refuses("bad")
+        )
+        assert list(outcome.refused) == ["shop"]
+        assert "bad" in outcome.refused["shop"]
+        assert place.read("a") == "1\n"
+        assert place.read("b") == "2\n"
 
 
 def test_a_refused_part_keeps_its_files_listed(place: Place) -> None:

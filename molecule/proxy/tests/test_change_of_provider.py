@@ -135,11 +135,6 @@ def test_there_and_back(host: Host, shop: Site, wiki: Site) -> None:
 
 @pytest.mark.full
 def test_the_pause_is_told_whatever_becomes_of_the_change(host: Host, wiki: Site) -> None:
-    """Before that a dry run, which changes nothing."""
-    dry = testing.play(host, "converge.yml", "--check", proxy_provider="nginx")
-    assert dry.returncode == 0, testing.said(dry)[-3000:]
-    assert_served_by(host, wiki, APACHE, NGINX)
-    assert not host.file("/etc/nginx/groundwork/sites/wiki.conf").exists
     change(host, wiki, NGINX, APACHE)
     assert_nothing_left_to_do(host, NGINX)
     with apache_cannot_start(host), visiting(wiki) as visits:

@@ -1,6 +1,6 @@
 """Deploys an app with the host's own engine, and has an accident at a step of it.
 
-It finds the engine by PYTHONPATH. The argument is JSON: ``spec`` and ``secret`` of the app, ``installer``, ``step``,
+It finds the engine by PYTHONPATH. The argument is JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``,
 and ``accident``: ``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, ""
 is none.
 """
@@ -34,11 +34,10 @@ def with_accident(step: str, accident: str) -> type[Engine]:
     return type("Mortal", (Engine,), {f"step_{step}": take})
 
 
-locking.LOCK_SECONDS = 1.0  # the play waits for half a minute
+locking.LOCK_SECONDS = 1.0  # the module waits for half a minute
 given = json.loads(Path(sys.argv[1]).read_text())
 kind = with_accident(given["step"], given["accident"]) if given["step"] else Engine
 try:
-    settings = Settings(installer=given["installer"], keep=2, by="mortal@test")  # few: there shall be some to prune
-    kind(Spec(**given["spec"]), given["secret"], settings).deploy()
+    kind(Spec(**given["spec"]), given["secret"], Settings(**given["settings"], by="mortal@test")).deploy()
 except ReleaseError as error:
     sys.exit(f"step {error.step}: {error}")

@@ -16,14 +16,26 @@ echo 'body {}' >static/shop.css
 echo 'flask>=3.1.1' >requirements.txt
 cat >shop.py <<'END'
 import os
-from flask import Flask
+from flask import Flask, request, session
 
 app = Flask(__name__)
+app.config.update(SECRET_KEY=os.environ["SECRET_KEY"], SESSION_COOKIE_SECURE=True)
 
 
 @app.get("/")
 def index():
-    return {"version": "v1", "release": os.environ["RELEASE"], "scheme": __import__("flask").request.scheme}
+    return {"version": "v1", "release": os.environ["RELEASE"], "scheme": request.scheme}
+
+
+@app.get("/login")
+def login():
+    session["user"] = "ann"
+    return {}
+
+
+@app.get("/user")
+def user():
+    return {"user": session.get("user")}
 
 
 @app.cli.command("migrate")
@@ -32,12 +44,10 @@ def migrate():
         file.write(os.environ["RELEASE"] + "\n")
 END
 version v1
-sed -i 's/"v1"/"v2"/' shop.py
-version v2
-# v3, v4, v5, v10, v11 and v12 need an environment of their own; those between share the one of v5.
-for number in {3..12}; do
+# v5 and v11 need an environment of their own; those after them share it.
+for number in {2..12}; do
     sed -i "s/\"version\": \"[^\"]*\"/\"version\": \"v$number\"/" shop.py
-    case $number in [345] | 1?) printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt ;; esac
+    case $number in 5 | 11) printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt ;; esac
     version "v$number"
 done
 
@@ -50,9 +60,6 @@ version unhealthy
 git checkout --quiet v2
 echo 'no-such-package-at-all==1.0' >>requirements.txt
 version package
-git checkout --quiet v2
-echo 'flask==3.1.3 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000' >requirements.txt
-version hash
 git checkout --quiet v2
 echo 'import sys; sys.exit(0)' >>shop.py
 version exits
@@ -73,7 +80,21 @@ printf 'import os\n\nos.execlp("sleep", "sleep", "600")\n' >slow/backend.py
 echo './slow' >>requirements.txt
 version slow
 
+# A submodule, whose code says the version.
+git checkout --quiet v2
+part=/usr/local/share/part.git
+git init --quiet --initial-branch main "$work.part"
+echo 'PART = "from the submodule"' >"$work.part/part.py"
+git -C "$work.part" add .
+git -C "$work.part" -c user.name=test -c user.email=test@example.org commit --quiet --message part
+git clone --quiet --bare "$work.part" "$part"
+rm -r "$work.part"
+git -c protocol.file.allow=always submodule --quiet add "file://$part" part
+sed -i 's/"v2"/__import__("part.part").part.PART/' shop.py
+version submodule
+
 git clone --quiet --bare . "$repository"
 git -C "$repository" symbolic-ref HEAD refs/heads/main
-# It is root's, and git of the app's user reads it all the same.
+# They are root's, and git of an app's user reads them all the same.
 git config --system --add safe.directory "$repository"
+git config --system --add safe.directory "$part"

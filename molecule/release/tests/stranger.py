@@ -1,18 +1,23 @@
-"""An app of a stranger's on a test host: deployed by a play with the role alone, and asked through its own socket."""
+"""An app of a stranger's on a test host: deployed by the module or by a play, and asked through its own socket."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import testing
+from ansible_collections.groundwork.flask.plugins.action.release import identify
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Source
 from testinfra.host import Host
 
 REPOSITORY = "file:///usr/local/share/shop.git"
+CLOSED = "http://127.0.0.1:9/"  # nobody listens there
 # An app that says its version, to be filled in.
 SHOP = """
 from flask import Flask
@@ -25,7 +30,7 @@ def index():
 """
 Outcome = subprocess.CompletedProcess[str]
 
-# A call on the host takes a third of a second, so each of these says all that there is to know.
+# Each call on the host starts a Python, so each of these says all that there is to know.
 ASK = """
 import http.client, json, socket, sys
 sock, path, method, headers = sys.argv[1:]
@@ -66,9 +71,12 @@ print(json.dumps({
 class App:
     """An app on a host, with its definition as in flask_apps.
 
-    :param options: over those that every app here has; the proof that waits is off.
-    :param secrets: secret environment variables.
-    :param settings: the role's variables beside, for every deploy.
+    The module runs on the host without a play, which costs a third of one. Plays are for what the role and the action
+    plugin do: see `by_play` and `refused_by_play`.
+
+    :ivar options: the definition; by default the check that waits (`stable`) is off.
+    :ivar secrets: secret environment variables.
+    :ivar settings: the module's other options, which are the role's variables, for every deploy.
     """
 
     def __init__(self, host: Host, name: str, **options: Any) -> None:
@@ -84,55 +92,59 @@ class App:
         }
         self.secrets: dict[str, str] = {}
         self.settings: dict[str, Any] = {}
-        self.installer = "uv"
         if host.run("id %s", name).rc:
             host.check_output("account %s", name)
 
-    # --- deploying ----------------------------------------
+    # --- deploying without a play ----------------------------------------
 
-    def play(self, *options: str, **settings: Any) -> Outcome:
-        """Run the role for the app as it is defined now."""
-        variables = {
-            "my_apps": {self.name: self.options},
-            "release_secrets": {self.name: self.secrets},
-            "release_installer": self.installer,
-            **self.settings,
-            **settings,
-        }
-        return testing.play(self.host, "deploy.yml", *options, **variables)
+    def module(self, check: bool = False, **settings: Any) -> dict[str, Any]:
+        """Run the module for the app as it is defined now, on what the action plugin would send; return its result."""
+        (app,) = model.load({self.name: self.options})
+        spec = model.releases(app)
+        for option, part in identify(spec).items():
+            spec[option] = f"/root/sent-{part.tree[:16]}"
+            with packed(part) as path, path.open("rb") as stream:
+                target = testing.container_pid(self.host)
+                enter = ("nsenter", "--all", "--root", "--wd", "--target", target, "sh", "-c", f"cat > {spec[option]}")
+                subprocess.run(enter, stdin=stream, check=True)
+        given = {"secrets": {self.name: self.secrets}, **self.settings, **settings}
+        return testing.module(self.host, "release", check, apps=[spec], **given)
 
-    def deploy(self, *options: str, **settings: Any) -> str:
-        """Deploy, which must succeed; return what the play said."""
-        result = self.play(*options, **settings)
-        said = testing.said(result)
-        assert result.returncode == 0, f"{said}\n{self.log()}"
-        return said
+    def deploy(self, **settings: Any) -> dict[str, Any]:
+        """Deploy, which must succeed; return what the module says of the app (`action`, `changes`, `warnings` …)."""
+        result = self.module(**settings)
+        assert not result.get("failed"), f"{result}\n{self.log()}"
+        assert result["failed_apps"] == {}, f"{result['failed_apps'][self.name]}\n{self.log()}"
+        done: dict[str, Any] = result["apps"][self.name]
+        assert result["changed"] == (done["action"] != "unchanged")
+        said = json.dumps(result.get("warnings", []))  # as Ansible prints them
+        assert [text for text in done["warnings"] if json.dumps(f"{self.name}: {text}") not in said] == [], said
+        return done
 
     def refused(self, *words: str, **settings: Any) -> str:
-        """Deploy, which must fail with these words and leave what is live untouched; return what the play said."""
+        """Deploy, which must fail with these words and leave what is live untouched; return the reason."""
+        with self.untouched():
+            result = self.module(**settings)
+            reason = " ".join(str(result["failed_apps"].get(self.name, "")).split())
+            assert reason, result
+            assert [word for word in words if word not in reason] == [], reason
+        return reason
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """See that what is live before the block is live after it, answers, and is all that runs."""
         before = self.live
-        result = self.play(**settings)
-        said = testing.said(result)
-        assert result.returncode != 0, said
-        assert [word for word in words if word not in said] == [], said
+        yield
         after = self.look()
         assert after["live"] == before
         assert after["instances"] == ([before] if before else [])
         assert not before or self.ask(self.options.get("health_path", "/")).status < 500
-        return said
 
     def with_accident(self, step: str, accident: str) -> Outcome:
         """Deploy with the host's own engine in a process that has an accident at a step (files/mortal.py)."""
         self.given(step, accident)
-        result = self.host.run(
-            "PYTHONPATH=/usr/local/lib/groundwork python3 /usr/local/lib/mortal.py /root/mortal.json"
-        )
+        result = self.host.run(MORTAL)
         return subprocess.CompletedProcess([], result.rc, result.stdout, result.stderr)
-
-    def deploy_by_engine(self) -> None:
-        """Deploy as a play does, without its start; must succeed."""
-        result = self.with_accident("", "")
-        assert result.returncode == 0, f"{result.stderr}\n{self.log()}"
 
     def given(self, step: str = "", accident: str = "") -> None:
         """Put the app's definition on the host for files/mortal.py."""
@@ -140,8 +152,33 @@ class App:
         spec = model.releases(app)
         for key in ("wheels", "release_command_hosts"):
             del spec[key]
-        given = {"spec": spec, "secret": self.secrets, "installer": self.installer, "step": step, "accident": accident}
+        given = {
+            "spec": spec, "secret": self.secrets, "settings": self.settings, "step": step, "accident": accident,
+        }  # fmt: skip
         self.host.check_output("printf %%s %s > /root/mortal.json", json.dumps(given))
+
+    # --- deploying by a play ----------------------------------------
+
+    def variables(self, **settings: Any) -> dict[str, Any]:
+        """The variables of a play with the role for the app as it is defined now."""
+        given = {"secrets": {self.name: self.secrets}, **self.settings, **settings}
+        return {"my_apps": {self.name: self.options}, **{f"release_{name}": value for name, value in given.items()}}
+
+    def by_play(self, *options: str, **settings: Any) -> str:
+        """Deploy by a play, which must succeed; return what it said."""
+        result = testing.play(self.host, "deploy.yml", *options, **self.variables(**settings))
+        said = testing.said(result)
+        assert result.returncode == 0, f"{said}\n{self.log()}"
+        return said
+
+    def refused_by_play(self, *words: str, **settings: Any) -> str:
+        """As `refused`, by a play; return what it said."""
+        with self.untouched():
+            result = testing.play(self.host, "deploy.yml", **self.variables(**settings))
+            said = testing.said(result)
+            assert result.returncode != 0, said
+            assert [word for word in words if word not in said] == [], said
+        return said
 
     # --- the app on the host ----------------------------------------
 
@@ -164,7 +201,7 @@ class App:
     @property
     def live(self) -> str:
         """The id of the live release; "" without one."""
-        return str(self.look()["live"])
+        return str(self.host.run("readlink /srv/%s/current", self.name).stdout).strip().rpartition("/")[2]
 
     def sh(self, command: str) -> str:
         """What a shell command on the host prints; it must succeed."""
@@ -184,9 +221,29 @@ class App:
         """The name of the virtual environment that the live release runs in."""
         return self.sh(f"readlink /srv/{self.name}/current/venv").rpartition("/")[2]
 
+    def events(self) -> list[dict[str, Any]]:
+        """The ledger's lines."""
+        return [
+            json.loads(line) for line in self.sh(f"cat /var/lib/groundwork/releases/{self.name}.jsonl").splitlines()
+        ]
+
     def log(self) -> str:
         """What the app said last."""
         return testing.journal(self.host, f"{self.name}@*", 30, namespace=f"+{self.name}")
+
+
+MORTAL = "PYTHONPATH=/usr/local/lib/groundwork python3 /usr/local/lib/mortal.py /root/mortal.json"
+
+
+@contextmanager
+def packed(part: Any) -> Iterator[Path]:
+    """What the action plugin would send of a source or of wheels: an archive as it is, a directory as an archive."""
+    if not isinstance(part, Source):
+        yield part.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
+        part.pack(file.name)
+        yield Path(file.name)
 
 
 def project(directory: Path, files: Mapping[str, str]) -> dict[str, Any]:

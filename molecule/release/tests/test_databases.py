@@ -10,8 +10,6 @@ import pytest
 from stranger import App, project
 from testinfra.host import Host
 
-pytestmark = pytest.mark.suite("bookworm")
-
 APP = """
 import os
 from flask import Flask, request

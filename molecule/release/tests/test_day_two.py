@@ -1,131 +1,25 @@
-"""Day two: who is at work, keys that change, hooks, what would happen, and the command that bears the app's name."""
+"""Day two: the command that bears the app's name, who is at work, keys that change, hooks, what would happen.
+
+The tests share one app, and each goes on from where the one before it has left it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import testing
-from stranger import REPOSITORY, App, project
+from stranger import REPOSITORY, App
 from testinfra.host import Host
 
-bookworm, trixie = pytest.mark.suite("bookworm"), pytest.mark.suite("trixie")
-
-SHOP = """
-import os
-from flask import Flask, session
-
-app = Flask(__name__)
-app.config.update(SECRET_KEY=os.environ["SECRET_KEY"], SESSION_COOKIE_SECURE=True)
-print("the desk is open", flush=True)
-
-@app.get("/")
-def index():
-    return {"user": session.get("user")}
-
-@app.get("/login")
-def login():
-    session["user"] = "ann"
-    return {}
-"""
 HOOKS = ("before_build", "after_build", "before_switch", "after_switch", "on_failure")
 
 
-@pytest.fixture(scope="module")
-def desk(host: Host, tmp_path_factory: pytest.TempPathFactory) -> App:
-    app = App(host, "desk", wsgi_app="shop:app")
-    app.options["source"] = project(
-        tmp_path_factory.mktemp("desk"), {"requirements.txt": "flask>=3.1.1\n", "shop.py": SHOP}
-    )
-    app.deploy()
-    return app
-
-
-def cookie(app: App) -> str:
-    """A new session's cookie."""
-    return str(app.ask("/login").header("Set-Cookie")).partition(";")[0]
-
-
-def user(app: App, cookie: str) -> str | None:
-    """Whom the app takes the holder of a cookie for."""
-    name: str | None = app.ask("/", Cookie=cookie).json["user"]
-    return name
-
-
-# --- one deploy at a time ----------------------------------------
-
-
-@bookworm
-def test_the_second_of_two_deploys_says_who_is_at_work(host: Host) -> None:
-    stile = App(host, "turnstile")
-    stile.deploy()
-    before = stile.live
-    stile.options["release_command"] = "sleep 100"
-    command = testing.play_command(
-        stile.host, "deploy.yml", my_apps={stile.name: stile.options}, release_secrets={}, release_installer="uv"
-    )
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as first:
-        try:
-            assert testing.poll(lambda: "at step command" in stile.command("status").stdout, 30, 1)
-            holder = json.loads(stile.command("status --json").stdout)["at_work"]
-            second = stile.with_accident("", "")
-        finally:
-            unlocked = stile.command("unlock")
-            said = first.communicate(timeout=30)[0]
-            stile.options["release_command"] = ""
-            still_at_work = stile.host.run("pgrep -a -u turnstile -x sleep").stdout
-            stile.host.run("pkill -u turnstile -x sleep")
-    assert second.returncode == 1
-    assert holder in second.stderr
-    for words in (f"@{os.uname().nodename} since 2", "a deploy by", "groundwork.flask.unlock -e app=turnstile"):
-        assert words in second.stderr
-    assert unlocked.stdout.startswith("ended: a deploy by"), unlocked.stderr
-    assert first.returncode != 0, said
-    found = stile.look()
-    assert (found["live"], found["instances"]) == (before, [before])
-    assert "nobody is at work" in stile.command("unlock").stdout
-
-    # What a process that is gone wrote into the lock's file stops nobody.
-    gone = json.loads(stile.sh("cat /run/groundwork/turnstile.lock"))["pid"]
-    assert stile.host.run(f"kill -0 {gone}").rc != 0
-    stile.options["environment"] = {"TURN": "after unlock"}
-    stile.deploy()
-    assert stile.look()["leftovers"] == []
-    assert still_at_work == ""
-
-
-# --- SECRET_KEY ----------------------------------------
-
-
-@bookworm
-def test_a_new_secret_key_logs_nobody_out(desk: App) -> None:
-    first = cookie(desk)
-    desk.deploy(release_rotate_secret_key=True)
-    second = cookie(desk)
-    assert user(desk, first) == user(desk, second) == "ann"
-    assert "changed=0" in desk.deploy()
-
-    desk.secrets = {"SECRET_KEY": "canary-one-0123456789abcdef"}
-    assert "canary-one" not in desk.deploy("--diff", "-vv")
-    assert user(desk, first) == user(desk, second) == "ann"
-    third = cookie(desk)
-    assert "canary" not in desk.sh("cat /srv/desk/current/definition.json /var/lib/groundwork/releases/desk.jsonl")
-
-    desk.secrets = {"SECRET_KEY": "canary-two-0123456789abcdef"}
-    desk.deploy(release_fallback_days=0)
-    assert user(desk, third) is None
-    assert user(desk, cookie(desk)) == "ann"
-
-
-@bookworm
-def test_a_key_of_the_users_is_not_rotated(desk: App) -> None:
-    desk.refused("stands in flask_app_secrets: change it there", release_rotate_secret_key=True)
-
-
-# --- the command on the host ----------------------------------------
+def version(app: App, version: str) -> None:
+    """Define another version of the app."""
+    app.options["source"] = {"git": REPOSITORY, "version": version}
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +27,15 @@ def counter(host: Host) -> App:
     """An app with three releases."""
     app = App(host, "counter", release_command="flask migrate")
     app.secrets = {"TOKEN": 'ca"na$r\\y`'}
-    for version in ("v1", "v2", "v3"):
-        app.options["source"] = {"git": REPOSITORY, "version": version}
+    for number in (1, 2, 3):
+        version(app, f"v{number}")
         app.deploy()
     return app
 
 
-@trixie
+# --- the command on the host ----------------------------------------
+
+
 def test_a_command_runs_as_the_app_would(counter: App) -> None:
     assert counter.command("run sh -c 'exit 7'").returncode == 7
     assert counter.command("run id -un").stdout == "counter\n"
@@ -152,7 +48,6 @@ def test_a_command_runs_as_the_app_would(counter: App) -> None:
     assert counter.command(f"run --release {first} sh -c 'echo $RELEASE'").stdout == f"{first}\n"
 
 
-@trixie
 def test_what_it_shows(counter: App) -> None:
     rows = json.loads(counter.command("releases --json").stdout)
     assert [(row["state"], row["version"].split()[0]) for row in rows] == [
@@ -175,7 +70,6 @@ def test_what_it_shows(counter: App) -> None:
         assert counter.command(wrong).returncode != 0
 
 
-@trixie
 def test_the_way_back(counter: App) -> None:
     third = counter.live
     result = counter.command("rollback --dry-run")
@@ -199,18 +93,66 @@ def test_the_way_back(counter: App) -> None:
     assert len(counter.sh("cat /var/lib/counter/migrations").split()) == 3
 
 
+# --- one deploy at a time ----------------------------------------
+
+
+def test_the_second_of_two_deploys_says_who_is_at_work(counter: App) -> None:
+    before = counter.live
+    command = counter.options["release_command"]
+    counter.options["release_command"] = "sleep 100"
+    with testing.playing(counter.host, "deploy.yml", **counter.variables()) as first:
+        try:
+            assert testing.poll(lambda: "at step command" in counter.command("status").stdout, 30, 1)
+            holder = json.loads(counter.command("status --json").stdout)["at_work"]
+            second = counter.with_accident("", "")
+        finally:
+            unlocked = counter.command("unlock")
+            said = first.communicate(timeout=30)[0]
+            counter.options["release_command"] = command
+            still_at_work = counter.host.run("pgrep -a -u counter -x sleep").stdout
+            counter.host.run("pkill -u counter -x sleep")
+    assert second.returncode == 1
+    assert holder in second.stderr
+    for words in (f"@{os.uname().nodename} since 2", "a deploy by", "groundwork.flask.unlock -e app=counter"):
+        assert words in second.stderr
+    assert unlocked.stdout.startswith("ended: a deploy by"), unlocked.stderr
+    assert first.returncode != 0, said
+    found = counter.look()
+    assert (found["live"], found["instances"]) == (before, [before])
+    assert "nobody is at work" in counter.command("unlock").stdout
+
+    # What a process that is gone wrote into the lock's file stops nobody.
+    gone = json.loads(counter.sh("cat /run/groundwork/counter.lock"))["pid"]
+    assert counter.host.run(f"kill -0 {gone}").rc != 0
+    counter.options["environment"] = {"TURN": "after unlock"}
+    counter.deploy()
+    assert counter.look()["leftovers"] == []
+    assert still_at_work == ""
+
+
 # --- hooks ----------------------------------------
 
 
-@trixie
+def cookie(app: App) -> str:
+    """A new session's cookie."""
+    return str(app.ask("/login").header("Set-Cookie")).partition(";")[0]
+
+
+def user(app: App, cookie: str) -> str | None:
+    """Whom the app takes the holder of a cookie for."""
+    name: str | None = app.ask("/user", Cookie=cookie).json["user"]
+    return name
+
+
 def test_hooks_are_called_in_their_order(counter: App, tmp_path: Path) -> None:
+    """The play also makes a new SECRET_KEY, once for its three calls of the module."""
     for hook in HOOKS:
         line = f"echo {hook} $(basename $(readlink /srv/counter/current)) >> /root/hooks"
         (tmp_path / f"{hook}.yml").write_text(f"- ansible.builtin.shell: {line}\n")
-    before = counter.live
+    before, session = counter.live, cookie(counter)
     counter.sh("rm -f /root/hooks")
-    counter.options["source"] = {"git": REPOSITORY, "version": "v4"}
-    counter.deploy(release_hooks=str(tmp_path))
+    version(counter, "v4")
+    counter.by_play(hooks=str(tmp_path), rotate_secret_key=True)
     after = counter.live
     called = counter.sh("cat /root/hooks").splitlines()
     assert called == [
@@ -218,34 +160,60 @@ def test_hooks_are_called_in_their_order(counter: App, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert counter.ask().json["version"] == "v4"
     assert counter.look()["leftovers"] == []
+    assert user(counter, session) == "ann"
+    fallbacks = counter.command("""run sh -c 'echo "$SECRET_KEY_FALLBACKS"'""").stdout
+    assert len(json.loads(fallbacks)) == 1
 
     counter.sh("rm /root/hooks")
-    assert "changed=0" in counter.deploy(release_hooks=str(tmp_path))
+    assert "changed=0" in counter.by_play(hooks=str(tmp_path))
     assert counter.host.run("ls /root/hooks").rc != 0
 
-    counter.options["source"] = {"git": REPOSITORY, "version": "unhealthy"}
-    counter.options["health_timeout"] = 2
-    counter.refused("was not answered well within", "status 500", release_hooks=str(tmp_path))
+    version(counter, "unhealthy")
+    counter.options["health_timeout"] = 4
+    counter.refused_by_play("was not answered well within", "status 500", hooks=str(tmp_path))
     called = counter.sh("cat /root/hooks").splitlines()
     assert called == [f"before_build {after}", f"after_build {after}", f"on_failure {after}"]
+    version(counter, "v4")
     counter.options["health_timeout"] = 10
+
+
+# --- SECRET_KEY ----------------------------------------
+
+
+def test_a_new_secret_key_logs_nobody_out(counter: App) -> None:
+    first = cookie(counter)
+    counter.deploy(rotate_secret_key=True)
+    second = cookie(counter)
+    assert user(counter, first) == user(counter, second) == "ann"
+    assert counter.deploy()["action"] == "unchanged"
+
+    counter.secrets["SECRET_KEY"] = "canary-one-0123456789abcdef"
+    counter.deploy()
+    assert user(counter, first) == user(counter, second) == "ann"
+    third = cookie(counter)
+    counter.refused("stands in flask_app_secrets: change it there", rotate_secret_key=True)
+
+    counter.secrets["SECRET_KEY"] = "canary-two-0123456789abcdef"
+    assert "canary" not in counter.by_play("--diff", "-vv", fallback_days=0)
+    assert user(counter, third) is None
+    assert user(counter, cookie(counter)) == "ann"
+    assert "canary" not in counter.sh("cat /srv/counter/current/definition.json") + str(counter.events())
 
 
 # --- looking first ----------------------------------------
 
 
-@trixie
 def test_a_dry_run_tells_what_would_happen(counter: App) -> None:
-    counter.options["source"] = {"git": REPOSITORY, "version": "v5"}
+    list_files = "find /srv/counter /var/lib/groundwork /etc/groundwork -printf '%p %T@\\n' | sort | sha256sum"
+    version(counter, "v4")
     counter.options["environment"] = {"COLOUR": "red"}
     counter.deploy()
-    before = counter.sh("find /srv/counter /var/lib/groundwork /etc/groundwork -printf '%p %T@\\n' | sort | sha256sum")
+    before = counter.sh(list_files)
     counter.options["environment"] = {"COLOUR": "blue"}
-    counter.secrets = {"TOKEN": "canary-new"}
-    said = counter.deploy("--check", "--diff", "-v")
-    assert before == counter.sh(
-        "find /srv/counter /var/lib/groundwork /etc/groundwork -printf '%p %T@\\n' | sort | sha256sum"
-    )
+    counter.secrets = {**counter.secrets, "TOKEN": "canary-new"}
+    said = counter.by_play("--check", "--diff", "-v")
+    assert before == counter.sh(list_files)
+    assert "changed=1" in said
     assert "action: to deploy" in said
     assert "changes: - environment.COLOUR - secrets.TOKEN" in said
     assert "commands: - flask migrate" in said
@@ -253,6 +221,6 @@ def test_a_dry_run_tells_what_would_happen(counter: App) -> None:
     assert "+environment.COLOUR: blue" in said
     assert "+secrets.TOKEN: secret, " in said
     assert "canary" not in said
-    assert "changed=1" in counter.deploy()
+    assert counter.deploy()["action"] == "deployed"
     assert f"release: {counter.live}" in said
-    assert "changed=0" in counter.deploy()
+    assert counter.deploy()["action"] == "unchanged"

@@ -9,8 +9,6 @@ import pytest
 from stranger import App, project
 from testinfra.host import Host
 
-pytestmark = pytest.mark.suite("trixie")
-
 SHOP = """
 import os, traceback
 from flask import Flask, redirect, request
@@ -31,7 +29,7 @@ def index():
 REDIRECT = """
 @app.before_request
 def to_https():
-    if not request.is_secure:
+    if request.path == "/" and not request.is_secure:
         return redirect(request.url.replace("http:", "https:", 1))
 """
 
@@ -42,8 +40,7 @@ def booth(host: Host, tmp_path_factory: pytest.TempPathFactory) -> App:
     app.options["source"] = project(
         tmp_path_factory.mktemp("booth"), {"requirements.txt": "flask==3.1.0\n", "shop.py": SHOP}
     )
-    said = app.deploy()
-    assert "WARNING" not in said
+    assert app.deploy()["warnings"] == []
     return app
 
 
@@ -54,66 +51,69 @@ def change(app: App, more: str, **options: Any) -> None:
     app.options = {**app.options, "wsgi_app": "shop:app", "proxy_fix": True, "skip_checks": ["stable"], **options}
 
 
-@pytest.mark.parametrize(
-    ("more", "options", "words"),
-    [
-        (
-            'app.config["SECRET_KEY"] = "dev"',
-            {},
-            ["step import", "stands in documentation", "`skip_checks: [secret_key]`"],
-        ),
-        (
-            "app.debug = True\nwrapped = Wrapped(app)",
-            {"wsgi_app": "shop:wrapped"},
-            ["debug mode", "`skip_checks: [debug]`"],
-        ),
-        (
-            "@app.errorhandler(404)\ndef lost(error):\n    return traceback.format_exc(), 404",
-            {},
-            ["step start", "a page that is not there is answered with a traceback", "`skip_checks: [not_found]`"],
-        ),
-        (
-            "@app.errorhandler(500)\ndef broken(error):\n    return traceback.format_exc(), 500",
-            {},
-            ["step import", "visitors see its traceback", "`skip_checks: [server_error]`"],
-        ),
-        (REDIRECT, {"proxy_fix": False}, ["/ redirects to itself", "proxy_fix", "`skip_checks: [https]`"]),
-    ],
-    ids=["sample-key", "debug", "not-found", "server-error", "https"],
-)
-def test_what_a_proof_finds_does_not_go_live(booth: App, more: str, options: dict[str, Any], words: list[str]) -> None:
-    change(booth, more, **options)
-    booth.refused(*words)
+def test_what_a_proof_of_the_import_finds_does_not_go_live(booth: App) -> None:
+    change(
+        booth,
+        """
+app.config["SECRET_KEY"] = "dev"
+app.debug = True
+wrapped = Wrapped(app)
+
+@app.errorhandler(Exception)
+def broken(error):
+    return traceback.format_exc(), 500
+""",
+        wsgi_app="shop:wrapped",
+    )
+    booth.refused(
+        *("step import", "stands in documentation", "`skip_checks: [secret_key]`"),
+        *("debug mode", "`skip_checks: [debug]`"),
+        *("visitors see its traceback", "`skip_checks: [server_error]`"),
+    )
 
 
-def test_the_redirect_to_https_is_fine_where_the_app_sees_it(booth: App) -> None:
-    change(booth, REDIRECT)
-    booth.deploy()
-    assert booth.ask().status == 200
+def test_what_a_proof_of_the_answers_finds_does_not_go_live(booth: App) -> None:
+    change(
+        booth,
+        f"""
+{REDIRECT}
+@app.errorhandler(404)
+def lost(error):
+    return traceback.format_exc(), 404
+""",
+        proxy_fix=False,
+    )
+    booth.refused(
+        *("step start", "/ redirects to itself", "proxy_fix", "`skip_checks: [https]`"),
+        *("a page that is not there is answered with a traceback", "`skip_checks: [not_found]`"),
+    )
 
 
 def test_a_proof_can_be_switched_off_and_warnings_are_said(booth: App) -> None:
+    """Nor is the redirect to https of the app above wrong where the app sees that the visitor came so."""
     change(
         booth,
-        'app.config.update(SECRET_KEY="dev", SESSION_COOKIE_SECURE=False, MAX_CONTENT_LENGTH=50 * 2**20)',
+        f"""
+{REDIRECT}
+app.config.update(SECRET_KEY="dev", SESSION_COOKIE_SECURE=False, MAX_CONTENT_LENGTH=50 * 2**20)
+""",
         skip_checks=["stable", "secret_key"],
     )
-    said = booth.deploy()
-    assert "the session cookie may travel unencrypted" in said
-    assert "uploads up to 50 MB (MAX_CONTENT_LENGTH), and the proxy 1 MB only" in said
+    session, uploads = booth.deploy()["warnings"]
+    assert "the session cookie may travel unencrypted" in session
+    assert "uploads up to 50 MB (MAX_CONTENT_LENGTH), and the proxy 1 MB only" in uploads
+    assert booth.ask().status == 200
 
 
 def test_flask_that_signs_with_the_wrong_key_is_refused_once_the_key_has_changed(booth: App) -> None:
     change(booth, "")
-    booth.deploy()
-    booth.refused("CVE-2025-47278", "take 3.1.1", release_rotate_secret_key=True)
-    project(Path(booth.options["source"]["directory"]), {"requirements.txt": "flask==3.1.1\n"})
-    booth.deploy()
-    assert booth.ask().status == 200
+    booth.refused("CVE-2025-47278", "take 3.1.1", rotate_secret_key=True)
 
 
 def test_hashed_static_files_of_earlier_releases_stay(booth: App) -> None:
+    """The first of these releases also has the Flask that the test above asks for."""
     directory = Path(booth.options["source"]["directory"])
+    project(directory, {"requirements.txt": "flask==3.1.1\n"})
     project(directory, {"static/app.3f9c01d2ab44.css": "old", "static/plain.css": "old", "static/both.css": "old"})
     change(booth, "", proxy={"static": {"/static/": "static"}})
     booth.deploy()
@@ -124,7 +124,3 @@ def test_hashed_static_files_of_earlier_releases_stay(booth: App) -> None:
     public = "/srv/booth/current/public/static"
     assert booth.sh(f"ls {public}").split() == ["app.3f9c01d2ab44.css", "app.9d21cc07be55.css", "both.css"]
     assert booth.sh(f"cat {public}/both.css {public}/app.3f9c01d2ab44.css") == "newold"
-    # And through a second release after it.
-    change(booth, "# again")
-    booth.deploy()
-    assert "app.3f9c01d2ab44.css" in booth.sh(f"ls {public}")

@@ -2,123 +2,104 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 import testing
+from stranger import App
 from testinfra.host import Host
 
-bookworm, trixie = pytest.mark.suite("bookworm"), pytest.mark.suite("trixie")
 
-ASK = """
-import http.client, socket
-connection = http.client.HTTPConnection("x")
-connection.sock = socket.socket(socket.AF_UNIX)
-connection.sock.connect("/srv/shop/current/app.sock")
-connection.request("GET", "/", headers={"Host": "shop.example.org", "X-Forwarded-Proto": "https"})
-print(connection.getresponse().read().decode())
-"""
+@pytest.fixture(scope="module")
+def shop(host: Host) -> App:
+    """The app that converge.yml has deployed."""
+    app = App(host, "shop", release_command="flask migrate", proxy={"static": {"/static/": "static"}})
+    app.secrets = {"TOKEN": "canary-0815"}
+    app.settings = {"keep": 3}
+    return app
 
 
-def ask(host: Host) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(host.check_output("python3 -c %s", ASK))
-    return answer
-
-
-def live(host: Host) -> str:
-    return str(host.check_output("basename $(readlink /srv/shop/current)"))
-
-
-def releases(host: Host) -> list[str]:
-    return sorted(host.check_output("ls /srv/shop/releases").split())
-
-
-def instances(host: Host) -> set[str]:
-    units = host.check_output(
-        "systemctl list-units --plain --no-legend --state=active 'shop@*' | cut -d' ' -f1"
-    ).split()
-    links = host.check_output("ls /etc/systemd/system/*.wants/ | grep ^shop@ || true").split()
-    return {name.partition("@")[2].rpartition(".")[0] for name in units + links}
-
-
-def test_the_first_release(host: Host) -> None:
-    assert ask(host) == {"version": "v1", "release": live(host), "scheme": "https"}
-    facts = json.loads(host.check_output("cat /srv/shop/current/release.json"))
-    assert facts["commit"] == host.check_output("git -C /usr/local/share/shop.git rev-parse v1")
+def test_the_first_release(shop: App) -> None:
+    assert shop.ask().json == {"version": "v1", "release": shop.live, "scheme": "https"}
+    facts = shop.facts()
+    assert facts["commit"] == shop.sh("git -C /usr/local/share/shop.git rev-parse v1")
     assert any(name.startswith("flask==") for name in facts["packages"])
-    assert host.check_output("cat /srv/shop/current/public/static/shop.css") == "body {}"
-    assert host.check_output("cat /var/lib/shop/migrations") == live(host)
+    assert shop.sh("cat /srv/shop/current/public/static/shop.css") == "body {}"
+    assert shop.sh("cat /var/lib/shop/migrations") == shop.live
+    assert shop.deploy()["action"] == "unchanged"
+
+
+def test_a_refusal_of_a_play_says_why_and_no_secret(shop: App) -> None:
+    before = shop.live
+    result = testing.play(shop.host, version="import")
+    said = testing.said(result)
+    assert result.returncode != 0, said
+    assert "shop, step import: the app cannot be imported as shop:app" in said
+    assert "RuntimeError: broken on purpose" in said
+    assert "What was live before serves on" in said
+    assert "canary-0815" not in said
+    found = shop.look()
+    assert (found["live"], found["instances"]) == (before, [before])
+    assert shop.ask().json["version"] == "v1"
 
 
 @pytest.mark.parametrize(
-    ("version", "reason"),
+    ("version", "options", "reason"),
     [
-        pytest.param("import", "RuntimeError: broken on purpose", marks=bookworm),
-        pytest.param(
+        ("nowhere", {}, "step fetch: file:///usr/local/share/shop.git has no branch or tag 'nowhere'"),
+        ("package", {}, "no-such-package-at-all was not found in the package registry"),
+        ("exits", {}, "the app cannot be imported as shop:app"),
+        ("v2", {"release_command": "echo no room; exit 3"}, "the release command `echo no room; exit 3` failed with"),
+        (
             "unhealthy",
-            "was not answered well within 10 s (health_path, health_timeout): status 500",
-            marks=trixie,
+            {"health_timeout": 4},
+            "/ was not answered well within 4 s (health_path, health_timeout): status 500",
         ),
-        pytest.param("package", "no-such-package-at-all was not found in the package registry", marks=bookworm),
-        pytest.param("hash", "Hash-checking is required, but no trusted hash was provided", marks=trixie),
-        pytest.param("exits", "the app cannot be imported as shop:app", marks=trixie),
-        pytest.param("nowhere", "has no branch or tag 'nowhere'", marks=bookworm),
     ],
+    ids=["nowhere", "package", "exits", "command", "unhealthy"],
 )
-def test_what_is_broken_never_goes_live(host: Host, version: str, reason: str) -> None:
-    before = live(host)
-    result = testing.play(host, version=version)
-    said = testing.said(result)
-    assert result.returncode != 0, said
-    assert reason in said, said
-    assert "What was live before serves on" in said
-    assert "canary-0815" not in said
-    assert live(host) == before
-    assert ask(host)["version"] == "v1"
-    assert instances(host) == {before}
+def test_what_is_broken_never_goes_live(shop: App, version: str, options: dict[str, Any], reason: str) -> None:
+    broken = App(shop.host, "shop", **{**shop.options, **options})
+    broken.secrets = shop.secrets
+    broken.options["source"] = {**shop.options["source"], "version": version}
+    assert "canary-0815" not in broken.refused(reason)
+    assert shop.ask().json["version"] == "v1"
 
 
-@bookworm
-def test_a_new_version_and_back(host: Host) -> None:
-    first = live(host)
-    assert testing.play(host, version="v2").returncode == 0
-    assert ask(host)["version"] == "v2"
-    assert instances(host) == {live(host)}
-    result = testing.play(host, version="v1")
-    assert result.returncode == 0
-    assert live(host) == first
-    assert ask(host)["version"] == "v1"
-    assert len(releases(host)) <= 3
-    events = [
-        json.loads(line)["event"]
-        for line in host.check_output("cat /var/lib/groundwork/releases/shop.jsonl").splitlines()
-    ]
+def test_a_dry_run_says_what_would_happen(shop: App) -> None:
+    before = shop.live
+    for version, action in ("v2", "to deploy"), ("v1", "unchanged"):
+        shop.options["source"]["version"] = version
+        result = shop.module(check=True)
+        assert (result["changed"], result["apps"]["shop"]["action"]) == (action == "to deploy", action)
+    assert shop.live == before
+
+
+def test_a_commit_can_be_named(shop: App) -> None:
+    shop.options["source"]["version"] = shop.sh("git -C /usr/local/share/shop.git rev-parse v1")
+    assert shop.deploy()["action"] == "unchanged"
+
+
+def test_a_new_version_and_back(shop: App) -> None:
+    first = shop.live
+    for version in ("v2", "v1"):
+        shop.options["source"]["version"] = version
+        done = shop.deploy()
+        found = shop.look()
+        assert (done["action"], done["release"]) == ("deployed", found["live"])
+        assert shop.ask().json["version"] == version
+        assert found["instances"] == [found["live"]]
+        assert len(found["releases"]) <= 3
+    assert shop.live == first
+    events = [event["event"] for event in shop.events()]
     assert events[:3] == ["begin", "switch", "live"]
     assert events[-1] == "live"
 
 
-@trixie
-def test_a_commit_can_be_named(host: Host) -> None:
-    commit = host.check_output("git -C /usr/local/share/shop.git rev-parse v1")
-    before = live(host)
-    assert "changed=0" in testing.play(host, version=commit).stdout
-    assert live(host) == before
-
-
-@trixie
-def test_a_dry_run_says_what_would_happen(host: Host) -> None:
-    before = live(host)
-    assert "changed=1" in testing.play(host, "converge.yml", "--check", version="v2").stdout
-    assert "changed=0" in testing.play(host, "converge.yml", "--check", version="v1").stdout
-    assert live(host) == before
-
-
-@trixie
-def test_an_app_is_taken_off(host: Host) -> None:
-    result = testing.play(host, gone=["shop"])
+def test_an_app_is_taken_off(shop: App) -> None:
+    result = testing.play(shop.host, gone=["shop"])
     assert result.returncode == 0, testing.said(result)
-    assert host.run("ls /srv/shop").rc != 0
-    assert instances(host) == set()
-    assert host.run("ls /var/lib/shop/migrations /etc/groundwork/secrets/shop/SECRET_KEY").rc == 0
-    assert "changed=0" in testing.play(host, gone=["shop"]).stdout
+    assert shop.host.run("ls /srv/shop").rc != 0
+    assert shop.look()["instances"] == []
+    assert shop.host.run("ls /var/lib/shop/migrations /etc/groundwork/secrets/shop/SECRET_KEY").rc == 0
+    assert testing.module(shop.host, "release", absent=["shop"])["changed"] is False

@@ -1,4 +1,4 @@
-"""Where the code comes from."""
+"""Where the code comes from. What the action plugin sends by itself is a play here; see test_requirements.py too."""
 
 from __future__ import annotations
 
@@ -11,34 +11,22 @@ from pathlib import Path
 
 import pytest
 import testing
-from stranger import REPOSITORY, SHOP, App, project
+from stranger import CLOSED, REPOSITORY, SHOP, App, project
 from testinfra.host import Host
 
-bookworm, trixie = pytest.mark.suite("bookworm"), pytest.mark.suite("trixie")
-CLOSED = "http://127.0.0.1:9/"
-
-# The tag `whole`, whose page says what a submodule says.
-SUBMODULE = """
-set -e
-cd $(mktemp -d)
-export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test
-export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@example.org
-export GIT_CONFIG_KEY_2=protocol.file.allow GIT_CONFIG_VALUE_2=always
-git init -q -b main part
-echo 'PART = "from the submodule"' > part/part.py
-git -C part add .
-git -C part commit -qm part
-git clone -q --bare part /usr/local/share/part.git
-git config --system --add safe.directory /usr/local/share/part.git
-git clone -q /usr/local/share/shop.git whole
-cd whole
-git checkout -q v1
-git submodule --quiet add file:///usr/local/share/part.git part
-sed -i 's/"v1"/__import__("part.part").part.PART/' shop.py
-git add .
-git commit -qm whole
-git tag whole
-git push -q origin whole
+# A wheel of an app, on the host.
+PACKAGE = """
+import sys, zipfile
+info = "groundwork_depot-1.dist-info"
+files = {
+    "groundwork_depot.py": sys.argv[2],
+    f"{info}/METADATA": "Metadata-Version: 2.1\\nName: groundwork-depot\\nVersion: 1\\nRequires-Dist: flask>=3.1.1\\n",
+    f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+}
+files[f"{info}/RECORD"] = "".join(f"{name},,\\n" for name in [*files, f"{info}/RECORD"])
+with zipfile.ZipFile(sys.argv[1], "w") as wheel:
+    for name, text in files.items():
+        wheel.writestr(name, text)
 """
 
 
@@ -47,43 +35,24 @@ def depot(host: Host) -> App:
     return App(host, "depot")
 
 
-@bookworm
-def test_a_branch_is_followed(depot: App) -> None:
+def test_a_branch_is_followed_and_its_code_needs_no_index(depot: App) -> None:
+    """Where the code alone has changed, the environment is shared, and nothing is asked of the index."""
     depot.sh("git -C /usr/local/share/shop.git branch --force next v1")
     depot.options["source"] = {"git": REPOSITORY, "version": "next"}
     depot.deploy()
     assert depot.ask().json["version"] == "v1"
+    first, environment = depot.live, depot.environment()
     depot.sh("git -C /usr/local/share/shop.git branch --force next v2")
-    depot.deploy()
+    depot.options["environment"] = {"TURN": "no index"}
+    depot.deploy(build_environment={"PIP_INDEX_URL": CLOSED})
     assert depot.ask().json["version"] == "v2"
     assert depot.facts()["commit"] == depot.sh("git -C /usr/local/share/shop.git rev-parse v2")
-
-
-@bookworm
-def test_a_code_change_shares_the_environment_and_needs_no_index(depot: App) -> None:
-    depot.options["source"] = {"git": REPOSITORY, "version": "v1"}
-    depot.deploy()
-    first, environment = depot.live, depot.environment()
-    depot.options["source"] = {"git": REPOSITORY, "version": "v2"}
-    depot.options["environment"] = {"TURN": "no index"}
-    depot.deploy(release_build_environment={"PIP_INDEX_URL": CLOSED})
-    assert depot.ask().json["version"] == "v2"
     assert depot.live != first
     assert depot.environment() == environment
 
 
-@bookworm
-def test_submodules_come_along(depot: App) -> None:
-    depot.sh(SUBMODULE)
-    depot.options["source"] = {"git": REPOSITORY, "version": "whole"}
-    allow = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
-    depot.deploy(release_build_environment=allow)
-    assert depot.ask().json["version"] == "from the submodule"
-    assert depot.sh("find /srv/depot/current/code/ -name .git") == ""
-
-
-@bookworm
 def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tmp_path: Path) -> None:
+    """Its submodule, which git fetches from files only if it is told so, comes along."""
     for name in ("right", "wrong"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
     depot.sh(
@@ -92,11 +61,13 @@ def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tm
         "git clone -q --bare /usr/local/share/shop.git /home/git/shop.git && chown -R git: /home/git && "
         "systemctl start ssh"
     )
-    depot.options["source"] = {"git": "ssh://git@127.0.0.1/home/git/shop.git", "version": "v2"}
+    depot.options["source"] = {"git": "ssh://git@127.0.0.1/home/git/shop.git", "version": "submodule"}
     depot.refused("step fetch", "put a deploy key into flask_deploy_keys")
     depot.refused("see that the key in flask_deploy_keys may read it", **keys(depot, tmp_path / "wrong"))
-    depot.deploy(**keys(depot, tmp_path / "right"))
-    assert depot.ask().json["version"] == "v2"
+    allow = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
+    depot.by_play(build_environment=allow, **keys(depot, tmp_path / "right"))
+    assert depot.ask().json["version"] == "from the submodule"
+    assert depot.sh("find /srv/depot/current/code/ -name .git") == ""
     line = (tmp_path / "right").read_text().splitlines()[4]
     found = depot.host.run("grep -rslF --devices=skip -e %s /srv /var /etc /tmp /run /root /home", line)
     assert found.stdout == ""
@@ -104,64 +75,68 @@ def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tm
 
 
 def keys(app: App, path: Path) -> dict[str, dict[str, str]]:
-    """The role's variable with a deploy key for the app."""
-    return {"release_deploy_keys": {app.name: path.read_text()}}
+    """The setting with a deploy key for the app."""
+    return {"deploy_keys": {app.name: path.read_text()}}
 
 
 @pytest.fixture
 def downloads(depot: App) -> Iterator[str]:
-    """A server for files, with an archive of v2."""
+    """The address of a server for the files in /root/files."""
     depot.sh(
         "mkdir -p /root/files && "
-        "git -C /usr/local/share/shop.git archive --prefix=shop-2/ --output=/root/files/shop-2.tar.gz v2 && "
         "systemd-run -q --unit=downloads python3 -m http.server --bind 127.0.0.1 --directory /root/files 8801"
     )
-    url = "http://127.0.0.1:8801/shop-2.tar.gz"
+    url = "http://127.0.0.1:8801"
     script = f"import urllib.request; urllib.request.urlopen('{url}')"
     assert testing.poll(lambda: depot.host.run("python3 -c %s", script).rc == 0)
     yield url
     depot.sh("systemctl stop downloads")
 
 
-@trixie
 def test_an_archive_is_downloaded_and_compared(depot: App, downloads: str) -> None:
+    depot.sh("git -C /usr/local/share/shop.git archive --prefix=shop-2/ --output=/root/files/shop-2.tar.gz v2")
     digest = depot.sh("sha256sum /root/files/shop-2.tar.gz").split()[0]
     wrong = "0" * 64
-    depot.options["source"] = {"archive": downloads, "checksum": f"sha256:{wrong}"}
-    said = depot.play()
-    words = testing.said(said)
-    assert said.returncode != 0
-    assert digest in words
-    assert wrong in words
-    assert depot.live == ""
-    depot.options["source"] = {"archive": downloads, "checksum": f"sha256:{digest}"}
+    depot.options["source"] = {"archive": f"{downloads}/shop-2.tar.gz", "checksum": f"sha256:{wrong}"}
+    depot.refused("step fetch", digest, wrong)
+    depot.options["source"] = {"archive": f"{downloads}/shop-2.tar.gz", "checksum": f"sha256:{digest}"}
     depot.deploy()
     assert depot.ask().json["version"] == "v2"
     assert depot.look()["leftovers"] == []
 
 
-@trixie
+def test_a_package_of_the_index(depot: App, downloads: str) -> None:
+    """It stands in an index beside the one that has the packages that it needs."""
+    wheel = "/root/files/simple/groundwork-depot/groundwork_depot-1-py3-none-any.whl"
+    depot.sh(f"mkdir -p $(dirname {wheel})")
+    depot.host.check_output("python3 -c %s %s %s", PACKAGE, wheel, SHOP % "packaged")
+    app = App(depot.host, "depot", source={"package": "groundwork-depot==1"}, wsgi_app="groundwork_depot:app")
+    app.deploy(build_environment={"PIP_EXTRA_INDEX_URL": f"{downloads}/simple"})
+    assert app.ask().json["version"] == "packaged"
+    assert "groundwork-depot==1" in app.command("releases").stdout
+
+
+@pytest.mark.full
+def test_a_strangers_package(depot: App) -> None:
+    app = App(
+        depot.host, "depot", source={"package": "httpbin==0.10.2"}, wsgi_app="httpbin:app", health_path="/get"
+    )  # fmt: skip
+    app.deploy()
+    assert app.ask("/get").json["url"].startswith("https://shop.example.org")
+    assert "httpbin==0.10.2" in app.command("releases").stdout
+
+
 def test_an_archive_is_sent(depot: App, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
         archive.writestr("shop-3/requirements.txt", "flask>=3.1.1\n")
         archive.writestr("shop-3/shop.py", SHOP % "zipped")
     digest = hashlib.sha256((tmp_path / "shop.zip").read_bytes()).hexdigest()
     depot.options["source"] = {"archive": str(tmp_path / "shop.zip"), "checksum": f"sha256:{digest}"}
-    depot.deploy()
+    depot.by_play()
     assert depot.ask().json["version"] == "zipped"
-    assert "changed=0" in depot.deploy()
+    assert depot.deploy()["action"] == "unchanged"
 
 
-@trixie
-def test_a_package_of_the_index(depot: App) -> None:
-    depot.options.update(source={"package": "httpbin==0.10.2"}, wsgi_app="httpbin:app", health_path="/get")
-    depot.deploy()
-    assert depot.ask("/get").json["url"].startswith("https://shop.example.org")
-    assert "httpbin==0.10.2" in depot.command("releases").stdout
-    depot.options.update(wsgi_app="shop:app", health_path="/")
-
-
-@trixie
 def test_uncommitted_work_is_named(depot: App, tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         subprocess.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,19 +31,25 @@ def authorities(host: Host) -> str:
     return str(host.check_output("cat /etc/ssl/groundwork/*/current/fullchain.pem"))
 
 
+@pytest.fixture(scope="module")
+def address(host: Host) -> str:
+    """The host's address: no test of this scenario restarts the host."""
+    return testing.host_ip(host)
+
+
 @pytest.fixture
-def shop(site: Callable[..., Site], authorities: str) -> MakeShop:
+def shop(address: str, authorities: str) -> MakeShop:
     """Makes the site of an app."""
 
     def make(kind: Kind) -> Site:
-        return site(kind.site, root=authorities)
+        return Site(kind.site, address, authorities)
 
     return make
 
 
 @pytest.fixture
-def guestbook(site: Callable[..., Site], authorities: str) -> Site:
-    return site("guestbook.test", root=authorities)
+def guestbook(address: str, authorities: str) -> Site:
+    return Site("guestbook.test", address, authorities)
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
 from testing import Site
+
+FULL = os.environ.get("TEST_FULL") == "1"
 
 
 @dataclass(frozen=True)
@@ -14,14 +17,12 @@ class Kind:
     """An app of the scenario, by its server and the kind of its workers.
 
     :param app: its name.
-    :param suite: the Debian release, and with it the proxy, that alone has it; empty for both.
     :param workers: its worker processes; None for (2 x cores) + 1.
     :param spreads: its workers share many requests at once among them, so that each can be found by asking.
     """
 
     app: str
-    suite: str = ""
-    workers: int | None = None
+    workers: int | None = 2
     spreads: bool = True
 
     @property
@@ -29,24 +30,24 @@ class Kind:
         return f"{self.app.replace('_', '-')}.test"
 
 
-SERVERS = [Kind("gunicorn"), Kind("uwsgi"), Kind("waitress"), Kind("mod_wsgi")]
-OTHERS = [
-    Kind("gunicorn-sync", "bookworm"),
-    Kind("gunicorn-eventlet", "bookworm", 2, spreads=False),
-    Kind("uwsgi-gevent", "bookworm", 2, spreads=False),
-    Kind("gunicorn-gevent", "trixie", 2, spreads=False),
-    Kind("uwsgi-processes", "trixie"),
-    Kind("waitress-alone", "trixie", 1),
+GUNICORN, UWSGI, WAITRESS, MOD_WSGI = Kind("gunicorn", None), Kind("uwsgi"), Kind("waitress"), Kind("mod_wsgi")
+SERVERS = [GUNICORN, UWSGI, WAITRESS, MOD_WSGI]
+OTHERS = [  # which the hosts have in script/test full only
+    Kind("gunicorn-sync", None),
+    Kind("gunicorn-eventlet", spreads=False),
+    Kind("gunicorn-gevent", spreads=False),
+    Kind("uwsgi-gevent", spreads=False),
+    Kind("uwsgi-processes", None),
+    Kind("waitress-alone", 1),
 ]
 
 MakeShop = Callable[[Kind], Site]
 
 
-def each(kinds: Sequence[Kind]) -> pytest.MarkDecorator:
-    """Has a test run once for each of them, where they are."""
-    values = [
-        pytest.param(kind, id=kind.app, marks=[pytest.mark.suite(kind.suite)] if kind.suite else []) for kind in kinds
-    ]
+def each(kinds: Sequence[Kind], full: Sequence[Kind] = ()) -> pytest.MarkDecorator:
+    """Has a test run once for each of these kinds, and in script/test full for each of those in `full`."""
+    values = [pytest.param(kind, id=kind.app) for kind in kinds]
+    values += [pytest.param(kind, id=kind.app, marks=pytest.mark.full) for kind in full]
     return pytest.mark.parametrize("kind", values)
 
 
