@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -70,6 +71,7 @@ class Container(BaseBackend):
         return self.result(done.returncode, self.encode(shell[-1]), done.stdout, done.stderr)
 
 
+@cache
 def connect(name: str) -> Host:
     """Return the host with this inventory name, as testinfra sees it."""
     return Host(Container(container(name)))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import testing
 from testinfra.host import Host
 
-MakeSite = Callable[..., testing.Site]
-
 
 @pytest.fixture
-def shop(host: Host, site: MakeSite) -> testing.Site:
+def shop(host: Host, site: testing.MakeSite) -> testing.Site:
     return site("shop.test", root=host.check_output("cat /etc/ssl/groundwork/shop/current/fullchain.pem"))
 
 

@@ -145,20 +145,19 @@ def user(app: App, cookie: str) -> str | None:
 
 
 def test_hooks_are_called_in_their_order(counter: App, tmp_path: Path) -> None:
-    """The play also makes a new SECRET_KEY, once for its three calls of the module."""
+    """The play does no more than to make a new SECRET_KEY, once for its three calls of the module."""
     for hook in HOOKS:
         line = f"echo {hook} $(basename $(readlink /srv/counter/current)) >> /root/hooks"
         (tmp_path / f"{hook}.yml").write_text(f"- ansible.builtin.shell: {line}\n")
     before, session = counter.live, cookie(counter)
     counter.sh("rm -f /root/hooks")
-    version(counter, "v4")
     counter.by_play(hooks=str(tmp_path), rotate_secret_key=True)
     after = counter.live
     called = counter.sh("cat /root/hooks").splitlines()
     assert called == [
         f"before_build {before}", f"after_build {before}", f"before_switch {before}", f"after_switch {after}"
     ]  # fmt: skip
-    assert counter.ask().json["version"] == "v4"
+    assert after != before
     assert counter.look()["leftovers"] == []
     assert user(counter, session) == "ann"
     fallbacks = counter.command("""run sh -c 'echo "$SECRET_KEY_FALLBACKS"'""").stdout
@@ -173,7 +172,7 @@ def test_hooks_are_called_in_their_order(counter: App, tmp_path: Path) -> None:
     counter.refused_by_play("was not answered well within", "status 500", hooks=str(tmp_path))
     called = counter.sh("cat /root/hooks").splitlines()
     assert called == [f"before_build {after}", f"after_build {after}", f"on_failure {after}"]
-    version(counter, "v4")
+    version(counter, "v3")
     counter.options["health_timeout"] = 10
 
 
