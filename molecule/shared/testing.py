@@ -225,7 +225,7 @@ MODULES = "/opt/test-modules"
 _MODULES_SENT: set[str] = set()  # to these hosts by this process: what an earlier run has sent may be out of date
 
 
-def module(host: Host, name: str, /, check: bool = False, **arguments: Any) -> dict[str, Any]:
+def module(host: Host, module_name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
     """Run a module of the collection on the host, without a play; return its result, failed or not.
 
     This is how Ansible's own documentation has a module run by hand. What an action plugin does before the module
@@ -234,7 +234,7 @@ def module(host: Host, name: str, /, check: bool = False, **arguments: Any) -> d
     if host_name(host) not in _MODULES_SENT:
         _send_modules(host)
     given = json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}})
-    python = f"ansible_collections.groundwork.flask.plugins.modules.{name}"
+    python = f"ansible_collections.groundwork.flask.plugins.modules.{module_name}"
     done = host.run(f"cd {MODULES} && printf %%s %s | /usr/bin/python3 -m {python}", given)
     assert done.stdout.startswith("\n{") or done.stdout.startswith("{"), done.stdout + done.stderr
     result: dict[str, Any] = json.loads(done.stdout)

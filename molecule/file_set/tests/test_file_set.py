@@ -7,20 +7,21 @@ sees. Each test leaves the set as converge.yml has it: it proves that itself, or
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import testing
 from testinfra.host import Host
 
-SITES = {"shop": "first", "wiki": "first"}
+SITES: Mapping[str, str] = MappingProxyType({"shop": "first", "wiki": "first"})
 SECRETS = ("hunter2", "correct horse")
 
 
 def write(
     host: Host,
-    sites: dict[str, str] = SITES,
+    sites: Mapping[str, str] = SITES,
     text: str = "global",
     key: str = "hunter2",
     check: bool = False,
