@@ -40,8 +40,8 @@ def say(line: str) -> None:
 
 
 def lanes() -> int:
-    """One more than there are cores: some part always waits for something."""
-    return (os.cpu_count() or 1) + 1
+    """Two where there are two cores: with more, tests that assert a rate no longer get what they need."""
+    return min(os.cpu_count() or 1, 2)
 
 
 def remove_hosts(before: set[str]) -> None:
