@@ -91,7 +91,7 @@ class Lanes:
             else:
                 self.finish_one()
         for task in alone:
-            if any(outcome.name == task.part.name and outcome.result != LEFT_OUT for outcome in self.outcomes):
+            if any(one.name == task.part.name and one.result != LEFT_OUT for one in self.outcomes[begun_before:]):
                 self.start(task, "alone")
                 while self.running:
                     self.finish_one()

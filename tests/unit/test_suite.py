@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import plan
 import pytest
@@ -181,3 +182,12 @@ def test_the_summary_counts_and_names_what_was_costly() -> None:
     assert any(re.search(r"42 core-s in all", line) for line in lines)
     assert [line.split()[-1] for line in lines if "core-s  h:" in line] == ["p8", "p7", "p6", "p5", "p4"]
     assert "Left out, for the time was up: scan." in lines
+
+
+def test_what_is_left_out_for_time_has_no_tests_that_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the same part has passed before, in the default suite."""
+    monkeypatch.setattr(run, "needs_to_be_alone", lambda task: True)
+    suite = run.Lanes(1, lambda line: None, deadline=time.monotonic() - 1)
+    suite.outcomes.append(run.Outcome("servers", run.PASSED))
+    outcomes = suite.run([plan.Task(plan.BY_NAME["servers"])])
+    assert [(one.name, one.result) for one in outcomes] == [("servers", run.LEFT_OUT)]
