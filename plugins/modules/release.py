@@ -194,7 +194,7 @@ options:
     type: bool
     default: false
   by:
-    description: Who deploys and from where, for the ledger and the lock. Found by default.
+    description: Who deploys and from where, for the ledger and for those who wait. Found by default.
     type: str
     default: ""
 attributes:
@@ -248,11 +248,12 @@ others:
   returned: always
 """
 
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
-from ansible_collections.groundwork.flask.plugins.module_utils.release import engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
     Layout,
     ReleaseError,
@@ -320,25 +321,33 @@ def main() -> None:
         name = app["name"]
         secret = {key: str(value) for key, value in (params["secrets"].get(name) or {}).items()}
         spec = Spec(**{key: value for key, value in app.items() if key not in OF_CONTROLLER})
-        run = engine.Engine(spec, secret, settings, (params["deploy_keys"].get(name) or ""))
+        run = engine.Engine(spec, secret, settings, params["deploy_keys"].get(name) or "")
         if key := run.read_secret_key(create=False):
             module.no_log_values.add(key)  # a traceback may show it
+        options = {"through": params["through"], "rotate": params["rotate_secret_key"]}
+        deploy_key = params["deploy_keys"].get(name) or ""
         try:
-            result = run.predict() if module.check_mode else run.deploy(params["through"], params["rotate_secret_key"])
+            result = run.predict() if module.check_mode else work.do(
+                work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key)
+            )  # fmt: skip
         except ReleaseError as error:
             failed[name] = f"step {error.step}: {error}"
             continue
         for warning in result.warnings:
             module.warn(f"{name}: {warning}")
-        done[name] = vars(result)
+        done[name] = {key: value for key, value in vars(result).items() if key != "differences"}
         changed = changed or (result.changed and not result.needs_archive)
         if result.changed and result.previous and not result.needs_archive:
-            diffs.append(difference(name, result.previous, run.changes(result.previous)))
+            diffs.append(difference(name, result.previous, result.differences))
     for name in params["absent"]:
         if module.check_mode:
             changed = changed or Layout(name).home.exists()
         else:
-            changed = engine.Engine(Spec(name), settings=settings).remove(params["purge"]) or changed
+            order = work.Order("remove", {"name": name}, asdict(settings), {"purge": params["purge"]})
+            try:
+                changed = work.do(order).changed or changed
+            except ReleaseError as error:
+                failed[name] = f"step {error.step}: {error}"
     known = [app["name"] for app in params["apps"]]
     module.exit_json(
         changed=changed,

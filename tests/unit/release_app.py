@@ -6,13 +6,19 @@ import getpass
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, saving
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer, Host
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import (
+    ROOT_ENVIRONMENT,
+    Answer,
+    Host,
+    Step,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, Settings, Spec
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
 from ansible_collections.groundwork.flask.plugins.module_utils.release.source import UNPACK
@@ -34,6 +40,48 @@ class Killed(BaseException):
     """Stands for kill -9: nothing of the engine handles it."""
 
 
+# What `systemctl cat` prints of an app's unit.
+UNIT = """
+[Service]
+Type=notify
+User=shop
+ExecStart=/srv/shop/releases/%i/start
+BindPaths=/var/lib/shop
+PrivateTmp=yes
+"""
+
+
+class PlainHost(Host):
+    """Steps without systemd: they run as the user of the tests, in no sandbox.
+
+    :ivar steps: those that ran.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(arguments, 0, UNIT, "")
+
+    def step(self, step: Step) -> tuple[int, str]:
+        self.steps.append(step)
+        done = subprocess.run(
+            step.argv, env=dict(step.environment), cwd=step.cwd, stdin=step.stdin or subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=step.seconds, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    @contextmanager
+    def background(self, step: Step) -> Iterator[None]:
+        self.steps.append(step)
+        with subprocess.Popen(step.argv, env=dict(step.environment), cwd=step.cwd) as process:
+            try:
+                yield
+            finally:
+                process.terminate()
+
+
 class FakeHost(Host):
     """systemd, the installer, the processes of an app and its health; all well until told otherwise.
 
@@ -41,6 +89,8 @@ class FakeHost(Host):
     (publishing static files, saving databases).
 
     :ivar commands: each command line of a build, of the app, or of root.
+    :ivar steps: those that ran as the app.
+    :ivar said: what the engine told systemd of how far it is.
     :ivar fail: what a command that contains a word says before it fails.
     :ivar on: what happens in a command that contains a word.
     :ivar answers: what the app answers, before it answers well again.
@@ -50,10 +100,12 @@ class FakeHost(Host):
     """
 
     def __init__(self, root: Path, data: str) -> None:
+        super().__init__()
         self.root, self.data = root, data
         self.active: set[str] = set()
         self.commands: list[str] = []
-        self.environments: list[Mapping[str, str]] = []
+        self.steps: list[Step] = []
+        self.said: list[str] = []
         self.fail: dict[str, str] = {}
         self.on: dict[str, Callable[[], object]] = {}
         self.answers: list[Answer] = []
@@ -73,14 +125,14 @@ class FakeHost(Host):
                 action()
         return next((said for part, said in self.fail.items() if part in line), None)
 
-    def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(command))
-        if command[0] == "mkdir":
-            subprocess.run(command, check=True)
         return subprocess.CompletedProcess(command, 0 if said is None else 1, "", said or "")
 
     def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(("systemctl", *arguments)))
+        if arguments[0] == "cat":
+            return subprocess.CompletedProcess(arguments, 0 if said is None else 1, UNIT, said or "")
         verb, *rest = [word for word in arguments if not word.startswith("--")]
         units = [name for name in rest if "@" in name]
         for unit in units:
@@ -98,18 +150,10 @@ class FakeHost(Host):
         states = ["active" if unit in self.active else "inactive" for unit in units] if verb == "show" else []
         return subprocess.CompletedProcess(arguments, 0 if said is None else 1, "\n".join(states), said or "")
 
-    def run_as(
-        self,
-        user: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        cwd: str,
-        seconds: float,
-        stdin: Any = None,
-        umask: int = 0o022,
-    ) -> tuple[int, str]:
+    def step(self, step: Step) -> tuple[int, str]:
+        command, cwd = step.argv, step.cwd
         line = " ".join(command)
-        self.environments.append(environment)
+        self.steps.append(step)
         if (said := self.note(line)) is not None:
             return 1, said
         if probe.MARK in line:
@@ -137,6 +181,12 @@ class FakeHost(Host):
 
     def restarts(self, unit: str) -> int:
         return self.restarted
+
+    def status(self, text: str) -> None:
+        self.said.append(text)
+
+    def kill(self, uid: int) -> list[int]:
+        return []
 
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
         self.note(f"GET {host}{path}")

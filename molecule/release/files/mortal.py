@@ -1,8 +1,8 @@
 """Deploys an app with the host's own engine, and has an accident at a step of it.
 
-It finds the engine by PYTHONPATH. The argument is JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``,
-and ``accident``: ``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, ""
-is none.
+The argument is a file with JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``, and ``accident``: ``begin``
+and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, "" is none. Called with
+``--engine`` too it is the engine, in its unit.
 """
 
 import json
@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from release import locking
+sys.path.insert(0, "/usr/local/lib/groundwork")
+
+from release import work
 from release.engine import Engine
-from release.layout import ReleaseError, Settings, Spec
+from release.host import Host
+from release.layout import ReleaseError
 
 
 def with_accident(step: str, accident: str) -> type[Engine]:
@@ -34,10 +37,16 @@ def with_accident(step: str, accident: str) -> type[Engine]:
     return type("Mortal", (Engine,), {f"step_{step}": take})
 
 
-locking.LOCK_SECONDS = 1.0  # the module waits for half a minute
-given = json.loads(Path(sys.argv[1]).read_text())
-kind = with_accident(given["step"], given["accident"]) if given["step"] else Engine
-try:
-    kind(Spec(**given["spec"]), given["secret"], Settings(**given["settings"], by="mortal@test")).deploy()
-except ReleaseError as error:
-    sys.exit(f"step {error.step}: {error}")
+path, *engine = sys.argv[1:]
+given = json.loads(Path(path).read_text())
+if engine:
+    order = work.Order(**json.loads(sys.stdin.read()))
+    kind = with_accident(given["step"], given["accident"]) if given["step"] else Engine
+    work.perform(order, Host(engine=work.unit(order.app)), kind)
+else:
+    program = ("/usr/bin/python3", __file__, path, "--engine")
+    order = work.Order("deploy", given["spec"], {**given["settings"], "by": "mortal@test"}, {}, given["secret"])
+    try:
+        work.do(order, program=program, wait=1.0)  # the module waits much longer
+    except ReleaseError as error:
+        sys.exit(f"step {error.step}: {error}")

@@ -232,7 +232,7 @@ class App:
         return testing.journal(self.host, f"{self.name}@*", 30, namespace=f"+{self.name}")
 
 
-MORTAL = "PYTHONPATH=/usr/local/lib/groundwork python3 /usr/local/lib/mortal.py /root/mortal.json"
+MORTAL = "python3 /usr/local/lib/mortal.py /root/mortal.json"
 
 
 @contextmanager

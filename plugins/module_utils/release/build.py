@@ -1,7 +1,10 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Building: what runs strangers' code to make a release, always as the app's user and without the app's secrets."""
+"""Building: what runs strangers' code to make a release, as the app's user, without the app's secrets and data.
+
+Each step of it is a unit with a sandbox (``sandbox.py``). Root touches what they leave by ``trees.py`` alone.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,23 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Mapping
+import stat
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import source
-from .host import Host
-from .layout import Layout, ReleaseError, Settings, Spec, tail
+from . import sandbox, source, trees
+from .host import ROOT_ENVIRONMENT, Host, Step
+from .layout import Layout, ReleaseError, Settings, Spec, tail, write
+from .pins import UV, UV_VERSION
 
 PIP_WHEELS = Path("/usr/share/python-wheels")  # Debian's and Ubuntu's pip for virtual environments
 PIP_CONFIGURATION = Path("/etc/pip.conf")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-UV = "uv>=0.9,<1"
 INSTALL_SECONDS = 1800
+MOST_REQUIREMENTS = 16 * 2**20  # bytes; a uv.lock of 1,000 packages has 3 MB
 
 # pip's settings and what uv calls them; a host has them in /etc/pip.conf or gets them for the build.
 UV_NAMES = {
@@ -85,61 +91,118 @@ class Builder:
         self.spec, self.settings, self.host, self.at, self.deploy_key = spec, settings, host, at, deploy_key
         self.warnings: list[str] = []
         self.uv_path: str | None = None
+        self.own: list[Path] = []
+        self.units: dict[str, sandbox.Directives] = {}
 
     def prepare(self) -> None:
-        """Make what a build needs: a cache of its own."""
+        """Make what a build needs: caches of its own, one for what is fetched and one for what is installed.
+
+        They are apart so that what runs at an installation cannot change the source that is fetched next time.
+        """
         if not has_user(self.spec.name):
             raise ReleaseError(
                 "fetch", f"there is no account {self.spec.name} on this host: run groundwork.flask.site first"
             )
-        self.at.build_cache.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if not self.at.build_cache.exists():
-            self.at.build_cache.mkdir(mode=0o700)
-            self.give(self.at.build_cache)
+        cache = self.at.build_cache
+        cache.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if os.path.lexists(cache) and not is_own(cache):
+            trees.remove(cache)
+        cache.mkdir(mode=0o711, exist_ok=True)
+        for path in (self.at.source_cache, self.at.package_cache):
+            if not path.exists():
+                path.mkdir(mode=0o700)
+                self.chown(path)
 
     def scratch(self, name: str) -> Path:
         """An empty directory for what only the build needs; the engine clears it away."""
         path = self.at.releases / f".{name}"
-        shutil.rmtree(path, ignore_errors=True)
+        trees.remove(path)
+        self.at.releases.mkdir(mode=0o711, parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
         self.give(path)
         return path
 
     def give(self, path: Path) -> None:
-        """Let the app's user write here."""
-        shutil.chown(path, self.spec.name, self.spec.name)
+        """Let the build write here."""
+        self.chown(path)
+        self.own.append(path)
 
-    def take(self, path: Path) -> None:
+    def chown(self, path: Path) -> None:
+        account = pwd.getpwnam(self.spec.name)
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+    def take(self, path: Path, files_only: bool = False) -> None:
         """Make a tree root's, readable by the app alone."""
-        self.host.run("chown", "-hR", f"root:{self.spec.name}", str(path))
+        self.own.remove(path)
+        trees.take(path, os.geteuid(), pwd.getpwnam(self.spec.name).pw_gid, files_only)
+
+    def unit(self, release: str) -> sandbox.Directives:
+        """The sandbox that the app's unit states. ReleaseError if there is no such unit."""
+        if release not in self.units:
+            unit = f"{self.spec.name}@{release or 'none'}.service"
+            shown = self.host.systemctl("cat", unit)
+            if shown.returncode:
+                raise ReleaseError("fetch", f"the unit {unit} is not on this host: run groundwork.flask.site first")
+            self.units[release] = sandbox.of_unit(shown.stdout, release)
+        return self.units[release]
 
     def as_app(
         self,
-        *command: str,
+        name: str,
+        *argv: str,
         cwd: Path,
         seconds: float = INSTALL_SECONDS,
         stdin: Any = None,
         environment: Mapping[str, str] | None = None,
+        cache: Path | None = None,
+        readable: Sequence[Path] = (),
     ) -> tuple[int, str]:
-        """Run a command of the build."""
-        return self.host.run_as(
-            self.spec.name, command, {**self.environment(), **(environment or {})}, str(cwd), seconds, stdin
-        )
+        """Run a step of the build; its exit status and what it said.
 
-    def unpack(self, packed: str, directory: Path, strip: bool) -> tuple[int, str]:
-        """Unpack a tar or zip archive, as the app's user. He cannot read where it lies, so he gets it on stdin."""
-        with open(os.open(packed, os.O_RDONLY | os.O_NOFOLLOW), "rb") as archive:
+        :param name: what it does, in one word.
+        :param cache: the cache that it may use, that of packages by default.
+        :param readable: what it sees beside the system, the app's releases and its cache.
+        """
+        return self.host.step(self.step(name, argv, cwd, seconds, stdin, environment, cache, readable))
+
+    def step(
+        self,
+        name: str,
+        argv: Sequence[str],
+        cwd: Path,
+        seconds: float,
+        stdin: Any = None,
+        environment: Mapping[str, str] | None = None,
+        cache: Path | None = None,
+        readable: Sequence[Path] = (),
+    ) -> Step:
+        """A step of the build, see :meth:`as_app`."""
+        writable = [*(path for path in self.own if path.exists()), cache or self.at.package_cache]
+        confined = sandbox.for_build(self.unit(""), writable, [self.at.home, *readable])
+        given = {**self.environment(), **(environment or {})}
+        return Step(self.spec.name, name, argv, confined, given, str(cwd), seconds, stdin)
+
+    def unpack(self, packed: int, directory: Path, strip: bool) -> tuple[int, str]:
+        """Unpack a tar or zip archive that is open for reading; the step could not read where it lies."""
+        with open(packed, "rb") as archive:
             how = "strip" if strip else "as it is"
-            return self.as_app("/usr/bin/python3", "-c", source.UNPACK, how, cwd=directory, stdin=archive)
+            return self.as_app(
+                "unpack", "/usr/bin/python3", "-I", "-c", source.UNPACK, how, cwd=directory, stdin=archive
+            )
+
+    def compile(self, venv: Path, directory: Path) -> None:
+        """Compile the Python files of a tree, which nobody can once it is root's."""
+        self.as_app("compile", f"{venv}/bin/python", "-I", "-m", "compileall", "-q", "-j", "0", ".", cwd=directory)
 
     def environment(self) -> dict[str, str]:
         """The environment of the build: the system's certificates, a cache, an index, and no secret of the app."""
         pip = {**pip_configuration(PIP_CONFIGURATION), **self.settings.build}
-        cache = self.at.build_cache
+        cache = self.at.package_cache
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
-            "HOME": str(cache),
+            # Each step has a /tmp of its own: what one leaves in its home directory configures no other.
+            "HOME": "/tmp",
             "PIP_CERT": CA_BUNDLE,
             "SSL_CERT_FILE": CA_BUNDLE,
             "REQUESTS_CA_BUNDLE": CA_BUNDLE,
@@ -173,49 +236,59 @@ class Builder:
         if not uv:
             raise ReleaseError("install", f"{where}: install {name} and {name}-venv, or let uv bring it")
         pythons = self.at.tools / "python"
-        self.host.run("mkdir", "-p", str(pythons))
+        pythons.mkdir(mode=0o755, parents=True, exist_ok=True)
         # As root, so that no app can change what others run.
-        environment = {**self.environment(), "UV_PYTHON_INSTALL_DIR": str(pythons), "UV_PYTHON_DOWNLOADS": "automatic"}
-        environment.update(HOME="/root", UV_CACHE_DIR=str(self.at.tools / "cache"))
+        environment = {
+            **self.environment(),
+            "HOME": "/root",
+            "PATH": ROOT_ENVIRONMENT["PATH"],
+            "UV_NO_CONFIG": "1",
+            "UV_CACHE_DIR": str(self.at.tools / "cache"),
+            "UV_PYTHON_INSTALL_DIR": str(pythons),
+            "UV_PYTHON_DOWNLOADS": "automatic",
+        }
         for arguments in (["install", "--quiet", "--no-bin"], ["find", "--managed-python", "--no-project"]):
-            status, said = self.host.run_as(
-                "root", (uv, "python", *arguments, self.spec.python), environment, "/", INSTALL_SECONDS
-            )
-            if status:
+            done = self.host.run(uv, "python", *arguments, self.spec.python, environment=environment)
+            if done.returncode:
                 raise ReleaseError(
                     "install",
                     f"{where}, and uv could not bring it; a mirror can be named by UV_PYTHON_INSTALL_MIRROR in "
                     "release_build_environment",
-                    tail(said),
+                    tail(done.stdout + done.stderr),
                 )
-        return said.strip().splitlines()[-1]
+        return done.stdout.strip().splitlines()[-1]
 
     def uv(self) -> str:
         """The path of uv, fetched from the index once for all apps; "" when pip is to be used."""
         if self.uv_path is None:
-            path = self.at.tools / "uv/bin/uv"
+            path = self.at.tools / f"uv-{UV_VERSION}" / "bin/uv"
             wanted = self.settings.installer == "uv"
             self.uv_path = str(path) if wanted and (path.exists() or self.fetch_uv(path.parent.parent)) else ""
         return self.uv_path
 
     def fetch_uv(self, target: Path) -> bool:
-        """Get uv from the index with the distribution's pip; as root, so that no app can change what others run."""
-        fresh = target.with_name(f"uv.{os.getpid()}")
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        """Get uv from the index with the distribution's pip, checked against its hashes; as root, for all apps."""
+        fresh = target.with_name(f".uv.{os.getpid()}")
+        fresh.mkdir(mode=0o755, parents=True)
+        write(fresh / "requirements.txt", UV, 0o644)
         status, said = 1, "python3-venv, which brings pip, is not installed"
+        environment = {**self.environment(), **ROOT_ENVIRONMENT, "HOME": "/root"}
         for pip in sorted(PIP_WHEELS.glob("pip-*.whl"))[-1:]:
-            command = ("/usr/bin/python3", f"{pip}/pip", "--retries=1", "install", "--quiet", "--no-cache-dir")
-            status, said = self.host.run_as(
-                "root",
-                (*command, "--no-deps", "--only-binary=:all:", "--no-compile", f"--target={fresh}", UV),
-                {**self.environment(), "HOME": "/root"}, "/", INSTALL_SECONDS,
+            done = self.host.run(
+                "/usr/bin/python3", "-I", f"{pip}/pip", "--retries=1", "install", "--quiet", "--no-cache-dir",
+                "--no-deps", "--only-binary=:all:", "--no-compile", "--require-hashes",
+                f"--requirement={fresh}/requirements.txt", f"--target={fresh}", environment=environment,
             )  # fmt: skip
+            status, said = done.returncode, done.stdout + done.stderr
         if status:
             self.warnings.append(f"uv could not be had, so pip installs (slower, same result): {tail(said, 1)}")
         else:
             with contextlib.suppress(OSError):  # another deploy was quicker
                 os.rename(fresh, target)
-        shutil.rmtree(fresh, ignore_errors=True)
+            # Those of earlier versions of the collection; another deploy may be at work with one until it ends.
+            older = [path for path in self.at.tools.glob("uv*") if path != target]
+            trees.remove(*(path for path in older if path.stat().st_mtime < time.time() - 86400))
+        trees.remove(fresh)
         return not status
 
     # --- the environment ----------------------------------------
@@ -226,14 +299,13 @@ class Builder:
         own = f".[{extras}]" if extras else "."
         if requirement := self.spec.source.get("package"):
             return Recipe([[requirement, *server]], [requirement, *server])
-        lock, project = code / "uv.lock", code / "pyproject.toml"
-        if lock.is_file() and self.settings.installer == "uv" and self.uv():
+        if trees.is_file(code, "uv.lock") and self.settings.installer == "uv" and self.uv():
             calls = [self.exported(code), server]
-            packaged = "[build-system]" in project.read_text(errors="replace")
+            packaged = "[build-system]" in read(code, "pyproject.toml")
             if packaged:
                 calls.append(["--no-deps", "."])
-            return Recipe(calls, [lock.read_text(), extras, *server], own=packaged)
-        if (code / "requirements.txt").is_file():
+            return Recipe(calls, [read(code, "uv.lock"), extras, *server], own=packaged)
+        if trees.is_file(code, "requirements.txt"):
             texts, local = requirement_files(code, "requirements.txt")
             more, inputs = ([own] if extras else []), [*texts, extras, *server]
             if any("--hash=" in text for text in texts):  # pip wants hashes for all of a call, or for none
@@ -241,7 +313,7 @@ class Builder:
                     [["--require-hashes", "-r", "requirements.txt"], [*more, *server]], inputs, local or bool(extras)
                 )
             return Recipe([["-r", "requirements.txt", *more, *server]], inputs, local or bool(extras))
-        if project.is_file():
+        if trees.is_file(code, "pyproject.toml"):
             return Recipe([[own, *server]], [extras, *server], own=True)
         raise ReleaseError(
             "install", "the source has neither requirements.txt, pyproject.toml nor uv.lock: add one that names Flask"
@@ -252,8 +324,8 @@ class Builder:
         path = self.scratch("lock") / "locked.txt"
         extras = [word for extra in self.spec.extras for word in ("--extra", extra)]
         status, said = self.as_app(
-            self.uv(), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--python", self.python(),
-            *extras, f"--output-file={path}", cwd=code,
+            "export", self.uv(), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project",
+            "--python", self.python(), *extras, f"--output-file={path}", cwd=code,
         )  # fmt: skip
         if status:
             raise ReleaseError("install", "uv.lock could not be read", tail(said))
@@ -268,19 +340,19 @@ class Builder:
         """The environment that the code needs: one that is there already, or a new one."""
         recipe = self.recipe(code)
         venv = self.at.environments / self.key(recipe, commit)
-        if (venv / "complete").exists():
+        if is_whole(venv):
             return venv
-        shutil.rmtree(venv, ignore_errors=True)
+        trees.remove(venv)
         self.at.environments.mkdir(mode=0o711, parents=True, exist_ok=True)
         venv.mkdir(mode=0o750)
         self.give(venv)
         command = [*self.make(venv), *self.only_wheels()]
         for arguments in recipe.calls:
-            status, said = self.as_app(*command, *arguments, cwd=code)
+            status, said = self.as_app("install", *command, *arguments, cwd=code)
             if status:
                 hint = build_hint(self.spec.name, said)
                 raise ReleaseError("install", f"the app's packages could not be installed{hint}", tail(said))
-        self.as_app(f"{venv}/bin/python", "-m", "compileall", "-q", "-j", "0", f"{venv}/lib", cwd=venv)
+        self.compile(venv, venv / "lib")
         self.take(venv)
         (venv / "complete").touch()
         return venv
@@ -306,7 +378,7 @@ class Builder:
         else:
             steps = [(python, "-m", "venv", str(venv))]
         for step in steps:
-            status, said = self.as_app(*step, cwd=venv)
+            status, said = self.as_app("venv", *step, cwd=venv)
             if status:
                 raise ReleaseError("install", f"no virtual environment could be made with {python}", tail(said))
         return install
@@ -316,7 +388,8 @@ class Builder:
         if not self.spec.wheels_archive:
             return []
         directory = self.scratch("wheels")
-        status, said = self.unpack(self.spec.wheels_archive, directory, strip=False)
+        wheels = os.open(self.spec.wheels_archive, os.O_RDONLY | os.O_NOFOLLOW)
+        status, said = self.unpack(wheels, directory, strip=False)
         if status:
             raise ReleaseError("install", "the wheels could not be unpacked", tail(said))
         return ["--no-index", "--find-links", str(directory)]
@@ -329,6 +402,25 @@ def has_user(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def is_own(path: Path) -> bool:
+    """Whether a directory is this process's, and no link to one: what belongs to an app says nothing."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def is_whole(venv: Path) -> bool:
+    """Whether an environment was built to its end; until then it belongs to the app, which could say anything."""
+    return os.path.lexists(venv) and is_own(venv) and (venv / "complete").exists()
+
+
+def read(code: Path, name: str) -> str:
+    """A file of the source that says what to install; "" for one that cannot be read: the installer says it better."""
+    try:
+        return trees.read_text(code, name, MOST_REQUIREMENTS)
+    except OSError:
+        return ""
 
 
 def pip_configuration(path: Path) -> dict[str, str]:
@@ -348,13 +440,10 @@ def pip_configuration(path: Path) -> dict[str, str]:
 
 def requirement_files(code: Path, name: str, seen: frozenset[str] = frozenset()) -> tuple[list[str], bool]:
     """A requirements file with those it names, and whether they name code of the source itself."""
-    path = os.path.normpath(code / name)
+    path = os.path.normpath(name)
     if path in seen:
         return [], False
-    try:
-        text = Path(path).read_text(errors="replace")
-    except OSError:
-        return [], False  # the installer says it better
+    text = read(code, path)
     texts, local = [text], False
     for line in text.splitlines():
         words = line.split("#")[0].split()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import locking
-from .engine import Engine
-from .host import Host
+from . import sandbox, work
+from .engine import Engine, Result
+from .host import Host, Step
 from .layout import Layout, ReleaseError, Settings, Spec, apps, read_env_file
 from .ledger import states
 
@@ -84,8 +85,8 @@ def engine(at: Layout, by: str = "") -> Engine:
     return Engine(Spec(at.app), settings=Settings(by=by or whoami(os.environ)), root=at.root)
 
 
-def run(at: Layout, words: Sequence[str], release: str) -> NoReturn:
-    """Become the app's user and then the command: terminal, signals and exit status are its own."""
+def run(at: Layout, words: Sequence[str], release: str) -> int:
+    """Run a command as the app would run it, in its sandbox; its exit status, its streams and its signals are ours."""
     words = list(words[1:] if words and words[0] == "--" else words)
     release = release or at.live() or ""
     if not words:
@@ -98,17 +99,18 @@ def run(at: Layout, words: Sequence[str], release: str) -> NoReturn:
     for name in ("TERM", "COLUMNS", "LINES"):
         if name in os.environ:
             environment[name] = os.environ[name]
-    os.chdir(directory / "code")
-    os.umask(0o077)
-    command = ["setpriv", "--reuid", at.app, "--regid", at.app, "--init-groups", "--", *words]
-    os.execvpe(command[0], command, environment)
+    # A shell looks the command up in the app's PATH, inside the sandbox.
+    argv = ("/bin/sh", "-c", 'exec "$@"', "sh", *words)
+    confined = sandbox.for_app(engine(at).builder.unit(release))
+    host = Host()
+    return host.interactive(Step(at.app, "run", argv, confined, environment, str(directory / "code"), math.inf))
 
 
 def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:
     """Show the app's journal."""
-    command = ["journalctl", f"--namespace={at.app}", "--output=short-iso", f"--lines={lines}"]
+    command = ["/usr/bin/journalctl", f"--namespace={at.app}", "--output=short-iso", f"--lines={lines}"]
     command += [*(["--follow"] if follow else ["--no-pager"]), *([f"--since={since}"] if since else [])]
-    os.execvp(command[0], command)
+    os.execv(command[0], command)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -142,7 +144,7 @@ def status(at: Layout) -> dict[str, Any]:
     shown = Host().systemctl("show", "--property=ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent", unit).stdout
     unit_facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     memory = unit_facts.get("MemoryCurrent", "")
-    holder = locking.holder(at.lock)
+    holder = work.holder(at.app)
     return {
         "app": at.app,
         "release": live,
@@ -173,19 +175,30 @@ def status_lines(facts: Mapping[str, Any]) -> str:
     return "\n".join(f"{name:<10}{text}" for name, text in rows if text)
 
 
+def have(at: Layout, verb: work.Verb, by: str, **options: Any) -> Result:
+    """Have the engine do something to an app whose definition stands in its releases alone."""
+    settings = asdict(Settings(by=by or whoami(os.environ)))
+    return work.do(work.Order(verb, {"name": at.app}, settings, options))
+
+
 def roll_back(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Go back; the result, and the same in words."""
-    result = engine(at, options.by).roll_back(options.release, options.data, options.dry_run)
+    if options.dry_run:
+        result = engine(at, options.by).roll_back(options.release, options.data, dry_run=True)
+    else:
+        result = have(at, "roll_back", options.by, to=options.release, data=options.data)
     did = "would be made live" if options.dry_run else f"is live, after {result.seconds:.1f} s"
-    return asdict(result), (
+    words = (
         f"release {result.release} ({result.source}) {did}; before it was {result.previous}.\n"
         f"flask_apps still describes what it described: the next deploy or run of site.yml makes that live again."
     )
+    return asdict(result), "\n".join([*result.warnings, words])
 
 
 def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """End whoever holds the lock; the result, and the same in words."""
-    holder = engine(at, options.by).unlock()
+    """End who is at work, and heal what they leave; the result, and the same in words."""
+    holder = work.stop(at.app)
+    have(at, "heal", options.by)
     words = f"ended: {holder}. What it left was cleaned up." if holder else f"nobody is at work on {at.app}."
     return {"changed": holder is not None, "holder": str(holder or "")}, words
 
@@ -195,7 +208,7 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
     name, *rest = arguments or sys.argv[1:]
     options = parser(name).parse_args(rest or ["--help"])
     if os.geteuid() != 0:
-        os.execvp("sudo", ["sudo", sys.argv[0], name, *rest])
+        os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])
     try:
         if options.verb in OVERVIEWS:
             overview(name, options, root)
@@ -230,7 +243,7 @@ def overview(names: str, options: argparse.Namespace, root: Path) -> None:
 def act(at: Layout, options: argparse.Namespace) -> None:
     """Do something to one app."""
     if options.verb == "run":
-        run(at, options.words, options.release)
+        raise SystemExit(run(at, options.words, options.release))
     if options.verb == "logs":
         logs(at, options.follow, options.lines, options.since)
     result, words = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)

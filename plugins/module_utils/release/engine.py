@@ -1,7 +1,11 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine: deploys one app, goes back, takes it off the host. Every run begins by healing what a killed one left."""
+"""The engine: deploys one app, goes back, takes it off the host. Every run begins by healing what a killed one left.
+
+It runs in a unit of its own (``work.py``), which is what keeps it from running twice. What acts for the app, or builds
+it, is a step: a unit with a sandbox, as the app's user (``host.py``, ``sandbox.py``).
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,19 @@ import http.client
 import inspect
 import json
 import os
+import pwd
 import re
 import secrets
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import locking, probe, proof, saving, source
-from .build import CA_BUNDLE, Builder, has_user
-from .host import Answer, Host
+from . import probe, proof, sandbox, saving, source, trees
+from .build import CA_BUNDLE, Builder, has_user, is_whole
+from .host import TIMED_OUT, Answer, Host, Step
 from .layout import (
     Layout,
     ReleaseError,
@@ -42,6 +46,7 @@ from .layout import (
     write,
 )
 from .ledger import Ledger
+from .text import line
 
 WANTS = ("sockets.target.wants", "multi-user.target.wants")
 IMPORT_SECONDS = 300
@@ -86,7 +91,7 @@ STEPS_BACK = ("start", "switch", "drain")
 
 @dataclass
 class Result:
-    """What a run did to one app: ``unchanged``, ``started``, ``prepared``, ``deployed``, ``rolled_back``.
+    """What a run did to one app: ``unchanged``, ``started``, ``prepared``, ``deployed``, ``rolled_back``, ``removed``.
 
     A prediction says ``to start`` or ``to deploy``.
     """
@@ -99,6 +104,7 @@ class Result:
     seconds: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
+    differences: list[tuple[str, str, str]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     needs_archive: bool = False
@@ -147,29 +153,28 @@ class Engine:
         :param rotate: make a new SECRET_KEY first.
         """
         began = time.time()
-        with self.locked("a deploy") as lock:
-            try:
-                self.identify(create=True, rotate=rotate)
-            finally:
-                self.heal()
-            live = self.at.live()
-            result = self.result(live)
-            if live == self.id:
-                if not self.host.is_active(*self.units(self.id)):
-                    self.start(self.id)
-                    result.action = "started"
-            elif not self.at.is_good(self.id) and self.lacks_archive():
-                result.action, result.needs_archive = "needs_archive", True
-                return result
-            else:
-                steps = STEPS[: STEPS.index(through) + 1]
-                result.action = "deployed" if "switch" in steps else "prepared"
-                self.go(steps, live, lock, result)
-                result.seconds = round(time.time() - began, 2)
-                if "switch" in steps:
-                    self.ledger.append("live", self.id, **self.outcome(live))
-            result.workers = self.at.workers(self.id)
+        try:
+            self.identify(create=True, rotate=rotate)
+        finally:
+            self.heal()
+        live = self.at.live()
+        result = self.result(live)
+        if live == self.id:
+            if not self.host.is_active(*self.units(self.id)):
+                self.start(self.id)
+                result.action = "started"
+        elif not self.at.is_good(self.id) and self.lacks_archive():
+            result.action, result.needs_archive = "needs_archive", True
             return result
+        else:
+            steps = STEPS[: STEPS.index(through) + 1]
+            result.action = "deployed" if "switch" in steps else "prepared"
+            self.go(steps, live, result)
+            result.seconds = round(time.time() - began, 2)
+            if "switch" in steps:
+                self.ledger.append("live", self.id, **self.outcome(live))
+        result.workers = self.at.workers(self.id)
+        return result
 
     def lacks_archive(self) -> bool:
         """Whether the controller has yet to send what this build needs of it."""
@@ -203,70 +208,82 @@ class Engine:
             made before the migration. Without, such a rollback is refused.
         """
         began = time.time()
-        with contextlib.nullcontext() if dry_run else self.locked("a rollback") as lock:
-            live = self.at.live()
-            if not dry_run:
-                self.heal()
-            self.id = self.choose_back(to, live)
-            self.check_heads(live, data)
-            facts = self.at.facts(self.id)
-            self.commit = facts.get("commit", "")
-            self.skip_checks.add("stable")  # it has been live before, and someone is waiting
-            result = self.result(live)
-            result.action = "rolled_back"
-            if dry_run or lock is None:
-                return result
-            with self.saved_data(live) if data == "saved" else contextlib.nullcontext():
-                self.go(STEPS_BACK, live, lock, result)
-            result.seconds = round(time.time() - began, 2)
-            self.ledger.append("live", self.id, **self.outcome(live))
-            result.workers = self.at.workers(self.id)
-            return result
-
-    def remove(self, purge: bool = False) -> bool:
-        """Take the app off the host, with ``purge`` also data, cache, secrets, account; True if there was any."""
-        with self.locked("a removal"):
-            paths = [self.at.home, self.at.build_cache, *([self.at.command] if self.owns_command() else [])]
-            if purge:
-                data, cache = self.at.root / self.at.data[1:], self.at.root / self.at.cache[1:]
-                paths += [data, cache, self.at.secret_key.parent, self.at.saved, self.at.ledger]
-            found = [path for path in paths if path.exists()]
-            for release in self.enabled():
-                self.stop(release)
-            if found:
-                self.ledger.append("removed", "", by=self.settings.by, purged=purge)
-            for path in found:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            if purge and has_user(self.spec.name):
-                self.host.run("userdel", self.spec.name)
-                return True
-            return bool(found)
-
-    def unlock(self, seconds: float = 5) -> locking.Holder | None:
-        """End whoever holds the lock, and heal what he leaves; None when nobody does."""
-        holder = locking.holder(self.at.lock)
-        if holder:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(holder.pid, number)
-                until = time.monotonic() + seconds
-                while locking.holder(self.at.lock) and time.monotonic() < until:
-                    time.sleep(0.05)
-        with self.locked("an unlock"):
+        live = self.at.live()
+        if not dry_run:
             self.heal()
-        return holder
+        self.id = self.choose_back(to, live)
+        self.check_heads(live, data)
+        facts = self.at.facts(self.id)
+        self.commit = facts.get("commit", "")
+        self.skip_checks.add("stable")  # it has been live before, and someone is waiting
+        result = self.result(live)
+        result.action = "rolled_back"
+        if dry_run:
+            return result
+        with self.saved_data(live) if data == "saved" else contextlib.nullcontext():
+            self.go(STEPS_BACK, live, result)
+        result.seconds = round(time.time() - began, 2)
+        self.ledger.append("live", self.id, **self.outcome(live))
+        result.workers = self.at.workers(self.id)
+        return result
 
-    @contextlib.contextmanager
-    def locked(self, work: str) -> Iterator[locking.Lock]:
-        with locking.hold(self.at.lock, self.spec.name, work, self.settings.by) as lock:
-            yield lock
+    def remove(self, purge: bool = False) -> Result:
+        """Take the app off the host, with ``purge`` also data, cache, secrets, account.
 
-    def go(self, steps: Sequence[str], live: str | None, lock: locking.Lock, result: Result) -> None:
+        :raises ReleaseError: naming what could not be removed; the rest is gone.
+        """
+        paths = [self.at.home, self.at.build_cache, *([self.at.command] if self.owns_command() else [])]
+        if purge:
+            data, cache = self.at.root / self.at.data[1:], self.at.root / self.at.cache[1:]
+            paths += [data, cache, self.at.secret_key.parent, self.at.saved, self.at.ledger]
+        found = [path for path in paths if os.path.lexists(path)]
+        for release in self.enabled():
+            self.stop(release)
+        if found:
+            self.ledger.append("removed", "", by=self.settings.by, purged=purge)
+        left: list[str] = []
+        account = purge and has_user(self.spec.name)
+        if has_user(self.spec.name):
+            left += self.end_processes(purge)
+        for path in found:
+            try:
+                trees.remove(path)
+            except OSError as error:
+                left.append(f"{path} ({error.strerror})")
+        if account:
+            done = self.host.run("/usr/sbin/userdel", self.spec.name)
+            if done.returncode and has_user(self.spec.name):
+                left.append(f"the account {self.spec.name} ({tail(done.stderr, 1)})")
+        if left:
+            raise ReleaseError(
+                "remove", f"these could not be removed: {'; '.join(left)}. End what uses them, and run again"
+            )
+        return Result(action="removed" if found or account else "unchanged")
+
+    def end_processes(self, purge: bool) -> list[str]:
+        """End what runs as the app's user, and take away what would start it again; what is left of it."""
+        user = self.spec.name
+        uid = pwd.getpwnam(user).pw_uid
+        if purge:
+            for kind in ("cron/crontabs", "cron/atjobs", "cron/atspool"):
+                spool = self.at.root / "var/spool" / kind
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    trees.remove(*(path for path in spool.iterdir() if path.name == user or path.lstat().st_uid == uid))
+            trees.remove(self.at.root / "var/lib/systemd/linger" / user)
+        for _turn in range(50):
+            self.host.systemctl("kill", "--signal=KILL", f"user@{uid}.service", f"user-{uid}.slice")
+            running = self.host.kill(uid)
+            if not running:
+                return []
+            self.host.sleep(0.1)
+        return [f"processes of {user} ({', '.join(map(str, running[:5]))})"]
+
+    def go(self, steps: Sequence[str], live: str | None, result: Result) -> None:
         """Take the steps; each may be killed, and the next run begins by cleaning up after it."""
         self.run = result
         self.ledger.append("begin", self.id, by=self.settings.by, previous=live, action=result.action)
         for step in steps:
-            lock.step(step)
+            self.host.status(step)
             began = time.monotonic()
             try:
                 getattr(self, f"step_{step}")(live)
@@ -297,8 +314,9 @@ class Engine:
         return self.at.release(self.id)
 
     def result(self, live: str | None) -> Result:
-        changes = [name for name, _old, _new in self.changes(live)] if live != self.id else []
-        return Result(self.id, live or "", source=self.describe(), changes=changes)
+        differences = self.changes(live) if live != self.id else []
+        changes = [name for name, _old, _new in differences]
+        return Result(self.id, live or "", source=self.describe(), changes=changes, differences=differences)
 
     # --- identity ----------------------------------------
 
@@ -426,7 +444,7 @@ class Engine:
         if self.at.is_good(self.id) or not self.source:
             return
         self.check_space(live)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        trees.remove(self.directory)
         self.at.releases.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.directory.mkdir(mode=0o711)
         for name in ("code", "public"):
@@ -464,14 +482,14 @@ class Engine:
         del live
         if self.at.is_good(self.id) or not self.source:
             return
-        code = self.directory / "code"
+        code, public = self.directory / "code", self.directory / "public"
         venv = self.builder.install(code, self.commit)
         (self.directory / "venv").symlink_to(Path("../../environments", venv.name))
-        static = self.publish_static(code, venv)
-        self.builder.as_app(f"{venv}/bin/python", "-m", "compileall", "-q", "-j", "0", ".", cwd=code)
-        for name in ("code", "public"):
-            self.builder.take(self.directory / name)
-        os.chmod(self.directory / "public", 0o755)
+        self.publish_static(code, venv)
+        self.builder.compile(venv, code)
+        self.builder.take(code)
+        self.builder.take(public, files_only=True)
+        os.chmod(public, 0o755)
         self.write_files()
         facts = {
             "id": self.id,
@@ -481,25 +499,27 @@ class Engine:
             "python": self.builder.python_version(),
             "built": now(),
             "health": dict(self.spec.health),
-            "static": static,
-            "bytes": {"code": disk_use(self.directory), "environment": disk_use(venv)},
+            "static": sorted(path for path, _parent, entry in trees.walk(public) if HASHED_NAME.search(entry.name)),
+            "bytes": {"code": trees.size(self.directory), "environment": trees.size(venv)},
             "packages": installed_packages(venv),
         }
         write(self.directory / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
 
-    def publish_static(self, code: Path, venv: Path) -> list[str]:
-        """Copy the static files to where the proxy may read; as the app's user, so that no link leads too far."""
-        base = next(venv.glob("lib/*/site-packages"), code) if "package" in self.spec.source else code
-        public = self.directory / "public"
+    def publish_static(self, code: Path, venv: Path) -> None:
+        """Copy the static files to where the proxy may read; as a step of the build, so that no link leads too far."""
+        base = code
+        if "package" in self.spec.source:
+            base = venv / "lib" / f"python{self.builder.python_version()}" / "site-packages"
         for url, path in self.spec.static.items():
-            target = public / url.strip("/")
+            target = self.directory / "public" / url.strip("/")
             script = 'mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2"'
-            status, said = self.builder.as_app("sh", "-c", script, "sh", str(base / path), str(target), cwd=code)
+            status, said = self.builder.as_app(
+                "static", "/bin/sh", "-c", script, "sh", str(base / path), str(target), cwd=code
+            )
             if status:
                 raise ReleaseError(
                     "install", f"proxy.static: {path!r} cannot be published; is it in the source?", tail(said)
                 )
-        return sorted(str(path.relative_to(public)) for path in public.rglob("*") if HASHED_NAME.search(path.name))
 
     def write_files(self) -> None:
         """The server's files and the environment."""
@@ -513,24 +533,37 @@ class Engine:
 
     # --- proving ----------------------------------------
 
-    def as_release(self, command: Sequence[str], seconds: float) -> tuple[int, str]:
+    def as_app(
+        self,
+        name: str,
+        *argv: str,
+        seconds: float,
+        environment: Mapping[str, str],
+        cwd: Path = Path("/"),
+        writable: Sequence[Path] = (),
+    ) -> tuple[int, str]:
+        """Run a step in the app's own sandbox.
+
+        :param writable: what it may write beside what the app may.
+        """
+        confined = sandbox.for_app(self.builder.unit(self.id), writable)
+        return self.host.step(Step(self.spec.name, name, argv, confined, environment, str(cwd), seconds))
+
+    def as_release(self, name: str, *argv: str, seconds: float) -> tuple[int, str]:
         """Run a command as the app would run."""
         environment = {**self.environment(), "PYTHONPATH": f"{self.directory}/entry"}
-        return self.host.run_as(
-            self.spec.name, command, environment, str(self.directory / "code"), seconds, umask=0o077
-        )
+        return self.as_app(name, *argv, seconds=seconds, environment=environment, cwd=self.directory / "code")
 
     def ask_app(self) -> dict[str, Any]:
         """Import the app alone in a process of its own, and return what it says of itself (``probe.py``)."""
         python = f"{self.directory}/venv/bin/python"
-        status, said = self.as_release((python, "-c", inspect.getsource(probe)), IMPORT_SECONDS)
+        status, said = self.as_release("import", python, "-c", inspect.getsource(probe), seconds=IMPORT_SECONDS)
         before, mark, answer = said.rpartition(probe.MARK)
         if status or not mark:
             callable_name = self.spec.environment.get("WSGI_APP")
             message = f"the app cannot be imported as {callable_name}{hint(self.spec.name, said)}"
             raise ReleaseError("import", message, tail(before or said, 60))
-        facts: dict[str, Any] = json.JSONDecoder().raw_decode(answer)[0]  # a thread may have said more behind it
-        return facts
+        return proof.read(answer)
 
     def step_import(self, live: str | None) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
@@ -556,7 +589,7 @@ class Engine:
         if not self.has_command_to_run():
             return
         for command in self.spec.save_commands:
-            done = self.host.run("sh", "-c", command, cwd=Path("/"))
+            done = self.host.run("/bin/sh", "-c", command)
             if done.returncode:
                 raise ReleaseError(
                     "save",
@@ -567,31 +600,40 @@ class Engine:
         target = self.at.saved / self.id
         if target.exists() and self.heads["before"] != self.heads["after"]:
             return  # a command that failed has changed the database since: the copy from before it is the good one
-        shutil.rmtree(target, ignore_errors=True)
+        trees.remove(target)
         target.mkdir(mode=0o700, parents=True)
-        self.builder.give(target)
         for parent in (self.at.saved, self.at.saved.parent):
             parent.chmod(0o711)
-        status, said = self.as_release(
-            ("/usr/bin/python3", "-c", inspect.getsource(saving), "save", self.at.data, str(target)),
-            self.spec.release_command_timeout,
-        )
-        self.host.run("chown", "-hR", "root:root", str(target))
+        status, said = self.with_saved(target, "save", self.at.data, str(target))
         if status:
             raise ReleaseError(
                 "save", f"the databases could not be saved before `{self.spec.release_command}`", tail(said)
             )
+
+    def with_saved(self, saved: Path, *arguments: str) -> tuple[int, str]:
+        """Run ``saving.py`` as the app, which can see the copies for that time and owns them."""
+        account = pwd.getpwnam(self.spec.name)
+        trees.take(saved, account.pw_uid, account.pw_gid, files_only=True)
+        try:
+            return self.as_app(
+                arguments[0], "/usr/bin/python3", "-I", "-c", inspect.getsource(saving), *arguments,
+                seconds=self.spec.release_command_timeout, environment={"LANG": "C.UTF-8"}, writable=[saved],
+            )  # fmt: skip
+        finally:
+            trees.take(saved, os.geteuid(), os.getegid(), files_only=True)
 
     def step_command(self, live: str | None) -> None:
         """Run the release command, unless it has already succeeded for this release."""
         del live
         if not self.has_command_to_run():
             return
-        status, said = self.as_release(("sh", "-c", self.spec.release_command), self.spec.release_command_timeout)
+        status, said = self.as_release(
+            "command", "/bin/sh", "-c", self.spec.release_command, seconds=self.spec.release_command_timeout
+        )
         if status:
             how = (
                 f"was still at work after {self.spec.release_command_timeout} s and was ended (release_command_timeout)"
-                if status == 124
+                if status == TIMED_OUT
                 else f"failed with exit status {status}"
             )
             raise ReleaseError("command", f"the release command `{self.spec.release_command}` {how}", tail(said, 60))
@@ -697,11 +739,10 @@ class Engine:
         public = self.directory / "public"
         for release in self.at.releases.iterdir():
             for name in self.at.facts(release.name).get("static", []) if release.name != self.id else []:
-                source_file, target = release / "public" / name, public / name
-                if target.exists() or source_file.is_symlink() or not source_file.is_file():
-                    continue
-                target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                os.link(source_file, target)
+                target = public / name
+                if not os.path.lexists(target) and trees.is_file(release / "public", name):
+                    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    trees.link(release / "public", name, target)
 
     def owns_command(self) -> bool:
         """Whether the command that bears the app's name is ours."""
@@ -726,24 +767,20 @@ class Engine:
 
         The environments and the saved databases that no release needs any more go with them, and what a build left.
         """
-        for path in self.at.releases.glob(".*"):
-            shutil.rmtree(path)
+        trees.remove(*self.at.releases.glob(".*"))
         spared = {self.id, live, *self.ledger.way_back()[:1]}
         built = sorted(self.at.releases.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         others = [path for path in built if path.name not in spared]
-        for path in others[max(0, self.settings.keep - (len(built) - len(others))) :]:
-            shutil.rmtree(path)
+        trees.remove(*others[max(0, self.settings.keep - (len(built) - len(others))) :])
         self.prune_environments()
         kept = {path.name for path in self.at.releases.iterdir()}
-        for path in self.at.saved.iterdir() if self.at.saved.exists() else ():
-            if path.name not in kept:
-                shutil.rmtree(path)
+        saved = self.at.saved.iterdir() if self.at.saved.exists() else ()
+        trees.remove(*(path for path in saved if path.name not in kept))
 
     def prune_environments(self) -> None:
         used = {Path(os.readlink(link)).name for link in self.at.releases.glob("*/venv") if link.is_symlink()}
-        for path in self.at.environments.iterdir() if self.at.environments.exists() else ():
-            if path.name not in used or not (path / "complete").exists():
-                shutil.rmtree(path, ignore_errors=True)
+        found = self.at.environments.iterdir() if self.at.environments.exists() else ()
+        trees.remove(*(path for path in found if path.name not in used or not is_whole(path)))
 
     def units(self, release: str) -> tuple[str, str]:
         """The units of a release, the one that accepts visitors first."""
@@ -760,13 +797,13 @@ class Engine:
         """Clean up after a run that was killed: half-built releases, and instances that are neither live nor wanted."""
         live = self.at.live()
         self.ledger.heal()
+        self.host.systemctl("reset-failed", f"groundwork-release@{self.spec.name}.*")
         for release in self.enabled():
             if release not in (live, self.id):
                 self.stop(release)
         if self.at.releases.exists():
-            for path in self.at.releases.iterdir():
-                if path.name != live and not self.at.is_complete(path.name):
-                    shutil.rmtree(path, ignore_errors=True)
+            releases = self.at.releases.iterdir()
+            trees.remove(*(path for path in releases if path.name != live and not self.at.is_complete(path.name)))
             self.prune_environments()
 
     def enabled(self) -> set[str]:
@@ -872,12 +909,8 @@ class Engine:
             self.at.released(release).unlink(missing_ok=True)
 
     def exchange_data(self, how: str, saved: Path, stamp: str) -> None:
-        """Run ``saving.py`` on the data directory as the app's user, who gets to see the copy for that time."""
-        self.host.run("chown", "-hR", f"{self.spec.name}:{self.spec.name}", str(saved))
-        command = ("/usr/bin/python3", "-c", inspect.getsource(saving), how, self.at.data, str(saved), stamp)
-        environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}
-        status, said = self.host.run_as(self.spec.name, command, environment, "/", 1800, umask=0o077)
-        self.host.run("chown", "-hR", "root:root", str(saved))
+        """Put the copies back (``restore``), or what was there before (``undo``)."""
+        status, said = self.with_saved(saved, how, self.at.data, str(saved), stamp)
         if status:
             raise ReleaseError("restore", f"the saved databases could not be put back ({how})", tail(said))
 
@@ -901,13 +934,13 @@ def digest(text: str, key: str = "") -> str:
 
 def installed_packages(venv: Path) -> list[str]:
     """What an environment holds, as ``flask==3.1.2``, but for the installer that pip is."""
-    found = (path.stem.replace("-", "==", 1) for path in venv.glob("lib/*/site-packages/*.dist-info"))
-    return sorted(package for package in found if not package.startswith("pip=="))
-
-
-def disk_use(path: Path) -> int:
-    """The size of a tree in bytes, as `du` has it."""
-    return sum(found.lstat().st_blocks * 512 for found in path.rglob("*"))
+    packages: list[str] = []
+    for python in trees.names(venv, "lib"):
+        for name in trees.names(venv, f"lib/{python}/site-packages"):
+            stem, _dot, kind = name.rpartition(".")
+            if kind == "dist-info" and not stem.startswith("pip-"):
+                packages.append(line(stem.replace("-", "==", 1)))
+    return sorted(packages)
 
 
 def others(known: Sequence[str], root: Path = Path("/")) -> list[str]:

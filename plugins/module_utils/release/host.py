@@ -6,17 +6,28 @@
 from __future__ import annotations
 
 import http.client
+import itertools
+import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from .layout import Layout, ReleaseError, env_file, tail, write
+from .sandbox import Directives
+from .text import printable
+
+# Root's programs are called by their paths; what these look up is looked up here.
+ROOT_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+MOST_OUTPUT = 2**20  # bytes; the end of what a step says is kept
+TIMED_OUT = 124  # as timeout(1) has it
 
 
 @dataclass(frozen=True)
@@ -28,17 +39,75 @@ class Answer:
     location: str = ""
 
 
-class Host:
-    """systemd, the processes of an app, and its sockets."""
+@dataclass(frozen=True)
+class Step:
+    """A command that acts for an app: it runs as the app's user, in a transient systemd unit with a sandbox.
 
-    def run(self, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a program as root and return what it said."""
+    :ivar app: the app.
+    :ivar name: what it does, in one word; part of the unit's name.
+    :ivar argv: the command.
+    :ivar sandbox: the unit's directives.
+    :ivar environment: all of its environment.
+    :ivar cwd: its working directory.
+    :ivar seconds: after which it is killed with all that it started.
+    :ivar stdin: what it reads; nothing by default.
+    """
+
+    app: str
+    name: str
+    argv: Sequence[str]
+    sandbox: Directives
+    environment: Mapping[str, str]
+    cwd: str
+    seconds: float
+    stdin: IO[Any] | None = None
+
+    def command(self, unit: str, *more: str) -> list[str]:
+        """The command line that starts it; its environment is in a file, where no list of processes shows it."""
+        properties = [
+            ("User", self.app),
+            ("Group", self.app),
+            ("WorkingDirectory", self.cwd),
+            ("EnvironmentFile", str(environment_file(self.app, unit))),
+            ("RuntimeMaxSec", f"{self.seconds:g}" if self.seconds < math.inf else "infinity"),
+            *self.sandbox,
+        ]
+        options = [word for name, value in properties for word in ("-p", f"{name}={value}")]
+        # systemd would put variables into the arguments; $$ is a plain dollar.
+        argv = [word.replace("$", "$$") for word in self.argv]
+        description = f"--description={self.name} of {self.app}"
+        return ["/usr/bin/systemd-run", "--quiet", f"--unit={unit}", description, *more, *options, "--", *argv]
+
+
+@dataclass
+class Host:
+    """systemd, the processes of an app, and its sockets.
+
+    :ivar engine: the unit that the engine runs in, if it runs in one; its steps end with it.
+    """
+
+    engine: str = ""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def run(self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT) -> subprocess.CompletedProcess[str]:
+        """Run a program as root, named by its path, and return what it said."""
         return subprocess.run(
-            command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-        )
+            command, cwd="/", env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", check=False,
+        )  # fmt: skip
+
+    def kill(self, uid: int) -> list[int]:
+        """Kill every process of an account, wherever it runs; those that there were."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if entry.stat().st_uid == uid or f"\nUid:\t{uid}\t" in (entry / "status").read_text():
+                    found.append(int(entry.name))
+                    os.kill(found[-1], signal.SIGKILL)
+        return found
 
     def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("systemctl", *arguments)
+        return self.run("/usr/bin/systemctl", *arguments)
 
     def is_active(self, *units: str) -> bool:
         """True when every unit is active."""
@@ -65,88 +134,115 @@ class Host:
             return set()
         return {main, *map(int, children.split())}
 
-    def run_as(
-        self,
-        user: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        cwd: str,
-        seconds: float,
-        stdin: Any = None,
-        umask: int = 0o022,
-    ) -> tuple[int, str]:
-        """Run a command as a user; return its exit status and what it printed, 124 when the time was up.
+    # --- steps ----------------------------------------
 
-        It dies with the engine, and with it all that it started: a killed deploy leaves nothing at work behind it.
+    @contextmanager
+    def prepared(self, step: Step) -> Iterator[tuple[str, list[str]]]:
+        """Write a step's environment for the time of the block; its unit's name, and what binds it to the engine."""
+        unit = f"groundwork-release@{step.app}.{step.name}.{os.getpid()}-{next(self._numbers)}.service"
+        path = environment_file(step.app, unit)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write(path, env_file(step.environment), 0o600)
+        bound = ["-p", f"BindsTo={self.engine}", "-p", f"After={self.engine}"] if self.engine else []
+        try:
+            yield unit, bound
+        finally:
+            path.unlink(missing_ok=True)
+
+    def step(self, step: Step) -> tuple[int, str]:
+        """Run a step; return its exit status and the end of what it printed, 124 when its time was up.
+
+        It ends with the engine, and with it all that it started: a killed deploy leaves nothing at work behind it.
         """
-        with subprocess.Popen(
-            as_user(user, command),
-            stdin=stdin or subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=cwd,
-            env=dict(environment),
-            umask=umask,
-            start_new_session=True,
-        ) as process:
-            try:
-                output = process.communicate(timeout=seconds)[0]
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                return 124, f"{process.communicate()[0]}\n(killed after {seconds:.0f} s)"
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
+        with self.prepared(step) as (unit, bound):
+            with subprocess.Popen(
+                step.command(unit, "--pipe", "--wait", *bound),
+                stdin=step.stdin or subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=ROOT_ENVIRONMENT,
+                cwd="/",
+            ) as process:
+                try:
+                    assert process.stdout
+                    output = end_of(process.stdout)
+                except BaseException:
+                    self.systemctl("stop", unit)
+                    raise
+            if not process.returncode:
+                return 0, output
+            result = self.systemctl("show", "--value", "--property=Result", unit).stdout.strip()
+            self.systemctl("reset-failed", unit)
+        if result == "timeout":
+            return TIMED_OUT, f"{output}\n(killed after {step.seconds:.0f} s)"
+        if result == "oom-kill":
+            output = f"{output}\n(killed: it wanted more memory than it may have)"
         return process.returncode, output
 
     @contextmanager
-    def ssh_agent(self, user: str, key: str, directory: Path) -> Iterator[Path]:
-        """A key that ``user`` can sign with and cannot read: an agent holds it, and nothing is written to the disk."""
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(mode=0o700, parents=True)
-        shutil.chown(directory, user, user)
-        sock = directory / "agent.sock"
-        environment = {"PATH": os.defpath, "SSH_AUTH_SOCK": str(sock)}
-        agent = subprocess.Popen(
-            as_user(user, ("ssh-agent", "-D", "-a", str(sock))),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd="/",
-        )  # fmt: skip
-        try:
-            until = time.monotonic() + 30  # on a busy machine
-            while not sock.exists() and time.monotonic() < until:
-                time.sleep(0.02)
-            added = subprocess.run(
-                as_user(user, ("ssh-add", "-q", "-")),
-                input=f"{key.strip()}\n", env=environment, cwd="/", capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if added.returncode:
-                raise ValueError(added.stderr.strip())
-            yield sock
-        finally:
-            agent.kill()
-            agent.wait()
-            shutil.rmtree(directory, ignore_errors=True)
+    def background(self, step: Step) -> Iterator[None]:
+        """Let a step run for the time of the block."""
+        with self.prepared(step) as (unit, bound):
+            started = self.run(*step.command(unit, "--collect", "--service-type=exec", *bound))
+            try:
+                if started.returncode:
+                    raise ReleaseError(step.name, f"{step.argv[0]} could not be started", tail(started.stderr))
+                yield
+            finally:
+                self.systemctl("stop", unit)
+
+    def interactive(self, step: Step) -> int:
+        """Run a step on this process's terminal, or on its streams; return its exit status.
+
+        It gets a terminal of its own, for it could type into root's.
+        """
+        with self.prepared(step) as (unit, _bound):
+            how = "--pty" if os.isatty(0) and os.isatty(1) else "--pipe"
+            with subprocess.Popen(
+                step.command(unit, how, "--wait", "--collect"), env=ROOT_ENVIRONMENT, cwd="/"
+            ) as process:
+                try:
+                    return process.wait()
+                finally:
+                    if process.poll() is None:
+                        process.terminate()
+                    self.systemctl("stop", unit)
+
+    def status(self, text: str) -> None:
+        """Tell systemd how far the engine is, for ``systemctl status`` and for those who wait."""
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        if address:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
+                sock.sendto(f"STATUS={text}".encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+
+    # --- what runs ----------------------------------------
 
     def journal(self, app: str, unit: str, since: float) -> str:
         """The last that an instance said, and systemd of it."""
         shown = self.run(
-            *("journalctl", f"--namespace=+{app}", f"--unit={unit}"),
+            *("/usr/bin/journalctl", f"--namespace=+{app}", f"--unit={unit}"),
             *(f"--since=@{since:.0f}", "--reverse", "--lines=200", "--output=cat"),
         )
-        return "\n".join(reversed(shown.stdout.strip().splitlines()))
+        return printable("\n".join(reversed(shown.stdout.strip().splitlines())))
 
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
-        """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell."""
+        """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell.
+
+        :raises OSError: and HTTPException, when there is no whole answer within ``seconds``.
+        """
         connection = UnixConnection(sock, seconds)
         forwarded = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": host}
+        # A timeout of the socket would begin anew with each byte.
+        over = threading.Timer(seconds, connection.cut)
+        over.daemon = True
+        over.start()
         try:
             connection.request("GET", path, headers={"Host": host, "User-Agent": "groundwork-health", **forwarded})
             response = connection.getresponse()
-            body = response.read(20_000).decode(errors="replace")
-            return Answer(response.status, body, response.getheader("Location") or "")
+            body = printable(response.read(20_000).decode(errors="replace"))
+            return Answer(response.status, body, printable(response.getheader("Location") or ""))
         finally:
+            over.cancel()
             connection.close()
 
     def sleep(self, seconds: float) -> None:
@@ -165,15 +261,21 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
 
+    def cut(self) -> None:
+        """End the conversation, whatever is awaited."""
+        if self.sock:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
 
-def as_user(user: str, command: Sequence[str]) -> list[str]:
-    """The command run as a user and no group but his own, killed with all that it started when its parent dies.
 
-    The kernel kills what is in a namespace of processes with the first of them. That is a shell of root's, which dies
-    with its parent; programs with a group of their own, such as ssh-agent, do not.
-    """
-    dying = ("setpriv", "--pdeathsig", "KILL", "--")
-    # What a shell runs beside itself has no stdin but the one it is given.
-    beside = 'exec 3<&0; "$@" <&3 3<&- & exec <&- 3<&-; wait $!'
-    first = ("unshare", "--pid", "--fork", "--", *dying, "sh", "-c", beside, "sh")
-    return [*dying, *first, "setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--", *command]
+def environment_file(app: str, unit: str) -> Path:
+    """Where the environment of a step stands while it runs; root's alone."""
+    return Layout(app).run / f"{unit}.env"
+
+
+def end_of(stream: IO[bytes]) -> str:
+    """Read a stream to its end; the last of it, fit to be shown."""
+    kept = b""
+    while block := stream.read1(2**16):  # type: ignore[attr-defined]
+        kept = (kept + block)[-MOST_OUTPUT:]
+    return printable(kept.decode(errors="replace"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from . import trees
+from .text import line, printable
 
 TRACEBACK = "Traceback (most recent call last)"
 MOST_OF_TRACEBACK = 100  # lines
@@ -27,6 +31,7 @@ class ReleaseError(Exception):
     """
 
     def __init__(self, step: str, message: str, log: str = "") -> None:
+        message, log = printable(message), printable(log)
         super().__init__(f"{message}\n{log}".strip())
         self.step, self.message, self.log = step, message, log
 
@@ -65,7 +70,7 @@ class Settings:
     :param keep: how many releases stay on the disk, the live one included.
     :param fallback_days: how long sessions signed with the SECRET_KEY before a change stay good.
     :param known_hosts: lines of SSH's known_hosts for private repositories; without, the key first seen counts.
-    :param by: who deploys and from where, for the ledger and the lock.
+    :param by: who deploys and from where, for the ledger and for those who wait.
     """
 
     build: Mapping[str, str] = field(default_factory=dict)
@@ -113,8 +118,9 @@ class Layout:
         return self.root / "etc/groundwork/secrets" / self.app / "SECRET_KEY"
 
     @property
-    def lock(self) -> Path:
-        return self.root / "run/groundwork" / f"{self.app}.lock"
+    def run(self) -> Path:
+        """What the engine needs while it runs; root's alone."""
+        return self.root / "run/groundwork" / self.app
 
     @property
     def units(self) -> Path:
@@ -122,8 +128,16 @@ class Layout:
 
     @property
     def build_cache(self) -> Path:
-        """What builds keep for the next one; the running app cannot write here."""
+        """What fetching and installing keep for the next time, apart from each other and from the running app."""
         return self.root / "var/cache/groundwork" / self.app
+
+    @property
+    def source_cache(self) -> Path:
+        return self.build_cache / "source"
+
+    @property
+    def package_cache(self) -> Path:
+        return self.build_cache / "packages"
 
     @property
     def command(self) -> Path:
@@ -168,7 +182,7 @@ class Layout:
     def workers(self, release: str) -> str:
         """What the instance of a release said about the number of its workers; "" when it has not."""
         try:
-            return (self.root / "run" / f"{self.app}-{release}" / "workers").read_text().strip()
+            return line(trees.read_text(self.root / "run" / f"{self.app}-{release}", "workers", 4096))
         except OSError:
             return ""
 
@@ -216,7 +230,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def write(path: Path, text: str, mode: int, gid: int = 0) -> None:
     """Write a root-owned file that is never readable by more than ``mode`` allows, safe on the disk afterwards."""
     temporary = path.with_name(f".{path.name}.new")
-    with open(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as stream:
         stream.write(text)
         os.fchown(stream.fileno(), os.geteuid(), gid)
         os.fchmod(stream.fileno(), mode)

@@ -8,6 +8,8 @@ Every finding has a name by which an app can switch its proof off (``skip_checks
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .host import Answer
-from .layout import TRACEBACK, megabytes
+from .layout import TRACEBACK, ReleaseError, megabytes
+from .text import line
 
 # A process that starts and dies does so within seconds: a missing table, a port that is taken, memory that runs out.
 STABLE_SECONDS = 3.0
@@ -28,6 +31,41 @@ class Finding:
     check: str
     text: str
     error: bool = False
+
+
+HEAD = re.compile(r"[\w.-]{1,64}")
+# What the probe says of a Flask app, and how it has to look: the app could say anything in its place.
+FACTS: Mapping[str, Callable[[Any], bool]] = {
+    "flask": lambda value: isinstance(value, str) and bool(re.match(r"\d{1,4}\.\d{1,4}", value)) and len(value) < 40,
+    "debug": lambda value: isinstance(value, bool),
+    "secret_key": lambda value: value in ("missing", "sample", "short", "poor", "good"),
+    "fallbacks": lambda value: isinstance(value, bool),
+    "session_cookie_secure": lambda value: isinstance(value, bool),
+    "max_content_length": lambda value: value is None or (isinstance(value, int) and 0 <= value < 2**63),
+    "server_error": lambda value: isinstance(value, str),
+    "heads": lambda value: (
+        value is None or (isinstance(value, list) and len(value) < 100 and all(map(HEAD.fullmatch, map(str, value))))
+    ),
+}
+
+
+def read(answer: str) -> dict[str, Any]:
+    """What the probe said of the app; empty when it is none of Flask's. A thread may have said more behind it.
+
+    :raises ReleaseError: when that is not what a probe says.
+    """
+    try:
+        facts = json.JSONDecoder().raw_decode(answer)[0]
+    except (ValueError, RecursionError):
+        facts = None
+    if facts == {}:
+        return {}
+    if not isinstance(facts, dict) or facts.keys() != FACTS.keys():
+        raise ReleaseError("import", "what the app said of itself cannot be understood: does it print at exit?")
+    for name, fits in FACTS.items():
+        if not fits(facts[name]):
+            raise ReleaseError("import", f"what the app said of its {name} cannot be: {line(repr(facts[name]))}")
+    return {**facts, "server_error": line(facts["server_error"])}
 
 
 def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bool) -> Iterator[Finding]:
@@ -103,7 +141,7 @@ def of_answers(ask: Callable[[str], Answer], host: str, health_path: str, prefix
                 True,
             )
         elif to.scheme == "http" and to.netloc == host:
-            yield Finding("https", f"{health_path} redirects to {at_home.location}, which is not https")
+            yield Finding("https", f"{health_path} redirects to {line(at_home.location)}, which is not https")
     lost = ask(f"{prefix}/groundwork-{secrets.token_hex(8)}")
     if TRACEBACK in lost.body or "Werkzeug Debugger" in lost.body:
         yield Finding("not_found", "a page that is not there is answered with a traceback", True)

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from . import trees
 from .layout import ReleaseError, tail, write
 
 if TYPE_CHECKING:
@@ -58,6 +61,27 @@ if digest.hexdigest() != wanted:
 """
 
 
+# Brings a commit into the app's copy of the repository, and its files into the working directory. `git archive` leaves
+# submodules out, so where there are any the work tree is checked out, and git's own files are taken away.
+FETCH = """
+repository=$1 commit=$2 url=$3
+git init --quiet --bare "$repository"
+if ! git -C "$repository" cat-file -e "$commit^{commit}" 2>/dev/null; then
+    git -C "$repository" fetch --quiet --prune --force "$url" '+refs/*:refs/*'
+fi
+if ! git -C "$repository" cat-file -e "$commit:.gitmodules" 2>/dev/null; then
+    git -C "$repository" archive --format=tar "$commit" | tar -x --no-same-owner
+    exit
+fi
+git init --quiet
+git remote add origin "$url"
+git fetch --quiet --no-tags "$repository" "$commit"
+git checkout --quiet FETCH_HEAD
+git submodule --quiet update --init --recursive
+find . -name .git -prune -exec rm -rf {} +
+"""
+
+
 class Source(Protocol):
     """What the engine asks of a source.
 
@@ -95,7 +119,7 @@ class Git:
 
     def __init__(self, url: str, version: str, build: Builder) -> None:
         self.url, self.wanted, self.build = url, version, build
-        self.repository = str(build.at.build_cache / "repository.git")
+        self.repository = str(build.at.source_cache / "repository.git")
         self.commit = ""
 
     def resolve(self) -> str:
@@ -103,7 +127,9 @@ class Git:
             self.commit = self.wanted
             return self.commit
         with self.credentials() as environment:
-            status, said = self.git(environment, "ls-remote", self.url, self.wanted, f"{self.wanted}^{{}}")
+            status, said = self.step(
+                "resolve", environment, "/usr/bin/git", "ls-remote", "--", self.url, self.wanted, f"{self.wanted}^{{}}"
+            )
         if status:
             remedy = "see that the key in flask_deploy_keys may read it" if self.build.deploy_key else (
                 "is the address right? For a private one, put a deploy key into flask_deploy_keys"
@@ -124,69 +150,64 @@ class Git:
     def version(self, resolved: str) -> str:
         return resolved[:10] if self.wanted == resolved else f"{self.wanted} ({resolved[:10]})"
 
-    def git(self, environment: Mapping[str, str], *arguments: str, cwd: str = "/") -> tuple[int, str]:
-        return self.build.as_app("git", *arguments, cwd=Path(cwd), seconds=FETCH_SECONDS, environment=environment)
+    def step(self, name: str, environment: Mapping[str, str], *argv: str, cwd: Path = Path("/")) -> tuple[int, str]:
+        """Run a step that may use the network and the copy of the repository."""
+        path = Path(self.url.removeprefix("file://"))
+        readable = [path] if path.is_absolute() else []
+        return self.build.as_app(
+            name, *argv, cwd=cwd, seconds=FETCH_SECONDS, environment=environment, cache=self.build.at.source_cache,
+            readable=readable,
+        )  # fmt: skip
 
     @contextmanager
     def credentials(self) -> Iterator[dict[str, str]]:
         """Environment variables by which git reaches the repository; the key goes no further than an agent's memory."""
-        hosts, key = self.build.at.build_cache / "known_hosts", self.build.deploy_key
+        hosts, key = self.build.at.source_cache / "known_hosts", self.build.deploy_key
         checking = "accept-new"
         if self.build.settings.known_hosts:
-            hosts, checking = hosts.with_suffix(".given"), "yes"
+            hosts, checking = self.build.at.build_cache / "known_hosts", "yes"
             write(hosts, self.build.settings.known_hosts.strip() + "\n", 0o644)
         ssh = f"ssh -F none -o BatchMode=yes -o StrictHostKeyChecking={checking} -o UserKnownHostsFile={hosts}"
         environment = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": ssh}
         if not key:
             yield environment
             return
-        directory = self.build.at.lock.with_suffix(".ssh")
+        with self.agent(key) as sock:
+            yield {**environment, "SSH_AUTH_SOCK": str(sock)}
+
+    @contextmanager
+    def agent(self, key: str) -> Iterator[Path]:
+        """A key that the app's user can sign with and cannot read: an agent holds it, and nothing is written down."""
+        build, directory = self.build, self.build.at.run / "agent"
+        trees.remove(directory)
+        directory.mkdir(mode=0o700, parents=True)
+        build.give(directory)
+        sock = directory / "agent.sock"
+        agent = build.step("agent", ("/usr/bin/ssh-agent", "-D", "-a", str(sock)), Path("/"), FETCH_SECONDS)
         try:
-            with self.build.host.ssh_agent(self.build.at.app, key, directory) as sock:
-                yield {**environment, "SSH_AUTH_SOCK": str(sock)}
-        except ValueError as error:
-            raise ReleaseError(
-                "fetch", f"flask_deploy_keys.{self.build.at.app} is not a key that ssh-add takes", str(error)
-            ) from error
+            with build.host.background(agent), os.fdopen(os.memfd_create("key"), "w+") as memory:
+                until = time.monotonic() + 30  # on a busy machine
+                while not os.path.lexists(sock) and time.monotonic() < until:
+                    build.host.sleep(0.02)
+                memory.write(f"{key.strip()}\n")
+                memory.seek(0)
+                status, said = build.as_app(
+                    "key", "/usr/bin/ssh-add", "-q", "-", cwd=Path("/"), stdin=memory,
+                    environment={"SSH_AUTH_SOCK": str(sock)},
+                )  # fmt: skip
+                if status:
+                    raise ReleaseError(
+                        "fetch", f"flask_deploy_keys.{build.at.app} is not a key that ssh-add takes", tail(said)
+                    )
+                yield sock
+        finally:
+            build.own.remove(directory)
+            trees.remove(directory)
 
     def fetch(self, code: Path) -> tuple[int, str]:
         with self.credentials() as environment:
-            status, said = self.mirror(environment)
-            if status:
-                return status, said
-            if self.git(environment, "-C", self.repository, "cat-file", "-e", f"{self.commit}:.gitmodules")[0]:
-                command = 'git -C "$1" archive --format=tar "$2" | tar -x --no-same-owner'
-                return self.build.as_app(
-                    "bash", "-o", "pipefail", "-c", command, "sh", self.repository, self.commit, cwd=code
-                )
-            return self.check_out_with_submodules(code, environment)
-
-    def mirror(self, environment: Mapping[str, str]) -> tuple[int, str]:
-        """Bring the commit into the app's copy of the repository."""
-        if not Path(self.repository).exists():
-            status, said = self.git(environment, "init", "--quiet", "--bare", self.repository)
-            if status:
-                return status, said
-        if not self.git(environment, "-C", self.repository, "cat-file", "-e", f"{self.commit}^{{commit}}")[0]:
-            return 0, ""
-        return self.git(
-            environment, "-C", self.repository, "fetch", "--quiet", "--prune", "--force", self.url, "+refs/*:refs/*"
-        )
-
-    def check_out_with_submodules(self, code: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-        """`git archive` leaves submodules out, so check the work tree out, and take git's own files away."""
-        at = ("-C", str(code))
-        for arguments in (
-            ("init", "--quiet"),
-            ("remote", "add", "origin", self.url),
-            ("fetch", "--quiet", "--no-tags", self.repository, self.commit),
-            ("checkout", "--quiet", "FETCH_HEAD"),
-            ("submodule", "--quiet", "update", "--init", "--recursive"),
-        ):
-            status, said = self.git(environment, *at, *arguments)
-            if status:
-                return status, said
-        return self.build.as_app("find", ".", "-name", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+", cwd=code)
+            script = ("/bin/bash", "-e", "-o", "pipefail", "-c", FETCH, "fetch")
+            return self.step("fetch", environment, *script, self.repository, self.commit, self.url, cwd=code)
 
 
 class Sent:
@@ -204,7 +225,8 @@ class Sent:
         return self.name if "(" in self.name else f"{self.name} ({resolved[:10]})"
 
     def fetch(self, code: Path) -> tuple[int, str]:
-        return self.build.unpack(self.build.spec.archive, code, strip=self.strip)
+        archive = os.open(self.build.spec.archive, os.O_RDONLY | os.O_NOFOLLOW)
+        return self.build.unpack(archive, code, strip=self.strip)
 
 
 class Archive:
@@ -222,11 +244,14 @@ class Archive:
         return f"{self.url.rpartition('/')[2]} ({resolved[:10]})"
 
     def fetch(self, code: Path) -> tuple[int, str]:
-        packed = self.build.scratch("download") / "archive"
+        directory = self.build.scratch("download")
         status, said = self.build.as_app(
-            "/usr/bin/python3", "-c", DOWNLOAD, self.url, str(packed), self.checksum, cwd=code, seconds=FETCH_SECONDS
-        )
-        return (status, said) if status else self.build.unpack(str(packed), code, strip=True)
+            "download", "/usr/bin/python3", "-I", "-c", DOWNLOAD, self.url, str(directory / "archive"), self.checksum,
+            cwd=code, seconds=FETCH_SECONDS,
+        )  # fmt: skip
+        if status:
+            return status, said
+        return self.build.unpack(trees.open_beneath(directory, "archive"), code, strip=True)
 
 
 class Package:

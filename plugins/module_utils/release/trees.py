@@ -98,6 +98,31 @@ def is_file(directory: Path | str, name: str) -> bool:
         os.close(descriptor)
 
 
+def link(directory: Path | str, name: str, target: Path | str) -> None:
+    """Give a file of a tree another name, in a directory that only root can write. See :func:`open_beneath`."""
+    descriptor = open_beneath(directory, name)
+    try:
+        # Of a descriptor, so it is the file that was opened. Only with a descriptor of a directory does Python ask
+        # linkat(2), which follows this link to it.
+        os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def names(directory: Path | str, name: str) -> list[str]:
+    """The names in a directory of a tree, in order; none when it cannot be listed. See :func:`open_beneath`."""
+    try:
+        descriptor = open_beneath(directory, name)
+    except OSError:
+        return []
+    try:
+        return sorted(os.listdir(descriptor))
+    except NotADirectoryError:
+        return []
+    finally:
+        os.close(descriptor)
+
+
 def walk(directory: Path | str) -> Iterator[tuple[str, int, os.DirEntry[str]]]:
     """Yield what is below a directory, each directory before what is in it: relative path, its parent, its entry.
 

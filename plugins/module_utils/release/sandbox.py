@@ -1,0 +1,88 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the steps of a release are confined: as the app's own unit is, which is the one place that says it.
+
+What acts for the app (import, save, release command, ``run``) sees what the app sees. What builds it sees its own cache
+and the release under construction instead of the app's data, so that neither can leave anything for the other to run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+Directives = list[tuple[str, str]]
+
+# What a unit says of its life, and not of what it may do; a step has its own.
+LIFE = re.compile(
+    r"Type|NotifyAccess|Exec(Start|Stop|Reload|Condition).*|Restart.*|Timeout.*|Kill.*|SendSIG.*|FinalKillSignal|OOMPolicy"
+    r"|Watchdog.*|RuntimeMaxSec|RuntimeDirectory.*|RemainAfterExit|GuessMainPID|PIDFile|Sockets|FileDescriptor.*"
+    r"|Environment.*|PassEnvironment|UnsetEnvironment|WorkingDirectory|Standard(Input|Output|Error).*|TTY.*|User|Group|Slice"
+)
+# What a build does not share with the app: what either may write, and limits that are meant for a server.
+APART = re.compile(
+    r"TemporaryFileSystem|Bind(ReadOnly)?Paths|Read(Write|Only)Paths|(No)?ExecPaths|(State|Cache|Logs|Configuration)Directory.*"
+    r"|MemoryMax|MemoryHigh|MemorySwapMax|MemoryDenyWriteExecute|UMask|OOMScoreAdjust|ProtectSystem|LoadCredential.*|SetCredential.*"
+    r"|RestrictAddressFamilies|IPAddress.*|PrivateNetwork|SocketBind.*|LogNamespace|SyslogIdentifier"
+)
+# Holds for every step, whatever the unit of an app says.
+ALWAYS: Directives = [
+    ("NoNewPrivileges", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("RestrictSUIDSGID", "yes"),
+    ("KillMode", "control-group"),
+    ("TimeoutStopSec", "5"),
+]
+BUILD: Directives = [
+    ("TemporaryFileSystem", "/srv:ro /var/lib:ro /var/cache:ro /run/groundwork:ro /mnt:ro /media:ro /opt:ro"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("PrivateTmp", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+    ("UMask", "0022"),
+    # When memory runs out, a build goes before any site does.
+    ("OOMScoreAdjust", "500"),
+]
+
+
+def of_unit(text: str, release: str) -> Directives:
+    """The sandbox that a unit file states, with its drop-ins, as ``systemctl cat`` prints them.
+
+    :param release: what ``%i`` stands for.
+    """
+    found: Directives = []
+    section = ""
+    for raw in re.sub(r"\\\n", " ", text).splitlines():
+        row = raw.strip()
+        if match := re.fullmatch(r"\[(.+)\]", row):
+            section = match[1]
+        elif section == "Service" and "=" in row and row[0] not in "#;":
+            name, _equals, value = row.partition("=")
+            if not LIFE.fullmatch(name.strip()):
+                found.append((name.strip(), value.strip().replace("%i", release)))
+    return found
+
+
+def for_app(unit: Directives, writable: Iterable[Path] = ()) -> Directives:
+    """The sandbox of a step that acts for the app.
+
+    :param writable: what it may write beside what the app may.
+    """
+    return [*unit, *ALWAYS, *paths("BindPaths", writable)]
+
+
+def for_build(unit: Directives, writable: Iterable[Path], readable: Sequence[Path]) -> Directives:
+    """The sandbox of a step that fetches or builds: the app's, apart from what the app can write.
+
+    :param writable: the caches and directories of this step.
+    :param readable: what it sees beside the system.
+    """
+    kept = [(name, value) for name, value in unit if not APART.fullmatch(name)]
+    return [*kept, *BUILD, *ALWAYS, *paths("BindReadOnlyPaths", readable), *paths("BindPaths", writable)]
+
+
+def paths(name: str, found: Iterable[Path]) -> Directives:
+    """A directive for each path; one that has gone since is left out."""
+    return [(name, f"-{path}") for path in found]

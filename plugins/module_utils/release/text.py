@@ -1,0 +1,25 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an app says, made fit to be read by a person: a terminal obeys none of it, and no line is forged."""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls but tab and newline; what turns the direction of writing around or is not seen; line separators;
+# surrogates, which no output takes.
+UNFIT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Show control characters as escapes, such as ``\\x1b``; tabs and newlines stay."""
+    return UNFIT.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
+
+
+def line(text: str, limit: int = 200) -> str:
+    """The same on one line of at most ``limit`` characters."""
+    shown = " ".join(printable(text).split())
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

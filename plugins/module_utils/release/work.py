@@ -1,0 +1,204 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run of the engine is a systemd unit of its own, ``groundwork-release@<app>.service``.
+
+systemd is its lock, for a unit runs once at a time; its witness, for ``systemctl status`` says who is at work, since
+when, and how far; and its killer, for what the engine has started is bound to it. It outlives whoever asked for it: a
+lost connection does not end a deploy, and the next play finds it, waits for it, and learns how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from .engine import Engine, Result
+from .host import ROOT_ENVIRONMENT, Host
+from .layout import Layout, ReleaseError, Settings, Spec, now, read_json, tail, write
+from .text import printable
+
+Verb = Literal["deploy", "roll_back", "remove", "heal"]
+WORK: Mapping[str, str] = {"deploy": "a deploy", "roll_back": "a rollback", "remove": "a removal", "heal": "an unlock"}
+# The engine that the role `release` has put on the host; what an app could put into Python's way does not count (-I).
+PROGRAM = (
+    "/usr/bin/python3",
+    "-I",
+    "-c",
+    "import sys; sys.path.insert(0, '/usr/local/lib/groundwork'); from release.work import serve; serve()",
+)
+# Longer than a build and a release command take together by their own limits' defaults.
+WAIT_SECONDS = 3600.0
+STOP_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the engine is to do.
+
+    :ivar verb: the method of the engine, and ``options`` its arguments.
+    :ivar id: tells this order's result from another's.
+    """
+
+    verb: Verb
+    spec: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    secret: Mapping[str, str] = field(default_factory=dict)
+    deploy_key: str = ""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def app(self) -> str:
+        return str(self.spec["name"])
+
+    @property
+    def description(self) -> str:
+        return f"{WORK[self.verb]} of {self.app} by {self.settings.get('by') or 'root'}"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The run that is at work on an app."""
+
+    description: str
+    since: str
+    step: str
+    pid: int
+
+    def __str__(self) -> str:
+        step = f", at step {self.step}" if self.step else ""
+        return f"{self.description} since {self.since} (process {self.pid}{step})"
+
+
+def unit(app: str) -> str:
+    """The unit that the engine runs in for an app."""
+    return f"groundwork-release@{app}.service"
+
+
+def holder(app: str, host: Host | None = None) -> Holder | None:
+    """The run that is at work on an app now; None when there is none."""
+    names = "ActiveState,Description,ExecMainStartTimestamp,StatusText,MainPID"
+    shown = (host or Host()).systemctl("show", "--timestamp=utc", f"--property={names}", unit(app)).stdout
+    found = dict(row.split("=", 1) for row in shown.splitlines() if "=" in row)
+    if found.get("ActiveState", "inactive") in ("inactive", "failed"):
+        return None
+    since = re.sub(r"^\w+ (\S+) (\S+) UTC$", r"\1T\2Z", found.get("ExecMainStartTimestamp", ""))
+    return Holder(
+        found.get("Description", ""), since, printable(found.get("StatusText", "")), int(found.get("MainPID") or 0)
+    )
+
+
+def command(app: str, description: str, program: Sequence[str] = PROGRAM) -> list[str]:
+    """The command line that runs the engine in its unit and waits for it."""
+    properties = ("Type=exec", "NotifyAccess=main", f"TimeoutStopSec={STOP_SECONDS}", "OOMPolicy=continue")
+    options = [word for text in properties for word in ("-p", text)]
+    start = ("/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit(app)}")
+    argv = [word.replace("$", "$$") for word in program]
+    return [*start, f"--description={description}", *options, "--", *argv]
+
+
+def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM, wait: float = WAIT_SECONDS) -> Result:
+    """Have the engine do something, after whoever is at work on the app, and return what it did.
+
+    :param wait: seconds that another run may go on before this one gives up.
+    :raises ReleaseError: what the engine raised; or that it was ended before it was done.
+    """
+    host, at = host or Host(), Layout(order.app)
+    waited: list[str] = []
+    until = time.monotonic() + wait
+    while True:
+        waited += await_other(at, host, until)
+        # On a pipe, for it holds secrets; read before the engine does anything, so whoever wrote it may die then.
+        done = subprocess.run(
+            command(order.app, order.description, program), input=json.dumps(asdict(order)), capture_output=True,
+            text=True, errors="replace", check=False, env=ROOT_ENVIRONMENT, cwd="/",
+        )  # fmt: skip
+        ended = read_json(at.run / "result.json")
+        if ended.get("order") == order.id:
+            break
+        # Somebody else was quicker; or the bus broke off, and it goes on.
+        if holder(order.app, host):
+            continue
+        ended = read_json(at.run / "result.json")
+        if ended.get("order") == order.id:
+            break
+        if "already loaded" in done.stderr or "was already" in done.stderr:
+            host.sleep(0.1)
+            continue
+        what = "was ended before it was done, by an unlock or by the system; what is live serves on, the next run heals"
+        raise ReleaseError("engine", f"{order.description} {what}", tail(printable(done.stderr)))
+    if error := ended.get("error"):
+        raise ReleaseError(error["step"], error["message"], error["log"])
+    result = Result(**ended["result"])
+    result.warnings[:0] = waited
+    return result
+
+
+def await_other(at: Layout, host: Host, until: float) -> list[str]:
+    """Wait for the run that is at work on an app; what to tell of it, nothing when there was none."""
+    first = other = holder(at.app, host)
+    began = time.monotonic()
+    while other:
+        if time.monotonic() > until:
+            raise ReleaseError(
+                "lock",
+                f"somebody else is at work: {other}. Wait for it; or, if it is stuck, end it with "
+                f"`ansible-playbook groundwork.flask.unlock -e app={at.app}`, then run again",
+            )
+        host.sleep(0.2)
+        other = holder(at.app, host)
+    if not first:
+        return []
+    ended = read_json(at.run / "result.json")
+    how = "it was ended"
+    if ended.get("description") == first.description:
+        error, result = ended.get("error"), ended.get("result") or {}
+        how = f"it failed at step {error['step']}: {error['message']}" if error else (
+            f"release {result.get('release') or '-'}: {result.get('action', 'done')}"
+        )  # fmt: skip
+    return [f"waited {time.monotonic() - began:.0f} s for {first}; {how}"]
+
+
+def serve() -> None:
+    """The program of the unit: reads an order on stdin, and leaves its result where whoever asked looks for it."""
+    given = json.loads(sys.stdin.read())
+    perform(Order(**given), Host(engine=unit(given["spec"]["name"])))
+
+
+def perform(order: Order, host: Host, kind: type[Engine] = Engine) -> None:
+    """Do what an order says; the result, or the error, is in a file of root's afterwards."""
+    ended: dict[str, Any] = {"order": order.id, "description": order.description}
+    engine = None
+    try:
+        engine = kind(Spec(**order.spec), order.secret, Settings(**order.settings), order.deploy_key, host)
+        result: Result = getattr(engine, order.verb)(**order.options) or Result()
+        ended["result"] = asdict(result)
+    except ReleaseError as error:
+        ended["error"] = {"step": error.step, "message": error.message, "log": error.log}
+    except Exception as error:
+        log = traceback.format_exc()
+        log = engine.masked(log) if engine else log
+        message = f"{type(error).__name__}: please report this as a fault of groundwork.flask"
+        ended["error"] = {"step": "engine", "message": message, "log": log}
+    ended["ended"] = now()
+    at = Layout(order.app)
+    at.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write(at.run / "result.json", json.dumps(ended), 0o600)
+
+
+def stop(app: str, host: Host | None = None) -> Holder | None:
+    """End the run that is at work on an app; who it was."""
+    host = host or Host()
+    found = holder(app, host)
+    if found:
+        host.systemctl("stop", unit(app))
+    return found
