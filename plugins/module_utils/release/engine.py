@@ -281,6 +281,7 @@ class Engine:
     def go(self, steps: Sequence[str], live: str | None, result: Result) -> None:
         """Take the steps; each may be killed, and the next run begins by cleaning up after it."""
         self.run = result
+        self.clear()
         self.ledger.append("begin", self.id, by=self.settings.by, previous=live, action=result.action)
         for step in steps:
             self.host.status(step)
@@ -294,6 +295,14 @@ class Engine:
                 raise ReleaseError(step, f"{step}: {error}") from error
             result.steps[step] = round(time.monotonic() - began, 3)
         result.warnings += self.builder.warnings
+
+    def clear(self) -> None:
+        """Forget the steps of a run that was killed, and what they were given; a step reads that when it starts."""
+        self.host.systemctl("reset-failed", f"groundwork-release@{self.spec.name}.*")
+        for path in self.at.run.glob("*.env"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - 60:
+                    path.unlink()
 
     def abandon(self, step: str, live: str | None, error: Exception) -> None:
         """Stop the new instance, mark its release as bad, and note why; but not if it is live by now."""
@@ -797,7 +806,6 @@ class Engine:
         """Clean up after a run that was killed: half-built releases, and instances that are neither live nor wanted."""
         live = self.at.live()
         self.ledger.heal()
-        self.host.systemctl("reset-failed", f"groundwork-release@{self.spec.name}.*")
         for release in self.enabled():
             if release not in (live, self.id):
                 self.stop(release)
