@@ -51,6 +51,29 @@ def test_the_app_sees_itself_only(host: Host) -> None:
     assert ask(host, "shop")["possible"] == ["/var/lib/shop*", "/tmp*"]
 
 
+# Writes a line into another app's journal, if it may.
+FORGE = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for name in ("socket", "dev-log", "stdout"):
+    try:
+        sock.connect(f"/run/systemd/journal.{sys.argv[1]}/{name}")
+        sock.send(b"MESSAGE=forged\\n")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+def test_nobody_else_writes_into_its_journal(host: Host) -> None:
+    for user in ("jit", "nobody"):
+        said = host.check_output(f"runuser -u {user} -- python3 -c %s shop", FORGE)
+        assert said.splitlines() == ["Permission denied"] * 3
+    # The app itself may; the third of them wants another kind of socket.
+    assert host.check_output("runuser -u shop -- python3 -c %s shop", FORGE) == "Protocol wrong type for socket"
+    shown = "journalctl --namespace=shop --no-pager --lines=100"
+    assert testing.poll(lambda: host.check_output(shown).count("forged") == 2)
+
+
 def test_a_directive_is_loosened_for_the_app_that_asked(host: Host) -> None:
     assert not ask(host, "shop")["writes_and_executes"]
     assert ask(host, "jit")["writes_and_executes"]
