@@ -93,9 +93,8 @@ options:
         default: ""
         choices: ["", first, each]
       save_commands:
-        description: Shell commands, run as root before the release command, that save databases; one that fails stops
-          the
-          deploy. SQLite databases in the data directory are saved without.
+        description: Shell commands that save databases before the release command, run as the app in its sandbox; one
+          that fails stops the deploy. SQLite databases in the data directory are saved without.
         type: list
         elements: str
         default: []

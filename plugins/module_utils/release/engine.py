@@ -598,13 +598,15 @@ class Engine:
         if not self.has_command_to_run():
             return
         for command in self.spec.save_commands:
-            done = self.host.run("/bin/sh", "-c", command)
-            if done.returncode:
+            status, said = self.as_release(
+                "before", "/bin/sh", "-c", command, seconds=self.spec.release_command_timeout
+            )
+            if status:
                 raise ReleaseError(
                     "save",
                     f"`{command}` (backup.before), which saves the database before `{self.spec.release_command}`, "
-                    f"failed with exit status {done.returncode}",
-                    tail(done.stdout + done.stderr),
+                    f"failed with exit status {status}",
+                    tail(said),
                 )
         target = self.at.saved / self.id
         if target.exists() and self.heads["before"] != self.heads["after"]:
