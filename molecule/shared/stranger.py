@@ -97,8 +97,8 @@ class App:
 
     # --- deploying without a play ----------------------------------------
 
-    def module(self, check: bool = False, **settings: Any) -> dict[str, Any]:
-        """Run the module for the app as it is defined now, on what the action plugin would send; return its result."""
+    def arguments(self, **settings: Any) -> dict[str, Any]:
+        """The module's arguments for the app as it is defined now; what the action plugin would send is on the host."""
         (app,) = model.load({self.name: self.options})
         spec = model.releases(app)
         for option, part in identify(spec).items():
@@ -107,8 +107,11 @@ class App:
                 target = testing.container_pid(self.host)
                 enter = ("nsenter", "--all", "--root", "--wd", "--target", target, "sh", "-c", f"cat > {spec[option]}")
                 subprocess.run(enter, stdin=stream, check=True)
-        given = {"secrets": {self.name: self.secrets}, **self.settings, **settings}
-        return testing.module(self.host, "release", check, apps=[spec], **given)
+        return {"apps": [spec], "secrets": {self.name: self.secrets}, **self.settings, **settings}
+
+    def module(self, check: bool = False, **settings: Any) -> dict[str, Any]:
+        """Run the module for the app as it is defined now; return its result."""
+        return testing.module(self.host, "release", check, **self.arguments(**settings))
 
     def deploy(self, **settings: Any) -> dict[str, Any]:
         """Deploy, which must succeed; return what the module says of the app (`action`, `changes`, `warnings` …)."""

@@ -49,6 +49,7 @@ PARTS = (
     Part("default", 290, 400, 1, "both"),
     Part("servers", 220, 1640, 2, "site", image=True),
     Part("deploy", 95, 270, 3, "site", image=True),
+    Part("attack", 100, 200, 1, "site", image=True),
     Part("scan", 0, 370, 1, "site", image=True),
     Part("release", 225, 480, 3, "role"),
     Part("proxy", 115, 180, 1, "role"),
@@ -147,11 +148,13 @@ RELEASE_TESTS = {
     "host": ("test_accidents", "test_sources"),
     "layout": ("test_accidents", "test_release"),
     "ledger": ("test_databases", "test_day_two"),
-    "locking": ("test_day_two",),
     "probe": ("test_proofs",),
     "proof": ("test_proofs",),
     "saving": ("test_databases",),
+    "sandbox": ("test_release", "test_sources"),
     "source": ("test_sources",),
+    "trees": ("test_release", "test_sources"),
+    "work": ("test_accidents", "test_day_two"),
 }
 # By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -1,0 +1,103 @@
+"""The build of a dependency, or of the app itself, leaves links where root works on, and files where builds look."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from attacker import Attacker
+
+
+def plant(mallory: Attacker, attack: str) -> None:
+    """Let the next build run some Python as its very first."""
+    mallory.code(
+        {
+            "requirements.txt": "flask\n./evil\n",
+            "evil/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "evil"\nbackend-path = ["."]\n',
+            "evil/evil.py": f"{mallory.canary('build')}\n{attack}\n"
+            "def build_wheel(directory, *_rest):\n"
+            "    import zipfile\n"
+            "    name = 'evil-1-py3-none-any.whl'\n"
+            "    with zipfile.ZipFile(os.path.join(directory, name), 'w') as wheel:\n"
+            "        about = 'Metadata-Version: 2.1\\nName: evil\\nVersion: 1\\n'\n"
+            "        wheel.writestr('evil-1.dist-info/METADATA', about)\n"
+            "        wheel.writestr('evil-1.dist-info/WHEEL', 'Wheel-Version: 1.0\\nTag: py3-none-any\\n')\n"
+            "        wheel.writestr('evil-1.dist-info/RECORD', '')\n"
+            "    return name\n",
+        }
+    )
+
+
+def test_links_in_what_is_published_lead_nowhere(mallory: Attacker) -> None:
+    """The measured way to root: a hashed static file is linked through a directory that is a link."""
+    plant(
+        mallory,
+        "here = pathlib.Path.cwd()\n"
+        "release = next(path for path in here.parents if path.parent.name == 'releases')\n"
+        "for target in ('static', 'assets'):\n"
+        "    (release / 'public' / target).symlink_to('/etc/systemd/system/nginx.service.d')\n"
+        "(release / 'public' / 'key').symlink_to('/etc/important.conf')\n"
+        "(release / 'code' / 'static' / 'canary.3f9c01d2.conf').symlink_to('/etc/important.conf')\n"
+        "os.mkfifo(release / 'code' / 'pipe')\n",
+    )
+    mallory.sh("mkdir -p /etc/systemd/system/nginx.service.d")
+    mallory.module()  # whether it is refused is its own affair
+    mallory.code({"static/canary.0a1b2c3d.css": "hashed"})
+    mallory.deploy()
+    mallory.code({"static/other.css": "new"})
+    mallory.deploy()
+    public = mallory.sh("find -L /srv/mallory/releases/*/public /srv/mallory/releases/*/code -type l -o -type p")
+    assert public == ""
+    assert mallory.sh("grep -rl canary-of-root /srv/mallory || true") == ""
+
+
+def test_what_a_build_leaves_runs_in_no_other(mallory: Attacker) -> None:
+    """Its home, its configuration of installers, its Python: the next build has its own."""
+    evil = mallory.canary("later").replace("\n", "\\n").replace('"', '\\"')
+    plant(
+        mallory,
+        f'evil = "{evil}"\n'
+        "homes = [os.environ['HOME'], os.environ['UV_CACHE_DIR'], os.environ['PIP_CACHE_DIR'], '/tmp', '/var/tmp']\n"
+        "for home in homes:\n"
+        "    for version in ('3.11', '3.13'):\n"
+        "        place = pathlib.Path(home, f'.local/lib/python{version}/site-packages')\n"
+        "        place.mkdir(parents=True, exist_ok=True)\n"
+        "        (place / 'usercustomize.py').write_text(evil)\n"
+        "    pathlib.Path(home, '.config/uv').mkdir(parents=True, exist_ok=True)\n"
+        "    pathlib.Path(home, '.config/uv/uv.toml').write_text('index-url = \"http://127.0.0.1:9/\"\\n')\n"
+        "    pathlib.Path(home, 'known_hosts').symlink_to('/etc/important.conf')\n",
+    )
+    mallory.deploy()
+    assert mallory.sh("ls /var/cache/groundwork/mallory/packages")
+    mallory.code({"requirements.txt": "flask\nitsdangerous\n"})
+    mallory.deploy()
+    mallory.run("true")
+    assert mallory.host.run("find / -xdev -name canary-later").stdout == ""
+
+
+def test_a_build_sees_neither_data_nor_the_sources_of_later_ones(mallory: Attacker) -> None:
+    mallory.run("echo secret > /var/lib/mallory/secret")
+    plant(
+        mallory,
+        "for place in ('/var/lib/mallory', '/var/cache/mallory', '/var/cache/groundwork/mallory/source',\n"
+        "              '/var/lib/guestbook', '/srv/guestbook', '/run/groundwork/mallory'):\n"
+        "    try:\n"
+        "        found = os.listdir(place)\n"
+        "    except OSError:\n"
+        "        continue\n"
+        "    raise SystemExit(f'{place} can be read: {found}')\n",
+    )
+    mallory.deploy()
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "uv.lock"])
+@pytest.mark.parametrize("kind", ["/etc/important.conf", "/dev/zero", "FIFO"])
+def test_files_that_say_what_to_install_are_data(mallory: Attacker, tmp_path: Path, name: str, kind: str) -> None:
+    """An archive holds a link or a FIFO in their place: it is refused, without a byte of what it leads to."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = (tarfile.FIFOTYPE, "") if kind == "FIFO" else (tarfile.SYMTYPE, kind)
+    with tarfile.open(tmp_path / "app.tar.gz", "w:gz") as archive:
+        archive.addfile(entry)
+    mallory.options["source"] = {"archive": str(tmp_path / "app.tar.gz")}
+    assert "canary-of-root" not in mallory.refused("has neither requirements.txt, pyproject.toml nor uv.lock")
