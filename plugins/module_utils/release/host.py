@@ -240,6 +240,8 @@ class Host:
             connection.request("GET", path, headers={"Host": host, "User-Agent": "groundwork-health", **forwarded})
             response = connection.getresponse()
             body = printable(response.read(20_000).decode(errors="replace"))
+            if connection.is_cut:  # what was cut may look like the end of an answer
+                raise TimeoutError(f"no whole answer within {seconds:g} s")
             return Answer(response.status, body, printable(response.getheader("Location") or ""))
         finally:
             over.cancel()
@@ -255,17 +257,21 @@ class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self.path = path
+        self.is_cut = False
+        # A connection lets go of its own once an answer says that it will be closed.
+        self.kept: socket.socket | None = None
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = self.kept = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
 
     def cut(self) -> None:
         """End the conversation, whatever is awaited."""
-        if self.sock:
+        self.is_cut = True
+        if self.kept:
             with suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
+                self.kept.shutdown(socket.SHUT_RDWR)
 
 
 def environment_file(app: str, unit: str) -> Path:

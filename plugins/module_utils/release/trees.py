@@ -72,10 +72,14 @@ def read_bytes(directory: Path | str, name: str, limit: int = MOST_BYTES) -> byt
     :param limit: bytes; a longer file is an error, not cut.
     :raises OSError: EINVAL for what is no regular file, EFBIG for what is too long, and see :func:`open_beneath`.
     """
-    with open(open_beneath(directory, name), "rb", closefd=True) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    descriptor = open_beneath(directory, name)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", name)
-        content = stream.read(limit + 1)
+        with open(descriptor, "rb", closefd=False) as stream:
+            content = stream.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is longer than {limit} bytes", name)
     return content
@@ -175,6 +179,7 @@ def take(directory: Path | str, uid: int, gid: int, files_only: bool = False) ->
     top = os.open(directory, DIRECTORY)
     try:
         os.fchown(top, uid, gid)
+        os.fchmod(top, stat.S_IMODE(os.fstat(top).st_mode) & 0o755)
     finally:
         os.close(top)
     for _path, parent, entry in walk(directory):
