@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import http.server
 import importlib.util
 import json
+import os
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -125,6 +130,100 @@ class FakeHost:
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeHost:
     return FakeHost(tmp_path)
+
+
+# --- what others say --------------------------------------------------------------------------------------------------
+
+HOSTILE = "\x1b[2J\x1b]0;x\x07one\ntwo\x9b\u202e.\r\x00"
+SHOWN = r"\x1b[2J\x1b]0;x\x07one two\x9b\u202e. \x00"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("plain. Text, äöü, 证书.", 100, "plain. Text, äöü, 证书."),
+        (HOSTILE, 100, SHOWN),
+        ("one\r\n\ttwo\u2028three\x85four", 100, "one two three four"),
+        ("\ud800\ufeff\u200b", 100, r"\ud800\ufeff\u200b"),
+        ("12345", 5, "12345"),
+        ("123456", 5, "1234…"),
+        ("\x1b" * 5, 10, r"\x1b\x1b\…"),
+        (" " * 10**7 + "x", 5, "…"),
+    ],
+)
+def test_what_a_stranger_says_is_shown_on_one_bounded_line(text: str, limit: int, shown: str) -> None:
+    assert program.plain(text, limit) == shown
+
+
+def test_no_terminal_obeys_what_a_ca_a_hook_or_a_certificate_says(
+    fake: FakeHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in the journal nor in the report, for a program or for a person."""
+    facts = program.Facts.parse(
+        "notBefore=Jan  1 00:00:00 2026 GMT\nnotAfter=Jan  1 00:00:00 2126 GMT\nissuer=\n    O=\x1b[31mEvil\n    CN=x\n"
+        "X509v3 Subject Alternative Name: \n    DNS:\x1b[2Jshop.test\n"
+    )
+    fake.ask()
+    fake.run()
+    keeper = fake.keeper()
+    program.replace(keeper.store.current("shop"), facts=facts).save()
+    fake.options(deploy_command="sh -c 'printf \"\\033[2J%010000d\" 7; exit 1'")
+    state = program.State.load(keeper.state_path("shop"))
+    state.error, state.deployed = HOSTILE, ""
+    state.save(keeper.state_path("shop"))
+    keeper = fake.keeper()
+    keeper.deploy()
+    program.show(keeper.report(), as_json=False)
+    program.say(HOSTILE)
+    program.say(str(program.explain(f"  Domain: shop.test\n  Type: dns\n  Detail: {HOSTILE}\n\n", "", WEBROOT)))
+    shown = capsys.readouterr()
+    for text in (shown.out + shown.err, json.dumps(keeper.report(), ensure_ascii=False)):
+        assert not program.UNFIT.search(text.replace("\n", "")), repr(text)
+        assert "[2J" in text
+    assert len(json.dumps(keeper.report())) < 2 * program.MESSAGE_LIMIT
+
+
+def test_what_is_started_gets_a_fixed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the one who calls has in his."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "BASH_ENV", "HOME"):
+        monkeypatch.setenv(name, "/srv/shop")
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/root/aws")
+    lines = program.run("/usr/bin/env", environment={"PIP_CERT": "/a"}).stdout.splitlines()
+    assert dict(line.split("=", 1) for line in lines) == {
+        **program.ENVIRONMENT,
+        program.WITHIN_A_RUN: "1",
+        "https_proxy": "http://proxy.test:3128",
+        "AWS_CONFIG_FILE": "/root/aws",
+        "PIP_CERT": "/a",
+    }
+    assert program.run("/usr/bin/pwd").stdout == "/\n"
+
+
+def test_of_what_a_program_prints_the_end_is_kept() -> None:
+    done = program.run("/bin/sh", "-c", "head -c 3000000 /dev/zero; printf end; printf told >&2")
+    assert (len(done.stdout), done.stdout[-3:], done.stderr) == (program.OUTPUT_LIMIT, "end", "told")
+
+
+def test_what_a_program_leaves_behind_holds_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook that starts something that goes on, with the hook's output open."""
+    monkeypatch.setattr(program, "OUTPUT_GRACE", 0.2)
+    pid = tmp_path / "pid"
+    began = time.monotonic()
+    done = program.run("/bin/sh", "-c", f"sleep 60 & echo $! > {pid}; echo done")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    subprocess.run(["/bin/kill", pid.read_text().strip()], check=True)
+    with pytest.raises(program.Refusal, match=r"/bin/sh did not finish within 0 s"):
+        program.run("/bin/sh", "-c", f"sleep 60 & echo $! > {pid}; wait", timeout=0.3)
+    assert time.monotonic() - began < 20
+    for _turn in range(50):
+        if not Path(f"/proc/{pid.read_text().strip()}").exists():
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("what it had started is still there")
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------------
@@ -420,6 +519,132 @@ def test_what_a_name_leads_to_is_told(
     assert bool(said) is bool(words)
 
 
+class Hostile:
+    """A server that sends one answer to everybody, and goes on with more of it as long as anybody listens."""
+
+    def __init__(self, answer: bytes, more: bytes = b"", pause: float = 0) -> None:
+        self.answer, self.more, self.pause = answer, more, pause
+        self.sent = 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+
+    def serve(self) -> None:
+        while True:
+            try:
+                connection = self.socket.accept()[0]
+            except OSError:
+                return
+            with contextlib.suppress(OSError), connection:
+                connection.recv(4096)
+                connection.sendall(self.answer)
+                while self.more and self.sent < 50 * 2**20:
+                    connection.sendall(self.more)
+                    self.sent += len(self.more)
+                    time.sleep(self.pause)
+
+    def __enter__(self) -> Hostile:
+        threading.Thread(target=self.serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_arguments: object) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "pause", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n\x1b[2J\nhello", b"", 0, r"answers at 127.0.0.1 (\x1b[2J hello)"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 2**16, 0, f"({'x' * 64})"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000, 0, "no HTTP"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05, "does not answer at 127.0.0.1 (timed out)"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x", 0.05, "does not answer at 127.0.0.1 (timed out)"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 0, "no HTTP"),
+    ],
+)
+def test_a_hostile_web_server_is_heard_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, more: bytes, pause: float, words: str
+) -> None:
+    monkeypatch.setattr(program, "TRIAL_TIME", 1)
+    began = time.monotonic()
+    with Hostile(answer, more, pause) as server:
+        found = [(2, 1, 6, "", ("127.0.0.1", server.port))]
+        monkeypatch.setattr(program.socket, "getaddrinfo", lambda *_arguments, **_options: found)
+        said = program.try_names(["evil.test"], "token", server.port)["evil.test"]
+    assert words in said
+    assert time.monotonic() - began < 5
+    assert server.sent < 10 * 2**20
+
+
+@pytest.mark.parametrize("scheme", ["file", "ftp", "data"])
+def test_a_redirect_leads_to_no_file_of_this_host(tmp_path: Path, scheme: str) -> None:
+    """Where the token lies, so that any name would seem to lead here."""
+    trial = program.Trial(tmp_path)
+    token = trial.token()
+    location = (
+        f"{scheme}://{trial.path}" if scheme != "data" else f"data:,/{program.CHALLENGE_PATH}/{program.TRIAL_FILE}"
+    )
+    with Hostile(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode()) as server:
+        said = program.ask_for_token("evil.test", "127.0.0.1", server.port)
+    assert said == f"status 302 at {location}"
+    assert said != token
+
+
+def test_redirects_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/{program.CHALLENGE_PATH}/{program.TRIAL_FILE}"
+    with Hostile(f"HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n".encode()) as server:
+        connect = program.socket.create_connection
+        monkeypatch.setattr(
+            program.socket, "create_connection", lambda _address, timeout: connect(("127.0.0.1", server.port), timeout)
+        )
+        said = program.ask_for_token("evil.test", "127.0.0.1", 80)
+    assert said == f"status 302 at http://evil.test{path}"
+
+
+@pytest.mark.parametrize("planted", ["link", "fifo", "text"])
+def test_the_token_is_one_of_this_program(tmp_path: Path, planted: str) -> None:
+    """Whoever could write to the webroot would have root read a file of its choice to the controller, or wait."""
+    trial = program.Trial(tmp_path)
+    trial.path.parent.mkdir(parents=True)
+    secret = tmp_path / "secret"
+    secret.write_text("root:$y$j9T$secret")
+    if planted == "link":
+        trial.path.symlink_to(secret)
+    elif planted == "fifo":
+        os.mkfifo(trial.path)
+    else:
+        trial.path.write_text(secret.read_text())
+    token = trial.token()
+    assert program.TRIAL_TOKEN.fullmatch(token)
+    assert trial.path.read_text() == token
+    assert trial.token() == token
+    assert secret.read_text() == "root:$y$j9T$secret"
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "pause", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n{", b" " * 2**16, 0, "is not the directory of an ACME authority"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[]", b"", 0, "is not the directory of an ACME authority"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05, "cannot be reached: it takes more than 1 s"),
+        (b"HTTP/1.1 200 OK\r\n\r\n{", b" ", 0.05, "cannot be reached: it takes more than 1 s"),
+        (b"HTTP/1.1 503 \x1b[2J\x9b\r\n\r\n", b"", 0, r"answers 503 \x1b[2J\x9b. "),
+        (b"\x1b[2J\r\n\r\n", b"", 0, "cannot be reached"),
+    ],
+)
+def test_a_hostile_authority_is_heard_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, more: bytes, pause: float, words: str
+) -> None:
+    monkeypatch.setattr(program, "AUTHORITY_TIMEOUT", 0.5)
+    began = time.monotonic()
+    with Hostile(answer, more, pause) as server, pytest.raises(program.Refusal) as refused:
+        program.ask_directory(f"http://127.0.0.1:{server.port}/directory", "")
+    assert words in str(refused.value)
+    assert not program.UNFIT.search(str(refused.value))
+    assert time.monotonic() - began < 5
+    assert server.sent < 10 * 2**20
+
+
 def test_an_aaaa_record_that_leads_elsewhere_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(10, 1, 6, "", ("2001:db8::1", 80, 0, 0)), (2, 1, 6, "", ("192.0.2.1", 80))]
     monkeypatch.setattr(program.socket, "getaddrinfo", lambda *_arguments, **_options: found)
@@ -575,59 +800,149 @@ def test_the_credentials_of_an_account_are_told_in_a_file_and_the_profile_in_wor
     assert words.endswith("--domain shop.test --ip-address 2001:db8::1")
 
 
-def test_certbot_from_pypi_takes_the_place_of_the_one_before_once_it_runs(
-    fake: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[tuple[str, ...]] = []
-    failing = ""
+class Index:
+    """Stands for pip and the index behind it: notes what is run, and fails where it is told to."""
 
-    def run(*words: str, environment: dict[str, str], **_options: Any) -> Any:
-        calls.append(words)
-        assert environment["PIP_CERT"] == program.CA_BUNDLE
-        if "venv" in words:
-            (Path(words[-1]) / "bin").mkdir(parents=True)
-            (Path(words[-1]) / "bin/certbot").touch()
-        failed = bool(failing) and failing in words
-        return subprocess.CompletedProcess(
-            words, int(failed), "", "Looking\nERROR: no such version\n" if failed else ""
-        )
+    def __init__(self, fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fake = fake
+        self.calls: list[tuple[str, ...]] = []
+        self.failing = ""
+        self.answer = "Looking\nERROR: no such version\n"
+        self.link = fake.host.certbot
+        self.link.parent.mkdir(parents=True)
+        monkeypatch.setattr(program, "run", self.run)
 
-    def install(version: str) -> Any:
-        """Have this version installed by a run of the program."""
-        fake.options(requirements=[f"certbot=={version}", "certbot-dns-ovh"])
-        acme = fake.keeper().providers["acme"]
-        acme.install()
-        return acme
+    def run(self, *argv: str, environment: dict[str, str], **_options: Any) -> Any:
+        self.calls.append(argv)
+        if "venv" in argv:
+            (Path(argv[-1]) / "bin").mkdir(parents=True)
+            (Path(argv[-1]) / "bin/certbot").touch()
+        if "pip" in argv:
+            assert environment["PIP_CERT"] == program.CA_BUNDLE
+        failed = bool(self.failing) and self.failing in argv
+        return subprocess.CompletedProcess(argv, int(failed), "", self.answer if failed else "")
 
-    monkeypatch.setattr(program, "run", run)
-    link = fake.host.certbot
-    link.parent.mkdir(parents=True)
-    install("5.8.0")
-    first = link.resolve()
-    new = str(first / "bin")
-    assert [words[:3] for words in calls] == [
-        ("/usr/bin/python3", "-m", "venv"),
-        (f"{new}/pip", "install", "--quiet"),
-        (f"{new}/certbot", "--version"),
+    def acme(self, pinned: str = "", *requirements: str) -> Any:
+        """The provider of another run of the program, with these options."""
+        self.calls.clear()
+        self.fake.host.pinned.write_text(pinned)
+        self.fake.options(pinned=bool(pinned), requirements=requirements)
+        return self.fake.keeper().providers["acme"]
+
+    def names(self) -> set[str]:
+        """What there is of it on the host."""
+        return {path.name for path in self.link.parent.iterdir()}
+
+
+@pytest.fixture
+def index(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Index:
+    return Index(fake, monkeypatch)
+
+
+def test_certbot_from_pypi_is_installed_as_it_is_pinned(index: Index) -> None:
+    index.acme("certbot==5.8.0 --hash=sha256:0").install()
+    new = str(index.link.resolve())
+    hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(index.fake.host.pinned))
+    assert index.calls == [
+        ("/usr/bin/python3", "-I", "-m", "venv", new),
+        (f"{new}/bin/python3", "-I", "-m", "pip", "install", "--quiet", "--no-cache-dir", *hashed),
+        (f"{new}/bin/certbot", "--version"),
     ]
-    assert calls[1][-2:] == ("certbot==5.8.0", "certbot-dns-ovh")
-    assert install("5.8.0").program == f"{link}/bin/certbot"
-    assert len(calls) == 3, "what is there is not installed again"
+    acme = index.acme("certbot==5.8.0 --hash=sha256:0")
+    acme.install()
+    assert index.calls == [], "what is there is not installed again"
+    assert acme.program == f"{index.link}/bin/certbot"
 
-    failing = "certbot==5.9.0"
-    acme = fake.keeper().providers["acme"]
-    acme.options = program.replace(acme.options, requirements=(failing,))
+
+def test_what_the_user_chose_is_installed_beside_what_is_pinned_and_told(
+    index: Index, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.acme("certbot==5.8.0 --hash=sha256:0", "certbot-dns-mine==1").install()
+    pinned, chosen = (argv for argv in index.calls if "pip" in argv)
+    assert "--require-hashes" in pinned
+    assert Path(chosen[-1]).read_text() == "certbot-dns-mine==1\n"
+    assert (
+        "not pinned by this collection, so taken as the index gives it: certbot-dns-mine==1" in capsys.readouterr().err
+    )
+
+    index.acme("", "certbot==5.0.0").install()
+    (chosen,) = (argv for argv in index.calls if "pip" in argv)
+    assert "--require-hashes" not in chosen
+    assert Path(chosen[-1]).read_text() == "certbot==5.0.0\n"
+
+
+def test_another_certbot_takes_the_place_of_the_one_before_once_it_runs(index: Index) -> None:
+    index.acme("certbot==5.8.0 --hash=sha256:0").install()
+    first = index.link.resolve()
+
+    # The index is down, or gives something else: the one before goes on.
+    index.failing = "pip"
+    acme = index.acme("certbot==5.9.0 --hash=sha256:1")
     for _name in ("shop", "wiki"):
-        with pytest.raises(program.Refusal, match=r"could not be installed from PyPI: ERROR: no such version\. "):
-            acme.install()
-    assert len(calls) == 5, "it is tried once in a run"
-    assert link.resolve() == first
-    assert {path.name for path in link.parent.iterdir()} == {link.name, first.name}
+        acme.install()
+    assert len([argv for argv in index.calls if "pip" in argv]) == 1, "it is tried once in a run"
+    assert (index.link.resolve(), index.names()) == (first, {index.link.name, first.name})
+    assert acme.renew().startswith("certbot could not be installed from PyPI: pip: ERROR: no such version. ")
+    assert index.calls[-1][:3] == (f"{index.link}/bin/certbot", "-q", "renew")
 
-    failing = ""
-    install("5.9.0")
-    assert {path.name for path in link.parent.iterdir()} == {link.name, link.resolve().name}
-    assert link.resolve() != first
+    # A run was killed while it installed.
+    index.failing = ""
+    acme = index.acme("certbot==5.9.0 --hash=sha256:1")
+    (acme.environment_of_its_own / "half").mkdir(parents=True)
+    acme.install()
+    assert index.names() == {index.link.name, index.link.resolve().name}
+    assert index.link.resolve() != first
+    assert not (index.link / "half").exists()
+    assert acme.renew() == ""
+
+
+def test_without_any_certbot_it_is_told_why(index: Index) -> None:
+    index.failing, index.answer = (
+        "pip",
+        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If\n",
+    )
+    acme = index.acme("certbot==5.8.0 --hash=sha256:0")
+    for _name in ("shop", "wiki"):
+        with pytest.raises(program.Refusal, match=r"FILE\. If\. The index gives something else than was published: "):
+            acme.install()
+    assert len([argv for argv in index.calls if "pip" in argv]) == 1, "it is tried once in a run"
+    assert index.names() == set()
+
+
+def make_wheel(directory: Path, says: str) -> str:
+    """Something on the index under certbot's name; returns its hash."""
+    directory.mkdir(exist_ok=True)
+    wheel, about = directory / "certbot-5.8.0-py3-none-any.whl", "certbot-5.8.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("certbot.py", f"def main():\n    print({says!r})\n")
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: certbot\nVersion: 5.8.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\nRoot-Is-Purelib: true\n")
+        archive.writestr(f"{about}/entry_points.txt", "[console_scripts]\ncertbot = certbot:main\n")
+        archive.writestr(f"{about}/RECORD", "")
+    return f"--hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+
+
+def test_a_wheel_that_is_not_the_pinned_one_is_not_installed(
+    fake: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real pip, and an index that gives another wheel under the same name and version."""
+    monkeypatch.setattr(program, "PYTHON", (sys.executable, "-I"))
+    fake.host.certbot.parent.mkdir(parents=True)
+    here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index"), "PIP_CONFIG_FILE": os.devnull}
+    fake.host.install_environment.write_text(json.dumps(here))
+    fake.options(pinned=True)
+    true = make_wheel(tmp_path / "index", "true")
+    fake.host.pinned.write_text(f"certbot==5.8.0 {true}\n")
+    make_wheel(tmp_path / "index", "false")
+    with pytest.raises(program.Refusal, match="DO NOT MATCH THE HASHES"):
+        fake.keeper().providers["acme"].install()
+    assert not fake.host.certbot.is_symlink()
+
+    true = make_wheel(tmp_path / "index", "true")
+    fake.host.pinned.write_text(f"certbot==5.8.0 {true}\n")
+    acme = fake.keeper().providers["acme"]
+    acme.install()
+    assert program.run(acme.program).stdout == "true\n"
 
 
 @pytest.mark.parametrize(
@@ -1052,7 +1367,7 @@ def test_a_removed_name_leaves_nothing(fake: FakeHost, monkeypatch: pytest.Monke
     keeper = fake.keeper()
     assert program.remove(keeper, arguments) == 0
     assert keeper.changed == ["shop"]
-    assert calls == [["certbot", "delete", "--non-interactive", "--cert-name", "shop"]]
+    assert calls == [["/usr/bin/certbot", "delete", "--non-interactive", "--cert-name", "shop"]]
     assert not (fake.host.served / "shop").exists()
     assert not (fake.host.state / "shop").exists()
 
@@ -1068,6 +1383,13 @@ def test_a_certificate_that_certbot_has_for_somebody_else_is_left_alone(fake: Fa
 def test_the_deploy_hook_of_a_run_s_own_certbot_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(program.WITHIN_A_RUN, "1")
     assert program.main(["deploy", "shop"]) == 0
+
+
+def test_nobody_else_can_open_the_lock(fake: FakeHost) -> None:
+    """Whoever can open a file can lock it, for ever."""
+    with program.locked(fake.host.lock, 0):
+        assert fake.host.lock.stat().st_mode & 0o777 == 0o600
+        assert fake.host.lock.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_second_run_at_the_same_time_waits_and_gives_up(tmp_path: Path) -> None:

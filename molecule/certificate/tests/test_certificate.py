@@ -189,6 +189,27 @@ def test_a_self_signed_one_vouches_for_itself(host: Host, site: MakeSite) -> Non
     assert not status(host, "inner")["temporary"]
 
 
+@pytest.mark.once
+@pytest.mark.usefixtures("timer_paused")
+def test_nobody_can_hold_up_a_run(host: Host) -> None:
+    """A lock on a file is given to whoever can open it, so a stranger locks all that he can."""
+    lock_all = (testing.scenario_directory() / "files" / "lock_all.py").read_text()
+    places = (
+        "/run/groundwork /etc/groundwork /usr/local/lib/groundwork /var/lib/groundwork /etc/ssl/groundwork "
+        "/etc/letsencrypt /var/lib/letsencrypt /var/log/letsencrypt"
+    )
+    host.check_output(f"{PROGRAM} tend")  # the lock is there
+    unit = "systemd-run --collect --unit=nobody -p User=nobody -p StandardOutput=file:/run/nobody.txt"
+    host.check_output(f"{unit} /usr/bin/python3 -I -c %s {places}", lock_all)
+    try:
+        assert testing.poll(lambda: host.file("/run/nobody.txt").content_string.strip().isdigit(), 10)
+        assert int(host.file("/run/nobody.txt").content_string) > 5  # it has found something to hold
+        done = host.run(f"timeout 20 {PROGRAM} issue --all --json")
+    finally:
+        host.check_output("systemctl stop nobody.service; rm /run/nobody.txt")
+    assert done.rc == 0, done.stderr
+
+
 def test_keys_are_for_the_web_server_alone(host: Host) -> None:
     for name in ("shop", "wiki", "inner"):
         key = host.file(host.check_output(f"readlink -f {SERVED}/{name}/current/privkey.pem"))
@@ -357,7 +378,12 @@ def test_a_clock_that_is_wrong_ends_well(
 ) -> None:
     point_here(host, domain)
     ask_for(host, "clock", domain)
-    host.run(f"faketime -f {shift} {PROGRAM} issue clock")
+    # certbot gets no environment of the caller's, so it is told the time by a script in its place.
+    certbot = f'#!/bin/sh\nexec /usr/bin/faketime -f {shift} /run/clock/certbot.real "$@"\n'
+    host.check_output("mkdir -p /run/clock && cp /usr/bin/certbot /run/clock/certbot.real")
+    host.check_output("printf %s %s > /run/clock/certbot && chmod +x /run/clock/certbot", "%s", certbot)
+    issue = f"mount --bind /run/clock/certbot /usr/bin/certbot && faketime -f {shift} {PROGRAM} issue clock"
+    host.run(f"unshare --mount sh -c '{issue}'")
     assert site(domain, verify=False).get().text == "clock"
     forget_pause(host, "clock")
     tend(host)
@@ -449,16 +475,21 @@ def changed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Changed:
     return Changed(key, pair, output)
 
 
+WHERE_CERTBOT_IS_TO_BE = """
+import importlib.machinery, importlib.util, sys
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader("program", sys.argv[1])
+program = sys.modules["program"] = importlib.util.module_from_spec(importlib.util.spec_from_loader("program", loader))
+loader.exec_module(program)
+print(program.Keeper().providers["acme"].environment_of_its_own)
+"""
+
+
 @pytest.fixture(scope="module")
 def certbot_from_pypi(host: Host, changed: Changed) -> Iterator[None]:
     """Put something that stands for the certbot from PyPI where the program would install it."""
     stand_in = (testing.scenario_directory() / "files" / "certbot").read_text()
-    environment = (
-        "import hashlib, json, sys; wanted = json.load(open('/etc/groundwork/certificate.json'))['requirements']; "
-        "python = '.'.join(map(str, sys.version_info[:3])); "
-        "print(hashlib.sha256('\\n'.join([*sorted(wanted), python]).encode()).hexdigest()[:12])"
-    )
-    directory = f"{FROM_PYPI}-{host.check_output('/usr/bin/python3 -c %s', environment)}"
+    directory = host.check_output(f"/usr/bin/python3 -c %s {PROGRAM}", WHERE_CERTBOT_IS_TO_BE)
     host.check_output(f"mkdir -p {directory}/bin && printf %s %s > {directory}/bin/certbot", "%s", stand_in)
     host.check_output(f"chmod +x {directory}/bin/certbot && ln -sfn $(basename {directory}) {FROM_PYPI}")
     yield

@@ -19,6 +19,7 @@ import errno
 import fcntl
 import grp
 import hashlib
+import io
 import ipaddress
 import json
 import os
@@ -26,20 +27,35 @@ import re
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 PROGRAM = "/usr/local/lib/groundwork/certificate"
+OPENSSL, CERTBOT, SYSTEMCTL = "/usr/bin/openssl", "/usr/bin/certbot", "/usr/bin/systemctl"
+PYTHON = ("/usr/bin/python3", "-I")
+# What is started gets this environment, and of this program's own only what HANDED_ON matches: how the network is
+# reached, and what certbot's plugins for clouds read.
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
+HANDED_ON = re.compile(
+    r"(?i:https?|no|all)_(?i:proxy)|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|AWS_\w+|GOOGLE_APPLICATION_CREDENTIALS|TZ"
+)
 CHECK_UNIT = "groundwork-certificate-check.service"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 # Set for what this program starts: certbot's deploy hook must not wait for the lock that its own parent holds.
@@ -52,13 +68,20 @@ CERTBOT_WAIT = 30  # seconds for another certbot to finish
 CERTBOT_TIMEOUT = 5 * MINUTE
 INSTALL_TIMEOUT = 10 * MINUTE
 RENEW_TIMEOUT = 25 * MINUTE
+DEPLOY_TIMEOUT = 2 * MINUTE
 AUTHORITY_TIMEOUT = 10
-TRIAL_TIMEOUT = 5  # seconds for a name's own port 80
+TRIAL_TIMEOUT, TRIAL_TIME = 5, 10  # seconds for a name's own port 80: to connect, and for the answer with its redirects
+TRIAL_BYTES, TRIAL_REDIRECTS, TRIAL_ADDRESSES = 2**16, 5, 8
 SERVED_TIMEOUT, RELOAD_WAIT = 5, 10  # seconds for a handshake, and for a reload to reach every new connection
 NONCE_ATTEMPTS = 5  # certbot gives up when the second nonce in a row is refused
 DAY_OF_FAILURES = 10  # by then attempts are half a day apart
 SELF_SIGNED_LIFETIME = 365 * DAY
 KEPT_PAIRS = 2  # the current one and the one before
+# How much of what others say is kept: characters of a message, and of what is quoted in one; bytes of what a program
+# prints or logs, of an authority's directory, and of a certificate with its chain.
+MESSAGE_LIMIT, QUOTE_LIMIT = 4000, 500
+OUTPUT_LIMIT, DIRECTORY_LIMIT, PEM_LIMIT = 2**18, 2**18, 2**20
+OUTPUT_GRACE = 2  # seconds for what a program has left behind to close its output
 RENEW_FRACTION, LATE_FRACTION = 1 / 3, 1 / 4
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -66,6 +89,7 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)*(?=.*[a-z]){LABEL}")
 CHALLENGE_PATH = ".well-known/acme-challenge"
 TRIAL_FILE = "groundwork-trial"
+TRIAL_TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 class Refusal(Exception):
@@ -95,9 +119,24 @@ class Busy(Refusal):
 # --- small things -----------------------------------------------------------------------------------------------------
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks and without the full stop at its end."""
-    return " ".join(text.split()).rstrip(".")
+# C0 and C1 controls; what turns the direction of writing around or is not seen; line separators; surrogates.
+UNFIT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def plain(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The text as one line that a person can read, though a stranger wrote it.
+
+    Control characters are shown as escapes, such as ``\\x1b``; what is beyond the limit is left out.
+    """
+    line = UNFIT.sub(lambda found: ascii(found[0])[1:-1], " ".join(text[: 4 * limit].split()))
+    return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[: limit - 1]}…"
+
+
+def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The same without the full stop at its end."""
+    return plain(text, limit).rstrip(".")
 
 
 def clock(moment: float) -> str:
@@ -134,25 +173,73 @@ def say(text: str, level: str = "notice") -> None:
     sys.stderr.flush()
 
 
+class Output(threading.Thread):
+    """Reads what a program prints, and keeps the end of it: it may print more than there is memory."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.kept = stream, bytearray()
+        self.start()
+
+    def run(self) -> None:
+        while chunk := os.read(self.stream.fileno(), 2**16):
+            self.kept += chunk
+            del self.kept[:-OUTPUT_LIMIT]
+
+    def text(self) -> str:
+        """What it has printed; a process that it has left behind may hold the stream open for ever."""
+        self.join(OUTPUT_GRACE)
+        if not self.is_alive():
+            self.stream.close()
+        return bytes(self.kept).decode(errors="replace").replace("\r\n", "\n")
+
+
 def run(
-    *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None
+    *argv: str, timeout: float = 60, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command without a shell; its status is the caller's to judge. Refusal if it is absent or takes too long."""
+    handed_on = {name: value for name, value in os.environ.items() if HANDED_ON.fullmatch(name)}
     try:
-        return subprocess.run(
-            words,
-            env={**os.environ, WITHIN_A_RUN: "1", **(environment or {})},
+        process = subprocess.Popen(
+            argv,
+            env={**ENVIRONMENT, **handed_on, WITHIN_A_RUN: "1", **(environment or {})},
+            cwd="/",
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
-        raise Refusal(f"{words[0]}: {error.strerror}", f"Install the package that has {words[0]}.") from error
-    except subprocess.TimeoutExpired as error:
-        raise Refusal(f"{words[0]} did not finish within {timeout:.0f} s") from error
+        raise Refusal(f"{argv[0]}: {error.strerror}", f"Install the package that has {argv[0]}.") from error
+    assert process.stdout is not None
+    assert process.stderr is not None
+    printed, told = Output(process.stdout), Output(process.stderr)
+    try:
+        status = process.wait(timeout)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise Refusal(f"{argv[0]} did not finish within {timeout:.0f} s") from error
+        raise
+    return subprocess.CompletedProcess(argv, status, printed.text(), told.text())
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """TimeoutError when the block takes longer, whatever it waits for; for the main thread alone."""
+
+    def end(*_arguments: object) -> None:
+        raise TimeoutError(f"it takes more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def write(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -243,6 +330,11 @@ class Host:
         return self.options.with_name("certificate-dns.ini")
 
     @property
+    def pinned(self) -> Path:
+        """What certbot from PyPI is made of, as a requirements file with hashes; empty if the user chose a version."""
+        return self.options.with_name("certificate-certbot.txt")
+
+    @property
     def install_environment(self) -> Path:
         return self.options.with_name("certificate-install.json")
 
@@ -258,14 +350,18 @@ class Host:
 
     @property
     def lock(self) -> Path:
-        return self.root / "run/groundwork/certificate.lock"
+        return self.root / "run/groundwork/certificate/lock"
 
 
 @contextlib.contextmanager
 def locked(path: Path, wait: float) -> Iterator[None]:
-    """Hold the lock, so that no two runs work at once; Busy when it is not free within ``wait`` seconds."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with path.open("w") as stream:
+    """Hold the lock, so that no two runs work at once; Busy when it is not free within ``wait`` seconds.
+
+    Whoever can open a file can lock it for ever, so nobody else may: neither open it nor go into its directory.
+    """
+    path.parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as stream:
         deadline = time.monotonic() + wait
         while True:
             try:
@@ -286,7 +382,8 @@ class Options:
     """What holds for the host, from /etc/groundwork/certificate.json.
 
     :param check_address: HOST:PORT at which the served certificate is looked at; empty for nowhere.
-    :param requirements: of certbot from PyPI, in an environment of its own; none for the distribution's.
+    :param pinned: certbot is from PyPI, in an environment of its own, as the file of requirements pins it.
+    :param requirements: what is installed there by the user's choice: plugins, or another version of certbot.
     :param dns_plugin: certbot's plugin for dns-01, without `dns-`; else the two hooks are its commands.
     """
 
@@ -298,11 +395,16 @@ class Options:
     webroot: str
     deploy_command: str
     check_address: str = ""
+    pinned: bool = False
     requirements: tuple[str, ...] = ()
     dns_plugin: str = ""
     dns_propagation_seconds: int = 0
     dns_auth_hook: str = ""
     dns_cleanup_hook: str = ""
+
+    @property
+    def from_pypi(self) -> bool:
+        return self.pinned or bool(self.requirements)
 
     @classmethod
     def load(cls, path: Path) -> Options:
@@ -446,6 +548,8 @@ class Pair:
         for path in (self.fullchain, self.privkey):
             if not path.is_file():
                 raise Refusal(f"{path} does not exist")
+            if path.stat().st_size > PEM_LIMIT:
+                raise Refusal(f"{path} is too large for a certificate or key")
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.fullchain, self.privkey, password=lambda: "")
         except ssl.SSLError as error:
@@ -481,7 +585,7 @@ class Facts:
     def read(cls, fullchain: Path) -> Facts:
         """Ask openssl about the first certificate of the file."""
         shown = run(
-            *("openssl", "x509", "-noout", "-in", str(fullchain), "-dates", "-issuer"),
+            *(OPENSSL, "x509", "-noout", "-in", str(fullchain), "-dates", "-issuer"),
             *("-nameopt", "sep_multiline,sname,utf8", "-ext", "subjectAltName"),
         )
         if shown.returncode:
@@ -733,14 +837,14 @@ def check_chain(fullchain: Path) -> None:
             path.write_text(block)
         for path, issuer in pairwise(paths):
             if run(
-                "openssl", "verify", "-partial_chain", "-no_check_time", "-trusted", *map(str, (issuer, path))
+                OPENSSL, "verify", "-partial_chain", "-no_check_time", "-trusted", *map(str, (issuer, path))
             ).returncode:
                 raise Refusal(
                     f"{fullchain}: certificate {path.stem} of {len(paths)} is not issued by the one after it",
                     "Write the site's own certificate first, then its issuer's, then that one's.",
                 )
         if len(paths) == 1:
-            shown = run("openssl", "x509", "-noout", "-subject_hash", "-issuer_hash", "-in", str(paths[0]))
+            shown = run(OPENSSL, "x509", "-noout", "-subject_hash", "-issuer_hash", "-in", str(paths[0]))
             if len(set(shown.stdout.split())) > 1:
                 raise Refusal(
                     f"{fullchain}: the intermediate certificate is missing",
@@ -773,7 +877,7 @@ class SelfSigned(Provider):
         new = Pair(pair.fullchain.with_suffix(".new"), pair.privkey.with_suffix(".new"))
         names = ",".join(map(alternative, request.domains))
         made = run(
-            *("openssl", "req", "-x509", "-nodes", "-newkey", *self.key_options[self.options.key_type]),
+            *(OPENSSL, "req", "-x509", "-nodes", "-newkey", *self.key_options[self.options.key_type]),
             *("-keyout", str(new.privkey), "-out", str(new.fullchain), "-days", str(SELF_SIGNED_LIFETIME // DAY)),
             *("-subj", f"/O=Self-signed/CN={request.domains[0][:64]}"),
             *("-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"),
@@ -795,14 +899,14 @@ class Acme(Provider):
 
     remedy_when_late = "`certbot renew --cert-name {name}` shows why it is not renewed."
     reached: Refusal | bool = False
-    installed: Refusal | bool = False
+    installed: Refusal | bool = False  # a Refusal beside a certbot that works: it is not the one that is asked for
 
     def pair(self, name: str) -> Pair:
         return Pair.within(self.host.letsencrypt / "live" / name)
 
     @property
     def program(self) -> str:
-        return str(self.host.certbot / "bin/certbot") if self.options.requirements else "certbot"
+        return str(self.host.certbot / "bin/certbot") if self.options.from_pypi else CERTBOT
 
     def objection(self, request: Request) -> str:
         options, by_dns = self.options, request.challenge == "dns-01"
@@ -816,7 +920,7 @@ class Acme(Provider):
             return "the challenge dns-01 needs certificate_dns_plugin or certificate_dns_auth_hook"
         if addresses and (by_dns or request.profile != "shortlived"):
             return f"{', '.join(addresses)}: an IP address needs the profile shortlived and the challenge http-01"
-        if request.profile and not options.requirements:
+        if request.profile and not options.from_pypi:
             return f"the profile {request.profile} needs a newer certbot: set certificate_certbot to pypi"
         return ""
 
@@ -914,6 +1018,8 @@ class Acme(Provider):
             if succeeded:
                 return
             refusal = explain(output, self.log_since(log_start), options.webroot)
+            if isinstance(self.installed, Refusal):  # it may be the reason
+                refusal = refusal.after(str(self.installed))
             if refusal.kind != "badNonce" or attempt == NONCE_ATTEMPTS:
                 raise refusal
 
@@ -935,23 +1041,54 @@ class Acme(Provider):
                 shutil.move(path, aside / f"{path.parent.name}-{path.name}")
         say(f"{name}: what an unfinished run of certbot had left is now in {aside}", "warning")
 
-    def install(self) -> None:
-        """Have certbot from PyPI in an environment of its own, if it is to be from there; Refusal if that fails.
-
-        The environment is named by what is in it and by the Python it was made with. The link to it is turned when its
-        certbot runs, so the one before serves until then.
-        """
-        wanted = self.options.requirements
-        if not wanted or self.installed:
-            if isinstance(self.installed, Refusal):
-                raise self.installed
-            return
+    @property
+    def environment_of_its_own(self) -> Path:
+        """Where certbot from PyPI is to be: named by what is in it, and by the Python it was made with."""
         python = ".".join(map(str, sys.version_info[:3]))
-        key = hashlib.sha256("\n".join([*sorted(wanted), python]).encode()).hexdigest()[:12]
-        target, link = self.host.certbot.with_name(f"certbot-{key}"), self.host.certbot
+        pinned = [self.host.pinned.read_text()] if self.options.pinned else []
+        key = hashlib.sha256("\n".join([*pinned, *sorted(self.options.requirements), python]).encode()).hexdigest()[:12]
+        return self.host.certbot.with_name(f"certbot-{key}")
+
+    def install(self) -> None:
+        """Have certbot from PyPI in an environment of its own, if it is to be from there.
+
+        The link to it is turned when its certbot runs. Until then, and when that fails, the one before goes on; Refusal
+        if there is none.
+        """
+        if not self.options.from_pypi or self.installed is True:
+            return
+        target, link = self.environment_of_its_own, self.host.certbot
         if link.is_symlink() and os.readlink(link) == target.name and Path(self.program).exists():
             return
-        say(f"installing {' '.join(wanted)}")
+        if self.installed is False:
+            try:
+                self.make(target)
+            except Refusal as refusal:
+                shutil.rmtree(target, ignore_errors=True)
+                self.installed = refusal
+                if Path(self.program).exists():
+                    say(f"the certbot that was there before goes on: {refusal}", "warning")
+        if isinstance(self.installed, Refusal):
+            if Path(self.program).exists():
+                return
+            raise self.installed
+        self.installed = True
+        temporary = link.with_name(".certbot.new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        temporary.rename(link)
+        for old in link.parent.glob("certbot-*"):
+            if old != target:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def make(self, target: Path) -> None:
+        """Make the environment; Refusal if anything of it cannot be had.
+
+        What is pinned is only taken with the right hash, and none of its code runs to install it. What the user has
+        chosen is taken as the index gives it, unless it has hashes: pip then wants them of all that is not there yet.
+        """
+        pinned, chosen = self.host.pinned, self.options.requirements
+        say("installing certbot from PyPI")
         shutil.rmtree(target, ignore_errors=True)
         given = json.loads(self.host.install_environment.read_text()) if self.host.install_environment.exists() else {}
         environment = {
@@ -961,30 +1098,30 @@ class Acme(Provider):
             "PIP_ROOT_USER_ACTION": "ignore",
             **given,
         }
-        new = target / "bin"
-        try:
-            for words in (
-                ("/usr/bin/python3", "-m", "venv", str(target)),
-                (str(new / "pip"), "install", "--quiet", "--no-cache-dir", *wanted),
-                (str(new / "certbot"), "--version"),
-            ):
-                done = run(*words, timeout=INSTALL_TIMEOUT, environment=environment)
-                if done.returncode:
-                    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-                    reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "")
-                    raise Refusal(f"certbot could not be installed from PyPI: {reason}", REMEDY_INSTALL)
-        except Refusal as refusal:
-            shutil.rmtree(target, ignore_errors=True)
-            self.installed = refusal
-            raise
-        self.installed = True
-        temporary = link.with_name(".certbot.new")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target.name)
-        temporary.rename(link)
-        for old in link.parent.glob("certbot-*"):
-            if old != target:
-                shutil.rmtree(old, ignore_errors=True)
+        install = (f"{target}/bin/python3", "-I", "-m", "pip", "install", "--quiet", "--no-cache-dir")
+        self.step("venv", (*PYTHON, "-m", "venv", str(target)), environment)
+        if self.options.pinned:
+            hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(pinned))
+            self.step("pip", (*install, *hashed), environment)
+        if chosen:
+            say(f"not pinned by this collection, so taken as the index gives it: {', '.join(chosen)}", "warning")
+            listed = target / "chosen.txt"
+            listed.write_text("\n".join(chosen) + "\n")
+            self.step("pip", (*install, "-r", str(listed)), environment)
+        self.step("certbot", (f"{target}/bin/certbot", "--version"), environment)
+
+    @staticmethod
+    def step(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Run a step of the installation; Refusal with the reason if it fails."""
+        done = run(*argv, timeout=INSTALL_TIMEOUT, environment=environment)
+        if done.returncode:
+            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "")
+            tampered = "DO NOT MATCH THE HASHES" in reason
+            raise Refusal(
+                f"certbot could not be installed from PyPI: {name}: {one_line(reason, QUOTE_LIMIT)}",
+                REMEDY_HASHES if tampered else REMEDY_INSTALL,
+            )
 
     def renew(self) -> str:
         """Have certbot renew whatever is due; empty if all went well, else what went wrong."""
@@ -995,7 +1132,9 @@ class Acme(Provider):
             output, succeeded = self.certbot(words, timeout=RENEW_TIMEOUT)
         except Refusal as refusal:
             return str(refusal)
-        return "" if succeeded else str(explain(output, self.log_since(log_start), self.options.webroot))
+        problems = [] if succeeded else [str(explain(output, self.log_since(log_start), self.options.webroot))]
+        problems += [str(self.installed)] if isinstance(self.installed, Refusal) else []
+        return " ".join(problems)
 
     def certbot(self, words: Sequence[str], timeout: float = CERTBOT_TIMEOUT) -> tuple[str, bool]:
         """Run certbot, wait for another one that is at work; what it printed and whether it succeeded."""
@@ -1029,10 +1168,12 @@ class Acme(Provider):
     def log_since(self, start: int) -> str:
         """What was logged since; the whole log if it was rotated in between."""
         try:
-            content = self.host.certbot_log.read_bytes()
+            with self.host.certbot_log.open("rb") as log:
+                size = os.fstat(log.fileno()).st_size
+                log.seek(max(start if size >= start else 0, size - OUTPUT_LIMIT))
+                return log.read(OUTPUT_LIMIT).decode(errors="replace")
         except OSError:
             return ""
-        return content[start if len(content) >= start else 0 :].decode(errors="replace")
 
     def settle(self, request: Request, facts: Facts) -> None:
         """Let certbot renew when a third of the lifetime is left (half, below ten days), and call `deploy` then."""
@@ -1052,7 +1193,7 @@ class Acme(Provider):
         self.install()
         output, succeeded = self.certbot([self.program, "delete", "--non-interactive", "--cert-name", name])
         if not succeeded:
-            raise Refusal(f"certbot did not delete {name}: {output}")
+            raise Refusal(f"certbot did not delete {name}: {one_line(output, QUOTE_LIMIT)}")
         return True
 
 
@@ -1062,30 +1203,36 @@ TEMPORARY = "self_signed"
 
 def ask_directory(url: str, ca_bundle: str) -> None:
     """Refusal, with the reason, unless an ACME authority answers at the URL."""
-    import urllib.error  # here, because these two cost more time than an idle run of the timer takes in all
+    import http.client  # here, because these three cost more time than an idle run of the timer takes in all
+    import urllib.error
     import urllib.request
 
     not_found = f"the authority at {url} cannot be reached"
     try:
         context = ssl.create_default_context(cafile=ca_bundle or None)
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # certbot is not that strict either
-        with urllib.request.urlopen(url, timeout=AUTHORITY_TIMEOUT, context=context) as answer:
-            directory = json.load(answer)
-        if "newOrder" not in directory:
+        with (
+            time_limit(2 * AUTHORITY_TIMEOUT),
+            urllib.request.urlopen(url, timeout=AUTHORITY_TIMEOUT, context=context) as answer,
+        ):
+            directory = json.loads(answer.read(DIRECTORY_LIMIT))
+        if not isinstance(directory, dict) or "newOrder" not in directory:
             raise ValueError
     except urllib.error.HTTPError as error:
-        answer_text = f"the authority at {url} answers {error.code} {error.reason}"
+        answer_text = f"the authority at {url} answers {error.code} {one_line(str(error.reason), QUOTE_LIMIT)}"
         raise Refusal(answer_text, REMEDIES["serverInternal"]) from error
     except urllib.error.URLError as error:
         untrusted = isinstance(error.reason, ssl.SSLCertVerificationError)
         remedy = REMEDY_UNTRUSTED if untrusted else REMEDY_UNREACHED
-        raise Refusal(f"{not_found}: {error.reason}", remedy) from error
+        raise Refusal(f"{not_found}: {one_line(str(error.reason), QUOTE_LIMIT)}", remedy) from error
     except ValueError as error:
         raise Refusal(f"{url} is not the directory of an ACME authority", "Correct the directory URL.") from error
     except FileNotFoundError as error:
         raise Refusal(f"the CA bundle {ca_bundle} does not exist on this host", REMEDY_UNTRUSTED) from error
     except OSError as error:
         raise Refusal(f"{not_found}: {error}", REMEDY_UNREACHED) from error
+    except http.client.HTTPException as error:
+        raise Refusal(f"{not_found}: no HTTP: {type(error).__name__}", REMEDY_UNREACHED) from error
 
 
 def amended(record: str, window: str, hook: str) -> str:
@@ -1105,6 +1252,10 @@ LATE = "certbot has not renewed it, and less than a quarter of its lifetime is l
 REMEDY_INSTALL = (
     "Let this host reach the index, or name another one in /etc/pip.conf or certificate_install_environment; "
     "the next attempt installs it."
+)
+REMEDY_HASHES = (
+    "The index gives something else than was published: find out why before you trust it, and name another index in "
+    "/etc/pip.conf or certificate_install_environment."
 )
 REMEDY_NOT_SERVED = "Reload the server there; if its certificate is not from here, set certificate_check_address."
 REMEDY_UNTRUSTED = "Give its root certificate in certificate_acme_ca_bundle."
@@ -1139,14 +1290,15 @@ def explain(output: str, log: str, webroot: str) -> Refusal:
     """
     remedy = "See /var/log/letsencrypt/letsencrypt.log."
     if problems := list(PROBLEM.finditer(output)):
-        text = "; ".join("{domain}: {detail} ({type})".format(**problem.groupdict()) for problem in problems)
+        told = [{name: one_line(what, QUOTE_LIMIT) for name, what in one.groupdict().items()} for one in problems]
+        text = "; ".join("{domain}: {detail} ({type})".format(**one) for one in told)
         kind = problems[0]["type"]
     elif error := ACME_ERROR.search(log) or ACME_ERROR.search(output):
-        kind, text = error["type"], f"{error['detail']} ({error['type']})"
+        kind, text = error["type"], f"{one_line(error['detail'], QUOTE_LIMIT)} ({error['type']})"
     else:
         frame = ("Saving debug", "Ask for")
         lines = [line for line in output.splitlines() if line.strip() and not line.startswith(frame)]
-        kind, text = "", f"certbot failed: {lines[-1] if lines else 'without a word'}"
+        kind, text = "", f"certbot failed: {one_line(lines[-1], QUOTE_LIMIT) if lines else 'without a word'}"
     until = RETRY_AFTER.search(text)
     return Refusal(
         text,
@@ -1171,13 +1323,22 @@ class Trial:
         return self.webroot / CHALLENGE_PATH / TRIAL_FILE
 
     def token(self) -> str:
-        """What stands in the file, which is made if it is not there."""
-        try:
-            return self.path.read_text()
-        except FileNotFoundError:
+        """What stands in the file, which is made if there is none that this program has written."""
+        if not TRIAL_TOKEN.fullmatch(found := self.read()):
+            found = secrets.token_hex(16)
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            write(self.path, secrets.token_hex(16).encode())
-            return self.path.read_text()
+            write(self.path, found.encode())
+        return found
+
+    def read(self) -> str:
+        """The beginning of the file; empty for anything else than a file."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return ""
+        with open(descriptor, "rb") as stream:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return stream.read(64).decode(errors="replace") if is_file else ""
 
     def end(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -1202,7 +1363,7 @@ def try_name(domain: str, token: str, port: int = 80) -> str:
     except OSError as error:
         return f"it has no address ({error.strerror or error}). {REMEDIES['dns']}"
     wrong, closed, right = {}, {}, []
-    for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+    for address in list(dict.fromkeys(str(entry[4][0]) for entry in found))[:TRIAL_ADDRESSES]:
         try:
             answer = ask_for_token(domain, address, port)
         except OSError as error:
@@ -1225,37 +1386,84 @@ def try_name(domain: str, token: str, port: int = 80) -> str:
     return f"port {port} does not answer at {reasons}. {REMEDIES['connection']}"
 
 
+class Incoming(io.RawIOBase):
+    """What comes through a socket, as a file: until a moment and up to so many bytes, however slowly they come."""
+
+    def __init__(self, connection: socket.socket, deadline: float, limit: int) -> None:
+        self.connection, self.deadline, self.limit = connection, deadline, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.connection.settimeout(left(self.deadline))
+        count = self.connection.recv_into(memoryview(buffer)[: self.limit]) if self.limit else 0
+        self.limit -= count
+        return count
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self)
+
+
+def left(deadline: float) -> float:
+    """The seconds until then; TimeoutError if there are none."""
+    if (seconds := deadline - time.monotonic()) <= 0:
+        raise TimeoutError("timed out")
+    return seconds
+
+
 def ask_for_token(domain: str, address: str, port: int) -> str:
-    """What the server at the address answers for the name: the token, or a few words; OSError if it does not."""
+    """What the server at the address answers for the name: the token, or a few words; OSError if it does not.
+
+    A redirect is followed, as an authority does, whatever the certificate there is.
+    """
     import http.client
+    from urllib.parse import urljoin, urlsplit
 
-    connection = http.client.HTTPConnection(address, port, timeout=TRIAL_TIMEOUT)
-    path = f"/{CHALLENGE_PATH}/{TRIAL_FILE}"
+    deadline = time.monotonic() + TRIAL_TIME
+    name = f"[{domain}]" if ":" in domain else domain
+    url, at = f"http://{name}/{CHALLENGE_PATH}/{TRIAL_FILE}", ""
     try:
-        connection.request("GET", path, headers={"Host": f"[{domain}]" if ":" in domain else domain})
-        answer = connection.getresponse()
-        location = answer.getheader("Location") or ""
-        if 300 <= answer.status < 400 and location.endswith(path):
-            return follow(location)
-        return answer.read(64).decode(errors="replace") if answer.status == 200 else f"status {answer.status}"
-    except http.client.HTTPException as error:
-        return f"no HTTP: {type(error).__name__}"
-    finally:
-        connection.close()
+        status, location, body = get(url, address, port, deadline)
+        for _redirect in range(TRIAL_REDIRECTS):
+            if not (300 <= status < 400 and location.endswith(f"/{CHALLENGE_PATH}/{TRIAL_FILE}")):
+                break
+            url = urljoin(url, location)
+            parts, at = urlsplit(url), f" at {one_line(url, 200)}"
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                break
+            try:
+                target = parts.port or {"http": 80, "https": 443}[parts.scheme]
+                status, location, body = get(url, parts.hostname, target, deadline)
+            except OSError as error:
+                return f"{error.strerror or error}{at}"
+        return one_line(body, 64) if status == 200 else f"status {status}{at}"
+    except (http.client.HTTPException, ValueError) as error:
+        return f"no HTTP: {type(error).__name__}{at}"
 
 
-def follow(url: str) -> str:
-    """What stands behind a redirect, which an authority follows too, whatever the certificate there is."""
-    import urllib.error
-    import urllib.request
+def get(url: str, address: str, port: int, deadline: float) -> tuple[int, str, str]:
+    """The status, where it leads to, and the beginning of what a server answers for a URL."""
+    import http.client
+    from urllib.parse import urlsplit
 
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with urllib.request.urlopen(url, timeout=TRIAL_TIMEOUT, context=context) as answer:
-            return str(answer.read(64).decode(errors="replace"))
-    except urllib.error.HTTPError as error:
-        return f"status {error.code} at {url}"
+    parts = urlsplit(url)
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(socket.create_connection((address, port), min(TRIAL_TIMEOUT, left(deadline))))
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection.settimeout(left(deadline))
+            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=parts.hostname))
+        path, host = parts._replace(scheme="", netloc="", fragment="").geturl(), parts.netloc.rpartition("@")[2]
+        lines = (f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", "Accept: */*", "", "")
+        connection.settimeout(left(deadline))
+        connection.sendall("\r\n".join(lines).encode("ascii"))
+        incoming: Any = Incoming(connection, deadline, TRIAL_BYTES)
+        answer = http.client.HTTPResponse(incoming, method="GET")
+        answer.begin()
+        return answer.status, answer.getheader("Location") or "", answer.read(64).decode(errors="replace")
 
 
 # --- what is served ---------------------------------------------------------------------------------------------------
@@ -1364,7 +1572,7 @@ class Keeper:
             state.failed(refusal, self.now())
             seen = [f"{domain}: {self.seen[domain]}" for domain in refusal.domains if self.seen.get(domain)]
             if seen:
-                state.error = f"{state.error.rstrip('.')}. Seen from the controller: {'; '.join(seen)}"
+                state.error = one_line(f"{state.error.rstrip('.')}. Seen from the controller: {'; '.join(seen)}")
             verb = "left out of the certificate" if provider.domains(request.name) else "no new certificate"
             say(f"{request.name}: {verb}: {state.outlook}", "warning")
 
@@ -1470,10 +1678,10 @@ class Keeper:
         if not command:
             return ""
         try:
-            result = run(*shlex.split(command), timeout=2 * MINUTE)
+            result = run(*shlex.split(command), timeout=DEPLOY_TIMEOUT)
         except (Refusal, ValueError) as error:
             return f"`{command}` failed, so the old certificate may still be in use: {error}"
-        said = one_line(result.stderr + result.stdout) or f"exit status {result.returncode}"
+        said = one_line(result.stderr + result.stdout, QUOTE_LIMIT) or f"exit status {result.returncode}"
         return f"`{command}` failed, so the old certificate may still be in use: {said}" if result.returncode else ""
 
     def not_served(self, request: Request) -> str:
@@ -1511,7 +1719,7 @@ class Keeper:
         self.host.unseen.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.host.unseen.touch()
         if self.host.root == Path("/"):
-            run("systemctl", "start", "--no-block", CHECK_UNIT)
+            run(SYSTEMCTL, "start", "--no-block", CHECK_UNIT)
 
     def late(self, request: Request) -> str:
         """What is to be said of a certificate that should have been renewed by now; empty if all is well."""
@@ -1537,11 +1745,11 @@ class Keeper:
         problems += [late] if (late := self.late(request)) else []
         return {
             "provider": request.provider,
-            "issuer": served.facts.issuer if served else "",
+            "issuer": plain(served.facts.issuer, 200) if served else "",
             "until": date(served.facts.not_after) if served else "",
             "temporary": served is not None and served.provider == TEMPORARY != request.provider,
-            "error": " ".join(problems),
-            "domains": list(served.facts.domains if served else ()),
+            "error": plain(" ".join(problems)),
+            "domains": [plain(domain, 255) for domain in (served.facts.domains if served else ())],
         }
 
     def report(self) -> dict[str, Any]:
@@ -1573,7 +1781,7 @@ def prepare(keeper: Keeper, arguments: argparse.Namespace) -> int:
 def issue(keeper: Keeper, arguments: argparse.Namespace) -> int:
     """Ask for whatever is due now, and put it to use."""
     requests = keeper.select(list(keeper.requests) if arguments.all else arguments.name)
-    keeper.seen = json.loads(arguments.seen or "{}")
+    keeper.seen = {domain: one_line(why, QUOTE_LIMIT) for domain, why in json.loads(arguments.seen or "{}").items()}
     for request in requests:
         keeper.bring(request, always)
     keeper.trial.end()
