@@ -34,17 +34,23 @@ class Finding:
 
 
 HEAD = re.compile(r"[\w.-]{1,64}")
+VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?!\d)[\w.+!-]{0,30}", re.ASCII)
 # What the probe says of a Flask app, and how it has to look: the app could say anything in its place.
 FACTS: Mapping[str, Callable[[Any], bool]] = {
-    "flask": lambda value: isinstance(value, str) and bool(re.match(r"\d{1,4}\.\d{1,4}", value)) and len(value) < 40,
+    "flask": lambda value: isinstance(value, str) and bool(VERSION.fullmatch(value)),
     "debug": lambda value: isinstance(value, bool),
     "secret_key": lambda value: value in ("missing", "sample", "short", "poor", "good"),
     "fallbacks": lambda value: isinstance(value, bool),
     "session_cookie_secure": lambda value: isinstance(value, bool),
-    "max_content_length": lambda value: value is None or (isinstance(value, int) and 0 <= value < 2**63),
+    "max_content_length": lambda value: value is None or (type(value) in (int, float) and 0 <= value < 2**63),
     "server_error": lambda value: isinstance(value, str),
     "heads": lambda value: (
-        value is None or (isinstance(value, list) and len(value) < 100 and all(map(HEAD.fullmatch, map(str, value))))
+        value is None
+        or (
+            isinstance(value, list)
+            and len(value) < 100
+            and all(isinstance(head, str) and HEAD.fullmatch(head) for head in value)
+        )
     ),
 }
 
@@ -99,7 +105,7 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
             "Flask 3.1.0 signs with the wrong key when there are SECRET_KEY_FALLBACKS (CVE-2025-47278): take 3.1.1",
             True,
         )
-    elif fallbacks and tuple(map(int, facts["flask"].split(".")[:2])) < (3, 1):
+    elif fallbacks and (found := VERSION.fullmatch(facts["flask"])) and (int(found[1]), int(found[2])) < (3, 1):
         yield Finding(
             "fallbacks",
             f"Flask {facts['flask']} knows no SECRET_KEY_FALLBACKS: the change of SECRET_KEY logs everybody out; "

@@ -54,11 +54,13 @@ def of_unit(text: str, release: str) -> Directives:
     """
     found: Directives = []
     section = ""
-    for raw in re.sub(r"\\\n", " ", text).splitlines():
+    # A comment does not go on in the next line, and may stand between lines that do.
+    stated = re.sub(r"^[ \t]*[#;].*\n", "", text, flags=re.MULTILINE)
+    for raw in re.sub(r"\\\n", " ", stated).splitlines():
         row = raw.strip()
         if match := re.fullmatch(r"\[(.+)\]", row):
             section = match[1]
-        elif section == "Service" and "=" in row and row[0] not in "#;":
+        elif section == "Service" and "=" in row:
             name, _equals, value = row.partition("=")
             if not LIFE.fullmatch(name.strip()):
                 found.append((name.strip(), value.strip().replace("%i", release)))
