@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -49,4 +50,4 @@ class Attacker(App):
 
     def run(self, command: str) -> str:
         """Run a shell command in the app, as whoever has found a hole in it; what it prints."""
-        return self.ask("/run", **{"X-Command": command}).text
+        return self.ask("/run", **{"X-Command": base64.b64encode(command.encode()).decode()}).text

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from attacker import Attacker
 from testinfra.host import Host
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from attacker import Attacker
 
 # What root alone may write, and what an attacker would put there.
 TARGETS = "/root/canary* /etc/systemd/system/*.d/canary* /etc/systemd/system/canary* /etc/cron.d/canary*"

@@ -58,7 +58,7 @@ def test_what_a_build_leaves_runs_in_no_other(mallory: Attacker) -> None:
     plant(
         mallory,
         f'evil = "{evil}"\n'
-        "homes = [os.environ['HOME'], os.environ['UV_CACHE_DIR'], os.environ['PIP_CACHE_DIR'], '/tmp', '/var/tmp']\n"
+        "homes = {os.environ['HOME'], os.environ['UV_CACHE_DIR'], os.environ['PIP_CACHE_DIR'], '/tmp', '/var/tmp'}\n"
         "for home in homes:\n"
         "    for version in ('3.11', '3.13'):\n"
         "        place = pathlib.Path(home, f'.local/lib/python{version}/site-packages')\n"
@@ -66,7 +66,8 @@ def test_what_a_build_leaves_runs_in_no_other(mallory: Attacker) -> None:
         "        (place / 'usercustomize.py').write_text(evil)\n"
         "    pathlib.Path(home, '.config/uv').mkdir(parents=True, exist_ok=True)\n"
         "    pathlib.Path(home, '.config/uv/uv.toml').write_text('index-url = \"http://127.0.0.1:9/\"\\n')\n"
-        "    pathlib.Path(home, 'known_hosts').symlink_to('/etc/important.conf')\n",
+        "    if not os.path.lexists(f'{home}/known_hosts'):\n"
+        "        os.symlink('/etc/important.conf', f'{home}/known_hosts')\n",
     )
     mallory.deploy()
     assert mallory.sh("ls /var/cache/groundwork/mallory/packages")

@@ -6,7 +6,7 @@ from attacker import Attacker
 
 PROGRAMS = """
 apt-get bash cat chgrp chmod chown cp dpkg env find git grep id install journalctl kill ln ls mkdir mv nginx nsenter pip
-python3 readlink restic rm runuser sed setpriv sh sqlite3 ssh ssh-add ssh-agent stat su sudo systemctl systemd-run tar
+readlink restic rm runuser sed setpriv sh sqlite3 ssh ssh-add ssh-agent stat su sudo systemctl systemd-run tar
 test timeout true unshare useradd userdel uv xargs
 """
 

@@ -17,6 +17,12 @@ KINDS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def deployed(mallory: Attacker) -> None:
+    mallory.code({})
+    mallory.deploy()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_number_of_workers_is_data(mallory: Attacker, kind: str) -> None:
     mallory.run(f'file="$RUNTIME_DIRECTORY/workers"; rm -rf "$file"; {KINDS[kind]}')

@@ -29,7 +29,7 @@ def test_a_command_has_a_terminal_of_its_own(mallory: Attacker) -> None:
     """It could type into root's, with TIOCSTI, where the kernel still allows that."""
     mallory.code({})
     mallory.deploy()
-    show = """script -qec "tty; mallory run sh -c 'tty; exit 7'; echo status $?" /dev/null"""
+    show = """script -qec "tty; mallory run sh -c 'tty; exit 7'; echo status \\$?" /dev/null"""
     said = mallory.sh(f"{show} </dev/null || true").split()
     assert said[0].startswith("/dev/pts/")
     assert said[1] != said[0]

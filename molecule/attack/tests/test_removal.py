@@ -1,0 +1,50 @@
+"""An app that does not want to go: processes, crontab and at jobs of its account, deep trees, copies of its data."""
+
+from __future__ import annotations
+
+import pytest
+from attacker import Attacker
+from testinfra.host import Host
+
+# As a release command of an earlier version of the collection could leave them, which ran outside the sandbox.
+ENTRENCH = """
+runuser -u trudy -- setsid sleep 4712 >/dev/null 2>&1 &
+install -d -m 1730 /var/spool/cron /var/spool/cron/crontabs /var/spool/cron/atjobs
+echo '* * * * * true' > /var/spool/cron/crontabs/trudy
+touch /var/spool/cron/atjobs/a0000101 /var/spool/cron/atjobs/a0000202
+chown trudy /var/spool/cron/crontabs/trudy /var/spool/cron/atjobs/a0000101
+install -d /var/lib/systemd/linger && touch /var/lib/systemd/linger/trudy
+"""
+DEEP = """python3 -c "
+import os
+for _ in range(3000):
+    os.mkdir('deep'); os.chdir('deep')
+" """
+
+
+@pytest.fixture(scope="module")
+def trudy(host: Host) -> Attacker:
+    return Attacker(host, "trudy")
+
+
+def test_nothing_of_a_removed_app_is_left_and_what_cannot_be_removed_is_named(trudy: Attacker) -> None:
+    host = trudy.host
+    uid = trudy.sh("id -u trudy").strip()
+    trudy.sh(ENTRENCH)
+    trudy.run(f"cd /var/lib/trudy && {DEEP}; cd /var/cache/trudy && {DEEP}; ln -s /etc /var/lib/trudy/link")
+    host.check_output("mkdir /var/lib/trudy/mounted && mount -t tmpfs tmpfs /var/lib/trudy/mounted")
+    try:
+        result = trudy.module(apps=[], absent=["trudy"], purge=True)
+    finally:
+        host.check_output("umount /var/lib/trudy/mounted")
+    assert "these could not be removed: /var/lib/trudy (" in result["failed_apps"]["trudy"]
+    assert host.run(f"pgrep -a -u {uid}").stdout == ""
+    assert host.run("id trudy").rc == 0
+
+    result = trudy.module(apps=[], absent=["trudy"], purge=True)
+    assert (result["changed"], result["failed_apps"]) == (True, {})
+    assert host.run("id trudy").rc != 0
+    assert host.run(f"find / -xdev -user {uid}").stdout == ""
+    assert host.run("ls /var/spool/cron/crontabs/trudy /var/lib/systemd/linger/trudy").stdout == ""
+    assert host.check_output("ls /var/spool/cron/atjobs") == "a0000202"
+    assert host.file("/etc/passwd").exists
