@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STATE_DIRECTORY = Path("/var/lib/groundwork/file_sets")
+# Where the commands of a set are looked up, whoever logged in and however.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class FileSetError(Exception):
@@ -177,6 +179,8 @@ def run(command: str) -> str | None:
     try:
         result = subprocess.run(
             shlex.split(command),
+            env={**os.environ, "PATH": PATH},
+            cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -105,7 +105,7 @@ class State:
 def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run systemctl and return what it said."""
     return subprocess.run(
-        ("systemctl", *arguments),
+        ("/usr/bin/systemctl", *arguments),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -332,7 +332,7 @@ def run(verb: str, names: Sequence[str]) -> None:
         return
     failed = next((name for name, state in zip(names, states(names), strict=True) if not state.active), names[0])
     journal = subprocess.run(
-        ("journalctl", "--no-pager", "--output=cat", "--lines=30", "--unit", failed),
+        ("/usr/bin/journalctl", "--no-pager", "--output=cat", "--lines=30", "--unit", failed),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

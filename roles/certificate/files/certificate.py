@@ -1099,19 +1099,19 @@ class Acme(Provider):
             **given,
         }
         install = (f"{target}/bin/python3", "-I", "-m", "pip", "install", "--quiet", "--no-cache-dir")
-        self.step("venv", (*PYTHON, "-m", "venv", str(target)), environment)
+        self.install_step("venv", (*PYTHON, "-m", "venv", str(target)), environment)
         if self.options.pinned:
             hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(pinned))
-            self.step("pip", (*install, *hashed), environment)
+            self.install_step("pip", (*install, *hashed), environment)
         if chosen:
             say(f"not pinned by this collection, so taken as the index gives it: {', '.join(chosen)}", "warning")
             listed = target / "chosen.txt"
             listed.write_text("\n".join(chosen) + "\n")
-            self.step("pip", (*install, "-r", str(listed)), environment)
-        self.step("certbot", (f"{target}/bin/certbot", "--version"), environment)
+            self.install_step("pip", (*install, "-r", str(listed)), environment)
+        self.install_step("certbot", (f"{target}/bin/certbot", "--version"), environment)
 
     @staticmethod
-    def step(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    def install_step(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Run a step of the installation; Refusal with the reason if it fails."""
         done = run(*argv, timeout=INSTALL_TIMEOUT, environment=environment)
         if done.returncode:
