@@ -14,10 +14,12 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.groundwork.flask.plugins.plugin_utils.model import URL, releases_once
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
 
+DISPLAY = Display()
 Parts = dict[str, Source | Archive]
 
 
@@ -40,17 +42,23 @@ class ActionModule(ActionBase):
             app.pop("release_command_hosts", None)
             app["run_release_command"] = app["name"] not in elsewhere
             parts[app["name"]] = identify(app)
-        first = self._execute_module(module_args=arguments, task_vars=task_vars)
-        wanted = {name for name, app in first.get("apps", {}).items() if app["needs_archive"]}
+        done = self._execute_module(module_args={**arguments, "wait": 0}, task_vars=task_vars)
+        # What another run is at work on is waited for in a call of its own: one knows why it takes time.
+        if at_work := done.get("at_work"):
+            for name, holder in at_work.items():
+                DISPLAY.display(f"{name}: waiting for {holder}", color="bright yellow")
+            waiting = [app for app in apps if app["name"] in at_work]
+            absent = [name for name in arguments.get("absent") or [] if name in at_work]
+            done = self.again(done, {**arguments, "apps": waiting, "absent": absent}, apps, task_vars)
+        wanted = [app for app in apps if done.get("apps", {}).get(app["name"], {}).get("needs_archive")]
         if wanted:
-            wanted_apps = [app for app in apps if app["name"] in wanted]
-            second = dict(arguments, apps=wanted_apps, absent=[], rotate_secret_key=False)
-            for app in second["apps"]:
+            for app in wanted:
                 app.update({option: self.send(part) for option, part in parts[app["name"]].items()})
-            sent = self._execute_module(module_args=second, task_vars=task_vars)
-            first = merge(first, sent, [app["name"] for app in apps])
+            rest = {**arguments, "apps": wanted, "absent": [], "rotate_secret_key": False}
+            done = self.again(done, rest, apps, task_vars)
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        result.update(first)
+        done.pop("at_work", None)
+        result.update(done)
         if failed := result.get("failed_apps"):
             words = [f"{name}, {said}" for name, said in failed.items()]
             words.append("What was live before serves on. Correct the cause and run again.")
@@ -59,6 +67,13 @@ class ActionModule(ActionBase):
             told = ("action", "release", "previous", "source")
             result["apps"] = {name: {key: app[key] for key in told} for name, app in result["apps"].items()}
         return result
+
+    def again(
+        self, done: dict[str, Any], rest: dict[str, Any], apps: list[dict[str, Any]], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Call the module for the rest of the apps; one result of this call and what was done before."""
+        more = self._execute_module(module_args=rest, task_vars=task_vars)
+        return merge(done, more, [app["name"] for app in apps])
 
     def send(self, source: Source | Archive) -> str:
         """Put the packed source on the host, unless an app before had the same, and return its path there."""

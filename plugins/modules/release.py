@@ -196,6 +196,11 @@ options:
     description: Who deploys and from where, for the ledger and for those who wait. Found by default.
     type: str
     default: ""
+  wait:
+    description: How many seconds to wait for another run that is at work on an app. With V(0) such apps are left as
+      they are and returned in RV(at_work).
+    type: int
+    default: 3600
 attributes:
   check_mode:
     description: Says what would be deployed, what has changed, and which command would run. A branch is resolved if
@@ -240,6 +245,10 @@ failed_apps:
   type: list
   elements: str
   returned: failure
+at_work:
+  description: The apps that were left as they are because another run is at work on them, and who that is.
+  type: dict
+  returned: when O(wait=0)
 others:
   description: Apps that are live on the host and were not in O(apps).
   type: list
@@ -299,6 +308,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "absent": {"type": "list", "elements": "str", "default": []},
     "purge": {"type": "bool", "default": False},
     "by": {"type": "str", "default": ""},
+    "wait": {"type": "int", "default": int(work.WAIT_SECONDS)},
 }
 
 
@@ -314,7 +324,9 @@ def main() -> None:
     )
     done: dict[str, dict[str, object]] = {}
     failed: dict[str, str] = {}
+    at_work: dict[str, str] = {}
     diffs: list[dict[str, str]] = []
+    wait = params["wait"] or work.WAIT_SECONDS
     changed = False
     for app in params["apps"]:
         name = app["name"]
@@ -325,9 +337,12 @@ def main() -> None:
             module.no_log_values.add(key)  # a traceback may show it
         options = {"through": params["through"], "rotate": params["rotate_secret_key"]}
         deploy_key = params["deploy_keys"].get(name) or ""
+        if not params["wait"] and (other := work.holder(name)) and not module.check_mode:
+            at_work[name] = str(other)
+            continue
         try:
             result = run.predict() if module.check_mode else work.do(
-                work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key)
+                work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key), wait=wait
             )  # fmt: skip
         except ReleaseError as error:
             failed[name] = f"step {error.step}: {error}"
@@ -342,9 +357,12 @@ def main() -> None:
         if module.check_mode:
             changed = changed or Layout(name).home.exists()
         else:
+            if not params["wait"] and (other := work.holder(name)):
+                at_work[name] = str(other)
+                continue
             order = work.Order("remove", {"name": name}, asdict(settings), {"purge": params["purge"]})
             try:
-                changed = work.do(order).changed or changed
+                changed = work.do(order, wait=wait).changed or changed
             except ReleaseError as error:
                 failed[name] = f"step {error.step}: {error}"
     known = [app["name"] for app in params["apps"]]
@@ -352,6 +370,7 @@ def main() -> None:
         changed=changed,
         apps=done,
         failed_apps=failed,
+        **({} if params["wait"] else {"at_work": at_work}),
         others=engine.others(known),
         diff=diffs,
         invocation={"module_args": {"apps": known, "absent": params["absent"]}},
