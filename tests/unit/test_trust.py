@@ -1,7 +1,7 @@
 """What root runs on a host starts programs by their paths, and leaves what an app owns to one module.
 
-Both rules are read off the syntax trees of all Python that runs as root. A finding says where, what is wrong, and what to
-do about it.
+Both rules are read off the syntax trees of all Python that runs as root. A finding says where, what is wrong, and what
+to do about it.
 """
 
 from __future__ import annotations
