@@ -117,21 +117,27 @@ def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM,
     until = time.monotonic() + wait
     while True:
         waited += await_other(at, host, until)
+        if ended := result_of(at, order):
+            break  # the bus had broken off, and it went on
         # On a pipe, for it holds secrets; read before the engine does anything, so whoever wrote it may die then.
         done = subprocess.run(
             command(order.app, order.description, program), input=json.dumps(asdict(order)), capture_output=True,
             text=True, errors="replace", check=False, env=ROOT_ENVIRONMENT, cwd="/",
         )  # fmt: skip
-        ended = read_json(at.run / "result.json")
-        if ended.get("order") == order.id:
+        if ended := result_of(at, order):
             break
         # Somebody else was quicker; or the bus broke off, and it goes on.
         if holder(order.app, host):
             continue
-        ended = read_json(at.run / "result.json")
-        if ended.get("order") == order.id:
+        if ended := result_of(at, order):
             break
         if "already loaded" in done.stderr or "was already" in done.stderr:
+            # A step that heeds no signal has failed when it is killed with its engine, and keeps the unit loaded.
+            host.systemctl("reset-failed", f"groundwork-release@{order.app}.*")
+            if time.monotonic() > until:
+                raise ReleaseError(
+                    "lock", f"systemd does not let go of {unit(order.app)}", tail(printable(done.stderr))
+                )
             host.sleep(0.1)
             continue
         what = "was ended before it was done, by an unlock or by the system; what is live serves on, the next run heals"
@@ -141,6 +147,12 @@ def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM,
     result = Result(**ended["result"])
     result.warnings[:0] = waited
     return result
+
+
+def result_of(at: Layout, order: Order) -> dict[str, Any]:
+    """How an order ended; empty as long as it has not."""
+    found = read_json(at.run / "result.json")
+    return found if found.get("order") == order.id else {}
 
 
 def await_other(at: Layout, host: Host, until: float) -> list[str]:
