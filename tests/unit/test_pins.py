@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +76,33 @@ def test_a_plugin_can_be_installed_beside_certbot(name: str, python: str) -> Non
             versions.setdefault(requirement.name, set()).add(str(requirement.specifier))
     assert {package: found for package, found in versions.items() if len(found) != 1} == {}
     assert versions[name] == versions["certbot"]
+
+
+def test_another_wheel_under_uv_s_name_is_refused_by_pip(tmp_path: Path) -> None:
+    """As the engine calls pip, with an index that gives something else; a mirror gives the same bytes."""
+    file = tmp_path / "requirements.txt"
+    file.write_text(pins.UV)
+    about = f"uv-{pins.UV_VERSION}.dist-info"
+    with zipfile.ZipFile(tmp_path / f"uv-{pins.UV_VERSION}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: uv\nVersion: {pins.UV_VERSION}\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\nRoot-Is-Purelib: true\n")
+        archive.writestr(f"{about}/RECORD", "")
+    pip = [
+        sys.executable,
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        f"--find-links={tmp_path}",
+        f"--target={tmp_path}/uv",
+    ]
+    hashed = ["--no-deps", "--only-binary=:all:", "--require-hashes", f"--requirement={file}"]
+    environment = {"PATH": "", "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run([*pip, *hashed], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert not (tmp_path / "uv").exists()
 
 
 def wheel(name: str, digest: str = "a") -> dict[str, Any]:
