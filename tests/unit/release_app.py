@@ -92,9 +92,11 @@ class FakeHost(Host):
     :ivar steps: those that ran as the app.
     :ivar said: what the engine told systemd of how far it is.
     :ivar fail: what a command that contains a word says before it fails.
+    :ivar ends: the exit status and the output of a step that contains a word, in place of what it would do.
     :ivar on: what happens in a command that contains a word.
     :ivar answers: what the app answers, before it answers well again.
     :ivar alive: the processes of the app, each time one asks; the last ones stay.
+    :ivar undead: the processes of the app's user that no signal ends.
     :ivar restarted: how often systemd says that it had to start the app again.
     :ivar kill_at: the call in which the engine is killed, counted from 1; 0 for never.
     """
@@ -107,9 +109,11 @@ class FakeHost(Host):
         self.steps: list[Step] = []
         self.said: list[str] = []
         self.fail: dict[str, str] = {}
+        self.ends: dict[str, tuple[int, str]] = {}
         self.on: dict[str, Callable[[], object]] = {}
         self.answers: list[Answer] = []
         self.alive: list[set[int]] = [{1, 2}]
+        self.undead: list[int] = []
         self.facts = dict(GOOD)
         self.code = {"requirements.txt": "flask\n", "static/a.css": "x"}
         self.calls = self.kill_at = self.restarted = 0
@@ -156,6 +160,8 @@ class FakeHost(Host):
         self.steps.append(step)
         if (said := self.note(line)) is not None:
             return 1, said
+        if end := next((end for part, end in self.ends.items() if part in line), None):
+            return end
         if probe.MARK in line:
             return 0, f"a warning\n{probe.MARK}{json.dumps(self.facts)}\n"
         if UNPACK in command:
@@ -186,7 +192,7 @@ class FakeHost(Host):
         self.said.append(text)
 
     def kill(self, uid: int) -> list[int]:
-        return []
+        return self.undead
 
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
         self.note(f"GET {host}{path}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible_collections.groundwork.flask.plugins.action import release as plugin
 from ansible_collections.groundwork.flask.plugins.action.release import ActionModule, merge
 
 URL = "postgresql://db.example.org/shop"
@@ -21,24 +22,32 @@ class Action(ActionModule):
     """The plugin with a host in memory.
 
     :param needed: names of the apps whose release the host does not have.
+    :param at_work: who is at work on which app when the host is asked first.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], needed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, arguments: Mapping[str, Any], needed: tuple[str, ...] = (), at_work: Mapping[str, str] | None = None
+    ) -> None:
         shell = SimpleNamespace(tmpdir=None, join_path=lambda *parts: "/".join(parts))
         task = SimpleNamespace(args=arguments, async_val=0, check_mode=False)
         super().__init__(task, SimpleNamespace(_shell=shell), None, None, None)
-        self.needed = needed
+        self.needed, self.at_work = needed, dict(at_work or {})
         self.calls: list[dict[str, Any]] = []
         self.files: dict[str, list[str] | bytes] = {}
         self.transfers = 0
 
     def _execute_module(self, module_args: Any = None, **_options: Any) -> dict[str, Any]:
         self.calls.append(copy.deepcopy(module_args))
+        at_work = self.at_work if "wait" in module_args else {}
         apps = {
-            app["name"]: {"needs_archive": app["name"] in self.needed and len(self.calls) == 1}
+            app["name"]: {
+                "needs_archive": app["name"] in self.needed and not app.get("archive", app.get("wheels_archive"))
+            }
             for app in module_args["apps"]
+            if app["name"] not in at_work
         }
-        return {"changed": len(self.calls) > 1, "apps": apps, "failed_apps": {}, "others": ["blog", *self.needed]}
+        done = {"changed": len(self.calls) > 1, "apps": apps, "failed_apps": {}, "others": ["blog", *self.needed]}
+        return {**done, "at_work": at_work} if "wait" in module_args else done
 
     def _make_tmp_path(self, remote_user: Any = None) -> str:
         self._connection._shell.tmpdir = "/tmp/ansible-1"
@@ -92,6 +101,7 @@ def test_what_the_host_fetches_itself_is_left_to_it(source: dict[str, str]) -> N
             "keep": 3,
             "deploy_keys": {"shop": "k"},
             "by": "me",
+            "wait": 0,
         }
     ]
 
@@ -122,6 +132,26 @@ def test_a_directory_and_its_wheels_are_sent(code: Path, wheels: Path) -> None:
     assert result["changed"]
     assert set(result["apps"]) == {"shop", "blog", "wiki"}
     assert result["others"] == []
+
+
+def test_it_says_whom_it_waits_for_before_it_waits(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, int]] = []
+    apps = [app(source={"directory": str(code)}), app("blog"), app("wiki")]
+    at_work = {"shop": "a deploy of shop by bob@desk", "old": "a removal of old by bob@desk"}
+    arguments = {"apps": apps, "absent": ["old", "older"], "rotate_secret_key": True}
+    action = Action(arguments, needed=("shop",), at_work=at_work)
+    monkeypatch.setattr(plugin.DISPLAY, "display", lambda text, **_options: said.append((text, len(action.calls))))
+    result = action.run(task_vars={})
+    assert said == [(f"{name}: waiting for {holder}", 1) for name, holder in at_work.items()]
+    first, second, third = action.calls
+    assert ([each["name"] for each in first["apps"]], first["absent"]) == (["shop", "blog", "wiki"], ["old", "older"])
+    assert ([each["name"] for each in second["apps"]], second["absent"]) == (["shop"], ["old"])
+    assert ([each["name"] for each in third["apps"]], third["absent"]) == (["shop"], [])
+    assert [call.get("wait", "as long as it takes") for call in action.calls] == [0] + ["as long as it takes"] * 2
+    assert [call["rotate_secret_key"] for call in action.calls] == [True, True, False], "a key is made once for each"
+    assert action.files[third["apps"][0]["archive"]] == ["shop.py"]
+    assert set(result["apps"]) == {"shop", "blog", "wiki"}
+    assert "at_work" not in result
 
 
 def test_an_archive_is_sent_as_it_is(tmp_path: Path) -> None:

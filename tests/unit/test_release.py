@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -15,9 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, locking, proof
+from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, proof, sandbox, trees
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import STEPS, STEPS_BACK, Engine
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import TIMED_OUT, Answer, Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
     ReleaseError,
     env_file,
@@ -317,7 +316,7 @@ FAILURES = [
     (" save ", "save", "OSError: disk full", "the databases could not be saved before `flask db upgrade`"),
     (f"sh -c {MIGRATE}", "command", "no such revision", "the release command `flask db upgrade` failed with exit stat"),
     (
-        "enable",
+        "enable --now",
         "start",
         "Unit shop@.service not found.",
         "its unit is not on this host: run groundwork.flask.site first",
@@ -361,33 +360,16 @@ class TestFailures:
             app.engine(**self.CHANGE).deploy()
         assert app.has_run(f"sh -c {MIGRATE}") == 0
 
-    def test_a_command_that_hangs(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = app.host.run_as
-        monkeypatch.setattr(
-            app.host,
-            "run_as",
-            lambda user, command, *rest, **more: (
-                (124, "tick") if MIGRATE in command else real(user, command, *rest, **more)
-            ),
-        )
+    def test_a_command_that_hangs(self, app: App) -> None:
+        app.host.ends = {f"sh -c {MIGRATE}": (TIMED_OUT, "tick")}
         with pytest.raises(
             ReleaseError, match=r"was still at work after 7 s and was ended \(release_command_timeout\)\ntick"
         ):
             app.engine(release_command=MIGRATE, release_command_timeout=7).deploy()
+        assert [step.seconds for step in app.host.steps if MIGRATE in step.argv] == [7]
 
-    def test_an_app_that_ends_python_with_status_0_is_not_imported(
-        self, app: App, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        real = app.host.run_as
-        monkeypatch.setattr(
-            app.host,
-            "run_as",
-            lambda user, command, *rest, **more: (
-                (0, "bye")
-                if "-c" in command and command[0].endswith("venv/bin/python")
-                else real(user, command, *rest, **more)
-            ),
-        )
+    def test_an_app_that_ends_python_with_status_0_is_not_imported(self, app: App) -> None:
+        app.host.ends = {"-probe:": (0, "bye")}
         with pytest.raises(ReleaseError, match=r"the app cannot be imported as shop:app\nbye"):
             app.engine().deploy()
 
@@ -603,14 +585,29 @@ class TestKilled:
         assert app.on_host().roll_back().release == first
         assert third not in app.ledger.way_back()
 
-    def test_an_environment_is_complete_only_once_it_is_roots(self, app: App) -> None:
-        def look() -> None:
-            seen.extend((path / "complete").exists() for path in app.at.environments.iterdir())
-
+    def test_an_environment_is_complete_only_once_it_is_roots(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[bool] = []
-        app.host.on[f"chown -hR root:{app.name} {app.at.environments}"] = look
+        real = trees.take
+
+        def take(path: Path, *rest: Any) -> None:
+            if path.parent == app.at.environments:
+                seen.append((path / "complete").exists())
+            real(path, *rest)
+
+        monkeypatch.setattr(trees, "take", take)
         app.engine().deploy()
         assert seen == [False]
+
+    def test_what_its_steps_left_behind_goes_with_the_next_run(self, app: App) -> None:
+        app.at.run.mkdir(parents=True)
+        left, given = app.at.run / "left.env", app.at.run / "given.env"
+        for path in (left, given):
+            path.write_text('TOKEN="hunter22"\n')
+        os.utime(left, (1, 1))
+        app.engine().deploy()
+        assert not left.exists()
+        assert given.exists(), "a step may be about to read it"
+        assert app.has_run(f"systemctl reset-failed groundwork-release@{app.name}.*") == 1
 
 
 class TestRollBack:
@@ -655,7 +652,7 @@ class TestRollBack:
 
     def test_one_that_does_not_start_leaves_the_live_one(self, app: App) -> None:
         a, b = (app.deploy(colour).release for colour in "ab")
-        app.host.fail = {f"@{a}.service": "failed"}
+        app.host.fail = {f"enable --now {app.name}@{a}.": "failed"}
         with pytest.raises(ReleaseError):
             app.on_host().roll_back()
         assert app.at.live() == b
@@ -782,7 +779,7 @@ class TestMigration:
         self, app: App, database: Path
     ) -> None:
         a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
-        app.host.fail = {f"@{a}.service": "failed"}
+        app.host.fail = {f"enable --now {app.name}@{a}.": "failed"}
         with pytest.raises(ReleaseError):
             app.on_host().roll_back(data="saved")
         assert app.at.live() == b
@@ -856,7 +853,7 @@ class TestRemove:
         app.engine().deploy()
         data = app.root / "var/lib" / app.name
         data.mkdir(parents=True)
-        assert app.on_host().remove()
+        assert app.on_host().remove().action == "removed"
         assert app.host.active == set()
         assert not app.at.home.exists()
         assert not app.at.command.exists()
@@ -864,16 +861,24 @@ class TestRemove:
         assert data.exists()
         assert app.at.secret_key.exists()
         assert app.events() == ["begin", "switch", "live", "removed"]
-        assert not app.on_host().remove()
+        assert not app.on_host().remove().changed
         assert app.engine().deploy().previous == ""
         assert app.ledger.way_back() == []
 
     def test_with_all_of_it(self, app: App) -> None:
         app.deploy("red", release_command=MIGRATE)
         (app.root / app.at.data[1:]).mkdir(parents=True)
-        assert app.on_host().remove(purge=True)
-        for path in (app.root / app.at.data[1:], app.at.secret_key.parent, app.at.saved, app.at.ledger):
-            assert not path.exists()
+        spool, linger = app.root / "var/spool/cron/crontabs", app.root / "var/lib/systemd/linger"
+        jobs = [spool / app.name, linger / app.name]
+        others = [linger / "somebody", spool / "somebody"]
+        for path in (*jobs, *others):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        os.chown(others[1], 1, 1)
+        assert app.on_host().remove(purge=True).changed
+        gone = (app.root / app.at.data[1:], app.at.secret_key.parent, app.at.saved, app.at.ledger, *jobs)
+        assert [path for path in gone if path.exists()] == []
+        assert all(path.exists() for path in others)
         assert app.has_run(f"userdel {app.name}") == 1
 
     def test_a_command_of_the_hosts_own_stays(self, app: App) -> None:
@@ -882,38 +887,188 @@ class TestRemove:
         app.on_host().remove()
         assert app.at.command.exists()
 
-
-class TestLocked:
-    """One at a time; see also test_release_ledger.py."""
-
-    def test_a_second_deploy_is_told_who_is_at_work(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(locking, "LOCK_SECONDS", 0)
+    def test_what_is_left_is_named_and_the_rest_is_gone(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         app.engine().deploy()
-        with (
-            locking.hold(app.at.lock, app.name, "a rollback", "bob@desk"),
-            pytest.raises(ReleaseError, match="a rollback by bob@desk since") as error,
+        data = app.root / app.at.data[1:]
+        data.mkdir(parents=True)
+        real = trees.remove
+
+        def remove(*paths: Path) -> None:
+            if data in paths:
+                raise OSError(16, "Device or resource busy")
+            real(*paths)
+
+        monkeypatch.setattr(trees, "remove", remove)
+        app.host.fail = {"userdel": f"userdel: user {app.name} is in use"}
+        app.host.undead = [7, 8]
+        with pytest.raises(ReleaseError) as error:
+            app.on_host().remove(purge=True)
+        assert error.value.step == "remove"
+        assert error.value.message == (
+            f"these could not be removed: processes of {app.name} (7, 8); {data} (Device or resource busy). "
+            "End what uses them, and run again"
+        )
+        assert not app.at.home.exists()
+        assert not app.at.secret_key.parent.exists()
+        assert app.has_run("userdel") == 0, "what is left would belong to whoever gets its number next"
+        app.host.undead = []
+        monkeypatch.setattr(trees, "remove", real)
+        with pytest.raises(ReleaseError, match=rf"the account {app.name} \(userdel: user {app.name} is in use\)"):
+            app.on_host().remove(purge=True)
+        app.host.fail = {}
+        assert app.on_host().remove(purge=True).action == "removed"
+
+
+class TestSteps:
+    """What acts for the app or builds it is a step, as the app's user and in a sandbox; systemd is told how far."""
+
+    def steps(self, app: App) -> dict[str, Step]:
+        """The steps of a deploy, by name."""
+        git = {"git": "https://example.org/shop.git", "version": "a" * 40}
+        app.host.on["-o pipefail"] = lambda: self.fetched(app)
+        app.engine({"TOKEN": "hunter22"}, source=git, release_command=MIGRATE, save_commands=["dump-it"]).deploy()
+        return {step.name: step for step in app.host.steps}
+
+    def fetched(self, app: App) -> None:
+        code = Path(app.host.steps[-1].cwd)
+        (code / "static").mkdir()
+        (code / "requirements.txt").touch()
+
+    def test_each_is_the_apps_and_none_is_trusted(self, app: App) -> None:
+        steps = self.steps(app)
+        assert set(steps) == {"fetch", "venv", "install", "static", "compile", "import", "before", "save", "command"}
+        for step in steps.values():
+            assert step.app == app.name
+            assert dict(step.sandbox).items() >= dict(sandbox.ALWAYS).items()
+            assert step.seconds <= 1800
+
+    def test_a_build_sees_neither_data_nor_secrets_and_one_cache(self, app: App) -> None:
+        steps = self.steps(app)
+        for name in ("fetch", "venv", "install", "static", "compile"):
+            step = steps[name]
+            writable = " ".join(value for directive, value in step.sandbox if directive == "BindPaths")
+            assert "/var/lib/shop" not in writable, "what the unit lets the app write"
+            caches = (str(app.at.source_cache) in writable, str(app.at.package_cache) in writable)
+            assert caches == (name == "fetch", name != "fetch")
+            assert "hunter22" not in str(step)
+            assert "SECRET_KEY" not in step.environment
+            assert step.environment["HOME"] == "/tmp"
+
+    def test_what_acts_for_the_app_has_its_sandbox(self, app: App) -> None:
+        steps = self.steps(app)
+        for name in ("import", "before", "save", "command"):
+            step = steps[name]
+            assert ("BindPaths", "/var/lib/shop") in step.sandbox
+            assert str(app.at.build_cache) not in str(step.sandbox)
+        for name in ("import", "before", "command"):
+            assert steps[name].environment["TOKEN"] == "hunter22"
+        assert dict(steps["save"].environment) == {"LANG": "C.UTF-8"}
+        assert ("BindPaths", f"-{app.at.saved / (app.at.live() or '')}") in steps["save"].sandbox
+
+    def test_systemd_is_told_how_far_the_work_is(self, app: App) -> None:
+        seen: list[str] = []
+        app.host.on["-probe:"] = lambda: seen.extend(app.host.said[-1:])
+        app.engine().deploy()
+        assert seen == ["import"]
+        assert app.host.said == list(STEPS)
+
+    def test_a_host_without_the_unit(self, app: App) -> None:
+        app.host.fail = {"systemctl cat": "No files found"}
+        with pytest.raises(
+            ReleaseError, match=r"the unit .*@none.service is not on this host: run groundwork.flask.site"
         ):
             app.engine().deploy()
-        assert error.value.step == "lock"
-        assert app.engine().deploy().action == "unchanged"
 
-    def test_a_second_deploy_waits_for_the_first(self, app: App) -> None:
-        """A killed play's work on the host goes on; the rerun must not fail because of it."""
-        with locking.hold(app.at.lock, app.name, "a deploy", "bob@desk"):
-            waiting = threading.Thread(target=lambda: app.engine().deploy())
-            waiting.start()
-            waiting.join(0.3)
-            assert waiting.is_alive()
-            assert app.at.live() is None
-        waiting.join(20)
-        assert app.at.live() is not None
 
-    def test_the_lock_says_how_far_the_work_is(self, app: App) -> None:
-        seen = []
-        app.host.on["-probe:"] = lambda: seen.append(locking.holder(app.at.lock))
+class TestTrust:
+    """Root follows no link of an app's, and takes nobody's word for what is whole."""
+
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> Path:
+        """A file of the host's that a build would like to have changed or read."""
+        path = tmp_path / "important.js"
+        path.write_text("root's")
+        path.chmod(0o666)
+        os.chown(path, 1, 1)
+        return path
+
+    def plant(self, app: App, outside: Path) -> None:
+        (release,) = (path for path in app.at.releases.iterdir() if not app.at.is_complete(path.name))
+        for name in ("code", "public"):
+            (release / name / "file.3f9c01d2.js").symlink_to(outside)
+            (release / name / "directory").symlink_to(outside.parent)
+            os.mkfifo(release / name / "fifo.3f9c01d2.js")
+
+    def test_links_of_a_build_are_not_followed(self, app: App, outside: Path) -> None:
+        app.host.on["cp -RL"] = lambda: self.plant(app, outside)
+        first = app.engine().deploy().release
+        found = outside.stat()
+        assert (found.st_uid, found.st_mode & 0o7777, outside.read_text()) == (1, 0o666, "root's")
+        assert sorted(path.name for path in (app.at.current / "public").iterdir()) == ["static"]
+        assert (app.at.current / "code/file.3f9c01d2.js").is_symlink()
+        assert not (app.at.current / "code/fifo.3f9c01d2.js").exists()
+        assert app.at.facts(first)["static"] == []
+
+    def test_a_link_in_a_release_of_before_is_not_inherited(self, app: App, outside: Path) -> None:
+        first = app.deploy("red").release
+        note, public = app.at.release(first) / "release.json", app.at.release(first) / "public"
+        (public / "file.3f9c01d2.js").symlink_to(outside)
+        (public / "directory").symlink_to(outside.parent)
+        names = ["file.3f9c01d2.js", f"directory/{outside.name}", f"../../../../../{outside.name}"]
+        note.write_text(json.dumps({**app.at.facts(first), "static": names}))
+        app.deploy("blue")
+        assert sorted(path.name for path in (app.at.current / "public").iterdir()) == ["static"]
+
+    @pytest.mark.parametrize("name", ["code", "public"])
+    def test_nobody_keeps_the_right_to_write(self, app: App, name: str) -> None:
+        def widen() -> None:
+            for path in app.at.releases.iterdir():
+                (path / name).chmod(0o2777)
+                (path / name / "wide").touch()
+                (path / name / "wide").chmod(0o6777)
+
+        app.host.on["cp -RL"] = widen
         app.engine().deploy()
-        assert seen[0] is not None
-        assert (seen[0].app, seen[0].step, seen[0].pid) == (app.name, "import", os.getpid())
+        for path in (app.at.current / name, app.at.current / name / "wide"):
+            assert oct(path.stat().st_mode & 0o7022) == "0o0"
+
+    def test_a_marker_that_the_app_made_does_not_count(self, app: App) -> None:
+        app.engine().deploy()
+        (venv,) = app.at.environments.iterdir()
+        (venv / "planted").touch()
+        for path in (venv, venv / "complete"):
+            os.chown(path, 1, 1)
+        app.deploy("blue")
+        assert app.has_run("pip install") == 2
+        assert not (venv / "planted").exists()
+
+    def test_a_link_to_an_environment_does_not_count(self, app: App, tmp_path: Path) -> None:
+        app.engine().deploy()
+        (venv,) = app.at.environments.iterdir()
+        venv.rename(tmp_path / "elsewhere")
+        venv.symlink_to(tmp_path / "elsewhere")
+        app.deploy("blue")
+        assert app.has_run("pip install") == 2
+        assert not venv.is_symlink()
+
+    def test_a_build_cache_that_belongs_to_the_app_is_thrown_away(self, app: App) -> None:
+        """As it did before fetching and installing had caches of their own."""
+        (app.at.build_cache / "packages").mkdir(parents=True)
+        (app.at.build_cache / "packages/uv.toml").touch()
+        (app.at.build_cache / "source").symlink_to(app.root)
+        os.chown(app.at.build_cache, 1, 1)
+        app.engine().deploy()
+        assert app.at.build_cache.stat().st_uid == os.geteuid()
+        assert not app.at.source_cache.is_symlink()
+        assert list(app.at.package_cache.iterdir()) == []
+
+    def test_a_link_in_place_of_the_build_cache_is_not_followed(self, app: App, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        app.at.build_cache.parent.mkdir(parents=True)
+        app.at.build_cache.symlink_to(tmp_path / "elsewhere")
+        app.engine().deploy()
+        assert not app.at.build_cache.is_symlink()
+        assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.build imp
     requirement_files,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.pins import UV, UV_VERSION
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 
@@ -34,13 +37,13 @@ def builder(app: App, **options: Any) -> Builder:
 
 def with_uv(app: App) -> str:
     """Let the host have uv."""
-    path = app.at.tools / "uv/bin/uv"
+    path = app.at.tools / f"uv-{UV_VERSION}/bin/uv"
     path.parent.mkdir(parents=True)
     path.touch()
     return str(path)
 
 
-UV = {"settings": {"installer": "uv"}}
+WITH_UV = {"settings": {"installer": "uv"}}
 HASHED = "flask==3.1.3 \\\n    --hash=sha256:00\n"
 RECIPES: list[tuple[str, dict[str, str], dict[str, Any], list[list[str]], bool]] = [
     (
@@ -122,7 +125,7 @@ class TestRecipe:
         uv = with_uv(app)
         (code / "uv.lock").write_text("locked")
         (code / "pyproject.toml").write_text(project)
-        recipe = builder(app, **UV, extras=["pg"], python="3.13").recipe(code)
+        recipe = builder(app, **WITH_UV, extras=["pg"], python="3.13").recipe(code)
         locked = app.at.releases / ".lock/locked.txt"
         own = [["--no-deps", "."]] if packaged else []
         assert recipe.calls == [["--no-deps", "-r", str(locked)], ["gunicorn"], *own]
@@ -132,7 +135,7 @@ class TestRecipe:
         assert asked.endswith(f" --extra pg --output-file={locked}")
         app.host.fail = {"export": "the lock is older than the project"}
         with pytest.raises(ReleaseError, match="uv.lock could not be read\nthe lock is older"):
-            builder(app, **UV).recipe(code)
+            builder(app, **WITH_UV).recipe(code)
 
     def test_of_nothing(self, app: App, code: Path) -> None:
         with pytest.raises(ReleaseError, match=r"neither requirements.txt, pyproject.toml nor uv.lock: add one"):
@@ -161,7 +164,10 @@ REQUIREMENTS: list[tuple[str, dict[str, str], list[str], bool]] = [
         ["requirements.txt", "a.txt"],
         False,
     ),
-    ("a missing file", {"requirements.txt": "-r gone.txt\n"}, ["requirements.txt"], False),
+    ("a missing file", {"requirements.txt": "-r gone.txt\n"}, ["requirements.txt", "gone.txt"], False),
+    ("a directory", {"requirements.txt": "-r req\n", "req/a.txt": "a"}, ["requirements.txt", "req"], False),
+    ("out of the source", {"requirements.txt": "-r ../out.txt\n"}, ["requirements.txt", "../out.txt"], False),
+    ("of the host", {"requirements.txt": "-r /etc/hostname\n"}, ["requirements.txt", "/etc/hostname"], False),
     ("the source below", {"requirements.txt": "-r a.txt\n", "a.txt": "-e ."}, ["requirements.txt", "a.txt"], True),
     *(
         (line, {"requirements.txt": f"flask\n{line}\n"}, ["requirements.txt"], local)
@@ -196,7 +202,19 @@ def test_requirement_files(code: Path, name: str, files: dict[str, str], read: l
     for path, text in files.items():
         (code / path).parent.mkdir(exist_ok=True)
         (code / path).write_text(text)
-    assert requirement_files(code, "requirements.txt") == ([files[path] for path in read], local)
+    (code.parent / "out.txt").write_text("flask")
+    assert requirement_files(code, "requirements.txt") == ([files.get(path, "") for path in read], local)
+
+
+@pytest.mark.parametrize("link", ["/etc/hostname", "../out.txt", "requirements.txt"])
+def test_a_link_among_the_requirements_stays_in_the_source(code: Path, link: str) -> None:
+    (code.parent / "out.txt").write_text("secret")
+    (code / "requirements.txt").symlink_to(link)
+    assert requirement_files(code, "requirements.txt") == ([""], False)
+    (code / "base.txt").write_text("flask")
+    (code / "requirements.txt").unlink()
+    (code / "requirements.txt").symlink_to("base.txt")
+    assert requirement_files(code, "requirements.txt") == (["flask"], False)
 
 
 class TestEnvironment:
@@ -263,10 +281,11 @@ class TestEnvironment:
 
     def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:
         app.engine({"TOKEN": "hunter22"}, release_command="flask db upgrade").deploy()
-        with_secret = [each for each in app.host.environments if "TOKEN" in each]
+        environments = [step.environment for step in app.host.steps]
+        with_secret = [each for each in environments if "TOKEN" in each]
         assert all(each["VIRTUAL_ENV"] for each in with_secret)
-        assert 0 < len(with_secret) < len(app.host.environments)
-        assert not [each for each in app.host.environments if "PIP_CERT" in each and "SECRET_KEY" in each]
+        assert 0 < len(with_secret) < len(environments)
+        assert not [each for each in environments if "PIP_CERT" in each and "SECRET_KEY" in each]
 
 
 class TestInstaller:
@@ -278,40 +297,50 @@ class TestInstaller:
         (app.root / "wheels/pip-23.0-py3-none-any.whl").touch()
         monkeypatch.setattr(build, "PIP_WHEELS", app.root / "wheels")
 
+    def fetched(self, app: App) -> None:
+        """What pip does when it fetches uv."""
+        (fresh,) = app.at.tools.glob(".uv.*")
+        assert (fresh / "requirements.txt").read_text() == UV
+        (fresh / "bin").mkdir()
+        (fresh / "bin/uv").touch()
+
     def test_uv_is_fetched_once(self, app: App, pip_wheel: None) -> None:
-        uv = app.at.tools / "uv"
-        fresh = uv.with_name(f"uv.{os.getpid()}")
-        app.host.on["--target="] = lambda: (fresh / "bin").mkdir(parents=True)
-        app.host.on["uv>="] = (fresh / "bin/uv").touch
-        assert builder(app, **UV).uv() == str(uv / "bin/uv")
-        assert builder(app, **UV).uv() == str(uv / "bin/uv")
-        assert app.has_run("uv>=") == 1
+        uv = app.at.tools / f"uv-{UV_VERSION}"
+        app.host.on["--require-hashes"] = lambda: self.fetched(app)
+        assert builder(app, **WITH_UV).uv() == str(uv / "bin/uv")
+        assert builder(app, **WITH_UV).uv() == str(uv / "bin/uv")
+        assert app.has_run("--require-hashes") == 1
         assert builder(app).uv() == "", "pip is asked for"
+        assert [path.name for path in app.at.tools.iterdir()] == [uv.name]
+
+    def test_uv_of_an_earlier_version_goes_once_nobody_can_be_at_work_with_it(self, app: App, pip_wheel: None) -> None:
+        for name in ("uv", "uv-0.1", "uv-0.2"):
+            (app.at.tools / name / "bin").mkdir(parents=True)
+        for name in ("uv", "uv-0.1"):
+            os.utime(app.at.tools / name, (1, 1))
+        app.host.on["--require-hashes"] = lambda: self.fetched(app)
+        builder(app, **WITH_UV).uv()
+        assert {path.name for path in app.at.tools.iterdir()} == {"uv-0.2", f"uv-{UV_VERSION}"}
 
     def test_pip_where_uv_cannot_be_had(self, app: App, pip_wheel: None) -> None:
-        app.host.fail = {"uv>=": "no matching distribution"}
-        done = app.engine(**UV).deploy()
+        app.host.fail = {"--require-hashes": "no matching distribution"}
+        done = app.engine(**WITH_UV).deploy()
         assert done.action == "deployed"
         assert done.warnings == ["uv could not be had, so pip installs (slower, same result): no matching distribution"]
 
     def test_uv_that_cannot_be_had_is_asked_for_once_in_a_run(self, app: App, pip_wheel: None) -> None:
-        app.host.fail = {"uv>=": "no matching distribution"}
+        app.host.fail = {"--require-hashes": "no matching distribution"}
         app.host.code.update({"uv.lock": "", "pyproject.toml": ""})
-        done = app.engine(**UV).deploy()
-        assert (app.has_run("uv>="), len(done.warnings)) == (1, 1)
+        done = app.engine(**WITH_UV).deploy()
+        assert (app.has_run("--require-hashes"), len(done.warnings)) == (1, 1)
 
     def test_what_each_installs_with(self, app: App, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         wheel = app.root / "pip-23.0-py3-none-any.whl"
         venv = code / "venv"
         pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-compile"]
         venv.mkdir()
-        made: list[str] = []
-
-        def run_as(user: str, command: tuple[str, ...], *_rest: Any) -> tuple[int, str]:
-            made.append(" ".join(command))
-            return 0, ""
-
-        monkeypatch.setattr(app.host, "run_as", run_as)
+        made = app.host.commands
+        app.host.ends = {"venv": (0, ""), "zipfile": (0, "")}
         assert builder(app).make(venv) == pip
         assert made[-1].endswith(f"-m venv {venv}")
         wheel.touch()
@@ -320,7 +349,7 @@ class TestInstaller:
         assert made[-2].endswith(f"-m venv --without-pip {venv}")
         assert f" -m zipfile -e {wheel} {venv}/lib/python" in made[-1]
         uv = with_uv(app)
-        assert builder(app, **UV).make(venv) == [
+        assert builder(app, **WITH_UV).make(venv) == [
             uv, "pip", "install", "--quiet", "--python", f"{venv}/bin/python",
         ]  # fmt: skip
         assert made[-1].startswith(f"{uv} venv --quiet --allow-existing --no-project --python ")
@@ -333,17 +362,18 @@ class TestInstaller:
         with_uv(app)
         app.host.fail = {"python install": "no route to host"}
         with pytest.raises(ReleaseError, match=f"{where}, and uv could not bring it; a mirror .*\nno route to host"):
-            builder(app, **UV, python="3.13").python()
+            builder(app, **WITH_UV, python="3.13").python()
         found = f"{app.at.tools}/python/cpython-3.13/bin/python3.13"
-        asked: list[tuple[str, str, str]] = []
+        asked: list[tuple[str, ...]] = []
 
-        def run_as(user: str, command: tuple[str, ...], environment: dict[str, str], *_rest: Any) -> tuple[int, str]:
-            asked.append((user, command[2], environment["UV_PYTHON_INSTALL_DIR"]))
-            return 0, f"{found}\n"
+        def run(*argv: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+            asked.append((*argv[1:3], environment["UV_PYTHON_INSTALL_DIR"], environment["PATH"], environment["HOME"]))
+            return subprocess.CompletedProcess(argv, 0, f"{found}\n", "")
 
-        monkeypatch.setattr(app.host, "run_as", run_as)
-        assert builder(app, **UV, python="3.13").python() == found
-        assert asked == [("root", verb, str(app.at.tools / "python")) for verb in ("install", "find")]
+        monkeypatch.setattr(app.host, "run", run)
+        assert builder(app, **WITH_UV, python="3.13").python() == found
+        rest = (str(app.at.tools / "python"), "/usr/sbin:/usr/bin:/sbin:/bin", "/root")
+        assert asked == [("python", verb, *rest) for verb in ("install", "find")], "as root, for all apps"
 
 
 class TestIndex:

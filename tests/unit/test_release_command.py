@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import command, locking
-from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release import command, sandbox, work
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings
-from ansible_collections.groundwork.flask.tests.unit.release_app import App
+from ansible_collections.groundwork.flask.tests.unit.release_app import UNIT, App
 
 ROW: dict[str, Any] = {
     "release": "3f9c01d2ab44",
@@ -31,42 +32,62 @@ ROW: dict[str, Any] = {
 }
 
 
+HOLDER = work.Holder("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
+
+
 class Became(BaseException):
     """Stands for exec: the process is another program from here on."""
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Which program the command became, with which environment, where, and with which umask."""
+def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Which program the command became, with which arguments."""
     found: dict[str, Any] = {}
 
-    def become(program: str, words: Sequence[str], environment: dict[str, str] | None = None) -> None:
-        found.update(words=list(words), environment=environment, cwd=os.getcwd())
-        assert program == words[0]
+    def become(program: str, words: Sequence[str]) -> None:
+        found.update(program=program, words=list(words))
         raise Became
 
-    monkeypatch.chdir(tmp_path)  # and back again afterwards
-    monkeypatch.setattr(os, "execvp", become)
-    monkeypatch.setattr(os, "execvpe", become)
-    monkeypatch.setattr(os, "umask", lambda mask: found.update(umask=mask))
+    monkeypatch.setattr(os, "execv", become)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return found
 
 
 @pytest.fixture
 def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
-    """A host with two releases of the app; the engine and the status ask the fake systemd."""
+    """A host with two releases of the app and nobody at work; the engine runs here instead of in its unit."""
 
     def engine(at: Any, by: str = "") -> Engine:
         found = app.on_host()
         found.settings = Settings(by=by or command.whoami(os.environ))
         return found
 
+    def do(order: work.Order) -> Result:
+        assert (order.app, order.spec, order.secret, order.deploy_key) == (app.name, {"name": app.name}, {}, "")
+        found: Result = getattr(engine(app.at, order.settings["by"]), order.verb)(**order.options) or Result()
+        return found
+
     monkeypatch.setattr(command, "Host", lambda: app.host)
     monkeypatch.setattr(command, "engine", engine)
+    monkeypatch.setattr(work, "do", do)
+    monkeypatch.setattr(work, "holder", lambda app: None)
+    monkeypatch.setattr(work, "stop", lambda app: None)
     app.deploy("red")
     app.deploy("blue")
     return app
+
+
+@pytest.fixture
+def steps(host: App, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+    """What ran on the operator's terminal; it ends with 7."""
+    ran: list[Step] = []
+
+    def interactive(step: Step) -> int:
+        ran.append(step)
+        return 7
+
+    monkeypatch.setattr(host.host, "interactive", interactive)
+    return ran
 
 
 def call(app: App, *words: str) -> None:
@@ -77,30 +98,33 @@ class TestRun:
     """A command in the app's environment, as its user."""
 
     @pytest.mark.parametrize("words", [("flask", "shell"), ("--", "flask", "shell"), ("flask", "--help"), ("ls", "-l")])
-    def test_becomes_it(
-        self, host: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    def test_in_its_sandbox(
+        self, host: App, steps: list[Step], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
     ) -> None:
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("OF_ROOT", "1")
-        with pytest.raises(Became):
+        with pytest.raises(SystemExit) as end:
             call(host, "run", *words)
-        as_app = ["setpriv", "--reuid", host.name, "--regid", host.name, "--init-groups", "--"]
-        assert became["words"] == as_app + [word for word in words if word != "--"]
+        assert end.value.code == 7
+        (step,) = steps
+        # Root looks up no name in the app's PATH: the shell that does is in the sandbox.
+        assert step.argv[:4] == ("/bin/sh", "-c", 'exec "$@"', "sh")
+        assert list(step.argv[4:]) == [word for word in words if word != "--"]
         release = host.at.release(host.at.live() or "")
-        assert became["cwd"] == str(release / "code")
-        assert became["umask"] == 0o077
-        environment = became["environment"]
+        assert (step.app, step.cwd, step.seconds) == (host.name, str(release / "code"), math.inf)
+        assert step.sandbox == sandbox.for_app(sandbox.of_unit(UNIT, release.name))
+        environment = step.environment
         assert (environment["COLOUR"], environment["TERM"]) == ("blue", "xterm")
         assert environment["PYTHONPATH"] == str(release / "entry")
         assert environment["SECRET_KEY"] == host.at.secret_key.read_text()
         assert "OF_ROOT" not in environment
 
-    def test_in_another_release(self, host: App, became: dict[str, Any]) -> None:
+    def test_in_another_release(self, host: App, steps: list[Step]) -> None:
         other = host.ledger.way_back()[0]
-        with pytest.raises(Became):
+        with pytest.raises(SystemExit):
             call(host, "run", "--release", other, "flask", "--release", "x")
-        assert became["environment"]["COLOUR"] == "red"
-        assert became["words"][-3:] == ["flask", "--release", "x"]
+        assert steps[0].environment["COLOUR"] == "red"
+        assert steps[0].argv[-3:] == ("flask", "--release", "x")
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -132,7 +156,8 @@ class TestRun:
 def test_logs(host: App, became: dict[str, Any], words: tuple[str, ...], more: list[str]) -> None:
     with pytest.raises(Became):
         call(host, "logs", *words)
-    assert became["words"] == ["journalctl", f"--namespace={host.name}", "--output=short-iso", *more]
+    assert became["program"] == became["words"][0] == "/usr/bin/journalctl"
+    assert became["words"][1:] == [f"--namespace={host.name}", "--output=short-iso", *more]
 
 
 class TestTable:
@@ -241,9 +266,11 @@ class TestStatus:
         workers = host.root / f"run/{host.name}-{live}/workers"
         workers.parent.mkdir(parents=True)
         workers.write_text("5 workers\n")
-        with locking.hold(host.at.lock, host.name, "a deploy", "bob@desk"):
-            facts = command.status(host.at)
-        assert facts["at_work"].startswith("a deploy by bob@desk since ")
+        monkeypatch.setattr(work, "holder", lambda app: HOLDER)
+        facts = command.status(host.at)
+        assert (
+            facts["at_work"] == "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command)"
+        )
         last = host.ledger.events()[-1]
         assert {name: text for name, text in facts.items() if name != "at_work"} == {
             "app": host.name,
@@ -316,16 +343,33 @@ class TestRollBack:
         call(host, "unlock", "--json")
         assert json.loads(capsys.readouterr().out) == {"changed": False, "holder": ""}
 
-    def test_unlock_names_whom_it_ended(
+    def test_unlock_ends_who_is_at_work_and_heals(
         self, host: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        holder = locking.Holder("shop", "a deploy", "bob@desk", 7, "2026-01-02T03:04:05Z", "command")
-        monkeypatch.setattr(Engine, "unlock", lambda self: holder)
+        half_built, ended = host.at.release("123456789abc"), []
+
+        def stop(app: str) -> work.Holder:
+            assert half_built.exists(), "it is ended before anything is touched"
+            ended.append(app)
+            return HOLDER
+
+        half_built.mkdir()
+        monkeypatch.setattr(work, "stop", stop)
         call(host, "unlock")
         assert capsys.readouterr().out == (
-            "ended: a deploy by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command). "
+            "ended: a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command). "
             "What it left was cleaned up.\n"
         )
+        assert ended == [host.name]
+        assert not half_built.exists()
+
+    def test_a_warning_is_shown_before_the_result(
+        self, host: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        done = Result("A", "B", "rolled_back", "v1", warnings=["waited 3 s for a deploy of shop"])
+        monkeypatch.setattr(work, "do", lambda order: done)
+        call(host, "rollback")
+        assert capsys.readouterr().out.startswith("waited 3 s for a deploy of shop\nrelease A (v1) is live, after ")
 
 
 class TestErrors:
@@ -364,7 +408,7 @@ class TestErrors:
             command.main(["blog", *words], host.root)
 
     def test_a_release_error(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*_words: Any) -> None:
+        def fail(*_words: Any, **_options: Any) -> None:
             raise ReleaseError("lock", "somebody else is at work", "log")
 
         monkeypatch.setattr(Engine, "roll_back", fail)
@@ -373,7 +417,7 @@ class TestErrors:
         assert end.value.code == f"{host.name}: somebody else is at work\nlog"
 
     def test_an_interrupted_one(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(*_words: Any) -> None:
+        def interrupted(*_words: Any, **_options: Any) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Engine, "roll_back", interrupted)
@@ -387,6 +431,7 @@ class TestErrors:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         with pytest.raises(Became):
             call(app, "run", "flask", "shell")
+        assert became["program"] == "/usr/bin/sudo"
         assert became["words"] == ["sudo", sys.argv[0], app.name, "run", "flask", "shell"]
 
 

@@ -1,117 +1,263 @@
-"""The host as it really is: processes that come to an end, sockets that answer."""
+"""The host: steps as units of systemd, processes that come to an end, sockets that answer."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
+import io
+import math
 import os
 import re
+import socket
 import socketserver
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import host as module
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Host
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import tail
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import (
+    MOST_OUTPUT,
+    TIMED_OUT,
+    Host,
+    Step,
+    end_of,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, env_file, tail
 
 
-class TestRunAs:
-    """Commands of a build or of an app; here as the user of the tests."""
+def a_step(*argv: str, **more: Any) -> Step:
+    """A step of an app."""
+    given: dict[str, Any] = {
+        "app": "shop",
+        "name": "import",
+        "argv": argv,
+        "sandbox": [("PrivateTmp", "yes"), ("CapabilityBoundingSet", "")],
+        "environment": {"PATH": os.defpath, "TOKEN": "hunter22"},
+        "cwd": "/tmp",
+        "seconds": 7,
+    }
+    return Step(**{**given, **more})
 
-    @pytest.fixture(autouse=True)
-    def _as_this_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "as_user", lambda user, command: list(command))
 
-    def run(self, command: str, seconds: float = 20, **options: Any) -> tuple[int, str]:
-        return Host().run_as("shop", ("sh", "-c", command), {"PATH": os.defpath, "A": "b"}, "/tmp", seconds, **options)
+class TestCommand:
+    """What systemd is asked for."""
+
+    def options(self, command: list[str]) -> list[str]:
+        """The properties, in order."""
+        return [after for before, after in pairwise(command[: command.index("--")]) if before == "-p"]
+
+    def test_the_app_in_its_sandbox(self) -> None:
+        command = a_step("flask", "db").command("a.service", "--pipe")
+        assert command[: command.index("-p")] == [
+            "/usr/bin/systemd-run", "--quiet", "--unit=a.service", "--description=import of shop", "--pipe",
+        ]  # fmt: skip
+        assert self.options(command) == [
+            "User=shop",
+            "Group=shop",
+            "WorkingDirectory=/tmp",
+            "EnvironmentFile=/run/groundwork/shop/a.service.env",
+            "RuntimeMaxSec=7",
+            "PrivateTmp=yes",
+            "CapabilityBoundingSet=",
+        ]
+        assert command[command.index("--") :] == ["--", "flask", "db"]
+
+    @pytest.mark.parametrize(("seconds", "said"), [(0.5, "0.5"), (1800, "1800"), (math.inf, "infinity")])
+    def test_its_time(self, seconds: float, said: str) -> None:
+        assert f"RuntimeMaxSec={said}" in self.options(a_step("true", seconds=seconds).command("a.service"))
+
+    @pytest.mark.parametrize("argument", ["$HOME", "${HOME}", "$$", "a$", "%h", "two words", "", "--", "-p"])
+    def test_systemd_puts_nothing_into_the_arguments(self, argument: str) -> None:
+        command = a_step("echo", argument).command("a.service")
+        given = command[command.index("--") + 1 :]
+        assert given == ["echo", argument.replace("$", "$$")]
+
+    def test_no_list_of_processes_shows_its_environment(self) -> None:
+        assert "hunter22" not in str(a_step("true").command("a.service"))
+
+
+class Systemd:
+    """Stands for systemd: starts the command itself, and says how it ended."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+        self.host, self.result = Host("groundwork-release@shop.service"), "exit-code"
+        self.asked: list[tuple[str, ...]] = []
+        self.commands: list[list[str]] = []
+        self.environments: list[tuple[int, str]] = []
+        self.run, real = run, Step.command
+
+        def command(step: Step, unit: str, *more: str) -> list[str]:
+            self.commands.append(real(step, unit, *more))
+            path = module.environment_file("shop", unit)
+            self.environments.append((path.stat().st_mode & 0o777, path.read_text()))
+            return list(step.argv)
+
+        def systemctl(_host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+            self.asked.append(arguments)
+            return subprocess.CompletedProcess(arguments, 0, f"{self.result}\n", "")
+
+        monkeypatch.setattr(module, "environment_file", lambda app, unit: run / app / f"{unit}.env")
+        monkeypatch.setattr(Step, "command", command)
+        monkeypatch.setattr(Host, "systemctl", systemctl)
+
+    def unit(self) -> str:
+        """The unit of the last step."""
+        return next(word.removeprefix("--unit=") for word in self.commands[-1] if word.startswith("--unit="))
+
+    def left(self) -> list[Path]:
+        return [path for path in self.run.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Systemd:
+    return Systemd(monkeypatch, tmp_path / "run")
+
+
+class TestStep:
+    """A step that really runs, but for its user and its sandbox."""
 
     @pytest.mark.parametrize(
         ("command", "answer"),
         [
             ("echo out; echo err >&2; exit 3", (3, "out\nerr\n")),
-            ("env | grep -c -e HOME= -e A=; pwd", (0, "1\n/tmp\n")),
-            ("umask", (0, "0022\n")),
+            ("pwd", (0, "/\n")),
+            ("env | sort", (0, "LANG=C.UTF-8\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/\n")),
             ("cat", (0, "")),
-            ("printf '\\377'", (0, "\ufffd")),
+            ("printf '\\377\\033[2J'", (0, "\ufffd\\x1b[2J")),
         ],
     )
-    def test_answers(self, command: str, answer: tuple[int, str]) -> None:
-        assert self.run(command) == answer
+    def test_answers(self, systemd: Systemd, command: str, answer: tuple[int, str]) -> None:
+        assert systemd.host.step(a_step("/bin/sh", "-c", command)) == answer
 
-    def test_options(self, tmp_path: Path) -> None:
+    def test_it_reads_what_it_is_given(self, systemd: Systemd, tmp_path: Path) -> None:
         (tmp_path / "in").write_text("text")
         with (tmp_path / "in").open() as stdin:
-            assert self.run("umask; cat", stdin=stdin, umask=0o077) == (0, "0077\ntext")
+            assert systemd.host.step(a_step("/bin/cat", stdin=stdin)) == (0, "text")
 
-    def test_what_takes_too_long_ends_with_its_children(self) -> None:
-        began = time.monotonic()
-        status, said = self.run("echo begun; sleep 30 & echo $!; wait", seconds=0.3)
-        assert time.monotonic() - began < 10
-        assert status == 124
-        begun, child, *_rest = said.split()
-        assert begun == "begun"
-        assert said.endswith("(killed after 0 s)")
-        for _turn in range(100):
-            if not Path(f"/proc/{child}").exists() or "(zombie)" in Path(f"/proc/{child}/status").read_text():
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("its child goes on")
+    @pytest.mark.parametrize(
+        ("result", "answer"),
+        [
+            ("exit-code", (9, "tick\n")),
+            ("timeout", (TIMED_OUT, "tick\n\n(killed after 7 s)")),
+            ("oom-kill", (9, "tick\n\n(killed: it wanted more memory than it may have)")),
+            ("signal", (9, "tick\n")),
+            ("", (9, "tick\n")),
+        ],
+    )
+    def test_how_it_ended(self, systemd: Systemd, result: str, answer: tuple[int, str]) -> None:
+        systemd.result = result
+        assert systemd.host.step(a_step("/bin/sh", "-c", "echo tick; exit 9")) == answer
+        assert systemd.asked == [
+            ("show", "--value", "--property=Result", systemd.unit()),
+            ("reset-failed", systemd.unit()),
+        ]
+
+    def test_nothing_of_it_goes_on_without_the_engine(self, systemd: Systemd) -> None:
+        systemd.host.step(a_step("/bin/true"))
+        bound = ["-p", "BindsTo=groundwork-release@shop.service", "-p", "After=groundwork-release@shop.service"]
+        command = systemd.commands[0]
+        assert command[command.index(bound[1]) - 1 :][:4] == bound
+        assert systemd.asked == [], "systemd forgets a unit that ended well"
+
+    def test_each_has_a_unit_of_its_own(self, systemd: Systemd) -> None:
+        units = set()
+        for _turn in range(3):
+            systemd.host.step(a_step("/bin/true"))
+            units.add(systemd.unit())
+        assert len(units) == 3
+        assert all(re.fullmatch(r"groundwork-release@shop\.import\.\d+-\d+\.service", unit) for unit in units)
+
+    def test_its_environment_is_in_a_file_while_it_runs(self, systemd: Systemd) -> None:
+        systemd.host.step(a_step("/bin/false"))
+        assert systemd.environments == [(0o600, env_file({"PATH": os.defpath, "TOKEN": "hunter22"}))]
+        assert systemd.left() == []
+        assert (systemd.run / "shop").stat().st_mode & 0o777 == 0o700
+
+    def test_it_is_stopped_when_the_engine_breaks_off(self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(_stream: Any) -> str:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(module, "end_of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            systemd.host.step(a_step("/bin/true"))
+        assert systemd.asked == [("stop", systemd.unit())]
+        assert systemd.left() == []
+
+    def test_in_the_background(self, systemd: Systemd) -> None:
+        with systemd.host.background(a_step("/bin/true")):
+            assert len(systemd.left()) == 1
+        assert systemd.asked == [("stop", systemd.unit())]
+        assert systemd.left() == []
+        with (
+            pytest.raises(ReleaseError, match=r"/bin/sh could not be started\nno such thing"),
+            systemd.host.background(a_step("/bin/sh", "-c", "echo no such thing >&2; exit 1")),
+        ):
+            pass
+        assert systemd.asked[1:] == [("stop", systemd.unit())]
+        assert systemd.left() == []
+
+    @pytest.mark.parametrize(("terminal", "option"), [(False, "--pipe"), (True, "--pty")])
+    def test_on_a_terminal(
+        self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, terminal: bool, option: str
+    ) -> None:
+        """It gets another than root's, and it goes on when an engine ends."""
+        monkeypatch.setattr(os, "isatty", lambda descriptor: terminal)
+        assert systemd.host.interactive(a_step("/bin/sh", "-c", "exit 7", seconds=math.inf)) == 7
+        assert option in systemd.commands[0]
+        assert "BindsTo" not in str(systemd.commands[0])
+        assert systemd.left() == []
 
 
-class TestAsUser:
-    """Needs root, as the engine does."""
+class TestEndOf:
+    """What a program says may have no end."""
 
-    def test_a_user_has_no_group_but_his_own(self) -> None:
-        shown = subprocess.run(module.as_user("daemon", ("id",)), capture_output=True, text=True, check=True).stdout
-        assert re.sub(r"\d+", "", shown) == "uid=(daemon) gid=(daemon) groups=(daemon)\n"
+    @pytest.mark.parametrize("size", [0, 5, MOST_OUTPUT, MOST_OUTPUT + 1, 3 * MOST_OUTPUT])
+    def test_the_last_of_it_is_kept(self, size: int) -> None:
+        said = end_of(io.BytesIO(b"x" * size + b"end"))
+        assert said.endswith("end")
+        assert len(said) == min(size + 3, MOST_OUTPUT)
 
-    def test_the_exit_status_is_the_commands(self) -> None:
-        assert subprocess.run(module.as_user("daemon", ("sh", "-c", "exit 7")), check=False).returncode == 7
-
-    def test_it_reads_what_it_is_given(self, tmp_path: Path) -> None:
-        (tmp_path / "in").write_text("text")
-        with (tmp_path / "in").open() as stdin:
-            command = ("sh", "-c", "cat; pwd")
-            assert Host().run_as("daemon", command, {"PATH": os.defpath}, "/", 20, stdin) == (0, "text/\n")
-        piped = subprocess.run(
-            module.as_user("daemon", ("cat",)), input="piped", capture_output=True, text=True, check=True
-        )
-        assert piped.stdout == "piped"
-
-    def test_nothing_goes_on_when_the_engine_is_killed(self) -> None:
-        """Neither the command nor what it has put into a session of its own."""
-        seconds = f"60.{os.getpid()}"  # tells these from others' processes
-        script = f"setsid sleep {seconds} & exec sleep {seconds}"
-        engine = (sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])")
-        with subprocess.Popen((*engine, *module.as_user("daemon", ("sh", "-c", script)))) as process:
-            assert poll(lambda: len(sleeping(seconds)) == 2)
-            process.kill()
-        assert poll(lambda: sleeping(seconds) == []), sleeping(seconds)
+    def test_it_is_fit_to_be_shown(self) -> None:
+        assert end_of(io.BytesIO(b"\x1b]0;x\x07\xff\r\n")) == "\\x1b]0;x\\x07\ufffd\n"
 
 
-def sleeping(seconds: str) -> list[int]:
-    """The processes that sleep that long."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
-                found.append(int(path.parent.name))
-    return found
+class TestStatus:
+    """How far the engine is, for `systemctl status`."""
+
+    @pytest.mark.parametrize("abstract", [False, True])
+    def test_systemd_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool) -> None:
+        address = f"@groundwork-{os.getpid()}" if abstract else str(tmp_path / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(address.replace("@", "\0", 1) if abstract else address)
+            sock.settimeout(5)
+            monkeypatch.setenv("NOTIFY_SOCKET", address)
+            Host().status("import")
+            assert sock.recv(100) == b"STATUS=import"
+
+    @pytest.mark.parametrize("address", ["", "/nowhere/notify"])
+    def test_where_nobody_listens(self, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        Host().status("import")
 
 
-def poll(question: Callable[[], bool]) -> bool:
-    for _turn in range(250):
-        if question():
-            return True
-        time.sleep(0.02)
-    return False
+def test_every_process_of_an_account_is_killed() -> None:
+    """In whatever session it is; and nobody else's."""
+    uid = 61_000 + os.getpid() % 4_000
+    with (
+        subprocess.Popen(("sleep", "60"), user=uid, start_new_session=True) as one,
+        subprocess.Popen(("sleep", "60"), user=uid + 4_000) as other,
+    ):
+        assert Host().kill(uid) == [one.pid]
+        assert one.wait(10) == -9
+        assert other.poll() is None
+        other.kill()
+    assert Host().kill(uid) == []
 
 
 class TestAsk:
@@ -154,6 +300,53 @@ class TestAsk:
         assert (unwell.status, unwell.location) == (503, "")
         redirect = Host().ask(sock, "shop.example.org", "/302", 5)
         assert (redirect.status, redirect.location) == (302, "https://shop.example.org/login")
+
+    @pytest.mark.parametrize(
+        ("at_once", "drip"),
+        [
+            (b"HTTP/1.1 2", b"0"),
+            (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"x"),
+            (b"HTTP/1.0 200 OK\r\n\r\n", b"x"),
+            (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+            (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ],
+        ids=["status", "headers", "body", "body of 1.0", "body to the end", "chunk", "continue"],
+    )
+    def test_one_that_answers_a_byte_at_a_time_has_no_more_time(
+        self, tmp_path: Path, at_once: bytes, drip: bytes
+    ) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    self.request.sendall(at_once)
+                    for _turn in range(100):
+                        time.sleep(0.05)
+                        self.request.sendall(drip)
+
+        with socketserver.UnixStreamServer(str(tmp_path / "app.sock"), Handler) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            began = time.monotonic()
+            with pytest.raises((OSError, http.client.HTTPException)):
+                Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 0.2)
+            assert time.monotonic() - began < 3
+            thread.join()
+
+    def test_what_it_says_is_fit_to_be_shown(self, tmp_path: Path) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.recv(1000)
+                self.request.sendall(b"HTTP/1.0 302 OK\r\nLocation: /\x1b[2J\r\n\r\n\x1b[2J" + b"x" * 100_000)
+
+        with socketserver.UnixStreamServer(str(tmp_path / "app.sock"), Handler) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            answer = Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
+            thread.join()
+        assert (answer.location, answer.body[:10]) == ("/\\x1b[2J", "\\x1b[2Jxxx")
+        assert len(answer.body) < 20_010
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):

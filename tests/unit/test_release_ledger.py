@@ -1,18 +1,14 @@
-"""What is remembered of an app's releases, and who may work on it now."""
+"""What is remembered of an app's releases, and what they say of themselves."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import locking
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, ReleaseError, apps
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, apps
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger, states
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
@@ -150,88 +146,6 @@ class TestStates:
         assert [row["release"] for row in states(at)] == [str(number) for number in range(29, 9, -1)]
 
 
-class TestLock:
-    """One at a time, and whoever waits reads who is at work."""
-
-    def test_the_holder(self, at: Layout) -> None:
-        assert locking.holder(at.lock) is None
-        with locking.hold(at.lock, "shop", "a deploy", "ann@laptop") as lock:
-            holder = locking.holder(at.lock)
-            assert holder is not None
-            assert (holder.app, holder.work, holder.by, holder.pid, holder.step) == (
-                "shop",
-                "a deploy",
-                "ann@laptop",
-                os.getpid(),
-                "",
-            )
-            assert str(holder) == f"a deploy by ann@laptop since {holder.since} (process {os.getpid()})"
-            lock.step("command")
-            assert str(locking.holder(at.lock)).endswith(", at step command)")
-        assert locking.holder(at.lock) is None
-
-    def test_the_message(self, at: Layout) -> None:
-        with (
-            locking.hold(at.lock, "shop", "a deploy", ""),
-            pytest.raises(ReleaseError) as error,
-            locking.hold(at.lock, "shop", "a rollback", "bob", seconds=0.3),
-        ):
-            pass
-        said = str(error.value)
-        assert said.startswith("somebody else is at work: a deploy by root since ")
-        assert said.endswith(
-            "Wait for it; or, if it is stuck, end it with `ansible-playbook groundwork.flask.unlock -e app=shop`, "
-            "then run again"
-        )
-
-    @pytest.mark.parametrize("text", ["", "{", "[]", '{"app": "shop"}', "null"])
-    def test_a_holder_that_does_not_say_who_it_is(self, at: Layout, text: str) -> None:
-        with locking.hold(at.lock, "shop", "a deploy", ""):
-            at.lock.write_text(text)
-            with (
-                pytest.raises(ReleaseError, match="a program that does not say who it is"),
-                locking.hold(at.lock, "shop", "a rollback", "bob", seconds=0),
-            ):
-                pass
-
-    @pytest.fixture
-    def stuck(self, app: App) -> Iterator[subprocess.Popen[str]]:
-        """A process that holds the app's lock and does not heed SIGTERM."""
-        code = (
-            "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-            "from ansible_collections.groundwork.flask.plugins.module_utils.release import locking\n"
-            f"with locking.hold(pathlib.Path(sys.argv[1]), {app.name!r}, 'a deploy', 'ann@laptop'):\n"
-            "    print('held', flush=True); time.sleep(60)"
-        )
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        with subprocess.Popen(
-            (sys.executable, "-c", code, str(app.at.lock)), stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            yield process
-            process.kill()
-
-    def test_it_goes_with_a_holder_that_is_killed(self, app: App, stuck: subprocess.Popen[str]) -> None:
-        assert locking.holder(app.at.lock) is not None
-        stuck.kill()
-        stuck.wait()
-        assert locking.holder(app.at.lock) is None
-        assert app.engine().deploy().action == "deployed"
-
-    def test_unlock_ends_the_holder_and_heals(self, app: App, stuck: subprocess.Popen[str]) -> None:
-        half_built = app.at.release("123456789abc")
-        half_built.mkdir(parents=True)
-        holder = app.on_host().unlock(seconds=0.3)
-        assert holder is not None
-        assert (holder.pid, holder.by) == (stuck.pid, "ann@laptop")
-        assert stuck.wait(10) != 0
-        assert not half_built.exists()
-
-    def test_unlock_without_a_holder(self, app: App) -> None:
-        assert app.on_host().unlock() is None
-
-
 def test_the_apps_of_a_host(tmp_path: Path) -> None:
     for name, events in {"shop": ["deploy A"], "blog": ["deploy A", "gone A"], "api": ["deploy A"]}.items():
         happen(Layout(name, tmp_path), *events)
@@ -246,3 +160,50 @@ def test_what_is_live(at: Layout, link: str, live: Any) -> None:
     if link:
         at.current.symlink_to(link)
     assert at.live() == live
+
+
+class TestWorkers:
+    """A file of the app's, which may be anything."""
+
+    @pytest.fixture
+    def told(self, at: Layout) -> Path:
+        path = at.root / "run/shop-A/workers"
+        path.parent.mkdir(parents=True)
+        return path
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("5 workers: (2 x 2 cores) + 1\n", "5 workers: (2 x 2 cores) + 1"),
+            ("", ""),
+            ("one\ntwo\r\x1b[2J\u202e\n", "one two\\r\\x1b[2J\\u202e"),
+            ("x" * 300, "x" * 199 + "…"),
+            ("x" * 5000, ""),
+        ],
+        ids=["plain", "empty", "controls", "long", "too long"],
+    )
+    def test_what_is_shown(self, at: Layout, told: Path, text: str, shown: str) -> None:
+        told.write_text(text)
+        assert at.workers("A") == shown
+
+    def test_what_is_no_text(self, at: Layout, told: Path) -> None:
+        told.write_bytes(b"5 \xff workers\x9b")
+        assert at.workers("A") == "5 \ufffd workers\ufffd"
+
+    @pytest.mark.parametrize("link", ["/etc/hostname", "../../secret", "workers", "gone"])
+    def test_a_link(self, at: Layout, told: Path, link: str) -> None:
+        (at.root / "secret").write_text("secret")
+        told.symlink_to(link)
+        assert at.workers("A") == ""
+
+    def test_a_directory_that_is_a_link(self, at: Layout, told: Path) -> None:
+        told.write_text("5 workers")
+        (at.root / "run/shop-B").symlink_to("shop-A")
+        assert (at.workers("A"), at.workers("B"), at.workers("C")) == ("5 workers", "", "")
+
+    def test_a_fifo_and_a_directory(self, at: Layout, told: Path) -> None:
+        os.mkfifo(told)
+        assert at.workers("A") == ""
+        told.unlink()
+        told.mkdir()
+        assert at.workers("A") == ""

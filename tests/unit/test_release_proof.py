@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, proof, saving
 from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.proof import Finding
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, servers
 from ansible_collections.groundwork.flask.tests.unit.release_app import GOOD
@@ -234,6 +235,127 @@ class TestOfApp:
 
     def test_of_an_app_of_another_kind_nothing_is_said(self) -> None:
         assert list(proof.of_app({}, 1, True, False)) == []
+
+
+# What an app may say in the place of the probe.
+LIES: list[tuple[str, Any]] = [
+    ("flask", None),
+    ("flask", 3.1),
+    ("flask", ""),
+    ("flask", "3"),
+    ("flask", "3.1\x1b[2J"),
+    ("flask", "3.1\n"),
+    ("flask", "3.1x" + "y" * 40),
+    ("flask", "\u0663.\u0661"),
+    ("flask", "12345.1"),
+    ("flask", ["3.1"]),
+    ("debug", 0),
+    ("debug", None),
+    ("debug", "no"),
+    ("secret_key", "excellent"),
+    ("secret_key", None),
+    ("secret_key", True),
+    ("secret_key", ["good"]),
+    ("fallbacks", 1),
+    ("fallbacks", []),
+    ("session_cookie_secure", "True"),
+    ("max_content_length", -1),
+    ("max_content_length", float("nan")),
+    ("max_content_length", float("inf")),
+    ("max_content_length", "16"),
+    ("max_content_length", True),
+    ("max_content_length", 2**63),
+    ("server_error", None),
+    ("server_error", ["traceback"]),
+    ("heads", "rev1"),
+    ("heads", {"rev1": 1}),
+    ("heads", [1]),
+    ("heads", [True]),
+    ("heads", [None]),
+    ("heads", [["rev1"]]),
+    ("heads", [""]),
+    ("heads", ["rev1\n"]),
+    ("heads", ["rev 1"]),
+    ("heads", ["\x1b[2J"]),
+    ("heads", ["r" * 65]),
+    ("heads", ["rev1"] * 100),
+]
+
+
+class TestRead:
+    """What comes from the app is data: each of it is as a probe would have it, or the release is refused."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"flask": "3.1.0"},
+            {"flask": "2.3"},
+            {"flask": "3.2.0.dev0"},
+            {"flask": "3.1rc1"},
+            {"flask": "3.1.3+local.1"},
+            {"max_content_length": 0},
+            {"max_content_length": 2**40},
+            {"max_content_length": 16e6},
+            {"heads": []},
+            {"heads": ["ae1027a6acf", "rev_2.b-c"]},
+            {"server_error": "traceback"},
+        ],
+        ids=str,
+    )
+    def test_what_a_probe_says(self, change: dict[str, Any]) -> None:
+        facts = {**GOOD, **change}
+        assert proof.read(json.dumps(facts)) == facts
+        assert proof.read(f"{json.dumps(facts)}\nsaid at the end\n") == facts
+        list(proof.of_app(facts, 1, True, False))
+
+    @pytest.mark.parametrize(("name", "value"), LIES, ids=[f"{row[0]}: {row[1]!r}"[:40] for row in LIES])
+    def test_what_no_probe_says(self, name: str, value: Any) -> None:
+        with pytest.raises(ReleaseError, match=f"what the app said of its {name} cannot be: ") as error:
+            proof.read(json.dumps({**GOOD, name: value}))
+        assert error.value.step == "import"
+        assert len(str(error.value)) < 300
+        assert "\x1b" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            "",
+            "nonsense",
+            "{",
+            "[]",
+            "null",
+            "7",
+            '"text"',
+            json.dumps([GOOD]),
+            json.dumps({**GOOD, "more": 1}),
+            json.dumps({name: value for name, value in GOOD.items() if name != "heads"}),
+            json.dumps({"debug": False}),
+            "9" * 5000,
+            "[" * 500_000,
+            '{"flask":' * 500_000,
+        ],
+        ids=lambda answer: answer[:20] or "nothing",
+    )
+    def test_what_is_no_answer(self, answer: str) -> None:
+        with pytest.raises(ReleaseError, match="what the app said of itself cannot be understood"):
+            proof.read(answer)
+
+    @pytest.mark.parametrize("depth", [10, 300, 900, 1_500, 5_000, 100_000])
+    def test_deep_ones(self, depth: int) -> None:
+        """Of any depth: what reads it, and what shows it, have limits of their own."""
+        deep = "[" * depth + "]" * depth
+        with pytest.raises(ReleaseError, match="what the app said of it"):
+            proof.read(json.dumps(GOOD).replace('"heads": null', f'"heads": {deep}'))
+
+    def test_of_an_app_of_another_kind(self) -> None:
+        assert proof.read("{}") == {}
+
+    def test_what_a_handler_says_is_one_printable_line(self) -> None:
+        said = json.dumps({**GOOD, "server_error": "KeyError:\n\x1b[2J" + "x" * 1000})
+        error = proof.read(said)["server_error"]
+        assert error.startswith("KeyError: \\x1b[2Jxxx")
+        assert len(error) == 200
 
 
 HOME = "https://shop.example.org"

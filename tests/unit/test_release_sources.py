@@ -8,37 +8,31 @@ import os
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import build, host, source
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, source
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings, Spec
-from ansible_collections.groundwork.flask.tests.unit.release_app import App
+from ansible_collections.groundwork.flask.tests.unit.release_app import App, PlainHost
 
 # Git takes a submodule from a directory only if it is told that it may.
 FILES_ALLOWED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
-
-
-def as_this_user(user: str, command: Sequence[str]) -> list[str]:
-    del user
-    return list(command)
 
 
 @pytest.fixture
 def builder_of(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Builder]:
     """Makes builders whose commands really run, as the user of the tests."""
     monkeypatch.undo()
-    monkeypatch.setattr(host, "as_user", as_this_user)
     monkeypatch.setattr(build, "PIP_CONFIGURATION", app.root / "pip.conf")
 
     def make(deploy_key: str = "", known_hosts: str = "", **spec: Any) -> Builder:
         made = Builder(
             Spec(app.name, **spec),
             Settings(FILES_ALLOWED, known_hosts=known_hosts),
-            host.Host(),
+            PlainHost(),
             app.at,
             deploy_key,
         )
@@ -191,7 +185,7 @@ class TestGit:
             seen_by_git = {**os.environ, **environment}
             listed = subprocess.run(("ssh-add", "-L"), env=seen_by_git, capture_output=True, text=True, check=True)
             assert listed.stdout.split()[1] == (tmp_path / "key.pub").read_text().split()[1]
-            hosts = app.at.build_cache / "known_hosts.given"
+            hosts = app.at.build_cache / "known_hosts"
             assert f"StrictHostKeyChecking=yes -o UserKnownHostsFile={hosts}" in environment["GIT_SSH_COMMAND"]
             assert hosts.read_text() == "example.org ssh-ed25519 AAAA\n"
             texts = [path.read_text() for path in app.root.rglob("*") if path.is_file()]
@@ -264,8 +258,18 @@ class TestArchives:
         self, builder_of: Callable[..., Builder], tmp_path: Path, code: Path
     ) -> None:
         (tmp_path / "packed").symlink_to("/etc/shadow")
+        sent = source.of({"tree": "a" * 64, "directory": "shop"}, builder_of(archive=str(tmp_path / "packed")))
         with pytest.raises(OSError, match="symbolic links"):
-            builder_of().unpack(str(tmp_path / "packed"), code, strip=False)
+            sent.fetch(code)
+        assert files(code) == {}
+
+    def test_a_link_in_the_place_of_a_download_is_not_followed(
+        self, builder_of: Callable[..., Builder], code: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(source, "DOWNLOAD", "import os, sys; os.symlink('/etc/hostname', sys.argv[2])")
+        given = {"archive": "https://example.org/shop.zip", "checksum": f"sha256:{'c' * 64}"}
+        with pytest.raises(OSError, match="leads out of the tree"):
+            source.of(given, builder_of()).fetch(code)
 
     def test_downloaded(self, builder_of: Callable[..., Builder], tmp_path: Path, code: Path) -> None:
         packed = tmp_path / "shop-1.4.tar.gz"

@@ -1,0 +1,129 @@
+"""How a step is confined: by what the app's unit says, whoever wrote it there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import sandbox
+
+UNITS: list[tuple[str, str, sandbox.Directives]] = [
+    ("a directive", "[Service]\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
+    ("spaces", "[Service]\n  PrivateTmp =  yes  \n", [("PrivateTmp", "yes")]),
+    (
+        "other sections",
+        "[Unit]\nRequires=a\n[Service]\nPrivateTmp=yes\n[Install]\nWantedBy=b\n",
+        [("PrivateTmp", "yes")],
+    ),
+    (
+        "a drop-in",
+        "# /etc/systemd/system/shop@.service\n[Unit]\nA=b\n[Service]\nMemoryMax=1G\n\n"
+        "# /etc/systemd/system/shop@.service.d/own.conf\n[Service]\nMemoryMax=2G\nIPAddressDeny=any\n",
+        [("MemoryMax", "1G"), ("MemoryMax", "2G"), ("IPAddressDeny", "any")],
+    ),
+    ("a drop-in of another section", "[Service]\nPrivateTmp=yes\n\n# own.conf\n[Unit]\nX=y\n", [("PrivateTmp", "yes")]),
+    ("comments", "[Service]\n# PrivateTmp=no\n; PrivateTmp=no\n  # A=b\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
+    (
+        "lines that go on",
+        "[Service]\nReadOnlyPaths=/a \\\n  /b\nUMask=0077\n",
+        [("ReadOnlyPaths", "/a    /b"), ("UMask", "0077")],
+    ),
+    (
+        "a comment between lines that go on",
+        "[Service]\nReadOnlyPaths=/a \\\n# not /c \\\n; nor /d\n  /b\n",
+        [("ReadOnlyPaths", "/a    /b")],
+    ),
+    ("a comment that seems to go on", "[Service]\n# why \\\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
+    (
+        "an empty assignment",
+        "[Service]\nSystemCallFilter=@system-service\nSystemCallFilter=\nCapabilityBoundingSet=\n",
+        [("SystemCallFilter", "@system-service"), ("SystemCallFilter", ""), ("CapabilityBoundingSet", "")],
+    ),
+    ("=", "[Service]\nSetCredential=a:b=c\n", [("SetCredential", "a:b=c")]),
+    ("no assignment", "[Service]\nnonsense\n\n", []),
+    ("%i", "[Service]\nReadOnlyPaths=/srv/shop/%i /run/%i\n", [("ReadOnlyPaths", "/srv/shop/A /run/A")]),
+    ("nothing", "", []),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "found"), UNITS, ids=[row[0] for row in UNITS])
+def test_what_a_unit_states(name: str, text: str, found: sandbox.Directives) -> None:
+    assert sandbox.of_unit(text, "A") == found
+
+
+def names(text: str) -> list[str]:
+    return text.split()
+
+
+LIFE = names("""
+    Type NotifyAccess ExecStart ExecStartPre ExecStop ExecStopPost ExecReload ExecCondition Restart RestartSec
+    RestartSteps TimeoutStopSec TimeoutStartSec KillMode KillSignal SendSIGKILL FinalKillSignal OOMPolicy WatchdogSec
+    RuntimeMaxSec RuntimeDirectory RuntimeDirectoryMode RemainAfterExit PIDFile Sockets FileDescriptorStoreMax
+    Environment EnvironmentFile PassEnvironment WorkingDirectory StandardInput StandardOutput StandardError TTYPath
+    User Group Slice
+""")
+# What an app may write or read of its own, and what is meant for a server.
+APART = names("""
+    TemporaryFileSystem BindPaths BindReadOnlyPaths ReadWritePaths ReadOnlyPaths ExecPaths NoExecPaths StateDirectory
+    StateDirectoryMode CacheDirectory LogsDirectory ConfigurationDirectory MemoryMax MemoryHigh MemorySwapMax
+    MemoryDenyWriteExecute UMask OOMScoreAdjust ProtectSystem LoadCredential LoadCredentialEncrypted SetCredential
+    RestrictAddressFamilies IPAddressDeny IPAddressAllow PrivateNetwork SocketBindDeny LogNamespace SyslogIdentifier
+""")
+KEPT = names("""
+    InaccessiblePaths NoNewPrivileges CapabilityBoundingSet AmbientCapabilities SystemCallFilter
+    SystemCallArchitectures SystemCallErrorNumber PrivateDevices PrivateTmp PrivateUsers ProtectHome
+    ProtectKernelModules ProtectProc ProcSubset RestrictNamespaces RestrictRealtime RestrictSUIDSGID LockPersonality
+    RemoveIPC DevicePolicy TasksMax LimitNOFILE CPUQuota IOWeight KeyringMode
+""")
+
+
+@pytest.mark.parametrize("name", [*LIFE, *APART, *KEPT])
+def test_what_is_of_which_kind(name: str) -> None:
+    stated = sandbox.of_unit(f"[Service]\n{name}=x\n", "A")
+    assert bool(stated) is (name not in LIFE)
+    assert ((name, "x") in sandbox.for_app(stated)) is (name not in LIFE)
+    assert ((name, "x") in sandbox.for_build(stated, [], [])) is (name in KEPT)
+
+
+class TestForApp:
+    """What acts for the app sees what the app sees."""
+
+    UNIT: sandbox.Directives = [("NoNewPrivileges", "no"), ("BindPaths", "/var/lib/shop"), ("MemoryMax", "1G")]
+
+    def test_the_units_own_and_then_what_always_holds(self) -> None:
+        found = sandbox.for_app(self.UNIT, [Path("/saved")])
+        assert found == [*self.UNIT, *sandbox.ALWAYS, ("BindPaths", "-/saved")]
+        assert [value for name, value in found if name == "NoNewPrivileges"][-1] == "yes"
+
+
+class TestForBuild:
+    """What builds sees its cache and the release, and nothing that the app can write."""
+
+    UNIT: sandbox.Directives = [
+        ("BindPaths", "/var/lib/shop"),
+        ("StateDirectory", "shop"),
+        ("ProtectHome", "no"),
+        ("CapabilityBoundingSet", "CAP_NET_ADMIN"),
+        ("InaccessiblePaths", "-/etc/company"),
+        ("TasksMax", "50"),
+    ]
+
+    def test_what_it_sees(self) -> None:
+        found = sandbox.for_build(self.UNIT, [Path("/cache"), Path("/code")], [Path("/srv/shop")])
+        assert [row for row in found if "Paths" in row[0]] == [
+            ("InaccessiblePaths", "-/etc/company"),
+            ("BindReadOnlyPaths", "-/srv/shop"),
+            ("BindPaths", "-/cache"),
+            ("BindPaths", "-/code"),
+        ]
+        assert "/var/lib/shop" not in str(found)
+
+    def test_an_operators_own_directives_are_kept_as_far_as_they_confine(self) -> None:
+        found = dict(sandbox.for_build(self.UNIT, [], []))  # the last of a name counts
+        assert found["InaccessiblePaths"] == "-/etc/company"
+        assert found["TasksMax"] == "50"
+        assert found.items() >= dict([*sandbox.BUILD, *sandbox.ALWAYS]).items()
+
+    @pytest.mark.parametrize("path", ["/srv", "/var/lib", "/var/cache", "/run/groundwork"])
+    def test_what_is_of_other_apps_is_not_there(self, path: str) -> None:
+        assert f"{path}:ro" in dict(sandbox.BUILD)["TemporaryFileSystem"].split()

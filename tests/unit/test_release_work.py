@@ -1,0 +1,348 @@
+"""A run of the engine as a unit of systemd: who asks for it, who waits, what is told when it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import work
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import ROOT_ENVIRONMENT, Host
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, ReleaseError, Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.work import Order
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+AT_WORK = """MainPID=7
+Description=a deploy of shop by bob@desk
+StatusText=command
+ActiveState=active
+ExecMainStartTimestamp=Fri 2026-01-02 03:04:05 UTC
+"""
+NOBODY = "ActiveState=inactive\nDescription=groundwork-release@shop.service\nMainPID=0\n"
+BOB = "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command)"
+TAKEN = "Failed to start transient service unit: Unit groundwork-release@shop.service was already loaded or has a frag"
+
+Run = Callable[[Order], tuple[int, str]]
+
+
+class Systemd(Host):
+    """systemd with one unit.
+
+    :ivar shown: what it says of the unit, each time one asks; nobody is at work after that.
+    :ivar runs: what happens when the unit is started, each time; its exit status and stderr.
+    :ivar started: the command lines that started it, with their environments.
+    """
+
+    def __init__(self, at: Layout) -> None:
+        super().__init__()
+        self.at = at
+        self.shown: list[str] = []
+        self.runs: list[Run] = []
+        self.started: list[tuple[list[str], Mapping[str, str]]] = []
+        self.asked: list[tuple[str, ...]] = []
+        self.naps = 0
+
+    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self.asked.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0, self.shown.pop(0) if self.shown else NOBODY, "")
+
+    def sleep(self, seconds: float) -> None:
+        self.naps += 1
+        assert self.naps < 1000, "it waits for ever"
+
+    def start(self, argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """What ``subprocess.run`` does in place of systemd-run."""
+        self.started.append((argv, options["env"]))
+        status, said = self.runs.pop(0)(Order(**json.loads(options["input"])))
+        return subprocess.CompletedProcess(argv, status, "", said)
+
+    def ended(self, **result: Any) -> None:
+        """Leave what a run leaves."""
+        self.at.run.mkdir(parents=True, exist_ok=True)
+        (self.at.run / "result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    found = Systemd(Layout("shop", tmp_path))
+    monkeypatch.setattr(work, "Layout", partial(Layout, root=tmp_path))
+    monkeypatch.setattr(work, "subprocess", SimpleNamespace(run=found.start))
+    return found
+
+
+def order(verb: work.Verb = "deploy", **more: Any) -> Order:
+    return Order(verb, {"name": "shop"}, asdict(Settings(by="ann@laptop")), **more)
+
+
+def works(systemd: Systemd, **result: Any) -> Run:
+    """A run that ends as it should."""
+
+    def run(given: Order) -> tuple[int, str]:
+        systemd.ended(order=given.id, description=given.description, result=asdict(Result(**result)))
+        return 0, ""
+
+    return run
+
+
+def fails(status: int = 1, said: str = "", then: Callable[[Order], object] = lambda given: None) -> Run:
+    """A run that ends before it begins, or is ended."""
+
+    def run(given: Order) -> tuple[int, str]:
+        then(given)
+        return status, said
+
+    return run
+
+
+class TestHolder:
+    """Who is at work, as systemd tells it."""
+
+    @pytest.mark.parametrize(
+        ("shown", "said"),
+        [
+            (AT_WORK, BOB),
+            (AT_WORK.replace("=active", "=activating"), BOB),
+            (AT_WORK.replace("=active", "=deactivating"), BOB),
+            (AT_WORK.replace("=command", "="), BOB.replace(", at step command", "")),
+            (AT_WORK.replace("=command", "=\x1b[2J"), BOB.replace("command", "\\x1b[2J")),
+            # Before systemd 253, `show` tells the time of the host's zone whatever it is asked for.
+            (
+                AT_WORK.replace("03:04:05 UTC", "04:04:05 CET"),
+                BOB.replace("2026-01-02T03:04:05Z", "Fri 2026-01-02 04:04:05 CET"),
+            ),
+            (AT_WORK.replace("ann", "a=b"), BOB),
+            (AT_WORK.replace("=7", "="), BOB.replace("process 7", "process 0")),
+            (AT_WORK.replace("=active", "=inactive"), None),
+            (AT_WORK.replace("=active", "=failed"), None),
+            (NOBODY, None),
+            ("", None),
+        ],
+    )
+    def test_as_it_is_said(self, systemd: Systemd, shown: str, said: str | None) -> None:
+        systemd.shown = [shown]
+        found = work.holder("shop", systemd)
+        assert (str(found) if found else None) == said
+        assert systemd.asked[0][-1] == "groundwork-release@shop.service"
+
+    def test_stop(self, systemd: Systemd) -> None:
+        assert work.stop("shop", systemd) is None
+        systemd.asked.clear()
+        systemd.shown = [AT_WORK]
+        assert str(work.stop("shop", systemd)) == BOB
+        assert systemd.asked[1:] == [("stop", "groundwork-release@shop.service")]
+
+
+class TestCommand:
+    """What systemd is asked for."""
+
+    def test_one_unit_for_each_app(self) -> None:
+        command = work.command("shop", "a deploy of shop by ann", ("/bin/echo", "$HOME", "a"))
+        assert command == [
+            "/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect",
+            "--unit=groundwork-release@shop.service", "--description=a deploy of shop by ann",
+            "-p", "Type=exec", "-p", "NotifyAccess=main", "-p", "TimeoutStopSec=5", "-p", "OOMPolicy=continue",
+            "--", "/bin/echo", "$$HOME", "a",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("verb", "words"),
+        [("deploy", "a deploy"), ("roll_back", "a rollback"), ("remove", "a removal"), ("heal", "an unlock")],
+    )
+    def test_who_does_what(self, verb: work.Verb, words: str) -> None:
+        assert order(verb).description == f"{words} of shop by ann@laptop"
+        assert Order(verb, {"name": "shop"}).description == f"{words} of shop by root"
+        assert callable(getattr(Engine, verb))
+
+    def test_no_list_of_processes_shows_a_secret(self, systemd: Systemd) -> None:
+        systemd.runs = [works(systemd)]
+        work.do(order(secret={"TOKEN": "hunter22"}, deploy_key="PRIVATE"), systemd)
+        ((argv, environment),) = systemd.started
+        assert "hunter22" not in str(argv)
+        assert "PRIVATE" not in str(argv)
+        assert environment == ROOT_ENVIRONMENT
+
+
+class TestDo:
+    """From an order to what came of it."""
+
+    def test_the_result(self, systemd: Systemd) -> None:
+        systemd.runs = [works(systemd, release="A", action="deployed", steps={"fetch": 1.5}, warnings=["b"])]
+        found = work.do(order(), systemd)
+        assert found == Result("A", action="deployed", steps={"fetch": 1.5}, warnings=["b"])
+        assert systemd.naps == 0
+
+    def test_an_error(self, systemd: Systemd) -> None:
+        error = {"step": "import", "message": "it breaks", "log": "Traceback"}
+        systemd.runs = [fails(0, then=lambda given: systemd.ended(order=given.id, error=error))]
+        with pytest.raises(ReleaseError) as raised:
+            work.do(order(), systemd)
+        assert vars(raised.value).items() >= error.items()
+
+    @pytest.mark.parametrize("left", [{}, {"order": "another", "result": asdict(Result())}])
+    def test_a_run_that_was_ended(self, systemd: Systemd, left: dict[str, Any]) -> None:
+        if left:
+            systemd.ended(**left)
+        systemd.runs = [fails(137, "Killed \x1b[2J")]
+        with pytest.raises(ReleaseError) as error:
+            work.do(order(), systemd)
+        assert str(error.value) == (
+            "a deploy of shop by ann@laptop was ended before it was done, by an unlock or by the system; what is live "
+            "serves on, the next run heals\nKilled \\x1b[2J"
+        )
+        assert (error.value.step, len(systemd.started)) == ("engine", 1)
+
+    @pytest.mark.parametrize(
+        ("left", "how"),
+        [
+            ({}, "it was ended before it was done"),
+            ({"description": "a rollback of shop by ann"}, "it was ended before it was done"),
+            ({"result": {"release": "A", "action": "deployed"}}, "it ended well, with release A"),
+            ({"result": {"action": "removed"}}, "it ended well, with release none"),
+            ({"error": {"step": "save", "message": "disk full", "log": "x"}}, "it failed at step save: disk full"),
+        ],
+    )
+    def test_another_that_was_waited_for(self, systemd: Systemd, left: dict[str, Any], how: str) -> None:
+        systemd.shown = [AT_WORK, AT_WORK, AT_WORK]
+        systemd.runs = [works(systemd, release="B", warnings=["own"])]
+        if left:
+            systemd.ended(**{"order": "another", "description": "a deploy of shop by bob@desk", **left})
+        found = work.do(order(), systemd)
+        assert found.release == "B"
+        assert found.warnings == [f"waited 0 s for {BOB}; {how}", "own"]
+        assert systemd.naps == 3
+
+    def test_another_that_goes_on_too_long(self, systemd: Systemd) -> None:
+        systemd.shown = [AT_WORK] * 3
+        with pytest.raises(ReleaseError) as error:
+            work.do(order(), systemd, wait=-1)
+        assert error.value.step == "lock"
+        assert str(error.value) == (
+            f"somebody else is at work: {BOB}. Wait for it; or, if it is stuck, end it with "
+            "`ansible-playbook groundwork.flask.unlock -e app=shop`, then run again"
+        )
+        assert systemd.started == []
+
+    def test_another_that_was_quicker(self, systemd: Systemd) -> None:
+        systemd.shown = [NOBODY, AT_WORK, AT_WORK]
+        systemd.runs = [fails(1, TAKEN), works(systemd, release="B")]
+        found = work.do(order(), systemd)
+        assert (found.release, len(systemd.started)) == ("B", 2)
+        assert found.warnings == [f"waited 0 s for {BOB}; it was ended before it was done"]
+
+    def test_another_that_was_quicker_and_has_ended_since(self, systemd: Systemd) -> None:
+        systemd.runs = [fails(1, TAKEN), fails(1, TAKEN), works(systemd, release="B")]
+        assert work.do(order(), systemd).release == "B"
+        assert len(systemd.started) == 3
+
+    def test_a_unit_that_systemd_does_not_let_go_of(self, systemd: Systemd) -> None:
+        """A step of a run that was killed keeps it; what has failed is forgotten, and nobody waits for ever."""
+        systemd.runs = [fails(1, TAKEN)] * 100
+        with pytest.raises(ReleaseError, match="already loaded") as error:
+            work.do(order(), systemd, wait=0)
+        assert error.value.step == "lock"
+        assert ("reset-failed", "groundwork-release@shop.*") in systemd.asked
+
+    def test_a_run_that_goes_on_without_who_asked_is_not_done_twice(self, systemd: Systemd) -> None:
+        """Twice the rollback would go back two releases."""
+        systemd.shown = [NOBODY, AT_WORK, AT_WORK]
+        given = order("roll_back")
+
+        def end() -> None:
+            systemd.ended(order=given.id, description=given.description, result=asdict(Result("A")))
+
+        systemd.runs = [fails(1, "Connection reset", lambda _given: setattr(systemd, "sleep", lambda _seconds: end()))]
+        assert work.do(given, systemd).release == "A"
+        assert len(systemd.started) == 1
+
+
+class Broken(Engine):
+    """An engine with a fault."""
+
+    def deploy(self, *_arguments: Any, **_options: Any) -> Result:
+        raise KeyError(f"no {self.secret['TOKEN']}, no {self.read_secret_key(create=False)}")
+
+
+class TestPerform:
+    """The engine in its unit."""
+
+    @pytest.fixture
+    def given(self, app: App, monkeypatch: pytest.MonkeyPatch) -> Order:
+        monkeypatch.setattr(work, "Layout", partial(Layout, root=app.root))
+        settings = asdict(Settings(installer="pip", by="ann@laptop"))
+        return Order("deploy", app.spec, settings, {"through": "import"}, {"TOKEN": "hunter22"})
+
+    def perform(self, app: App, given: Order, kind: type[Engine] = Engine) -> dict[str, Any]:
+        """Do it, after its way through a pipe; what is left in the file of results."""
+        given = Order(**json.loads(json.dumps(asdict(given))))
+        work.perform(given, app.host, partial(kind, root=app.root))  # type: ignore[arg-type]
+        path = app.at.run / "result.json"
+        assert (path.stat().st_mode & 0o777, app.at.run.stat().st_mode & 0o777) == (0o600, 0o700)
+        found: dict[str, Any] = json.loads(path.read_text())
+        assert (found["order"], found["description"]) == (given.id, given.description)
+        assert "hunter22" not in str(found)
+        return found
+
+    def test_a_result(self, app: App, given: Order) -> None:
+        found = self.perform(app, given)
+        assert Result(**found["result"]).action == "prepared"
+        assert list(found["result"]["steps"]) == ["fetch", "install", "import"]
+        assert "error" not in found
+
+    def test_a_verb_without_a_result(self, app: App) -> None:
+        app.engine().deploy()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(work, "Layout", partial(Layout, root=app.root))
+            assert self.perform(app, Order("heal", {"name": app.name}))["result"]["action"] == "unchanged"
+
+    def test_an_error(self, app: App, given: Order) -> None:
+        app.host.fail = {"-probe:": "ImportError: no module"}
+        error = self.perform(app, given)["error"]
+        assert error == {
+            "step": "import",
+            "message": "the app cannot be imported as shop:app",
+            "log": "ImportError: no module",
+        }
+
+    def test_a_fault_is_told_without_secrets(self, app: App, given: Order) -> None:
+        app.engine().deploy()
+        error = self.perform(app, given, Broken)["error"]
+        assert error["step"] == "engine"
+        assert error["message"] == "KeyError: please report this as a fault of groundwork.flask"
+        assert error["log"].startswith("Traceback")
+        assert "no ********, no ********" in error["log"]
+        assert app.at.secret_key.read_text() not in error["log"]
+
+    def test_an_order_that_nobody_understands(self, app: App, given: Order) -> None:
+        """Of another version of the collection, perhaps."""
+        error = self.perform(app, Order("deploy", {**app.spec, "colour": "red"}, secret=given.secret))["error"]
+        assert error["message"].startswith("TypeError: ")
+
+    def test_the_program_of_the_unit(self, app: App, given: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[tuple[Order, str]] = []
+        monkeypatch.setattr(work, "perform", lambda got, host: seen.append((got, host.engine)))
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asdict(given))))
+        work.serve()
+        assert [(got.id, got.verb, engine) for got, engine in seen] == [
+            (given.id, "deploy", f"groundwork-release@{app.name}.service")
+        ]
+
+    def test_the_program_takes_nothing_from_where_it_is_started(self, tmp_path: Path) -> None:
+        """An app could put modules into Python's way."""
+        for name in ("release.py", "usercustomize.py", "json.py"):
+            (tmp_path / name).write_text("raise SystemExit('taken')")
+        environment = {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path), "PATH": os.defpath}
+        done = subprocess.run(
+            (*work.PROGRAM[:3], "import sys, json; print(sys.path)"),
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert str(tmp_path) not in done.stdout
+        assert "''" not in done.stdout
