@@ -31,6 +31,10 @@ DIRECTORY = re.compile(r"/[^\s{};\"'\\$#?*]+")
 HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 # A proxy would take $ for a variable, and has no way to write it otherwise.
 HEADER_VALUE = re.compile(r"[\x20-\x23\x25-\x7e]*")
+# Where a contract of the collection puts an app's files: root alone can change what stands in such a path.
+ROOTS_OWN = re.compile(r"/srv/[^/]+/current(?=/)|/var/lib/[^/]+(?=/)")
+# The data of apps, and the same mounted so that the kernel follows no link in it: Apache cannot do without by itself.
+DATA, DATA_WITHOUT_LINKS = "/var/lib/", "/run/groundwork/data/"
 # What crypt(3) takes, and the proxies beside that.
 HASHED = re.compile(r"\$(2[aby]|5|6|7|y|gy|apr1)\$\S+|\{(SSHA|SHA)\}\S+")
 
@@ -104,6 +108,8 @@ class Settings:
     :param limit_conn: requests of one address that may be under way in the app; more are answered 429. 0 for any
         number.
     :param cache: seconds for which the proxy may answer for the app, where the app does not say otherwise; 0 for never.
+    :param cache_ignore_cookies: GET and HEAD reach the app without their cookies, so that its answers are the same for
+        all visitors. Otherwise a request with a cookie is neither answered from the cache nor its answer kept.
     :param headers: headers of the answer, for those that the app does not send itself.
     :param access_log: whether requests are logged.
     :param log_query: whether what follows the ``?`` is logged.
@@ -118,6 +124,7 @@ class Settings:
     limit_req: Limit | None = None
     limit_conn: int = 0
     cache: int = 0
+    cache_ignore_cookies: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_HEADERS))
     access_log: bool = True
     log_query: bool = True
@@ -125,6 +132,8 @@ class Settings:
 
 
 SETTINGS = tuple(one.name for one in fields(Settings))
+# Those by which a path is guarded, limited or kept. Raw lines may hold a guard that nobody here can read.
+GUARDS = ("auth_basic", "allow", "limit_req", "limit_conn", "cache", "directives")
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ def read(options: Reader, base: Settings, relative: bool) -> Site:
 def read_settings(options: Reader, base: Settings, path: str = "") -> Settings:
     """Settings of a path, in place of those of ``base``."""
     given = options.given
-    return Settings(
+    settings = Settings(
         client_max_body_size=options.text(
             "client_max_body_size",
             base.client_max_body_size,
@@ -187,11 +196,15 @@ def read_settings(options: Reader, base: Settings, path: str = "") -> Settings:
         limit_req=read_limit(options, path) if given.get("limit_req") is not None else base.limit_req,
         limit_conn=options.number("limit_conn", Option(int, base.limit_conn, 0, 100_000)) or 0,
         cache=seconds(options, "cache", base.cache),
+        cache_ignore_cookies=options.flag("cache_ignore_cookies", base.cache_ignore_cookies),
         headers={**base.headers, **read_headers(options)},
         access_log=options.flag("access_log", base.access_log),
         log_query=options.flag("log_query", base.log_query),
         directives=options.text("directives", base.directives),
     )
+    if given.get("cache_ignore_cookies") and settings.cache_ignore_cookies and not settings.cache:
+        options.problem("cache_ignore_cookies", True, "keeps nothing by itself: write it beside the `cache` it is for")
+    return settings
 
 
 def read_directories(options: Reader, key: str, relative: bool) -> dict[str, Static]:
@@ -398,6 +411,7 @@ def resolved(one: Named, sharing: Sequence[Named]) -> dict[str, Any]:
         # Where this site ends: for what holds for a site as a whole, such as maintenance.
         "others": [other.site.prefix for other in sharing if other.site.prefix.startswith(f"{site.prefix}/")],
         "settings": locations[0] | {"directory": "", "directives": site.settings.directives},
+        "refuse_ambiguous": differ_by_path(site),
         "cache_control": list(cache_control(site)),
         "locations": locations,
         "headers": numbers.headers(),
@@ -468,6 +482,17 @@ def places(site: Site) -> list[str]:
     return ["", *sorted({*(url.rstrip("/") for url in site.static), *site.paths} - {""})]
 
 
+def differ_by_path(site: Site) -> bool:
+    """Whether it depends on a path of the site who may see it, how often, or whether it is kept.
+
+    Then a path that can be read in two ways must not be let through: the proxy might judge one, and the app answer the
+    other.
+    """
+    settings = [replace(site.settings, directives=""), *site.paths.values()]
+    guards = [[getattr(one, name) for name in GUARDS] for one in settings]
+    return any(one.cache for one in settings) or any(guard != guards[0] for guard in guards)
+
+
 def location(site: Site, path: str, numbers: Numbers) -> dict[str, Any]:
     """What holds for a path of the site and all that is below it."""
     nearest = below(path, site.paths)
@@ -477,12 +502,20 @@ def location(site: Site, path: str, numbers: Numbers) -> dict[str, Any]:
     headers = {name: value for name, value in settings.headers.items() if value}
     if "frame-ancestors" in headers.get("Content-Security-Policy", ""):
         headers.pop("X-Frame-Options", None)  # every browser that knows the one ignores the other
-    directory = "" if root is None else static[root].directory + path.removeprefix(root)
+    directory = "" if root is None else static[root].directory
+    behind = path.removeprefix(root or "") if directory else ""
     return {
         "path": site.prefix + path,
         # Of a directory of files there is only what is in it.
         "exact": path in site.paths or not directory,
-        "directory": directory,
+        "directory": directory + behind,
+        # No link behind this is followed. The release is reached through one.
+        "links_end": links_end(directory),
+        "without_links": {
+            "directory": without_links(directory + behind),
+            "links_end": without_links(links_end(directory)),
+        },
+        "hidden": "/." in behind,
         "other_headers": settings.headers != site.settings.headers,
         "headers": [
             {"name": name, "value": value, "number": numbers.number("headers", (name, value))}
@@ -501,11 +534,23 @@ def location(site: Site, path: str, numbers: Numbers) -> dict[str, Any]:
         "read_timeout": settings.read_timeout,
         "buffering": settings.buffering,
         "cache": settings.cache,
+        "cache_ignore_cookies": settings.cache_ignore_cookies,
         "access_log": settings.access_log,
         "log_query": settings.log_query,
         # The site's own lines stand in its server.
         "directives": settings.directives if nearest is not None else "",
     }
+
+
+def links_end(directory: str) -> str:
+    """The part of a directory's path in which links are followed: what an app can change comes after it."""
+    found = ROOTS_OWN.match(directory)
+    return found[0] if found else directory
+
+
+def without_links(path: str) -> str:
+    """The path at which the kernel follows no link of an app's data; other paths as they are."""
+    return DATA_WITHOUT_LINKS + path.removeprefix(DATA) if path.startswith(DATA) else path
 
 
 def cache_control(site: Site) -> Iterator[dict[str, Any]]:

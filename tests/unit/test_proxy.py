@@ -126,6 +126,73 @@ def test_no_two_names_share_a_variable() -> None:
     assert len({found.group() for found in variables if found}) == len(names)
 
 
+@pytest.mark.parametrize("paths", [{"/media": {"headers": {"X-A": "b"}}}, {"/media/.x": {}, "/media/x": {}}])
+def test_no_location_stands_within_one_for_a_single_path(paths: dict[str, Any]) -> None:
+    """No nginx takes that: it is how files of a path with options of its own were refused."""
+    text = site(static={"/media/": "/var/lib/shop/uploads"}, paths=paths)
+    single = re.findall(r"location = (\S+) \{(.*?)\n    \}", text, re.DOTALL)
+    assert [path for path, _lines in single] == sorted(paths)
+    assert [path for path, lines_ in single if "location" in lines_] == []
+    assert [path for path, lines_ in single if "return 404;" in lines_] == [path for path in paths if "/." in path]
+
+
+def test_the_mount_without_links_is_where_its_files_are_looked_for() -> None:
+    mount = lines(render("apache/data.mount.j2"))
+    assert {f"What={sites.DATA.rstrip('/')}", f"Where={sites.DATA_WITHOUT_LINKS.rstrip('/')}"} <= set(mount)
+    (options,) = (line.partition("=")[2].split(",") for line in mount if line.startswith("Options="))
+    assert {"ro", "nosymfollow"} <= set(options)
+    unit = sites.DATA_WITHOUT_LINKS.strip("/").replace("/", "-") + ".mount"
+    assert {f"Wants={unit}", f"After={unit}"} <= set(lines(render("apache/apache2.service.conf.j2")))
+    apache = DataLoader().load_from_file(str(ROLE / "vars/main.yml"))["__proxy_providers"]["apache"]
+    assert f"/etc/systemd/system/{unit}" in [file["dest"] for file in apache["files"]]
+    assert f"/etc/systemd/system/{unit}" in apache["restart_for"]
+
+
+AMBIGUOUS = [
+    "//",
+    "/a//b",
+    "/.",
+    "/..",
+    "/../a",
+    "/a/./b",
+    "/a/..",
+    "/a/..;x/b",
+    "/%2e/a",
+    "/a/.%2E",
+    "/a/%252e%2525252E/",
+]
+AMBIGUOUS += ["/a%2fb", "/a%2Fb", "/a%5cb", "/a%00", "/a%252f", "/a%25252F", "/a%2500", "/a\\b", "/a#b"]
+PLAIN = [
+    "/",
+    "/a",
+    "/a/",
+    "/a.b/..c/d../...",
+    "/.well-known/x",
+    "/.a/..b",
+    "/a;b=1",
+    "/a%2eb",
+    "/a%25",
+    "/a%2525",
+    "/a%20",
+]
+PLAIN += ["/a%3fb", "/a?b=/../%2f//\\#", "/a?//", "/%c3%a9"]
+
+
+@pytest.mark.parametrize(
+    ("path", "refused"), [*((path, True) for path in AMBIGUOUS), *((path, False) for path in PLAIN)]
+)
+def test_both_proxies_tell_a_path_with_two_readings(path: str, refused: bool) -> None:
+    apache = re.search(
+        r'^RewriteCond %\{THE_REQUEST\} "(.*)" \[NC\]$', render("apache/ambiguous.conf.j2"), re.MULTILINE
+    )
+    nginx = re.search(r'"~\*(.*)" 1;', render("nginx/nginx.conf.j2").partition("$groundwork_ambiguous {")[2])
+    assert apache
+    assert nginx
+    assert bool(re.search(nginx[1], path, re.IGNORECASE)) is refused
+    for before in ("", "https://shop.example.org"):
+        assert bool(re.search(apache[1], f"GET {before}{path} HTTP/1.1", re.IGNORECASE)) is refused
+
+
 WHOLE = [
     path
     for path in sorted((ROLE / "templates/nginx").rglob("*.conf.j2"))

@@ -65,6 +65,15 @@ REFUSALS = [
     ({"limit_req": {"rate": "1r/s", "path": "/"}}, "proxy_sites.shop.limit_req.path is not an option"),
     ({"limit_conn": "many"}, "proxy_sites.shop.limit_conn: 'many' is not a whole number"),
     ({"cache": True}, "proxy_sites.shop.cache: True is not a time"),
+    (
+        {"cache_ignore_cookies": True},
+        "proxy_sites.shop.cache_ignore_cookies: True keeps nothing by itself: write it beside the `cache` it is for",
+    ),
+    (
+        {"cache": "1m", "paths": {"/a": {"cache": 0, "cache_ignore_cookies": True}}},
+        "proxy_sites.shop.paths./a.cache_ignore_cookies: True keeps nothing by itself",
+    ),
+    ({"cache": "1m", "cache_ignore_cookies": "some"}, "proxy_sites.shop.cache_ignore_cookies: 'some' is not"),
     ({"headers": {"X Y": "z"}}, "proxy_sites.shop.headers.X Y: 'X Y' is not a header's name"),
     ({"headers": {"X-Y": "a\nb"}}, "proxy_sites.shop.headers.X-Y: 'a\\nb' is not one line of ASCII text without $"),
     ({"headers": {"X-Y": "$host"}}, "proxy_sites.shop.headers.X-Y: '$host' is not one line of ASCII text without $"),
@@ -163,6 +172,54 @@ def test_files_are_guarded_like_the_paths_they_lie_in() -> None:
     private = place("/static/private", **options)
     assert (private["directory"], private["allow"], private["exact"]) == ("/srv/b/private", ["192.0.2.1"], True)
     assert not place("/static", **options)["exact"]
+
+
+@pytest.mark.parametrize(
+    ("directory", "links_end", "without_links"),
+    [
+        ("/srv/shop/current/public/static", "/srv/shop/current", "/srv/shop/current/public/static"),
+        ("/var/lib/shop/uploads/public", "/var/lib/shop", "/run/groundwork/data/shop/uploads/public"),
+        ("/var/www/shop/static", "/var/www/shop/static", "/var/www/shop/static"),
+        ("/srv/shop/current", "/srv/shop/current", "/srv/shop/current"),
+        ("/data/srv/shop/current/static", "/data/srv/shop/current/static", "/data/srv/shop/current/static"),
+    ],
+)
+def test_links_are_followed_only_where_root_alone_makes_them(
+    directory: str, links_end: str, without_links: str
+) -> None:
+    found = place("/files", static={"/files/": directory})
+    assert (found["directory"], found["links_end"]) == (directory, links_end)
+    assert found["without_links"]["directory"] == without_links
+    assert without_links.startswith(found["without_links"]["links_end"])
+    deeper = place("/files/a/.b", static={"/files/": directory}, paths={"/files/a/.b": {"allow": ["192.0.2.1"]}})
+    assert (deeper["directory"], deeper["links_end"], deeper["hidden"]) == (f"{directory}/a/.b", links_end, True)
+    assert not found["hidden"]
+
+
+GUARD = {"allow": ["192.0.2.1"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "refuses"),
+    [
+        ({}, False),
+        (GUARD | {"limit_req": "1r/s", "limit_conn": 2, "auth_basic": {"ada": HASH}}, False),
+        (GUARD | {"paths": {"/a": {"read_timeout": 9, "headers": {"X-A": "b"}, "access_log": False}}}, False),
+        ({"directives": "# of the site", "paths": {"/a": {"client_max_body_size": "9m"}}}, False),
+        ({"static": {"/static/": "/srv/a"}}, False),
+        ({"cache": "1m"}, True),
+        ({"paths": {"/a": {"cache": "1m"}}}, True),
+        ({"paths": {"/a": GUARD}}, True),
+        (GUARD | {"paths": {"/open": {"allow": []}}}, True),
+        ({"paths": {"/a": {"auth_basic": {"ada": HASH}}}}, True),
+        ({"limit_req": "9r/s", "paths": {"/a": {"limit_req": "none"}}}, True),
+        ({"paths": {"/a": {"limit_conn": 1}}}, True),
+        ({"paths": {"/a": {"directives": "deny all;"}}}, True),
+    ],
+)
+def test_where_a_path_with_two_readings_is_refused(options: dict[str, Any], refuses: bool) -> None:
+    (shop,) = resolved(SHOP | options)
+    assert shop["refuse_ambiguous"] is refuses
 
 
 def test_frame_options_give_way_to_the_policy_that_says_the_same() -> None:

@@ -2,7 +2,7 @@
 # What the role expects of others: applications on sockets, static files, and certificates.
 set -eu
 
-mkdir -p /srv/shop/releases/1/public/static /srv/shop/releases/2 /srv/wiki /srv/blog
+mkdir -p /srv/shop/releases/1/public/static /srv/shop/releases/2 /srv/wiki /srv/blog /srv/elsewhere /var/lib/shop/uploads/public
 ln -sfnT releases/1 /srv/shop/current # the live one of the shop's two releases
 
 cat >'/etc/systemd/system/backend@.service' <<'END'
@@ -22,6 +22,7 @@ many() { yes "$1" | head -n 400 | tr -d '\n'; }
 cd /srv/shop/current/public/static
 echo 'body { color: teal; }' >style.css
 echo 'not for visitors' >.hidden
+echo 'for some' >inside.txt
 echo "console.log('hashed')" >app.3f2a9c1b.js
 echo 'a word, and no hash' >deadbeef.txt
 many 'all work and no play ' >large.txt

@@ -11,6 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
+from urllib.parse import parse_qsl
 
 OWN_HEADERS = {
     "Strict-Transport-Security": "max-age=1",
@@ -45,8 +46,8 @@ class Handler(BaseHTTPRequestHandler):
             self.drip()
         elif path.startswith("/kept"):
             Handler.tries += 1
-            cookie = {"Set-Cookie": "a=b"} if path.endswith("/cookie") else {}
-            self.answer(200, f"answer {Handler.tries}", {**cookie})
+            text = f"answer {Handler.tries} to {self.headers.get('Cookie', 'nobody')}"
+            self.answer(200, text, dict(parse_qsl(self.path.partition("?")[2])))
         elif path == "/echo":
             self.echo()
         elif path == "/missing":

@@ -36,7 +36,7 @@ def credentials(password: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin", "/admin/", "/admin/users?x=1", "/admin/static/style.css", "//admin/x", "/x/../admin"]
+    "path", ["/admin", "/admin/", "/admin/users?x=1", "/admin/static/style.css", "/%61dmin/x", "/admin/..x"]
 )
 def test_a_password_is_asked_for_wherever_the_path_leads(shop: Site, provider: Provider, path: str) -> None:
     refused = shop.get(path)
@@ -122,8 +122,48 @@ def test_an_answer_that_may_be_kept_is(host: Host, shop: Site) -> None:
         assert shop.request("HEAD", "/kept/a?x=1").status == 200
         assert shop.get("/kept/a?x=2").status == 502
         assert shop.get("/kept/a?x=1", headers=credentials("x")).status == 502
-    for visitors_own in ("/kept/cookie", "/keptaway"):
-        assert shop.get(visitors_own).text != shop.get(visitors_own).text
+    assert shop.get("/keptaway").text != shop.get("/keptaway").text
+
+
+@nginx_alone
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Set-Cookie=a%3Db",
+        "Vary=Cookie",
+        "Vary=Accept-Language,cookie",
+        "Vary=Authorization",
+        "Vary=*",
+        "Cache-Control=private",
+        "Cache-Control=max-age%3D60,+no-store",
+        "Cache-Control=private&X-Accel-Expires=60",
+    ],
+)
+def test_an_answer_that_is_personal_is_not_kept(shop: Site, query: str) -> None:
+    for path in (f"/kept/personal?{query}", f"/kept-for-all/personal?{query}"):
+        assert shop.get(path).text != shop.get(path).text
+
+
+@nginx_alone
+@pytest.mark.parametrize("header", ["Cookie", "Authorization"])
+@pytest.mark.parametrize("value", ["session=ada", "0"])
+def test_a_request_that_is_personal_gets_nothing_kept_and_leaves_nothing(shop: Site, header: str, value: str) -> None:
+    path, own = f"/kept/by?{header}-{value}", {header: value}
+    first = shop.get(path, headers=own).text
+    kept = shop.get(path).text
+    assert kept != first
+    assert shop.get(path, headers=own).text not in (first, kept)
+    assert shop.get(path).text == kept
+
+
+@nginx_alone
+def test_where_cookies_are_ignored_the_app_does_not_get_them(shop: Site) -> None:
+    ada, bob = {"Cookie": "session=ada"}, {"Cookie": "session=bob"}
+    kept = shop.get("/kept-for-all/x", headers=ada).text
+    assert kept.endswith("to nobody")
+    assert shop.get("/kept-for-all/x", headers=bob).text == shop.get("/kept-for-all/x").text == kept
+    assert shop.post("/kept-for-all/x", headers=bob).text.endswith("to session=bob")
+    assert shop.get("/kept-for-all/x", headers=credentials("x")).text != kept
 
 
 @nginx_alone

@@ -51,7 +51,19 @@ def create_app(currency: str) -> Flask:
 
     @app.get("/path/<path:rest>")
     def path(rest: str) -> dict[str, object]:
-        return answer(rest=rest)
+        return answer(rest=rest, client=request.remote_addr, secure=request.is_secure, host=request.host)
+
+    @app.post("/keep/<name>")
+    def keep(name: str) -> dict[str, object]:
+        """Store an upload, or a link to what the query names."""
+        place = os.path.join(os.environ["DATA_DIR"], "uploads/public", name)
+        if target := request.args.get("symlink"):
+            os.symlink(target, place)
+        elif target := request.args.get("hardlink"):
+            os.link(target, place)
+        else:
+            request.files["file"].save(place)
+        return answer()
 
     @app.get("/count")
     def count() -> dict[str, object]:

@@ -65,6 +65,47 @@ def test_an_odd_path_reaches_the_app(shop: MakeShop, kind: Kind) -> None:
     assert shop(kind).get("/path/a%2Fb%20c/%C3%A9%2e?x=1").json["rest"] == "a/b c/é."
 
 
+READINGS = {  # of a path that can be read in one way only, what the app sees: each decodes it once
+    "x%2ey": "x.y",
+    "%61;v=1/b": "a;v=1/b",
+    "..x/.y/...": "..x/.y/...",
+    "%252e%252e/100%25": "%2e%2e/100%",
+    "a%3fb": "a?b",
+}
+CONNECTION = ("close", "close, X-Forwarded-For, X-Forwarded-Proto", "x-forwarded-host, Host, X-Real-IP, Upgrade")
+
+
+@each_kind
+def test_the_app_sees_what_the_proxy_has_judged_and_set(host: Host, shop: MakeShop, kind: Kind) -> None:
+    """Whatever headers a visitor's Connection names, for a proxy to take away."""
+    expected = [(read, testing.own_ip(host), True, kind.site) for read in READINGS.values()]
+    for named in CONNECTION:
+        answers = [shop(kind).get(f"/path/{path}?/../%2f", headers={"Connection": named}).json for path in READINGS]
+        assert [(seen["rest"], seen["client"], seen["secure"], seen["host"]) for seen in answers] == expected, named
+
+
+def form(content: str) -> dict[str, object]:
+    """A request with a file, as a browser sends a form."""
+    body = f'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n{content}\r\n--x--\r\n'
+    return {"body": body, "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+
+
+@each_kind
+def test_an_upload_is_served_from_the_disk_and_no_link(host: Host, shop: MakeShop, kind: Kind) -> None:
+    site = shop(kind)
+    host.check_output("rm -rf /var/lib/%s/uploads/public/*", kind.app)
+    assert site.post("/keep/page.html", **form("<script>")).status == 200  # type: ignore[arg-type]
+    served = site.get("/media/page.html")
+    assert (served.status, served.text) == (200, "<script>")
+    assert "script-src 'none'" in str(served.header("Content-Security-Policy"))
+    key = f"/etc/ssl/groundwork/{kind.app}/current/privkey.pem"
+    for name, target in {"key": key, "passwd": "/etc/passwd", "near": "page.html", "up": "/etc"}.items():
+        assert site.post(f"/keep/{name}?symlink={target}").status == 200
+        assert site.get(f"/media/{name}").status in (403, 404)
+    assert site.get("/media/up/passwd").status in (403, 404)
+    assert site.post("/keep/hard?hardlink=/etc/passwd").status == 500  # another's file, on another mount of its sandbox
+
+
 @each_kind
 def test_a_static_file_comes_from_the_disk(shop: MakeShop, kind: Kind) -> None:
     assert shop(kind).get("/static/style.css").text == "body { color: teal; }\n"
