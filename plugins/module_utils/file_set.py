@@ -27,9 +27,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.groundwork.flask.plugins.module_utils.release.text import printable
+
 STATE_DIRECTORY = Path("/var/lib/groundwork/file_sets")
 # Where the commands of a set are looked up, whoever logged in and however.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MOST_SHOWN = 10_000  # characters of what a program printed
 
 
 class FileSetError(Exception):
@@ -190,10 +193,13 @@ def run(command: str) -> str | None:
     except OSError as error:
         return f"{command}: {error.strerror}"
     return (
-        None
-        if result.returncode == 0
-        else (result.stderr + result.stdout).strip() or f"exit status {result.returncode}"
+        None if result.returncode == 0 else shown(result.stderr + result.stdout) or f"exit status {result.returncode}"
     )
+
+
+def shown(text: str) -> str:
+    """The end of what a program printed, which may hold strangers' words; no terminal obeys it."""
+    return printable(text[-MOST_SHOWN:].strip())
 
 
 @dataclass

@@ -340,6 +340,6 @@ def run(verb: str, names: Sequence[str]) -> None:
         check=False,
     )
     raise UnitSetError(
-        f"`systemctl {verb} {failed}` failed: {result.stderr.strip()}\n"
-        f"The unit's last journal lines:\n{journal.stdout.strip()}"
+        f"`systemctl {verb} {failed}` failed: {file_set.shown(result.stderr)}\n"
+        f"The unit's last journal lines:\n{file_set.shown(journal.stdout)}"
     )

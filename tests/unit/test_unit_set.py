@@ -202,3 +202,22 @@ def test_a_unit_that_was_stopped_by_a_killed_run_is_replaced(monkeypatch: pytest
     outcome = update()
     assert systemd.active == {NEW}
     assert (outcome.replaced, outcome.pause) == ([OLD], None)
+
+
+def test_what_a_failed_unit_said_is_bounded_and_no_terminal_obeys_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its journal may hold what a visitor sent."""
+
+    def said(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[str]:
+        is_journal = argv[0] == "/usr/bin/journalctl"
+        return subprocess.CompletedProcess(
+            argv, 1, "x" * 100_000 + "GET /\x1b[2J\x9b\n" if is_journal else "", "no\x07\n"
+        )
+
+    monkeypatch.setattr(subprocess, "run", said)
+    monkeypatch.setattr(unit_set, "states", lambda names: [state("failed") for _name in names])
+    with pytest.raises(UnitSetError) as failed:
+        unit_set.run("start", ["nginx.service"])
+    text = str(failed.value)
+    assert text.startswith(r"`systemctl start nginx.service` failed: no\x07")
+    assert text.endswith(r"GET /\x1b[2J\x9b")
+    assert len(text) < 10_200
