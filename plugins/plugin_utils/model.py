@@ -1012,6 +1012,7 @@ def backup_sets(app: App) -> dict[str, Any]:
         "paths": [app.data, *(path for path in app.backup.paths if path.startswith("/"))],
         "before": list(app.backup.before),
         "after": list(app.backup.after),
+        "user": app.name,
         "owner": app.name,
     }
 

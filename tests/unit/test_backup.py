@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import importlib.machinery
 import importlib.util
 import json
 import os
+import pwd
 import re
+import shutil
+import socket
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,7 +30,7 @@ PROGRAM = Path(__file__).parents[2] / "roles" / "backup" / "files" / "backup"
 
 
 def load() -> Any:
-    """The program as a module; it has no suffix and leaves no compiled file beside itself."""
+    """The program as a module, with its parts; it has no suffix and leaves no compiled file beside itself."""
     loader = importlib.machinery.SourceFileLoader("groundwork_backup", str(PROGRAM))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -39,17 +45,24 @@ def load() -> Any:
 
 
 backup: Any = load()
+programs: Any = backup.programs
+tree: Any = backup.tree
+# What opens databases is a program of its own, which the backup never imports.
+copier: Any = importlib.import_module("copier")
 
 # A restic that obeys files in its repository's directory: `fail-<verb>` holds an exit status and what to say.
 FAKE_RESTIC = """#!{python}
 import json, os, sys
 home, verb = os.environ["RESTIC_REPOSITORY"], sys.argv[1]
-with open(os.environ["FAKE_LOG"], "a") as log:
-    log.write(json.dumps([os.path.basename(home), *sys.argv[1:]]) + "\\n")
+LISTS = {{"--files-from-raw": "\\0", "--exclude-file": "\\n"}}
+lists = {{option: open(sys.argv[sys.argv.index(option) + 1]).read().split(end)[:-1]
+          for option, end in LISTS.items() if option in sys.argv}}
+with open(os.path.dirname(home) + "/log", "a") as log:
+    log.write(json.dumps([os.path.basename(home), *sys.argv[1:], lists]) + "\\n")
 try:
     status, said = open(f"{{home}}/fail-{{verb}}").read().split(" ", 1)
-    print(said, file=sys.stderr)
     code = int(status)
+    print(said, file=sys.stderr)
 except FileNotFoundError:
     code = 0
 if verb == "init":
@@ -58,8 +71,9 @@ if verb == "init":
 elif not os.path.exists(f"{{home}}/config"):
     sys.exit("Fatal: unable to open config file\\nIs there a repository at the following location?\\n" + home)
 if verb == "backup" and code in (0, 3):
-    print(json.dumps({{"message_type": "summary", "snapshot_id": "0123456789abcdef", "total_bytes_processed": 10,
-                       "total_files_processed": 2, "data_added": 5}}))
+    print(json.dumps({{"message_type": "summary", "snapshot_id": "0123456789abcdef", "data_added": 5,
+                       "total_bytes_processed": 10, "total_files_processed": 2,
+                       **json.loads(os.environ.get("FAKE_SUMMARY", "{{}}"))}}))
 sys.exit(code)
 """
 
@@ -71,8 +85,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     restic = tmp_path / "bin" / "restic"
     restic.write_text(FAKE_RESTIC.format(python=sys.executable))
     restic.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{restic.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    monkeypatch.setattr(programs, "in_unit", in_no_unit)
     data = tmp_path / "data"
     data.mkdir()
     (data / "note").write_text("hello")
@@ -88,6 +101,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             restored=tmp_path / "restored",
             runtime=tmp_path / "run",
             cache=tmp_path / "cache",
+            restic=str(restic),
             **more,
         )
 
@@ -96,6 +110,26 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return [line for line in lines if line[1] == verb]
 
     return SimpleNamespace(path=tmp_path, data=data, config=config, calls=calls)
+
+
+def in_no_unit(
+    argv: Sequence[str], sandbox: list[tuple[str, str]], seconds: float, given: bytes = b"", limit: int = 0
+) -> tuple[int, str]:
+    """A step as it is without systemd: of the sandbox, the account."""
+    user = dict(sandbox).get("User")
+    account = pwd.getpwnam(user) if user else None
+    done = subprocess.run(
+        argv,
+        input=given.decode(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=[] if account else None,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def database(path: Path, journal_mode: str = "wal", rows: int = 100) -> None:
@@ -118,8 +152,16 @@ def database(path: Path, journal_mode: str = "wal", rows: int = 100) -> None:
         ({"name": "shop", "paths": ["exports"]}, "backup set shop: 'exports' must be an absolute path below /"),
         ({"name": "shop", "paths": ["/"]}, "must be an absolute path below /"),
         ({"name": "shop", "paths": ["/srv/.."]}, "must be an absolute path below /"),
+        ({"name": "shop", "paths": ["//"]}, "must be an absolute path below /"),
         ({"name": "shop", "paths": ["/a"], "databases": ["b.db"]}, "'b.db' must be an absolute path"),
         ({"name": "shop", "paths": []}, "backup set shop has no paths"),
+        (
+            {"name": "shop", "paths": ["/srv/../etc"]},
+            "'/srv/../etc' must be a path without '..' and control characters",
+        ),
+        ({"name": "shop", "paths": ["/srv/a\nb"]}, "must be a path without '..' and control characters"),
+        ({"name": "shop", "paths": ["/a"], "user": "shop -x"}, "user 'shop -x' is not the name of a user"),
+        ({"name": "shop", "paths": ["/a"], "timeout": "1h"}, "timeout '1h' is not a number of seconds"),
     ],
 )
 def test_a_set_is_refused(given: dict[str, Any], message: str) -> None:
@@ -177,8 +219,20 @@ def test_moment(text: str, expected: datetime) -> None:
     assert backup.moment(text) == expected
 
 
-def test_a_path_is_escaped_as_a_pattern() -> None:
-    assert backup.escaped("/a*b/[c]?/d\\e") == "/a\\*b/\\[c]\\?/d\\\\e"
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("/a*b/[c]?/d\\e", "/a\\*b/\\[c]\\?/d\\\\e"),
+        ("/$HOME/a$$", "/$$HOME/a$$$$"),
+        ("/a\nb", "/a[\t-\v]b"),
+        ("/a  ", "/a [ ]"),
+        ("/a\r", "/a[\r]"),
+        ("/a\n", "/a[\t-\v]"),
+        ("/ a#!", "/ a#!"),
+    ],
+)
+def test_a_path_is_escaped_as_a_line_of_patterns(path: str, pattern: str) -> None:
+    assert backup.escaped(path) == pattern
 
 
 # Files and databases
@@ -188,12 +242,14 @@ def test_walk_leaves_out_caches_and_what_it_is_told_and_follows_no_link(tmp_path
     for name in ("kept", "cache", "out", "elsewhere"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
-    (tmp_path / "cache" / "CACHEDIR.TAG").write_bytes(backup.CACHE_SIGNATURE + b"\n")
+    (tmp_path / "cache" / "CACHEDIR.TAG").write_bytes(tree.CACHE_SIGNATURE + b"\n")
     (tmp_path / "kept" / "link").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(tmp_path / "kept" / "pipe")
-    found = {path for path, _status in backup.walk([str(tmp_path / "kept"), str(tmp_path / "cache")], [])}
+    walk = tree.Walk([str(tmp_path / "kept"), str(tmp_path / "cache")])
+    found = {item.path for item in walk}
     assert found == {str(tmp_path / name) for name in ("kept", "kept/file", "kept/link", "kept/pipe", "cache")}
-    assert not list(backup.walk([str(tmp_path / "out")], [str(tmp_path / "out")]))
+    assert walk.caches == [str(tmp_path / "cache")]
+    assert not list(tree.Walk([str(tmp_path / "out")], [str(tmp_path / "out")]))
 
 
 def test_a_database_is_known_by_its_content(tmp_path: Path) -> None:
@@ -201,7 +257,8 @@ def test_a_database_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "app.db").write_text("not one")
     os.mkfifo(tmp_path / "pipe.db")
     (tmp_path / "link.db").symlink_to(tmp_path / "photo.jpg")
-    assert [path.name for path in sorted(tmp_path.iterdir()) if backup.is_database(str(path))] == ["photo.jpg"]
+    found = [backup.find_database(item) for item in tree.Walk([str(tmp_path)])]
+    assert [database.path for database in found if database] == [str(tmp_path / "photo.jpg")]
 
 
 @pytest.mark.parametrize("journal_mode", ["wal", "delete"])
@@ -230,7 +287,7 @@ def test_a_copy_is_consistent_under_a_writer(tmp_path: Path, journal_mode: str) 
     try:
         for number in range(3):
             copy = tmp_path / f"copy-{number}"
-            assert backup.copy_database(str(path), str(copy)) == {"journal_mode": journal_mode}
+            assert copier.copy_database(str(path), str(copy)) == {"journal_mode": journal_mode}
             with closing(sqlite3.connect(copy)) as copied:
                 assert copied.execute("SELECT sum(amount) FROM account").fetchone() == (2000,)
                 assert copied.execute("PRAGMA journal_mode").fetchone() == (journal_mode,)
@@ -244,7 +301,7 @@ def test_what_is_only_in_the_log_is_copied(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "app.db")) as writer:
         writer.execute("INSERT INTO t VALUES (1)")
         writer.commit()
-        backup.copy_database(str(tmp_path / "app.db"), str(tmp_path / "copy"))
+        copier.copy_database(str(tmp_path / "app.db"), str(tmp_path / "copy"))
     with closing(sqlite3.connect(tmp_path / "copy")) as copied:
         assert copied.execute("SELECT count(*) FROM t").fetchone() == (1,)
 
@@ -255,32 +312,41 @@ def test_a_database_that_needs_an_unknown_extension_is_copied_page_by_page(tmp_p
         made.execute("CREATE TABLE t (x TEXT COLLATE house UNIQUE)")
         made.executemany("INSERT INTO t VALUES (?)", [("b",), ("a",)])
         made.commit()
-    outcome = backup.copy_database(str(tmp_path / "app.db"), str(tmp_path / "copy"))
+    outcome = copier.copy_database(str(tmp_path / "app.db"), str(tmp_path / "copy"))
     with closing(sqlite3.connect(tmp_path / "copy")) as copied:
         assert copied.execute("SELECT count(*) FROM t NOT INDEXED").fetchone() == (2,), outcome
 
 
-def test_a_copy_keeps_owner_mode_and_time(tmp_path: Path) -> None:
-    path = tmp_path / "app.db"
+def staged(scene: SimpleNamespace, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The filled stage of a set of the data, and its manifest."""
+    item = backup.BackupSet("shop", (str(scene.data),), **options)
+    stage = backup.Stage(scene.config(item), item)
+    stage.fill(60)
+    return stage, json.loads((stage.directory / "manifest.json").read_text())
+
+
+def test_a_copy_keeps_owner_mode_and_time(scene: SimpleNamespace) -> None:
+    path = scene.data / "app.db"
     database(path)
     path.chmod(0o640)
     os.utime(path, (1, 1))
-    record = backup.copy_as_owner(str(path), tmp_path / "stage")
-    copy = tmp_path / "stage" / "copy"
+    stage, manifest = staged(scene)
+    (record,) = manifest["databases"]
+    copy = stage.directory / record["copy"]
     found = copy.stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o640, path.stat().st_uid, 1)
-    assert record["sha256"] == backup.sha256(copy)
+    assert record["sha256"] == hashlib.sha256(copy.read_bytes()).hexdigest()
     assert record["path"] == str(path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can copy as somebody else")
-def test_a_copy_is_made_with_the_rights_of_the_owner(tmp_path: Path) -> None:
+def test_a_copy_is_made_with_the_rights_of_the_owner(scene: SimpleNamespace) -> None:
     """A database of nobody's in a directory of root's: nobody cannot get at it, so it is not copied for nobody."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    database(closed / "app.db", journal_mode="delete")
-    os.chown(closed / "app.db", 65534, 65534)
-    assert "error" in backup.copy_as_owner(str(closed / "app.db"), tmp_path / "stage")
+    scene.data.chmod(0o700)
+    database(scene.data / "app.db", journal_mode="delete")
+    os.chown(scene.data / "app.db", 65534, 65534)
+    with pytest.raises(backup.BackupError, match=r"app\.db could not be copied"):
+        staged(scene)
 
 
 def damaged(path: Path) -> None:
@@ -301,7 +367,7 @@ def test_the_stage_holds_copies_and_a_manifest(scene: SimpleNamespace) -> None:
     (scene.data / "sub").mkdir()
     (scene.path / "link").symlink_to(scene.data)
     stage = backup.Stage(scene.config(item), item)
-    stage.fill()
+    stage.fill(60)
     manifest = json.loads((stage.directory / "manifest.json").read_text())
     assert manifest["paths"] == [str(scene.data)] == stage.paths
     assert [entry["path"] for entry in manifest["databases"]] == [
@@ -329,7 +395,7 @@ def test_the_stage_refuses(
         "shop", tuple(str(scene.path / path) for path in paths), tuple(str(scene.path / path) for path in databases)
     )
     with pytest.raises(backup.BackupError, match=re.escape(message)):
-        backup.Stage(scene.config(item), item).fill()
+        backup.Stage(scene.config(item), item).fill(60)
 
 
 # Running
@@ -343,9 +409,9 @@ def test_a_run_makes_one_snapshot_in_each_repository_and_forgets_old_ones(scene:
     assert (first[0], second[0]) == ("one", "two")
     assert first[first.index("--tag") + 1] == "shop"
     assert first[first.index("--host") + 1] == "box"
-    assert first[first.index("--") + 1 :] == [str(scene.data), str(config.state / "stage" / "shop")]
+    assert first[-1]["--files-from-raw"] == [str(scene.data), str(config.state / "stage" / "shop")]
     (forget, _environment) = scene.calls("forget")
-    assert "--group-by host,tags --keep-daily=7 --keep-weekly=4 --keep-monthly=6 --prune" in " ".join(forget)
+    assert "--group-by host,tags --keep-daily=7 --keep-weekly=4 --keep-monthly=6 --prune" in " ".join(forget[:-1])
     report = backup.Status(config).report()
     assert report["sets"]["shop"]["repositories"] == ["one", "two"]
     assert report["sets"]["shop"]["snapshot"] == "01234567"
@@ -377,7 +443,10 @@ def test_a_repository_that_fails_holds_up_no_other(scene: SimpleNamespace) -> No
     (scene.path / "one" / "fail-unlock").write_text("1 Fatal: connection refused")
     changed, problems = backup.run(scene.config(), [], 2)
     assert changed
-    assert problems == ["restic unlock in one: Fatal: connection refused"]
+    assert problems == [
+        "restic unlock in one: Fatal: connection refused",
+        "not saved, or not everywhere: shop (of 1 sets)",
+    ]
     assert [call[0] for call in scene.calls("backup")] == ["one", "two", "two"]
     assert "connection refused" in backup.Status(scene.config()).sets["shop"]["error"]
 
@@ -387,7 +456,10 @@ def test_a_failing_command_leaves_no_snapshot_and_the_last_commands_run(scene: S
     failing = backup.BackupSet("shop", (str(scene.data),), before=("echo no dump; exit 3",), after=(f"touch {ended}",))
     other = backup.BackupSet("wiki", (str(scene.data),))
     _changed, problems = backup.run(scene.config(failing, other, repositories=("one",)), [], 2)
-    assert problems == ["shop: `echo no dump; exit 3` (before) ended with 3: no dump"]
+    assert problems == [
+        "shop: `echo no dump; exit 3` (before) ended with 3: no dump",
+        "not saved, or not everywhere: shop (of 2 sets)",
+    ]
     assert [call[call.index("--tag") + 1] for call in scene.calls("backup")] == ["wiki"]
     assert ended.exists()
 
@@ -424,8 +496,460 @@ def test_an_incomplete_snapshot(scene: SimpleNamespace, there: bool, ok: bool) -
     (scene.path / "one" / "fail-backup").write_text(f"3 {said}")
     _changed, problems = backup.run(config, [], 2)
     assert (problems == []) == ok
-    taken_back = [call for call in scene.calls("forget") if call[2:] == ["01234567"]]
+    taken_back = [call for call in scene.calls("forget") if call[2:-1] == ["01234567"]]
     assert bool(taken_back) != ok
+
+
+# What an app's data may be like
+
+
+def deep(path: Path, levels: int) -> None:
+    """Make directories within each other whose path is longer than any program can name."""
+    here = os.open(path, os.O_RDONLY)
+    for _level in range(levels):
+        os.mkdir("d" * 200, dir_fd=here)
+        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(os.open("leaf", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_what_cannot_be_saved_is_left_out_and_named(scene: SimpleNamespace) -> None:
+    """Sparse beyond the disk, too deep, no file at all: none of it stops the set."""
+    for name, start in (("sparse", b""), ("sparse.db", backup.SQLITE_MAGIC)):
+        with (scene.data / name).open("wb") as stream:
+            stream.write(start)
+            stream.truncate(4 << 40)
+    os.mkfifo(scene.data / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = os.open(scene.data, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{here}/socket")
+        os.close(here)
+    deep(scene.data, 25)
+    stage, manifest = staged(scene)
+    assert [note.split(": ")[0] for note in stage.notes] == [
+        f"{scene.data}/sparse is left out",
+        f"{scene.data}/sparse.db is left out",
+        "left out, for its path has more than 3500 bytes",
+    ]
+    assert manifest["databases"] == []
+    assert all(len(os.fsencode(path)) < 3800 for path in stage.excluded)
+    assert len([path for path in stage.excluded if "ddd" in path]) == 1
+    for name in ("fifo", "socket", "note"):
+        assert str(scene.data / name) not in stage.excluded
+
+
+def test_long_lists_reach_restic_by_file(scene: SimpleNamespace) -> None:
+    for number in range(300):
+        database(scene.data / f"{number:0200}.db", rows=1)
+    assert backup.run(scene.config(repositories=("one",)), [], 2) == (True, [])
+    ((*argv, lists),) = scene.calls("backup")
+    assert len(" ".join(argv)) < 1000
+    assert len(lists["--exclude-file"]) > 1200
+
+
+def test_files_that_vanish_stop_nothing(scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        (scene.data / name).mkdir()
+        database(scene.data / name / "app.db")
+    find = backup.find_database
+
+    def vanishing(item: Any) -> Any:
+        shutil.rmtree(scene.data / "a", ignore_errors=True)
+        (scene.data / "b" / "app.db").unlink(missing_ok=True)
+        return find(item)
+
+    monkeypatch.setattr(backup, "find_database", vanishing)
+    _stage, manifest = staged(scene)
+    assert [record["path"] for record in manifest["databases"]] == [str(scene.data / "c" / "app.db")]
+
+
+class Hostile:
+    """What a step of one set does to the program."""
+
+    @staticmethod
+    def unlisted(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(36, "File name too long")
+
+    @staticmethod
+    def wrong(*_arguments: Any, **_options: Any) -> None:
+        raise RecursionError
+
+    @staticmethod
+    def slow(*_arguments: Any, **_options: Any) -> None:
+        threading.Event().wait(60)
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        (Hostile.unlisted, "preparing it: OSError: [Errno 36] File name too long"),
+        (Hostile.wrong, "preparing it: RecursionError: "),
+        (Hostile.slow, "preparing it took longer than 1 s, and was ended"),
+    ],
+)
+def test_one_set_s_trouble_is_its_own(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, how: Any, error: str
+) -> None:
+    paths = (str(scene.data),)
+    bad, good = backup.BackupSet("bad", paths, timeout=1), backup.BackupSet("good", paths)
+    fill = backup.Stage.fill
+
+    def filling(stage: Any, seconds: float) -> None:
+        if stage.item.name == "bad":
+            how()
+        fill(stage, seconds)
+
+    monkeypatch.setattr(backup.Stage, "fill", filling)
+    config = scene.config(bad, good, repositories=("one",))
+    _changed, problems = backup.run(config, [], 2)
+    assert problems == [f"bad: {error}", "not saved, or not everywhere: bad (of 2 sets)"]
+    report = backup.Status(config).report()["sets"]
+    assert (report["bad"]["error"], report["good"]["error"]) == (error, None)
+    assert report["bad"]["tried"]
+    assert report["good"]["snapshot"] == "01234567"
+
+
+def test_a_command_that_hangs_is_ended_with_what_it_started(scene: SimpleNamespace) -> None:
+    paths, pid = (str(scene.data),), scene.path / "pid"
+    hanging = backup.BackupSet("bad", paths, before=(f"sleep 600 & echo $! > {pid}; wait",), timeout=1)
+    config = scene.config(hanging, backup.BackupSet("good", paths), repositories=("one",))
+    _changed, problems = backup.run(config, [], 2)
+    assert problems[0] == "bad: preparing it took longer than 1 s, and was ended"
+    assert [call[call.index("--tag") + 1] for call in scene.calls("backup")] == ["good"]
+    status = Path(f"/proc/{pid.read_text().strip()}/status")
+    assert not status.exists() or "(zombie)" in status.read_text()
+
+
+def test_limits_in_each_other() -> None:
+    def work() -> None:
+        with programs.limited(0.05, "outer"):
+            with programs.limited(60, "inner"):
+                pass
+            threading.Event().wait(60)
+
+    with pytest.raises(programs.TimeLimitError, match="outer"):
+        work()
+
+
+# A copy that is much smaller
+
+
+def summary(monkeypatch: pytest.MonkeyPatch, size: int, files: int) -> None:
+    """Have restic say that it has saved this."""
+    told = {"total_bytes_processed": size, "total_files_processed": files}
+    monkeypatch.setenv("FAKE_SUMMARY", json.dumps(told))
+
+
+def test_a_much_smaller_copy_is_saved_and_warned_of_for_a_week(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scene.config(repositories=("one",))
+    monkeypatch.setattr(programs, "PROXIES", ("FAKE_SUMMARY",))
+
+    def told(size: int, files: int, day: int) -> list[str]:
+        summary(monkeypatch, size, files)
+        monkeypatch.setattr(backup, "now", lambda: datetime(2026, 11, day, tzinfo=timezone.utc))
+        assert backup.run(config, [], 2) == (True, [])
+        found = backup.Status(config)
+        assert found.sets["shop"]["repositories"]["one"]["size"] == size
+        return [text for text in backup.warnings(found, backup.now()) if "much smaller" in text]
+
+    assert told(100 << 20, 1000, 1) == []
+    assert told(60 << 20, 600, 2) == []  # the next one is compared with this
+    (warning,) = told(20 << 20, 400, 3)
+    assert "smaller than on 2026-11-02" in warning
+    assert "(snapshot 01234567 in one): 20.0 MiB instead of 60.0 MiB." in warning
+    assert len(told(20 << 20, 400, 9)) == 1
+    assert told(20 << 20, 400, 10) == []
+    assert told(20 << 20, 400, 11) == []
+    assert "100 files instead of 400" in told(20 << 20, 100, 12)[0]
+    assert told(20 << 20, 400, 13) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "files", "databases", "lost"),
+    [
+        (10_000_000, 100, {"/a.db": 100_000}, []),
+        (5_000_000, 50, {"/a.db": 50_000, "/new.db": 1}, []),
+        (4_999_999, 100, {"/a.db": 100_000}, ["4.8 MiB instead of 9.5 MiB"]),
+        (10_000_000, 49, {"/a.db": 100_000}, ["49 files instead of 100"]),
+        (10_000_000, 100, {"/a.db": 8192}, ["the database /a.db has 8.0 KiB instead of 97.7 KiB"]),
+        (10_000_000, 100, {}, ["the database /a.db is gone"]),
+    ],
+)
+def test_losses(size: int, files: int, databases: dict[str, int], lost: list[str]) -> None:
+    last = {"size": 10_000_000, "files": 100, "databases": {"/a.db": 100_000, "/small.db": 8192}}
+    stage = SimpleNamespace(databases={"/small.db": 8192, **databases}, caches=[])
+    assert backup.losses(last, {"size": size, "files": files}, stage) == lost
+
+
+def test_a_planted_cache_is_named(scene: SimpleNamespace) -> None:
+    (scene.data / "CACHEDIR.TAG").write_bytes(tree.CACHE_SIGNATURE)
+    stage, _manifest = staged(scene)
+    last = {"size": 10_000_000, "files": 100, "databases": {}}
+    assert f"left out as caches (they hold a CACHEDIR.TAG): {scene.data}" in backup.losses(
+        last, {"size": 9, "files": 1}, stage
+    )
+
+
+# What an app says is data
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]0;title\x07\x1b[2J", "\\x1b]0;title\\x07\\x1b[2J"),
+        ("one\nFAILED: two\r\t", "one\\nFAILED: two\\r\\t"),
+        ("\x9b31m \u202e \udcff", "\\x9b31m \\u202e \\udcff"),
+        ("größer 大 ✓", "größer 大 ✓"),
+        ("x" * 5000, "x" * 999 + "…"),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert programs.printable(text) == shown
+    assert str(backup.BackupError(text)) == shown
+
+
+def test_the_name_of_a_file_does_nothing_to_a_terminal(
+    scene: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged(scene.data / "\x1b[2J\nFAILED: wiki")
+    config = scene.config(repositories=("one",))
+    backup.run(config, [], 2)
+    backup.tell(backup.Status(config).report(), as_json=False)
+    (note,) = backup.Status(config).sets["shop"]["notes"]
+    said = capsys.readouterr()
+    for text in (note, said.out.replace("\n", ""), said.err.replace("\n", "")):
+        assert "\\x1b[2J\\nFAILED: wiki" in text
+        assert text.isprintable()
+
+
+# Root's own programs, locks and reading
+
+
+def test_programs_are_not_looked_up_where_an_app_could_put_them(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    planted = scene.path / "planted"
+    planted.mkdir()
+    for name in ("restic", "sh", "rm", "cp", "systemctl", "systemd-run", "sleep", "env"):
+        (planted / name).write_text(f"#!/bin/sh\necho {name} >> {scene.path}/hit\n")
+        (planted / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{planted}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(planted))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(planted))
+    monkeypatch.chdir(planted)
+    database(scene.data / "app.db")
+    command = "env; pwd; sleep 0; exit 1"
+    shop = backup.BackupSet("shop", (str(scene.data),))
+    backup.run(scene.config(shop), [], 2)
+    with pytest.raises(backup.BackupError) as told:
+        backup.shell(command, shop, "before", 10)
+    assert not (scene.path / "hit").exists()
+    assert str(planted) not in str(told.value)
+    assert str(told.value).rstrip().endswith("\\n/")
+
+
+def test_root_s_program_opens_no_database() -> None:
+    for path in (PROGRAM, *(PROGRAM.with_name("backup_parts") / f"{name}.py" for name in ("paths", "programs"))):
+        assert "import sqlite3" not in path.read_text()
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has others' files to handle")
+
+
+@as_root
+def test_nobody_can_hold_the_lock(tmp_path: Path) -> None:
+    """Not even of an earlier version that made it for all to open."""
+    tmp_path.chmod(0o755)
+    lock = tmp_path / "run" / "backup.lock"
+    lock.parent.mkdir(mode=0o755)
+    lock.touch(mode=0o644)
+    with backup.locked(lock):
+        pass
+    code = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX)"
+    other = subprocess.run(
+        ["/usr/bin/python3", "-c", code, str(lock)],
+        user=65534,
+        group=65534,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PermissionError" in other.stderr
+    assert (stat.S_IMODE(lock.parent.stat().st_mode), stat.S_IMODE(lock.stat().st_mode)) == (0o700, 0o600)
+
+
+def test_a_lock_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"), backup.locked(tmp_path / "run" / "lock"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@as_root
+def test_a_program_follows_no_link_below_what_others_can_change(tmp_path: Path) -> None:
+    """An app exchanges a directory for a link while restic goes through it: no other's file is saved as the app's."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("foreign")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "d").symlink_to(tmp_path / "secret")
+    key = str(tmp_path / "data" / "d" / "key")
+    free = programs.run(("/usr/bin/cat", key), tmp_path)
+    bound = programs.run(("/usr/bin/cat", key), tmp_path, unfollowed=[str(tmp_path / "data")])
+    assert (free.stdout, bound.stdout) == ("foreign", "")
+    assert "Too many levels of symbolic links" in bound.stderr
+    assert (tmp_path / "data" / "d").resolve() == tmp_path / "secret"  # for everybody else
+
+
+@as_root
+def test_the_topmost_directory_that_others_can_change_is_guarded(tmp_path: Path) -> None:
+    (tmp_path / "app" / "data" / "sub").mkdir(parents=True)
+    os.chown(tmp_path / "app", 65534, 65534)
+    assert tree.changeable(str(tmp_path / "app" / "data" / "sub")) == str(tmp_path / "app")
+    assert tree.changeable(str(tmp_path / "other")) == str(tmp_path / "other")
+    assert tree.accounts_on(str(tmp_path / "app" / "data" / "file")) == ((65534, 65534), False)
+    assert tree.accounts_on(str(tmp_path / "app")) == (None, True)
+
+
+def test_links_of_root_s_lead_on_and_those_of_others_do_not(tmp_path: Path) -> None:
+    (tmp_path / "real" / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    assert tree.resolved(str(tmp_path / "link" / "sub")) == str(tmp_path / "real" / "sub")
+    assert tree.resolved(str(tmp_path / "link" / "new" / "er")) == str(tmp_path / "real" / "new" / "er")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (shared / "link").symlink_to("/etc")
+    with pytest.raises(OSError, match="others than root can change this link"):
+        tree.resolved(str(shared / "link" / "passwd"))
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(OSError, match="link"):
+        tree.resolved(str(tmp_path / "round"))
+
+
+@as_root
+def test_a_set_s_path_does_not_lead_through_a_link_of_the_app_s(scene: SimpleNamespace) -> None:
+    os.chown(scene.data, 65534, 65534)
+    (scene.data / "uploads").symlink_to("/etc")
+    item = backup.BackupSet("shop", (str(scene.data / "uploads" / "ssh"),))
+    with pytest.raises(backup.BackupError, match="others than root can change this link"):
+        backup.Stage(scene.config(item), item).fill(60)
+
+
+@as_root
+@pytest.mark.parametrize("left", ["link", "hard link", "directory", "another's file", "too long", "nothing"])
+def test_what_a_copier_leaves_is_taken_for_what_it_is(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """The copier has read what an app wrote; it may be the app's by then."""
+    os.chown(scene.data, 65534, 65534)
+    database(scene.data / "app.db")
+    (scene.path / "secret").write_text("foreign")
+
+    def hostile(_argv: Any, sandbox: list[tuple[str, str]], *_rest: Any) -> tuple[int, str]:
+        copy = Path(dict(sandbox)["BindPaths"]) / "0"
+        if left == "link":
+            copy.symlink_to(scene.path / "secret")
+        elif left == "hard link":
+            copy.hardlink_to(scene.path / "secret")
+        elif left == "directory":
+            copy.mkdir()
+        elif left != "nothing":
+            copy.touch()
+            os.chown(copy, *((0, 0) if left == "another's file" else (65534, 65534)))
+            os.truncate(copy, (1 << 30) if left == "too long" else 1)
+        return 0, '{"number": 0, "journal_mode": "wal"}\n{"number": "x"}\n\x1b[2J\n[]'
+
+    monkeypatch.setattr(programs, "in_unit", hostile)
+    with pytest.raises(backup.BackupError, match=r"app\.db could not be copied: its copier left"):
+        staged(scene)
+
+
+@as_root
+def test_databases_of_an_app_are_copied_as_the_app(scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever owns the file: in the app's directory a path leads where the app likes."""
+    os.chown(scene.data, 65534, 65534)
+    for name, uid in (("app.db", 65534), ("roots.db", 0), ("daemons.db", 1)):
+        database(scene.data / name)
+        os.chown(scene.data / name, uid, uid)
+    started = []
+
+    def unit(argv: Any, sandbox: list[tuple[str, str]], *_rest: Any) -> tuple[int, str]:
+        started.append(dict(sandbox))
+        return 1, "no"
+
+    monkeypatch.setattr(programs, "in_unit", unit)
+    with pytest.raises(backup.BackupError, match="could not be looked at: no"):
+        staged(scene)
+    (sandbox,) = started
+    assert sandbox["User"] == "nobody"
+    assert (sandbox["NoNewPrivileges"], sandbox["CapabilityBoundingSet"], sandbox["ProtectSystem"]) == (
+        "yes",
+        "",
+        "strict",
+    )
+    assert sandbox["PrivateNetwork"] == "yes"
+
+
+UNIT = """# /etc/systemd/system/shop@.service
+[Unit]
+Description=x
+[Service]
+Type=notify
+ExecStart=/srv/shop/releases/%i/start
+ExecStartPre=/bin/true
+User=shop
+EnvironmentFile=/srv/shop/releases/%i/env
+RuntimeDirectory=shop-%i
+# Comment=no
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged \\
+  @resources
+CapabilityBoundingSet=
+Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_commands_of_an_app_run_in_its_sandbox() -> None:
+    sandbox = [
+        ("SystemCallFilter", "@system-service"),
+        ("SystemCallFilter", "~@privileged    @resources"),
+        ("CapabilityBoundingSet", ""),
+    ]
+    assert programs.directives(UNIT, "r1") == [("EnvironmentFile", "/srv/shop/releases/r1/env"), *sandbox]
+    assert programs.directives(UNIT, "") == sandbox
+
+
+@pytest.mark.parametrize(
+    ("user", "message"), [("nobody-there", "there is no user nobody-there on this host"), ("root", "leave `user` out")]
+)
+def test_commands_of_an_account_that_cannot_be(user: str, message: str) -> None:
+    with pytest.raises(backup.BackupError, match=message):
+        backup.sandbox_of(backup.BackupSet("shop", ("/a",), user=user))
+
+
+def test_commands_of_a_set_with_a_user_never_run_as_root(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def unit(argv: Any, sandbox: list[tuple[str, str]], _seconds: float) -> tuple[int, str]:
+        started.append((argv, dict(sandbox)))
+        return 0, ""
+
+    monkeypatch.setattr(programs, "in_unit", unit)
+    monkeypatch.setattr(programs, "said_by", lambda *_arguments, **_options: pytest.fail("not in a unit"))
+    item = backup.BackupSet("shop", (str(scene.data),), user="nobody")
+    backup.shell("touch dump", item, "before", 10)
+    ((argv, sandbox),) = started
+    assert argv == ("/bin/sh", "-c", "touch dump")
+    assert (sandbox["User"], sandbox["NoNewPrivileges"], sandbox["Environment"]) == ("nobody", "yes", "BACKUP_SET=shop")
 
 
 # What is remembered, and warned of
@@ -492,12 +1016,17 @@ def test_owners_follow_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(backup.pwd, "getpwnam", by_name)
     monkeypatch.setattr(backup.grp, "getgrnam", by_name)
-    manifest = {"users": {"999": "shop", "8": "mail", "500": "left"}, "groups": {"997": "shop", "501": "left"}}
+    manifest = manifested(users={"999": "shop", "8": "mail", "500": "left"}, groups={"997": "shop", "501": "left"})
     owned, ownerless = backup.BackupSet("s", ("/a",), owner="shop"), backup.BackupSet("s", ("/a",))
     assert backup.owners_of_today(manifest, owned) == ({999: 996, 500: 996}, {997: 996, 501: 996})
     assert backup.owners_of_today(manifest, ownerless) == ({999: 996}, {997: 996})
     with pytest.raises(backup.BackupError, match=r"there is no user gone on this host\. Run the play"):
         backup.owners_of_today(manifest, backup.BackupSet("s", ("/a",), owner="gone"))
+
+
+def manifested(stage: Path = Path("/stage"), **given: Any) -> Any:
+    """A manifest that says this."""
+    return backup.Manifest.parse({"set": "s", "paths": [], "databases": [], "users": {}, "groups": {}, **given}, stage)
 
 
 class Crash(BaseException):
@@ -528,11 +1057,11 @@ def test_a_restore_is_finished_after_a_crash(
 ) -> None:
     moves, rename, left = restored(tmp_path), os.rename, [steps]
 
-    def crashing(source: str, target: str) -> None:
+    def crashing(source: str, target: str, **directories: int) -> None:
         if not left[0]:
             raise Crash
         left[0] -= 1
-        rename(source, target)
+        rename(source, target, **directories)
 
     with monkeypatch.context() as patch:
         patch.setattr(backup.os, "rename", crashing)
@@ -566,11 +1095,250 @@ def test_the_host_set_is_not_restored_in_place(scene: SimpleNamespace) -> None:
 
 
 def test_databases_outside_of_the_paths_are_restored_too() -> None:
-    manifest = {
-        "paths": ["/var/lib/shop"],
-        "databases": [{"path": "/var/lib/shop/a.db"}, {"path": "/var/lib/shopping.db"}],
-    }
-    assert backup.saved_paths(manifest) == ["/var/lib/shop", "/var/lib/shopping.db"]
+    databases = [{"path": path, "copy": "0", "sha256": "0"} for path in ("/var/lib/shop/a.db", "/var/lib/shopping.db")]
+    manifest = manifested(paths=["/var/lib/shop"], databases=databases)
+    assert manifest.saved_paths == ["/var/lib/shop", "/var/lib/shopping.db"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"paths": ["/var/lib/shop/../../etc"]},
+        {"paths": ["var/lib/shop"]},
+        {"paths": ["/"]},
+        {"paths": ["//etc"]},
+        {"databases": [{"path": "/var/lib/shop/../a.db", "copy": "0", "sha256": "0"}]},
+        {"databases": [{"path": "/a.db", "copy": "../../0", "sha256": "0"}]},
+        {"databases": [{"path": "/a.db", "copy": "/etc/passwd", "sha256": "0"}]},
+    ],
+)
+def test_a_manifest_s_paths_are_data(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="."):
+        manifested(**given)
+
+
+def restored_with(tmp_path: Path, place: str) -> tuple[Path, Any]:
+    """What restic has restored of /data, and a manifest with a database that was at ``place`` in it."""
+    target, content = tmp_path / "target", b"database"
+    (target / "data").mkdir(parents=True)
+    (target / "stage").mkdir()
+    (target / "stage" / "0").write_bytes(content)
+    record = {"path": f"/data/{place}", "copy": "0", "sha256": hashlib.sha256(content).hexdigest()}
+    return target, manifested(target / "stage", paths=["/data"], databases=[record])
+
+
+@pytest.mark.parametrize("what", ["a link", "a file"])
+def test_a_directory_that_became_a_link_leads_no_restore_away(tmp_path: Path, what: str) -> None:
+    """The app sees its database being copied, and exchanges the directory for a link before the files are saved."""
+    target, manifest = restored_with(tmp_path, "d/e/app.db")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if what == "a link":
+        (target / "data" / "d").symlink_to(outside)
+    else:
+        (target / "data" / "d").write_text("a file")
+    backup.settle(target, manifest, None)
+    assert list(outside.iterdir()) == []
+    assert (target / "data" / "d" / "e" / "app.db").read_bytes() == b"database"
+    assert not (target / "data" / "d").is_symlink()
+    assert os.path.lexists(target / "data" / "d.was-in-the-way")
+
+
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_what_stands_at_a_database_s_place(tmp_path: Path, kind: str) -> None:
+    target, manifest = restored_with(tmp_path, "app.db")
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    if kind == "link":
+        (target / "data" / "app.db").symlink_to(outside)
+    else:
+        (target / "data" / "app.db").mkdir()
+    backup.settle(target, manifest, None)
+    assert (target / "data" / "app.db").read_bytes() == b"database"
+    assert outside.read_text() == "precious"
+
+
+@as_root
+def test_owners_are_given_to_links_themselves_once_and_an_app_gets_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, manifest = restored_with(tmp_path, "app.db")
+    outside = tmp_path / "outside"
+    outside.touch()
+    data = target / "data"
+    (data / "link").symlink_to(outside)
+    (data / "file").touch()
+    (data / "same").hardlink_to(data / "file")
+    (data / "CACHEDIR.TAG").write_bytes(tree.CACHE_SIGNATURE)
+    os.mknod(data / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    for path in data.iterdir():
+        os.chown(path, 3001, 3001, follow_symlinks=False)
+    monkeypatch.setattr(backup, "owners_of_today", lambda *_arguments: ({3001: 3002, 3002: 3003}, {}))
+    backup.settle(target, manifest, backup.BackupSet("shop", ("/data",), owner="shop"))
+    owners = {path.name: path.lstat().st_uid for path in data.iterdir()}
+    assert owners == {"app.db": 0, "link": 3002, "file": 3002, "same": 3002, "CACHEDIR.TAG": 3002}
+    assert outside.stat().st_uid == 0
+
+
+def moved(path: Path, place: Path) -> list[dict[str, str]]:
+    """A plan that puts a directory in a place."""
+    (path / "new").mkdir()
+    (path / "new" / "file").write_text("restored")
+    return [{"new": str(path / "new"), "path": str(place), "old": f"{place}.before"}]
+
+
+def test_a_path_that_leads_through_a_link_by_now_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "d").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="symbolic links|Not a directory"):
+        backup.carry_out(moved(tmp_path, tmp_path / "app" / "d" / "uploads"))
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_path_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "live").symlink_to(tmp_path / "outside")
+    backup.carry_out(moved(tmp_path, tmp_path / "live"))
+    assert not (tmp_path / "live").is_symlink()
+    assert (tmp_path / "live" / "file").read_text() == "restored"
+    assert (tmp_path / "live.before").is_symlink()
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize(("turns", "ok"), [(3, True), (100, False)])
+def test_an_app_that_makes_its_directory_anew_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int, ok: bool
+) -> None:
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "file").write_text("live")
+    rename, left = os.rename, [turns]
+
+    def racing(source: str, target: str, **directories: int) -> None:
+        if source == "new" and left[0]:
+            left[0] -= 1
+            (tmp_path / "live").mkdir()
+            (tmp_path / "live" / "file").write_text("again")
+        rename(source, target, **directories)
+
+    monkeypatch.setattr(backup.os, "rename", racing)
+    moves = moved(tmp_path, tmp_path / "live")
+    if ok:
+        backup.carry_out(moves)
+        assert (tmp_path / "live" / "file").read_text() == "restored"
+    else:
+        with pytest.raises(backup.BackupError, match="is made anew again and again"):
+            backup.carry_out(moves)
+    assert (tmp_path / "live.before" / "file").read_text() == "live"
+
+
+@as_root
+@pytest.mark.parametrize("exchanged", ["link", "directory of the app's", "filled directory"])
+def test_a_copy_to_another_disk_goes_where_only_root_enters(tmp_path: Path, exchanged: str) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "outside").mkdir()
+    beside = tmp_path / "beside"
+    if exchanged == "link":
+        beside.symlink_to(tmp_path / "outside")
+    else:
+        beside.mkdir(mode=0o700)
+        if exchanged == "filled directory":
+            (beside / "new").symlink_to(tmp_path / "outside")
+        else:
+            os.chown(beside, 65534, 65534)
+    parent = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises((backup.BackupError, OSError)):
+        backup.copy_into(parent, "beside", str(tmp_path / "new"))
+    os.close(parent)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_path_on_another_disk_is_copied_beside_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "restored" / str(tmp_path).lstrip("/") / "live").mkdir(parents=True)
+    (tmp_path / "restored" / str(tmp_path).lstrip("/") / "live" / "file").write_text("restored")
+    status_of, far = tree.status_of, str(tmp_path / "restored")
+
+    def on_another_disk(path: str) -> Any:
+        found = status_of(path)
+        return SimpleNamespace(st_dev=-1) if found and path.startswith(far) else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "status_of", on_another_disk)
+        moves = backup.plan_moves({"paths": [str(tmp_path / "live")], "target": far, "snapshot": "01234567"}, "now")
+    assert moves[0]["new"] == str(tmp_path / ".live.restored-01234567" / "live")
+    assert backup.carry_out(moves) == [{"path": str(tmp_path / "live"), "previous": ""}]
+    assert (tmp_path / "live" / "file").read_text() == "restored"
+    assert not (tmp_path / ".live.restored-01234567").exists()
+
+
+def test_only_the_set_s_own_paths_are_put_in_place() -> None:
+    item = backup.BackupSet("shop", ("/var/lib/shop",), ("/srv/more.db",))
+    plan: dict[str, Any] = {"snapshot": "1", "target": "/t"}
+    backup.refuse_foreign({**plan, "paths": ["/var/lib/shop", "/var/lib/shop/sub", "/srv/more.db"]}, item)
+    plan["paths"] = ["/var/lib/shop", "/etc/systemd/system", "/var/lib/shopping"]
+    with pytest.raises(
+        backup.BackupError, match="holds /etc/systemd/system, /var/lib/shopping, which is no path of the set"
+    ):
+        backup.refuse_foreign(plan, item)
+
+
+def test_a_target_in_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(backup.BackupError, match=f"others than root can write to {shared}. Name a directory below"):
+        backup.not_shared(shared / "new" / "target")
+    (tmp_path / "link").symlink_to("real")
+    assert backup.not_shared(tmp_path / "link" / "new") == tmp_path / "real" / "new"
+
+
+# Copies that restores have made
+
+
+def test_copies_of_restores_are_listed_and_removed(scene: SimpleNamespace, tmp_path: Path) -> None:
+    config = scene.config()
+    kept = [
+        tmp_path / "data.before-restore-20261129T010203",
+        tmp_path / "data.before-restore-20261129T010203.2",
+        tmp_path / "restored" / "shop-01234567",
+        tmp_path / "restored" / "shop-01234567.in-place",
+    ]
+    others = [
+        tmp_path / "data.before-restore-mine",
+        tmp_path / "database.before-restore-20261129T010203",
+        tmp_path / "restored" / "shop-eu-01234567",
+        tmp_path / "restored" / "notes",
+    ]
+    for path in (*kept, *others):
+        path.mkdir(parents=True)
+    deep(kept[0], 25)
+    (kept[1] / "link").symlink_to(others[3])
+    status = backup.Status(config)
+    status.of_set("shop")["copies"] = [str(tmp_path / "elsewhere"), str(tmp_path / "gone")]
+    status.of_set("left")["copies"] = [str(tmp_path / "of-a-set-that-left")]
+    status.save()
+    for name in ("elsewhere", "of-a-set-that-left"):
+        (tmp_path / name).mkdir()
+    found = backup.Status(config).report()["copies"]
+    assert sorted(found["shop"]) == sorted(map(str, (*kept, tmp_path / "elsewhere")))
+    assert found["left"] == [str(tmp_path / "of-a-set-that-left")]
+    assert sorted(backup.forget_copies(config, "shop")) == sorted(found["shop"])
+    assert backup.forget_copies(config, "left") == found["left"]
+    assert backup.Status(config).report()["copies"] == {}
+    assert all(path.exists() for path in (*others, scene.data))
+    assert not any(path.exists() for path in kept)
+
+
+def test_copies_of_an_interrupted_restore_are_kept(scene: SimpleNamespace) -> None:
+    config = scene.config()
+    config.state.mkdir()
+    backup.restore_journal(config, "shop").touch()
+    with pytest.raises(
+        backup.BackupError, match="may be all there is of the data. Finish it first: restore shop --in-place"
+    ):
+        backup.forget_copies(config, "shop")
+    with pytest.raises(backup.BackupError, match="there is no backup set wiki here"):
+        backup.forget_copies(config, "wiki")
 
 
 def test_compare(tmp_path: Path) -> None:

@@ -669,6 +669,23 @@ def test_where_a_release_command_runs(options: Any, url: str, once: list[str]) -
     assert release_once(apps_for(app(environment={"DATABASE_URL": url}, **options), "release")) == once
 
 
+def test_a_backup_set_s_commands_and_files_are_the_app_s() -> None:
+    (plain,) = apps_for(app(), "backup")
+    assert plain == {
+        "name": "shop",
+        "paths": ["/var/lib/shop"],
+        "before": [],
+        "after": [],
+        "user": "shop",
+        "owner": "shop",
+    }
+    (full,) = apps_for(
+        app(backup={"paths": ["/srv/exports", "uploads"], "before": ["dump"], "after": ["tidy"]}), "backup"
+    )
+    assert full["paths"] == ["/var/lib/shop", "/srv/exports"]
+    assert (full["before"], full["after"], full["user"]) == (["dump"], ["tidy"], "shop")
+
+
 FOUR = {
     "shop": SMALLEST,
     "blog": {**SMALLEST, "domains": ["blog.example.org"], "source": {"package": "blog[pg]==1.4"}},

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import testing
+from program import PROGRAM, backup, newest, snapshots, status
 from testinfra.host import Host
 
-PROGRAM = "/usr/local/lib/groundwork/backup"
 SERVICE = "groundwork-backup.service"
 RESTORE = str(testing.ROOT / "playbooks" / "restore.yml")
 
@@ -53,32 +53,9 @@ print(json.dumps([answers, longest]))
 WRITTEN = "sha256sum /etc/groundwork/backup.[jpr]* /etc/groundwork/backup.d/* /etc/systemd/system/groundwork-backup*"
 
 
-def backup(host: Host, arguments: str) -> str:
-    """Run the program; it must succeed."""
-    result = host.run(f"{PROGRAM} {arguments}")
-    assert result.rc == 0, result.stdout + result.stderr
-    return str(result.stdout)
-
-
 def back_up(host: Host) -> None:
     """Run the nightly service; it must succeed."""
     assert host.run(f"systemctl start {SERVICE}").rc == 0, testing.journal(host, SERVICE)
-
-
-def status(host: Host) -> dict[str, Any]:
-    """What the host remembers."""
-    return dict(json.loads(backup(host, "status --json")))
-
-
-def newest(host: Host, name: str) -> str:
-    """The newest snapshot of a set, as the host remembers it; to ask restic costs half a second for its key."""
-    return str(status(host)["sets"][name]["snapshot"])
-
-
-def snapshots(host: Host) -> dict[str, list[str]]:
-    """The snapshots that are in the repository, by set, oldest first."""
-    listed = json.loads(backup(host, "list --json"))
-    return {name: [item["snapshot"] for item in items] for name, items in listed.items()}
 
 
 def sql(host: Host, statement: str) -> list[Any]:
@@ -200,7 +177,10 @@ def test_the_playbook_brings_the_data_of_a_snapshot_back_and_no_visitor_is_turne
     assert host.service("shop@r1.service").is_running
     (place,) = [word.rstrip('.",') for word in testing.said(result).split() if "before-restore" in word]
     assert host.file(f"{place}/shop.db").user == "shop"
-    assert host.run("rm -rf /var/lib/shop.before-restore-*").rc == 0
+    assert place in status(host)["copies"]["shop"]
+    assert place in json.loads(backup(host, "forget-copies shop --json"))["removed"]
+    assert not host.file(place).exists
+    assert "shop" not in status(host)["copies"]
 
 
 @pytest.mark.parametrize(

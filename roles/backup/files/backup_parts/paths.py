@@ -1,0 +1,319 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Paths that others than root can change, handled by root: from descriptor to descriptor, and no link is followed.
+
+A link counts where root alone can have made it, in a directory that only root can write; :func:`resolved` follows it
+once. The other functions take paths without links and stop at any that appears. A file is opened only if it is regular.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A FIFO must not block whoever opens it.
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+CACHE_TAG, CACHE_SIGNATURE = "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55"
+MOST_LINKS = 40  # as the kernel has it, see path_resolution(7)
+# A program that goes by paths can name 4,095 bytes; where a restore puts a tree, its paths are longer.
+LONGEST_DIRECTORY = 3500
+GONE = (FileNotFoundError, NotADirectoryError)
+
+
+def is_private(status: os.stat_result) -> bool:
+    """True for a directory in which nobody but root (or whoever runs this) can make, move or remove anything."""
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+
+
+def keeps_names(status: os.stat_result) -> bool:
+    """True for a directory in which nobody else can move or remove what is root's: a private one, or one as /tmp."""
+    return is_private(status) or (status.st_uid == 0 and bool(status.st_mode & stat.S_ISVTX))
+
+
+def resolved(path: str) -> str:
+    """The absolute path without links; what is not there yet is taken as it is written.
+
+    :raises OSError: ELOOP for a link in a directory that others than root can write.
+    """
+    names: list[str] = []
+    descriptors = [os.open("/", DIRECTORY)]
+    todo, links = path.split("/")[::-1], 0
+    try:
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if names:
+                    names.pop()
+                    os.close(descriptors.pop())
+                continue
+            try:
+                found = os.open(part, LOOK, dir_fd=descriptors[-1])
+            except GONE:
+                names += [part, *(rest for rest in todo[::-1] if rest not in ("", "."))]
+                break
+            if not stat.S_ISLNK(os.fstat(found).st_mode):
+                names.append(part)
+                descriptors.append(found)
+                continue
+            os.close(found)
+            links += 1
+            if links > MOST_LINKS or not is_private(os.fstat(descriptors[-1])):
+                place = "/".join(["", *names, part])
+                raise OSError(errno.ELOOP, "others than root can change this link; name what it leads to", place)
+            target = os.readlink(part, dir_fd=descriptors[-1])
+            if target.startswith("/"):
+                names = []
+                while len(descriptors) > 1:
+                    os.close(descriptors.pop())
+            todo += target.split("/")[::-1]
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return "/" + "/".join(names)
+
+
+def descend(directory: int, relative: str, create: bool = False) -> int:
+    """Open a directory below another one; the caller closes it.
+
+    :param create: make what is missing on the way.
+    :raises OSError: ELOOP or ENOTDIR where a link, or a file, is on the way.
+    """
+    here = os.dup(directory)
+    try:
+        for part in relative.split("/"):
+            if part in ("", "."):
+                continue
+            if part == "..":
+                raise OSError(errno.EINVAL, "a path here has no '..'", relative)
+            try:
+                inner = os.open(part, DIRECTORY, dir_fd=here)
+            except FileNotFoundError:
+                if not create:
+                    raise
+                with suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=here)
+                inner = os.open(part, DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = inner
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+@contextmanager
+def directory(path: str, create: bool = False) -> Iterator[int]:
+    """A descriptor of the directory with this absolute path for the time of the block; see :func:`descend`."""
+    root = os.open("/", DIRECTORY)
+    try:
+        found = descend(root, path, create)
+    finally:
+        os.close(root)
+    try:
+        yield found
+    finally:
+        os.close(found)
+
+
+@contextmanager
+def parent_of(path: str, create: bool = False) -> Iterator[tuple[int, str]]:
+    """A descriptor of the directory that a path lies in, and the path's name in it."""
+    above, _slash, name = path.rstrip("/").rpartition("/")
+    if name in ("", ".", ".."):
+        raise OSError(errno.EINVAL, "it has no name", path)
+    with directory(above, create) as found:
+        yield found, name
+
+
+def status_at(parent: int, name: str) -> os.stat_result | None:
+    """The status of what has a name in a directory, be it a link; None when nothing has it."""
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def status_of(path: str) -> os.stat_result | None:
+    """The status of what is at a path, be it a link; None when nothing is there, or only behind a link."""
+    try:
+        with parent_of(path) as (parent, name):
+            return status_at(parent, name)
+    except OSError as error:
+        if isinstance(error, GONE) or error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            return None
+        raise
+
+
+def open_regular(parent: int, name: str) -> int:
+    """Open a regular file to read it; the caller closes it.
+
+    :raises OSError: EINVAL for anything else, and what open(2) says.
+    """
+    descriptor = os.open(name, FILE, dir_fd=parent)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a regular file", name)
+
+
+def head(parent: int, name: str, length: int) -> bytes:
+    """The first bytes of a regular file; nothing of anything else."""
+    try:
+        descriptor = open_regular(parent, name)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, length)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something below a path; the descriptor of its directory is open until the next item is asked for."""
+
+    path: str
+    status: os.stat_result
+    parent: int
+    name: str
+
+
+@dataclass
+class Walk:
+    """Everything below paths, but for directories that say that they are caches, and for what is left out.
+
+    It does not stop at what cannot be read, and holds few descriptors however deep a tree is.
+
+    :ivar longest: bytes of the path of a directory that is gone into.
+    :ivar caches: directories that say of themselves that they are caches.
+    :ivar too_deep: directories whose path is too long to be saved by its name.
+    :ivar unread: directories that could not be listed, each with the reason.
+    """
+
+    paths: Iterable[str]
+    left_out: Container[str] = ()
+    into_caches: bool = False
+    longest: int = LONGEST_DIRECTORY
+    caches: list[str] = field(default_factory=list)
+    too_deep: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Item]:
+        for path in self.paths:
+            if path in self.left_out:
+                continue
+            try:
+                with parent_of(path) as (parent, name):
+                    yield from self.below(path, parent, name)
+            except OSError as error:
+                if not isinstance(error, GONE):
+                    self.unread.append(f"{path}: {error.strerror}")
+
+    def below(self, path: str, parent: int, name: str) -> Iterator[Item]:
+        """What is at a path, then what is below it."""
+        status = status_at(parent, name)
+        if status is None:
+            return
+        yield Item(path, status, parent, name)
+        waiting = [name] if stat.S_ISDIR(status.st_mode) else []
+        above = path[: -len(name)]
+        while waiting:
+            relative = waiting.pop()
+            try:
+                inside = descend(parent, relative)
+            except OSError as error:
+                # It was taken away, or exchanged for a link, since its own directory was read.
+                if not isinstance(error, GONE) and error.errno != errno.ELOOP:
+                    self.unread.append(f"{above}{relative}: {error.strerror}")
+                continue
+            try:
+                if not self.into_caches and head(inside, CACHE_TAG, len(CACHE_SIGNATURE)) == CACHE_SIGNATURE:
+                    self.caches.append(above + relative)
+                    continue
+                for item in self.inside(above + relative, inside):
+                    yield item
+                    if stat.S_ISDIR(item.status.st_mode):
+                        if len(os.fsencode(item.path)) > self.longest:
+                            self.too_deep.append(item.path)
+                        else:
+                            waiting.append(f"{relative}/{item.name}")
+            finally:
+                os.close(inside)
+
+    def inside(self, path: str, descriptor: int) -> Iterator[Item]:
+        """What is in one directory."""
+        try:
+            names = sorted(os.listdir(descriptor))
+        except OSError as error:
+            self.unread.append(f"{path}: {error.strerror}")
+            return
+        for name in names:
+            if f"{path}/{name}" in self.left_out:
+                continue
+            try:
+                status = status_at(descriptor, name)
+            except OSError as error:
+                self.unread.append(f"{path}/{name}: {error.strerror}")
+                continue
+            if status is not None:
+                yield Item(f"{path}/{name}", status, descriptor, name)
+
+
+def ways(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The directories that lead to a path, from the top, each with its status."""
+    here = os.open("/", DIRECTORY)
+    try:
+        passed = ""
+        for part in path.strip("/").split("/")[:-1]:
+            inner = os.open(part, DIRECTORY, dir_fd=here)
+            os.close(here)
+            here, passed = inner, f"{passed}/{part}"
+            yield passed, os.fstat(here)
+    finally:
+        os.close(here)
+
+
+def changeable(path: str) -> str:
+    """The topmost directory on the way to a path in which others than root can move things, or the path itself."""
+    return next((passed for passed, status in ways(path) if not keeps_names(status)), path)
+
+
+def accounts_on(path: str) -> tuple[tuple[int, int] | None, bool]:
+    """User and group of the first directory on the way that is not root's; whether all of the way is root's alone."""
+    private = True
+    for _passed, status in ways(path):
+        if status.st_uid not in (0, os.geteuid()):
+            return (status.st_uid, status.st_gid), False
+        private = private and keeps_names(status)
+    return None, private
+
+
+def remove(parent: int, name: str) -> None:
+    """Remove a file, or a tree of any depth, from an open directory; what is not there is no error.
+
+    :raises OSError: what could not be removed, as rm(1) says it.
+    """
+    done = subprocess.run(
+        ("/usr/bin/rm", "-rf", "--one-file-system", "--", f"/proc/self/fd/{parent}/{name}"),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        pass_fds=(parent,),
+        env={"LC_ALL": "C.UTF-8"},
+        cwd="/",
+    )
+    if done.returncode:
+        raise OSError(errno.EBUSY, done.stderr.strip()[:500], name)
