@@ -120,6 +120,7 @@ LINKS = {  # what is asked for: a link to be made, and where it leads
     "/static/near.css": (f"{PUBLIC}/static/near.css", "style.css"),
     "/static/up/privkey.pem": (f"{PUBLIC}/static/up", "/etc/ssl/groundwork/shop/current"),
     "/static/packed-link.css": (f"{PUBLIC}/static/packed-link.css.gz", "packed.txt.gz"),
+    "/static/packed-link.js": (f"{PUBLIC}/static/packed-link.js.br", "packed.txt.gz"),
     "/media/key.pem": (f"{UPLOADS}/public/key.pem", KEY),
     "/media/passwd": (f"{UPLOADS}/public/passwd", "/etc/passwd"),
     "/media/log": (f"{UPLOADS}/public/log", "/var/log"),
