@@ -154,6 +154,7 @@ RELEASE_TESTS = {
     "saving": ("test_databases",),
     "sandbox": ("test_release", "test_sources"),
     "source": ("test_sources",),
+    "text": ("test_proofs",),
     "trees": ("test_release", "test_sources"),
     "work": ("test_accidents", "test_day_two"),
 }

@@ -1,8 +1,8 @@
 """Deploys an app with the host's own engine, and has an accident at a step of it.
 
-The argument is a file with JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``, and ``accident``: ``begin``
-and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, "" is none. Called with
-``--engine`` too it is the engine, in its unit.
+The argument is a file with JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``, and ``accident``:
+``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, "" is none. Called
+with ``--engine`` too it is the engine, in its unit.
 """
 
 import json

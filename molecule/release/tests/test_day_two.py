@@ -113,7 +113,8 @@ def test_the_second_of_two_deploys_says_who_is_at_work(counter: App) -> None:
             counter.host.run("pkill -u counter -x sleep")
     assert second.returncode == 1
     assert holder in second.stderr
-    for words in (f"@{os.uname().nodename} since 2", "a deploy of counter by", "groundwork.flask.unlock -e app=counter"):
+    who = f"a deploy of counter by root@{os.uname().nodename} since 2"
+    for words in (who, "groundwork.flask.unlock -e app=counter"):
         assert words in second.stderr
     assert unlocked.stdout.startswith("ended: a deploy of counter by"), unlocked.stderr
     assert first.returncode != 0, said

@@ -43,7 +43,7 @@ def parser(app: str) -> Parser:
     def verb(name: str, text: str) -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
-    run = verb("run", "run a command in the app's environment, as its user")
+    run = verb("run", "run a command in the app's environment and sandbox")
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for example: flask shell")
     run.add_argument("--release", default="", metavar="ID", help="in this release, not the live one")
     logs = verb("logs", "show what the app says, live and earlier releases together")
