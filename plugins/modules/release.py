@@ -337,13 +337,17 @@ def main() -> None:
             module.no_log_values.add(key)  # a traceback may show it
         options = {"through": params["through"], "rotate": params["rotate_secret_key"]}
         deploy_key = params["deploy_keys"].get(name) or ""
-        if not params["wait"] and (other := work.holder(name)) and not module.check_mode:
+        other = None if module.check_mode else work.holder(name)
+        if other and not params["wait"]:
             at_work[name] = str(other)
             continue
         try:
-            result = run.predict() if module.check_mode else work.do(
-                work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key), wait=wait
-            )  # fmt: skip
+            if module.check_mode:
+                result = run.predict()
+            else:
+                order = work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key)
+                settled = None if other or params["rotate_secret_key"] else unchanged(run)
+                result = settled or work.do(order, wait=wait)
         except ReleaseError as error:
             failed[name] = f"step {error.step}: {error}"
             continue
@@ -375,6 +379,14 @@ def main() -> None:
         diff=diffs,
         invocation={"module_args": {"apps": known, "absent": params["absent"]}},
     )
+
+
+def unchanged(run: engine.Engine) -> engine.Result | None:
+    """The result of a deploy that would change nothing, which takes no run of the engine; None if it has to run."""
+    if not run.source or not run.source.is_pinned or not run.is_settled():
+        return None
+    result = run.predict()
+    return result if result.action == "unchanged" else None
 
 
 def passwords(build: dict[str, str]) -> set[str]:

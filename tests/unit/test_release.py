@@ -936,7 +936,7 @@ class TestSteps:
 
     def test_each_is_the_apps_and_none_is_trusted(self, app: App) -> None:
         steps = self.steps(app)
-        assert set(steps) == {"fetch", "venv", "install", "static", "compile", "import", "before", "save", "command"}
+        assert set(steps) == {"fetch", "venv", "install", "compile", "publish", "import", "before", "save", "command"}
         for step in steps.values():
             assert step.app == app.name
             assert dict(step.sandbox).items() >= dict(sandbox.ALWAYS).items()
@@ -944,7 +944,7 @@ class TestSteps:
 
     def test_a_build_sees_neither_data_nor_secrets_and_one_cache(self, app: App) -> None:
         steps = self.steps(app)
-        for name in ("fetch", "venv", "install", "static", "compile"):
+        for name in ("fetch", "venv", "install", "compile", "publish"):
             step = steps[name]
             writable = " ".join(value for directive, value in step.sandbox if directive == "BindPaths")
             assert "/var/lib/shop" not in writable, "what the unit lets the app write"

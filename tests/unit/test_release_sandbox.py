@@ -60,14 +60,14 @@ LIFE = names("""
     RestartSteps TimeoutStopSec TimeoutStartSec KillMode KillSignal SendSIGKILL FinalKillSignal OOMPolicy WatchdogSec
     RuntimeMaxSec RuntimeDirectory RuntimeDirectoryMode RemainAfterExit PIDFile Sockets FileDescriptorStoreMax
     Environment EnvironmentFile PassEnvironment WorkingDirectory StandardInput StandardOutput StandardError TTYPath
-    User Group Slice
+    User Group Slice LogNamespace SyslogIdentifier
 """)
 # What an app may write or read of its own, and what is meant for a server.
 APART = names("""
     TemporaryFileSystem BindPaths BindReadOnlyPaths ReadWritePaths ReadOnlyPaths ExecPaths NoExecPaths StateDirectory
     StateDirectoryMode CacheDirectory LogsDirectory ConfigurationDirectory MemoryMax MemoryHigh MemorySwapMax
     MemoryDenyWriteExecute UMask OOMScoreAdjust ProtectSystem LoadCredential LoadCredentialEncrypted SetCredential
-    RestrictAddressFamilies IPAddressDeny IPAddressAllow PrivateNetwork SocketBindDeny LogNamespace SyslogIdentifier
+    RestrictAddressFamilies IPAddressDeny IPAddressAllow PrivateNetwork SocketBindDeny
 """)
 KEPT = names("""
     InaccessiblePaths NoNewPrivileges CapabilityBoundingSet AmbientCapabilities SystemCallFilter

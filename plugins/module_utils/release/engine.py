@@ -57,6 +57,18 @@ FIRST_BUILD, RESERVE = 200 * 2**20, 64 * 2**20
 # A name with a hash in it, as bundlers make them: its content never changes, so an old one may stay reachable.
 HASHED_NAME = re.compile(r"[.\-_](?=[\w-]*(?:\d|[a-z][\w-]*[A-Z]))[0-9A-Za-z_-]{8,64}\.\w+")
 
+# Copies directories, a pair of paths each, and ends with the number of the one that cannot be copied; then compiles.
+PUBLISH = """
+python=$1 number=0
+shift
+while [ $# -gt 0 ]; do
+    number=$((number + 1))
+    mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2" || exit $number
+    shift 2
+done
+"$python" -I -m compileall -q -j 0 . || :
+"""
+
 # What apps say that relied on something of the machine they were made on, and what helps.
 HINTS = (
     (
@@ -200,6 +212,18 @@ class Engine:
         result.workers = self.at.workers(self.id)
         return result
 
+    def is_settled(self) -> bool:
+        """Whether nothing is left of a run that was killed; then a deploy that would change nothing need not run."""
+        releases = list(self.at.releases.iterdir()) if self.at.releases.exists() else []
+        used = {Path(os.readlink(path / "venv")).name for path in releases if (path / "venv").is_symlink()}
+        environments = list(self.at.environments.iterdir()) if self.at.environments.exists() else []
+        return (
+            self.enabled() <= {self.at.live()}
+            and all(self.at.is_complete(path.name) for path in releases)
+            and all(path.name in used and is_whole(path) for path in environments)
+            and self.ledger.cut_off(self.ledger.read()) is None
+        )
+
     def roll_back(self, to: str = "", data: str = "", dry_run: bool = False) -> Result:
         """Make an earlier release live again.
 
@@ -288,9 +312,9 @@ class Engine:
             began = time.monotonic()
             try:
                 getattr(self, f"step_{step}")(live)
-            except (ReleaseError, OSError, http.client.HTTPException) as error:
+            except Exception as error:
                 self.abandon(step, live, error)
-                if isinstance(error, ReleaseError):
+                if not isinstance(error, (OSError, http.client.HTTPException)):
                     raise
                 raise ReleaseError(step, f"{step}: {error}") from error
             result.steps[step] = round(time.monotonic() - began, 3)
@@ -494,8 +518,7 @@ class Engine:
         code, public = self.directory / "code", self.directory / "public"
         venv = self.builder.install(code, self.commit)
         (self.directory / "venv").symlink_to(Path("../../environments", venv.name))
-        self.publish_static(code, venv)
-        self.builder.compile(venv, code)
+        self.publish(code, venv)
         self.builder.take(code)
         self.builder.take(public, files_only=True)
         os.chmod(public, 0o755)
@@ -514,21 +537,22 @@ class Engine:
         }
         write(self.directory / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
 
-    def publish_static(self, code: Path, venv: Path) -> None:
-        """Copy the static files to where the proxy may read; as a step of the build, so that no link leads too far."""
+    def publish(self, code: Path, venv: Path) -> None:
+        """Copy the static files to where the proxy may read, and compile the code, which nobody can once it is root's.
+
+        As a step of the build, so that no link leads further than the build can read.
+        """
         base = code
         if "package" in self.spec.source:
             base = venv / "lib" / f"python{self.builder.python_version()}" / "site-packages"
-        for url, path in self.spec.static.items():
-            target = self.directory / "public" / url.strip("/")
-            script = 'mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2"'
-            status, said = self.builder.as_app(
-                "static", "/bin/sh", "-c", script, "sh", str(base / path), str(target), cwd=code
-            )
-            if status:
-                raise ReleaseError(
-                    "install", f"proxy.static: {path!r} cannot be published; is it in the source?", tail(said)
-                )
+        public, static = self.directory / "public", self.spec.static
+        pairs = [(str(base / path), str(public / url.strip("/"))) for url, path in static.items()]
+        argv = ("/bin/sh", "-c", PUBLISH, "publish", f"{venv}/bin/python", *(word for pair in pairs for word in pair))
+        status, said = self.builder.as_app("publish", *argv, cwd=code)
+        if status:
+            path = [*self.spec.static.values(), ""][min(status, len(pairs) + 1) - 1]
+            message = f"proxy.static: {path!r} cannot be published; is it in the source?"
+            raise ReleaseError("install", message, tail(said))
 
     def write_files(self) -> None:
         """The server's files and the environment."""

@@ -19,13 +19,15 @@ Directives = list[tuple[str, str]]
 LIFE = re.compile(
     r"Type|NotifyAccess|Exec(Start|Stop|Reload|Condition).*|Restart.*|Timeout.*|Kill.*|SendSIG.*|FinalKillSignal|OOMPolicy"
     r"|Watchdog.*|RuntimeMaxSec|RuntimeDirectory.*|RemainAfterExit|GuessMainPID|PIDFile|Sockets|FileDescriptor.*"
+    # A short unit with a journal of its own starts and stops what keeps that journal, and another start may collide.
+    r"|LogNamespace|SyslogIdentifier"
     r"|Environment.*|PassEnvironment|UnsetEnvironment|WorkingDirectory|Standard(Input|Output|Error).*|TTY.*|User|Group|Slice"
 )
 # What a build does not share with the app: what either may write, and limits that are meant for a server.
 APART = re.compile(
     r"TemporaryFileSystem|Bind(ReadOnly)?Paths|Read(Write|Only)Paths|(No)?ExecPaths|(State|Cache|Logs|Configuration)Directory.*"
     r"|MemoryMax|MemoryHigh|MemorySwapMax|MemoryDenyWriteExecute|UMask|OOMScoreAdjust|ProtectSystem|LoadCredential.*|SetCredential.*"
-    r"|RestrictAddressFamilies|IPAddress.*|PrivateNetwork|SocketBind.*|LogNamespace|SyslogIdentifier"
+    r"|RestrictAddressFamilies|IPAddress.*|PrivateNetwork|SocketBind.*"
 )
 # Holds for every step, whatever the unit of an app says.
 ALWAYS: Directives = [

@@ -85,10 +85,14 @@ find . -name .git -prune -exec rm -rf {} +
 class Source(Protocol):
     """What the engine asks of a source.
 
-    ``on_host``: the host gets it by itself; else the controller has to send it.
+    ``on_host``: the host gets it by itself; else the controller has to send it. ``is_pinned``: nobody has to be asked
+    which code it is.
     """
 
     on_host: bool
+
+    @property
+    def is_pinned(self) -> bool: ...
 
     def resolve(self) -> str:
         """The exact code: a commit, a hash, a pinned requirement. Raises ReleaseError when it cannot be told."""
@@ -117,13 +121,17 @@ class Git:
 
     on_host = True
 
+    @property
+    def is_pinned(self) -> bool:
+        return re.fullmatch(r"[0-9a-f]{40}", self.wanted) is not None
+
     def __init__(self, url: str, version: str, build: Builder) -> None:
         self.url, self.wanted, self.build = url, version, build
         self.repository = str(build.at.source_cache / "repository.git")
         self.commit = ""
 
     def resolve(self) -> str:
-        if re.fullmatch(r"[0-9a-f]{40}", self.wanted):
+        if self.is_pinned:
             self.commit = self.wanted
             return self.commit
         with self.credentials() as environment:
@@ -214,6 +222,7 @@ class Sent:
     """What the controller has sent: its working directory, or an archive of its own."""
 
     on_host = False
+    is_pinned = True
 
     def __init__(self, tree: str, name: str, build: Builder, strip: bool) -> None:
         self.tree, self.name, self.build, self.strip = tree, name, build, strip
@@ -233,6 +242,7 @@ class Archive:
     """An archive that the host downloads; its checksum says which one."""
 
     on_host = True
+    is_pinned = True
 
     def __init__(self, url: str, checksum: str, build: Builder) -> None:
         self.url, self.checksum, self.build = url, checksum, build
@@ -258,6 +268,7 @@ class Package:
     """A package of the index, pinned. There is no code beside what the installer puts into the environment."""
 
     on_host = True
+    is_pinned = True
 
     def __init__(self, requirement: str) -> None:
         self.requirement = requirement
