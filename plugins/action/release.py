@@ -61,7 +61,8 @@ class ActionModule(ActionBase):
         result.update(done)
         if failed := result.get("failed_apps"):
             words = [f"{name}, {said}" for name, said in failed.items()]
-            words.append("What was live before serves on. Correct the cause and run again.")
+            serves = "" if failed.keys() <= set(arguments.get("absent") or []) else "What was live before serves on. "
+            words.append(f"{serves}Correct the cause and run again.")
             # The words stand in the message; a second copy of them would only bury it.
             result.update(failed=True, failed_apps=sorted(failed), msg="\n\n".join(words))
             told = ("action", "release", "previous", "source")
