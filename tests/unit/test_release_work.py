@@ -187,6 +187,11 @@ class TestDo:
             work.do(order(), systemd)
         assert vars(raised.value).items() >= error.items()
 
+    def test_a_host_without_the_engine(self, systemd: Systemd) -> None:
+        systemd.runs = [fails(1, "Traceback …\nModuleNotFoundError: No module named 'release'")]
+        with pytest.raises(ReleaseError, match=r"the release engine is not on this host: run groundwork\.flask\.site"):
+            work.do(order(), systemd)
+
     @pytest.mark.parametrize("left", [{}, {"order": "another", "result": asdict(Result())}])
     def test_a_run_that_was_ended(self, systemd: Systemd, left: dict[str, Any]) -> None:
         if left:
@@ -321,10 +326,10 @@ class TestPerform:
         assert "no ********, no ********" in error["log"]
         assert app.at.secret_key.read_text() not in error["log"]
 
-    def test_an_order_that_nobody_understands(self, app: App, given: Order) -> None:
-        """Of another version of the collection, perhaps."""
+    def test_an_order_of_another_version(self, app: App, given: Order) -> None:
         error = self.perform(app, Order("deploy", {**app.spec, "colour": "red"}, secret=given.secret))["error"]
-        assert error["message"].startswith("TypeError: ")
+        assert error["message"].startswith("the release engine on this host is of another version of the collection")
+        assert error["message"].endswith("the role release with its tag release_program")
 
     def test_the_program_of_the_unit(self, app: App, given: Order, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[tuple[Order, str]] = []

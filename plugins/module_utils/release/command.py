@@ -177,8 +177,12 @@ def status_lines(facts: Mapping[str, Any]) -> str:
 
 def have(at: Layout, verb: work.Verb, by: str, **options: Any) -> Result:
     """Have the engine do something to an app whose definition stands in its releases alone."""
-    settings = asdict(Settings(by=by or whoami(os.environ)))
-    return work.do(work.Order(verb, {"name": at.app}, settings, options))
+    order = work.Order(verb, {"name": at.app}, asdict(Settings(by=by or whoami(os.environ))), options)
+    try:
+        return work.do(order)
+    except KeyboardInterrupt as stop:
+        words = f"{order.description} goes on: `{at.app} status` says how far it is, `{at.app} unlock` stops it"
+        raise SystemExit(words) from stop
 
 
 def roll_back(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:

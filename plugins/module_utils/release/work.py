@@ -35,6 +35,7 @@ PROGRAM = (
     "-c",
     "import sys; sys.path.insert(0, '/usr/local/lib/groundwork'); from release.work import serve; serve()",
 )
+INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"
 # Longer than a build and a release command take together by their own limits' defaults.
 WAIT_SECONDS = 3600.0
 STOP_SECONDS = 5
@@ -140,6 +141,8 @@ def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM,
                 )
             host.sleep(0.1)
             continue
+        if "No module named 'release" in done.stderr:
+            raise ReleaseError("engine", f"the release engine is not on this host: {INSTALL}")
         what = "was ended before it was done, by an unlock or by the system; what is live serves on, the next run heals"
         raise ReleaseError("engine", f"{order.description} {what}", tail(printable(done.stderr)))
     if error := ended.get("error"):
@@ -191,7 +194,12 @@ def perform(order: Order, host: Host, kind: type[Engine] = Engine) -> None:
     ended: dict[str, Any] = {"order": order.id, "description": order.description}
     engine = None
     try:
-        engine = kind(Spec(**order.spec), order.secret, Settings(**order.settings), order.deploy_key, host)
+        try:
+            spec, settings = Spec(**order.spec), Settings(**order.settings)
+        except TypeError as error:
+            message = f"the release engine on this host is of another version of the collection ({error}): {INSTALL}"
+            raise ReleaseError("engine", message) from error
+        engine = kind(spec, order.secret, settings, order.deploy_key, host)
         result: Result = getattr(engine, order.verb)(**order.options) or Result()
         ended["result"] = asdict(result)
     except ReleaseError as error:
