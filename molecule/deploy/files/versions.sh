@@ -20,7 +20,7 @@ def hang():
     print("silent on purpose", flush=True)
     time.sleep(3600)
 END
-# From here on the import alone succeeds: only as a service does the app see INVOCATION_ID.
+# From here on the import alone succeeds: only as a service does the app see RUNTIME_DIRECTORY.
 broken dies <<'END'
 import threading
 
@@ -30,16 +30,16 @@ def die():
     os._exit(1)
 
 
-if "INVOCATION_ID" in os.environ:
+if "RUNTIME_DIRECTORY" in os.environ:
     threading.Timer(2, die).start()
 END
 broken exits <<'END'
-if "INVOCATION_ID" in os.environ:
+if "RUNTIME_DIRECTORY" in os.environ:
     print("leaving on purpose", flush=True)
     os._exit(0)
 END
 broken memory <<'END'
-if "INVOCATION_ID" in os.environ:
+if "RUNTIME_DIRECTORY" in os.environ:
     bytearray(4 * 2**30)
 END
 broken command-fails <<'END'

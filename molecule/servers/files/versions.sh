@@ -15,8 +15,8 @@ broken callable <<'END'
 def create_app(currency: str) -> int:
     return 7
 END
-# The import alone succeeds: only as a service does the app see INVOCATION_ID.
+# The import alone succeeds: only as a service does the app see RUNTIME_DIRECTORY.
 broken service <<'END'
-if "INVOCATION_ID" in os.environ:
+if "RUNTIME_DIRECTORY" in os.environ:
     raise RuntimeError("service broken on purpose")
 END

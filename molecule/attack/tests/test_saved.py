@@ -1,0 +1,34 @@
+"""The app exchanges its directories for links to root's while its databases are saved, and while they are put back."""
+
+from __future__ import annotations
+
+from attacker import Attacker
+
+EXCHANGE = """
+cd /var/lib/mallory
+mkdir -p data
+python3 -c "import sqlite3; sqlite3.connect('data/app.db').execute('create table if not exists t (a)')"
+nohup setsid sh -c 'while :; do
+    mv data real; ln -s /etc/systemd/system data; rm data; ln -s /var/lib/groundwork data; rm data; mv real data
+done' exchange >/dev/null 2>&1 &
+"""
+
+
+def test_nothing_is_saved_from_or_put_back_to_where_a_link_leads(mallory: Attacker) -> None:
+    host = mallory.host
+    mallory.code({}, release_command="true")
+    mallory.deploy()
+    mallory.run(EXCHANGE)
+    try:
+        for turn in range(3):
+            mallory.code({f"static/turn-{turn}.css": "x"})
+            mallory.module()  # it may be refused: the app's own files vanish under it
+            mallory.command("rollback --data saved")
+    finally:
+        host.run("pkill -KILL -u mallory -f 'data real'")
+        mallory.options["release_command"] = ""
+    found = host.check_output(r"find / -xdev \( -user mallory -o -name '*.before-rollback-*' -o -name '*.restored' \)")
+    own = ("/var/lib/mallory", "/var/cache/mallory", "/var/cache/groundwork/mallory")
+    assert [path for path in found.split("\n") if not path.startswith(own)] == []
+    assert host.check_output("stat -c %U:%a /var/lib/groundwork/saved/mallory/*").split().count("root:700") > 0
+    assert mallory.ask().status == 200
