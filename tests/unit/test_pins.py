@@ -47,7 +47,9 @@ def test_every_requirement_is_exact_and_hashed(name: str) -> None:
 
 
 def test_uv_has_a_wheel_for_every_architecture() -> None:
-    ((requirement, hashes),) = requirements(pins.UV).items()
+    found = requirements(pins.UV)
+    assert len(found) == 1
+    requirement, hashes = next(iter(found.items()))
     assert str(requirement) == f"uv=={pins.UV_VERSION}"
     assert hashes >= 12, "glibc and musl; x86_64, aarch64, armv7, i686, ppc64le, s390x, riscv64"
 

@@ -202,7 +202,7 @@ def test_nobody_can_hold_up_a_run(host: Host) -> None:
     unit = "systemd-run --collect --unit=nobody -p User=nobody -p StandardOutput=file:/run/nobody.txt"
     host.check_output(f"{unit} /usr/bin/python3 -I -c %s {places}", lock_all)
     try:
-        held = testing.poll(lambda: host.run("cat /run/nobody.txt").stdout.strip(), 10)
+        held = testing.poll(lambda: str(host.run("cat /run/nobody.txt").stdout).strip(), 10)
         assert int(held) > 5  # it has found something to hold
         done = host.run(f"timeout 20 {PROGRAM} issue --all --json")
     finally:

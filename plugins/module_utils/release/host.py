@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import http.client
-import itertools
 import math
 import os
 import signal
@@ -16,16 +15,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import IO, Any, cast
 
 from .layout import Layout, ReleaseError, env_file, tail, write
 from .sandbox import Directives
 from .text import printable
 
 # Root's programs are called by their paths; what these look up is looked up here.
-ROOT_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+ROOT_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"})
 MOST_OUTPUT = 2**20  # bytes; the end of what a step says is kept
 TIMED_OUT = 124  # as timeout(1) has it
 
@@ -87,7 +87,7 @@ class Host:
     """
 
     engine: str = ""
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _steps: int = 0
 
     def run(self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT) -> subprocess.CompletedProcess[str]:
         """Run a program as root, named by its path, and return what it said."""
@@ -139,7 +139,8 @@ class Host:
     @contextmanager
     def prepared(self, step: Step) -> Iterator[tuple[str, list[str]]]:
         """Write a step's environment for the time of the block; its unit's name, and what binds it to the engine."""
-        unit = f"groundwork-release@{step.app}.{step.name}.{os.getpid()}-{next(self._numbers)}.service"
+        self._steps += 1
+        unit = f"groundwork-release@{step.app}.{step.name}.{os.getpid()}-{self._steps}.service"
         path = environment_file(step.app, unit)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(path, env_file(step.environment), 0o600)
@@ -164,8 +165,7 @@ class Host:
                 cwd="/",
             ) as process:
                 try:
-                    assert process.stdout
-                    output = end_of(process.stdout)
+                    output = end_of(cast("IO[bytes]", process.stdout))
                 except BaseException:
                     self.systemctl("stop", unit)
                     raise
