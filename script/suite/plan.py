@@ -55,7 +55,7 @@ PARTS = (
     Part("proxy", 115, 180, 1, "role"),
     Part("proxy_apache", 125, 335, 1, "role"),
     Part("certificate", 105, 260, 1, "role"),
-    Part("backup", 90, 135, 3, "role"),
+    Part("backup", 100, 160, 3, "role"),
     Part("firewall", 60, 100, 3, "role"),
     Part("unit_set", 32, 50, 3, "role"),
     Part("file_set", 18, 40, 3, "role"),
