@@ -61,7 +61,7 @@ class PlainHost(Host):
         super().__init__()
         self.steps: list[Step] = []
 
-    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(arguments, 0, UNIT, "")
 
     def step(self, step: Step) -> tuple[int, str]:
@@ -129,11 +129,13 @@ class FakeHost(Host):
                 action()
         return next((said for part, said in self.fail.items() if part in line), None)
 
-    def run(self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT, seconds: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(command))
         return subprocess.CompletedProcess(command, 0 if said is None else 1, "", said or "")
 
-    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(("systemctl", *arguments)))
         if arguments[0] == "cat":
             return subprocess.CompletedProcess(arguments, 0 if said is None else 1, UNIT, said or "")

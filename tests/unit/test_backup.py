@@ -1410,3 +1410,22 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
             pass
     with backup.locked(lock):
         pass
+
+
+def test_a_unit_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may ask systemd for ever more time (EXTEND_TIMEOUT_USEC)."""
+    asked: list[tuple[str, ...]] = []
+
+    def systemctl(*words: str) -> None:
+        asked.append(words)
+        if words[0] == "stop" and len(asked) == 1:
+            time.sleep(30)
+
+    monkeypatch.setattr(backup, "systemctl", systemctl)
+    monkeypatch.setattr(backup, "STOP_SECONDS", 0.1)
+    backup.stop("shop@1.service")
+    assert asked == [
+        ("stop", "shop@1.service"),
+        ("kill", "--signal=KILL", "shop@1.service"),
+        ("stop", "shop@1.service"),
+    ]

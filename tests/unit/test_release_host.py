@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import math
 import os
 import re
+import signal
 import socket
 import socketserver
 import subprocess
@@ -219,12 +219,65 @@ class TestEndOf:
 
     @pytest.mark.parametrize("size", [0, 5, MOST_OUTPUT, MOST_OUTPUT + 1, 3 * MOST_OUTPUT])
     def test_the_last_of_it_is_kept(self, size: int) -> None:
-        said = end_of(io.BytesIO(b"x" * size + b"end"))
+        said = self.said_by(f"head -c {size} /dev/zero | tr '\\0' x; printf end")
         assert said.endswith("end")
         assert len(said) == min(size + 3, MOST_OUTPUT)
 
     def test_it_is_fit_to_be_shown(self) -> None:
-        assert end_of(io.BytesIO(b"\x1b]0;x\x07\xff\r\n")) == "\\x1b]0;x\\x07\ufffd\n"
+        assert self.said_by(r"printf '\033]0;x\007\377\r\n'") == "\\x1b]0;x\\x07\ufffd\n"
+
+    def test_nobody_keeps_it_waiting_who_was_given_the_pipe(self) -> None:
+        began = time.monotonic()
+        assert self.said_by("(sleep 30; echo late) & echo said; echo $! >&2") == "said\n"
+        assert time.monotonic() - began < 10
+
+    def test_a_program_that_closes_its_output_is_waited_for(self, tmp_path: Path) -> None:
+        assert self.said_by(f"echo said; exec >&-; sleep 0.3; touch {tmp_path}/done") == "said\n"
+        assert (tmp_path / "done").exists()
+
+    def said_by(self, script: str) -> str:
+        """What a shell script prints, as a step's output is read; what it leaves running is killed."""
+        command = ("/bin/sh", "-c", script)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as process:
+            try:
+                return end_of(process)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+class TestPatience:
+    """A service may ask systemd for ever more time."""
+
+    @pytest.mark.parametrize(
+        ("shown", "seconds"), [("40s\n", 50), ("1min 30s\n", 100), ("1h 5min\n", 3910), ("infinity\n", 100), ("", 100)]
+    )
+    def test_the_unit_s_own_limit_and_ten_seconds(
+        self, monkeypatch: pytest.MonkeyPatch, shown: str, seconds: float
+    ) -> None:
+        monkeypatch.setattr(Host, "systemctl", lambda self, *words, **more: type("Done", (), {"stdout": shown}))
+        assert Host().patience("shop@1.service", "Stop") == seconds
+
+    def test_one_that_does_not_stop_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[str, ...]] = []
+
+        def systemctl(self: Host, *words: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+            asked.append(words)
+            stuck = words[0] == "stop" and len(asked) == 2
+            return subprocess.CompletedProcess(words, TIMED_OUT if stuck else 0, "1s", "")
+
+        monkeypatch.setattr(Host, "systemctl", systemctl)
+        Host().stop("shop@1.service", "shop@1.socket")
+        assert asked[1:] == [
+            ("stop", "shop@1.service", "shop@1.socket"),
+            ("kill", "--signal=KILL", "shop@1.service"),
+            ("stop", "shop@1.service", "shop@1.socket"),
+        ]
+
+    def test_a_program_that_takes_too_long(self) -> None:
+        assert Host().run("/usr/bin/sleep", "30", seconds=0.1).returncode == TIMED_OUT
 
 
 class TestStatus:

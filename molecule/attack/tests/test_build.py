@@ -90,6 +90,38 @@ def test_a_build_sees_neither_data_nor_the_sources_of_later_ones(mallory: Attack
     mallory.deploy()
 
 
+# Waits in the running app for an open file of the build's, and writes to it for as long as it can.
+KEEP = """
+import os, socket, time
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.bind("\\0hand-over")
+_message, (file,), _flags, _address = socket.recv_fds(sock, 10, 1)
+for _turn in range(300):
+    os.pwrite(file, b"raise SystemExit('forged')", 0)
+    time.sleep(0.1)
+"""
+
+
+def test_a_build_hands_nothing_open_over_to_the_running_app(mallory: Attacker) -> None:
+    """It could go on to write to the code when that is root's."""
+    mallory.run(f"cat > /var/lib/mallory/keep.py <<'END'\n{KEEP}\nEND")
+    mallory.run("nohup setsid python3 /var/lib/mallory/keep.py > /var/lib/mallory/kept 2>&1 &")
+    plant(
+        mallory,
+        "import socket\n"
+        "code = next(path for path in pathlib.Path.cwd().parents if path.name == 'code')\n"
+        "try:\n"
+        "    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "    sock.connect('\\0hand-over')\n"
+        "    socket.send_fds(sock, [b'x'], [os.open(code / 'owned.py', os.O_RDWR)])\n"
+        "except OSError as error:\n"
+        "    print(error)\n",
+    )
+    mallory.deploy()
+    mallory.host.check_output("sleep 0.5; pkill -u mallory -f keep.py")
+    assert "forged" not in mallory.sh("cat /srv/mallory/current/code/owned.py")
+
+
 @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "uv.lock"])
 @pytest.mark.parametrize("kind", ["/etc/important.conf", "/dev/zero", "FIFO"])
 def test_files_that_say_what_to_install_are_data(mallory: Attacker, tmp_path: Path, name: str, kind: str) -> None:

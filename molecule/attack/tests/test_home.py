@@ -28,6 +28,13 @@ def test_nothing_in_its_home_runs_outside_its_sandbox(mallory: Attacker) -> None
     assert mallory.sh("ls /var/lib/groundwork/saved/mallory/*/") != "", "nothing was saved"
 
 
+def test_the_host_s_bus_is_out_of_reach(mallory: Attacker) -> None:
+    """With polkit an account may ask logind to let its processes run for ever, outside any sandbox."""
+    reach = "import socket; socket.socket(socket.AF_UNIX).connect('/run/dbus/system_bus_socket')"
+    said = mallory.run(f'python3 -c "{reach}"')
+    assert "PermissionError" in said or "FileNotFoundError" in said, said
+
+
 def test_what_a_release_command_starts_ends_with_it(mallory: Attacker) -> None:
     command = (
         "setsid nohup sleep 4711 >/dev/null 2>&1 & (crontab -l; echo '* * * * * touch /tmp/canary') | crontab - ; true"

@@ -48,5 +48,6 @@ def test_nothing_of_a_removed_app_is_left_and_what_cannot_be_removed_is_named(tr
     assert host.run("id trudy; ls -d /var/lib/trudy* /srv/trudy /etc/groundwork/secrets/trudy").stdout == ""
     assert host.run(f"find / -xdev -user {uid}").stdout == ""
     assert host.run("ls /var/spool/cron/crontabs/trudy /var/lib/systemd/linger/trudy").stdout == ""
+    assert host.run("ls -d /var/log/journal/*.trudy /run/log/journal/*.trudy /run/systemd/journal.trudy").stdout == ""
     assert host.check_output("ls /var/spool/cron/atjobs") == "a0000202"
     assert host.file("/etc/passwd").exists

@@ -179,6 +179,8 @@ class Builder:
         """A step of the build, see :meth:`as_app`."""
         writable = [*(path for path in self.own if path.exists()), cache or self.at.package_cache]
         confined = sandbox.for_build(self.unit(""), writable, [self.at.home, *readable])
+        if cache == self.at.source_cache:
+            confined.append(("RestrictAddressFamilies", "AF_UNIX"))
         given = {**self.environment(), **(environment or {})}
         return Step(self.spec.name, name, argv, confined, given, str(cwd), seconds, stdin)
 

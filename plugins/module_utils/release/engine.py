@@ -268,12 +268,14 @@ class Engine:
         left: list[str] = []
         account = purge and has_user(self.spec.name)
         if has_user(self.spec.name):
-            left += self.end_processes(purge)
+            left += self.end_processes()
         for path in found:
             try:
                 trees.remove(path)
             except OSError as error:
                 left.append(f"{path} ({error.strerror})")
+        if purge:
+            left += self.end_journal()
         if account and not left:  # what belongs to it would belong to whoever gets its number next
             done = self.host.run("/usr/sbin/userdel", self.spec.name)
             if done.returncode and has_user(self.spec.name):
@@ -284,16 +286,31 @@ class Engine:
             )
         return Result(action="removed" if found or account else "unchanged")
 
-    def end_processes(self, purge: bool) -> list[str]:
+    def end_journal(self) -> list[str]:
+        """Stop the app's journal and remove it; what is left of it."""
+        app = self.spec.name
+        units = (
+            f"systemd-journald@{app}.service",
+            f"systemd-journald@{app}.socket",
+            f"systemd-journald-varlink@{app}.socket",
+        )
+        self.host.systemctl("stop", *units)
+        logs = [path for kind in ("var/log", "run/log") for path in (self.at.root / kind / "journal").glob(f"*.{app}")]
+        try:
+            trees.remove(*logs, self.at.root / "run/systemd" / f"journal.{app}")
+        except OSError as error:
+            return [f"the journal of {app} ({error.strerror})"]
+        return []
+
+    def end_processes(self) -> list[str]:
         """End what runs as the app's user, and take away what would start it again; what is left of it."""
         user = self.spec.name
         uid = pwd.getpwnam(user).pw_uid
-        if purge:
-            for kind in ("cron/crontabs", "cron/atjobs", "cron/atspool"):
-                spool = self.at.root / "var/spool" / kind
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    trees.remove(*(path for path in spool.iterdir() if path.name == user or path.lstat().st_uid == uid))
-            trees.remove(self.at.root / "var/lib/systemd/linger" / user)
+        for kind in ("cron/crontabs", "cron/atjobs", "cron/atspool"):
+            spool = self.at.root / "var/spool" / kind
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                trees.remove(*(path for path in spool.iterdir() if path.name == user or path.lstat().st_uid == uid))
+        trees.remove(self.at.root / "var/lib/systemd/linger" / user)
         for _turn in range(50):
             self.host.systemctl("kill", "--signal=KILL", f"user@{uid}.service", f"user-{uid}.slice")
             running = self.host.kill(uid)
@@ -689,7 +706,7 @@ class Engine:
         began = time.time()
         units = self.units(release)
         self.host.systemctl("reset-failed", *units)
-        started = self.host.systemctl("enable", "--now", *units)
+        started = self.host.start(*units)
         service = units[1]
         if started.returncode:
             log = self.host.journal(self.spec.name, service, began)
@@ -824,7 +841,7 @@ class Engine:
     def stop(self, release: str) -> None:
         """Stop a release's units, then see that no boot starts them: in this order heal() finds a half-done stop."""
         units = self.units(release)
-        self.host.systemctl("stop", *reversed(units))
+        self.host.stop(*reversed(units))
         self.host.systemctl("disable", *units)
         self.host.systemctl("reset-failed", *units)
 
@@ -928,7 +945,7 @@ class Engine:
         if not saved:
             raise ReleaseError("choose", "no saved copy of the databases is kept for this rollback")
         if live:
-            self.host.systemctl("stop", *reversed(self.units(live)))
+            self.host.stop(*reversed(self.units(live)))
         stamp, undone = time.strftime("%Y%m%d-%H%M%S"), self.after(self.id)
         try:
             self.exchange_data("restore", saved, stamp)

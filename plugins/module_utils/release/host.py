@@ -8,6 +8,8 @@ from __future__ import annotations
 import http.client
 import math
 import os
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -89,12 +91,17 @@ class Host:
     engine: str = ""
     _steps: int = 0
 
-    def run(self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT) -> subprocess.CompletedProcess[str]:
-        """Run a program as root, named by its path, and return what it said."""
-        return subprocess.run(
-            command, cwd="/", env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", check=False,
-        )  # fmt: skip
+    def run(
+        self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT, seconds: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program as root, named by its path; what it said. Its status is 124 if it took over ``seconds``."""
+        try:
+            return subprocess.run(
+                command, cwd="/", env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                errors="replace", check=False, timeout=seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, TIMED_OUT, "", f"not done after {seconds:.0f} s")
 
     def kill(self, uid: int) -> list[int]:
         """Kill every process of an account, wherever it runs; those that there were."""
@@ -106,8 +113,28 @@ class Host:
                     os.kill(found[-1], signal.SIGKILL)
         return found
 
-    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("/usr/bin/systemctl", *arguments)
+    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+        return self.run("/usr/bin/systemctl", *arguments, seconds=seconds)
+
+    def patience(self, unit: str, job: str) -> float:
+        """The seconds after which a unit that starts or stops (``Start``, ``Stop``) counts as one that never will.
+
+        A service can ask systemd for ever more time (EXTEND_TIMEOUT_USEC), so that its own limit is none.
+        """
+        shown = self.systemctl("show", "--value", f"--property=Timeout{job}USec", unit).stdout
+        units = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}
+        found = re.findall(r"(\d+)(us|ms|s|min|h|d)\b", shown)
+        return 10 + (sum(int(number) * units[name] for number, name in found) or 90)
+
+    def start(self, *units: str) -> subprocess.CompletedProcess[str]:
+        """Enable units and start them; the last of them is the service."""
+        return self.systemctl("enable", "--now", *units, seconds=self.patience(units[-1], "Start"))
+
+    def stop(self, *units: str) -> None:
+        """Stop units, the service first; it is killed if it does not stop within its own limit."""
+        if self.systemctl("stop", *units, seconds=self.patience(units[0], "Stop")).returncode == TIMED_OUT:
+            self.systemctl("kill", "--signal=KILL", units[0])
+            self.systemctl("stop", *units, seconds=10)
 
     def is_active(self, *units: str) -> bool:
         """True when every unit is active."""
@@ -165,7 +192,7 @@ class Host:
                 cwd="/",
             ) as process:
                 try:
-                    output = end_of(cast("IO[bytes]", process.stdout))
+                    output = end_of(process)
                 except BaseException:
                     self.systemctl("stop", unit)
                     raise
@@ -219,11 +246,16 @@ class Host:
 
     def journal(self, app: str, unit: str, since: float) -> str:
         """The last that an instance said, and systemd of it."""
-        shown = self.run(
-            *("/usr/bin/journalctl", f"--namespace=+{app}", f"--unit={unit}"),
-            *(f"--since=@{since:.0f}", "--reverse", "--lines=200", "--output=cat"),
-        )
-        return printable("\n".join(reversed(shown.stdout.strip().splitlines())))
+        which = (f"--namespace=+{app}", f"--unit={unit}", f"--since=@{since:.0f}")
+        command = ("/usr/bin/journalctl", *which, "--reverse", "--lines=200", "--output=cat")
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ROOT_ENVIRONMENT,
+            cwd="/",
+        ) as process:  # fmt: skip
+            # The newest come first. A single entry may be larger than all that is shown.
+            shown = cast("IO[bytes]", process.stdout).read(MOST_OUTPUT).decode(errors="replace")
+            process.kill()
+        return printable("\n".join(reversed(shown.strip().splitlines())))
 
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
         """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell.
@@ -279,9 +311,20 @@ def environment_file(app: str, unit: str) -> Path:
     return Layout(app).run / f"{unit}.env"
 
 
-def end_of(stream: IO[bytes]) -> str:
-    """Read a stream to its end; the last of it, fit to be shown."""
-    kept = b""
-    while block := stream.read1(2**16):  # type: ignore[attr-defined]
-        kept = (kept + block)[-MOST_OUTPUT:]
+def end_of(process: subprocess.Popen[bytes]) -> str:
+    """Read what a process prints until it ends; the last of it, fit to be shown.
+
+    Its end, and not that of the pipe: somebody else may have been given the other end, and keep it.
+    """
+    stream = cast("IO[bytes]", process.stdout)
+    os.set_blocking(stream.fileno(), False)
+    kept, over = b"", False
+    while not over:
+        over = process.poll() is not None
+        select.select([stream], [], [], 0 if over else 0.1)
+        block = stream.read(MOST_OUTPUT)
+        if block == b"":
+            process.wait()
+            over = True
+        kept = (kept + (block or b""))[-MOST_OUTPUT:]
     return printable(kept.decode(errors="replace"))

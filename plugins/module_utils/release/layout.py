@@ -20,6 +20,7 @@ from .text import line, printable
 
 TRACEBACK = "Traceback (most recent call last)"
 MOST_OF_TRACEBACK = 100  # lines
+MOST_OF_LOG = 50_000  # characters; a line may have any length
 
 
 class ReleaseError(Exception):
@@ -211,7 +212,7 @@ def tail(text: str, lines: int = 30) -> str:
         if TRACEBACK in said[number]:
             begin = min(begin, number)
             break
-    return "\n".join(said[begin:])
+    return "\n".join(said[begin:])[-MOST_OF_LOG:]
 
 
 def megabytes(size: float) -> str:

@@ -42,7 +42,12 @@ BUILD: Directives = [
     ("ProtectSystem", "strict"),
     ("ProtectHome", "yes"),
     ("PrivateTmp", "yes"),
-    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+    # A namespace of users of its own, so that the running app, which has the same number, cannot look into it by /proc.
+    ("PrivateUsers", "yes"),
+    # No unix sockets, nor what gets around that: by one, a build could hand an open file over to the running app, which
+    # could write to it when it is root's. A fetch needs them for its SSH agent, and runs nothing of the app's.
+    ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_NETLINK"),
+    ("SystemCallFilter", "~io_uring_setup io_uring_enter io_uring_register"),
     ("UMask", "0022"),
     # When memory runs out, a build goes before any site does.
     ("OOMScoreAdjust", "500"),

@@ -161,7 +161,8 @@ class Git:
     def step(self, name: str, environment: Mapping[str, str], *argv: str, cwd: Path = Path("/")) -> tuple[int, str]:
         """Run a step that may use the network and the copy of the repository."""
         path = Path(self.url.removeprefix("file://"))
-        readable = [path] if path.is_absolute() else []
+        hosts = self.build.at.build_cache / "known_hosts"
+        readable = [*([path] if path.is_absolute() else []), *([hosts] if hosts.exists() else [])]
         return self.build.as_app(
             name, *argv, cwd=cwd, seconds=FETCH_SECONDS, environment=environment, cache=self.build.at.source_cache,
             readable=readable,
@@ -191,7 +192,8 @@ class Git:
         directory.mkdir(mode=0o700, parents=True)
         build.give(directory)
         sock = directory / "agent.sock"
-        agent = build.step("agent", ("/usr/bin/ssh-agent", "-D", "-a", str(sock)), Path("/"), FETCH_SECONDS)
+        argv, cache = ("/usr/bin/ssh-agent", "-D", "-a", str(sock)), build.at.source_cache
+        agent = build.step("agent", argv, Path("/"), FETCH_SECONDS, cache=cache)
         try:
             with build.host.background(agent), os.fdopen(os.memfd_create("key"), "w+") as memory:
                 until = time.monotonic() + 30  # on a busy machine
@@ -200,7 +202,7 @@ class Git:
                 memory.write(f"{key.strip()}\n")
                 memory.seek(0)
                 status, said = build.as_app(
-                    "key", "/usr/bin/ssh-add", "-q", "-", cwd=Path("/"), stdin=memory,
+                    "key", "/usr/bin/ssh-add", "-q", "-", cwd=Path("/"), stdin=memory, cache=cache,
                     environment={"SSH_AUTH_SOCK": str(sock)},
                 )  # fmt: skip
                 if status:
