@@ -73,6 +73,14 @@ def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tm
     assert found.stdout == ""
     assert depot.host.run("pgrep -u depot ssh-agent").rc != 0
 
+    depot.options["source"]["version"] = "v2"
+    key = " ".join((tmp_path / "wrong.pub").read_text().split()[:2])
+    another = {"known_hosts": f"127.0.0.1 {key}", **keys(depot, tmp_path / "right")}
+    depot.refused("Host key verification failed", **another)
+    its_own = {"known_hosts": depot.sh("ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null")}
+    depot.deploy(**{**another, **its_own})
+    assert depot.ask().json["version"] == "v2"
+
 
 def keys(app: App, path: Path) -> dict[str, dict[str, str]]:
     """The setting with a deploy key for the app."""
