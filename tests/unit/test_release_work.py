@@ -51,7 +51,7 @@ class Systemd(Host):
         self.asked: list[tuple[str, ...]] = []
         self.naps = 0
 
-    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         self.asked.append(arguments)
         return subprocess.CompletedProcess(arguments, 0, self.shown.pop(0) if self.shown else NOBODY, "")
 
@@ -59,7 +59,7 @@ class Systemd(Host):
         self.naps += 1
         assert self.naps < 1000, "it waits for ever"
 
-    def start(self, argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    def systemd_run(self, argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """What ``subprocess.run`` does in place of systemd-run."""
         self.started.append((argv, options["env"]))
         status, said = self.runs.pop(0)(Order(**json.loads(options["input"])))
@@ -75,7 +75,7 @@ class Systemd(Host):
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     found = Systemd(Layout("shop", tmp_path))
     monkeypatch.setattr(work, "Layout", partial(Layout, root=tmp_path))
-    monkeypatch.setattr(work, "subprocess", SimpleNamespace(run=found.start))
+    monkeypatch.setattr(work, "subprocess", SimpleNamespace(run=found.systemd_run))
     return found
 
 
