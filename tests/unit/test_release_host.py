@@ -61,7 +61,7 @@ class TestCommand:
             "User=shop",
             "Group=shop",
             "WorkingDirectory=/tmp",
-            "EnvironmentFile=/run/groundwork/shop/a.service.env",
+            "EnvironmentFile=/run/groundwork/release/shop/a.service.env",
             "RuntimeMaxSec=7",
             "PrivateTmp=yes",
             "CapabilityBoundingSet=",

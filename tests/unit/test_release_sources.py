@@ -174,7 +174,7 @@ class TestGit:
         assert status != 0
         assert "1111111111" in said
 
-    def test_the_deploy_key_reaches_git_and_no_file(
+    def test_deploy_key(
         self, builder_of: Callable[..., Builder], app: App, tmp_path: Path
     ) -> None:
         subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")), check=True)

@@ -80,7 +80,7 @@ def test_a_build_sees_neither_data_nor_the_sources_of_later_ones(mallory: Attack
     plant(
         mallory,
         "for place in ('/var/lib/mallory', '/var/cache/mallory', '/var/cache/groundwork/mallory/source',\n"
-        "              '/var/lib/guestbook', '/srv/guestbook', '/run/groundwork/mallory'):\n"
+        "              '/var/lib/guestbook', '/srv/guestbook', '/run/groundwork/release'):\n"
         "    try:\n"
         "        found = os.listdir(place)\n"
         "    except OSError:\n"

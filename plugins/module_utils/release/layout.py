@@ -121,7 +121,7 @@ class Layout:
     @property
     def run(self) -> Path:
         """What the engine needs while it runs; root's alone."""
-        return self.root / "run/groundwork" / self.app
+        return self.root / "run/groundwork/release" / self.app
 
     @property
     def units(self) -> Path:

@@ -191,7 +191,7 @@ class Git:
         trees.remove(directory)
         directory.mkdir(mode=0o700, parents=True)
         build.give(directory)
-        sock = directory / "agent.sock"
+        sock = directory / "sock"
         argv, cache = ("/usr/bin/ssh-agent", "-D", "-a", str(sock)), build.at.source_cache
         agent = build.step("agent", argv, Path("/"), FETCH_SECONDS, cache=cache)
         try:
