@@ -174,9 +174,7 @@ class TestGit:
         assert status != 0
         assert "1111111111" in said
 
-    def test_deploy_key(
-        self, builder_of: Callable[..., Builder], app: App, tmp_path: Path
-    ) -> None:
+    def test_deploy_key(self, builder_of: Callable[..., Builder], app: App, tmp_path: Path) -> None:
         subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")), check=True)
         key = (tmp_path / "key").read_text()
         found = source.of({"git": "ssh://git@example.org/shop"}, builder_of(key, "example.org ssh-ed25519 AAAA"))

@@ -27,11 +27,12 @@ for place in ("/root", "/var/lib/{app}", "/var/cache/groundwork/{app}", "/tmp"):
 class Attacker(App):
     """An app as in flask_apps, whose code is the attacker's.
 
-    :ivar answer: what the last refused deploy said.
+    :ivar directories: where its code lies on this machine.
     """
 
     def __init__(self, host: Host, name: str) -> None:
         super().__init__(host, name)
+        self.directories: list[Path] = []
         self.options.update(
             wsgi_app="owned:app", domains=[f"{name}.test"], certificate={"provider": "self_signed"},
             source={"directory": str(OWNED)},
@@ -44,6 +45,7 @@ class Attacker(App):
     def code(self, files: Mapping[str, str], **options: Any) -> None:
         """Let the next deploy have these files beside the app's own."""
         directory = Path(tempfile.mkdtemp(prefix="attack-"))
+        self.directories.append(directory)
         shutil.copytree(OWNED, directory, dirs_exist_ok=True)
         self.options["source"] = project(directory, files)
         self.options.update(options)

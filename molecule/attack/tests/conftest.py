@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,11 @@ TARGETS = "/root/canary* /etc/systemd/system/*.d/canary* /etc/systemd/system/can
 
 
 @pytest.fixture(scope="module")
-def mallory(host: Host) -> Attacker:
-    return Attacker(host, "mallory")
+def mallory(host: Host) -> Iterator[Attacker]:
+    attacker = Attacker(host, "mallory")
+    yield attacker
+    for directory in attacker.directories:
+        shutil.rmtree(directory)
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,9 @@ def test_the_first_release(shop: App) -> None:
     assert any(name.startswith("flask==") for name in facts["packages"])
     assert shop.sh("cat /srv/shop/current/public/static/shop.css") == "body {}"
     assert shop.sh("cat /var/lib/shop/migrations") == shop.live
+    # Compiled once, by the build: the app cannot, and would do it anew at each start.
+    assert shop.sh("ls /srv/shop/current/code/__pycache__/ | grep -c '^shop.*pyc$'") == "1"
+    assert int(shop.sh("find /srv/shop/current/venv/ -name '*.pyc' | wc -l")) > 100
     assert shop.deploy()["action"] == "unchanged"
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from . import probe, proof, sandbox, saving, source, trees
-from .build import CA_BUNDLE, Builder, has_user, is_whole
+from .build import CA_BUNDLE, COMPILE, Builder, has_user, is_whole
 from .host import TIMED_OUT, Answer, Host, Step
 from .layout import (
     Layout,
@@ -59,14 +59,14 @@ HASHED_NAME = re.compile(r"[.\-_](?=[\w-]*(?:\d|[a-z][\w-]*[A-Z]))[0-9A-Za-z_-]{
 
 # Copies directories, a pair of paths each, and ends with the number of the one that cannot be copied; then compiles.
 PUBLISH = """
-python=$1 number=0
-shift
+python=$1 compile=$2 number=0
+shift 2
 while [ $# -gt 0 ]; do
     number=$((number + 1))
     mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2" || exit $number
     shift 2
 done
-"$python" -I -m compileall -q -j 0 . || :
+"$python" -I -c "$compile" || :
 """
 
 # What apps say that relied on something of the machine they were made on, and what helps.
@@ -564,7 +564,15 @@ class Engine:
             base = venv / "lib" / f"python{self.builder.python_version()}" / "site-packages"
         public, static = self.directory / "public", self.spec.static
         pairs = [(str(base / path), str(public / url.strip("/"))) for url, path in static.items()]
-        argv = ("/bin/sh", "-c", PUBLISH, "publish", f"{venv}/bin/python", *(word for pair in pairs for word in pair))
+        argv = (
+            "/bin/sh",
+            "-c",
+            PUBLISH,
+            "publish",
+            f"{venv}/bin/python",
+            COMPILE,
+            *(word for pair in pairs for word in pair),
+        )
         status, said = self.builder.as_app("publish", *argv, cwd=code)
         if status:
             path = [*self.spec.static.values(), ""][min(status, len(pairs) + 1) - 1]
