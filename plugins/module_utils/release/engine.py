@@ -214,13 +214,10 @@ class Engine:
 
     def is_settled(self) -> bool:
         """Whether nothing is left of a run that was killed; then a deploy that would change nothing need not run."""
-        releases = list(self.at.releases.iterdir()) if self.at.releases.exists() else []
-        used = {Path(os.readlink(path / "venv")).name for path in releases if (path / "venv").is_symlink()}
-        environments = list(self.at.environments.iterdir()) if self.at.environments.exists() else []
         return (
             self.enabled() <= {self.at.live()}
-            and all(self.at.is_complete(path.name) for path in releases)
-            and all(path.name in used and is_whole(path) for path in environments)
+            and not self.incomplete_releases()
+            and not self.unused_environments()
             and self.ledger.cut_off(self.ledger.read()) is None
         )
 
@@ -832,15 +829,21 @@ class Engine:
         built = sorted(self.at.releases.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         others = [path for path in built if path.name not in spared]
         trees.remove(*others[max(0, self.settings.keep - (len(built) - len(others))) :])
-        self.prune_environments()
+        trees.remove(*self.unused_environments())
         kept = {path.name for path in self.at.releases.iterdir()}
         saved = self.at.saved.iterdir() if self.at.saved.exists() else ()
         trees.remove(*(path for path in saved if path.name not in kept))
 
-    def prune_environments(self) -> None:
+    def incomplete_releases(self) -> list[Path]:
+        """What a build that did not end has left: half-built releases, and what only the build needs."""
+        found = self.at.releases.iterdir() if self.at.releases.exists() else ()
+        return [path for path in found if not self.at.is_complete(path.name)]
+
+    def unused_environments(self) -> list[Path]:
+        """The virtual environments that no release uses, and those that were not built to their end."""
         used = {Path(os.readlink(link)).name for link in self.at.releases.glob("*/venv") if link.is_symlink()}
         found = self.at.environments.iterdir() if self.at.environments.exists() else ()
-        trees.remove(*(path for path in found if path.name not in used or not is_whole(path)))
+        return [path for path in found if path.name not in used or not is_whole(path)]
 
     def units(self, release: str) -> tuple[str, str]:
         """The units of a release, the one that accepts visitors first."""
@@ -860,10 +863,8 @@ class Engine:
         for release in self.enabled():
             if release not in (live, self.id):
                 self.stop(release)
-        if self.at.releases.exists():
-            releases = self.at.releases.iterdir()
-            trees.remove(*(path for path in releases if path.name != live and not self.at.is_complete(path.name)))
-            self.prune_environments()
+        trees.remove(*self.incomplete_releases())
+        trees.remove(*self.unused_environments())
 
     def enabled(self) -> set[str]:
         """The releases whose units a boot would start."""
