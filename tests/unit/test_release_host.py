@@ -248,7 +248,7 @@ class TestEndOf:
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-class TestPatience:
+class TestTimeLimit:
     """A service may ask systemd for ever more time."""
 
     @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ class TestPatience:
         self, monkeypatch: pytest.MonkeyPatch, shown: str, seconds: float
     ) -> None:
         monkeypatch.setattr(Host, "systemctl", lambda self, *words, **more: type("Done", (), {"stdout": shown}))
-        assert Host().patience("shop@1.service", "Stop") == seconds
+        assert Host().time_limit("shop@1.service", "Stop") == seconds
 
     def test_one_that_does_not_stop_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[tuple[str, ...]] = []

@@ -29,7 +29,7 @@ from typing import Any
 
 from . import probe, proof, sandbox, saving, source, trees
 from .build import CA_BUNDLE, COMPILE, Builder, has_user, is_whole
-from .host import TIMED_OUT, Answer, Host, Step
+from .host import ROOT_ENVIRONMENT, TIMED_OUT, Answer, Host, Step
 from .layout import (
     Layout,
     ReleaseError,
@@ -808,7 +808,7 @@ class Engine:
 
     def install_command(self) -> None:
         """Make the app's name a command, unless the host has one of that name."""
-        taken = shutil.which(self.spec.name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+        taken = shutil.which(self.spec.name, path=ROOT_ENVIRONMENT["PATH"])
         if not taken and (self.owns_command() or not self.at.command.exists()):
             self.at.command.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write(self.at.command, f'#!/bin/sh\nexec {self.at.tools}/app {self.spec.name} "$@"\n', 0o755)

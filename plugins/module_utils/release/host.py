@@ -116,10 +116,12 @@ class Host:
     def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         return self.run("/usr/bin/systemctl", *arguments, seconds=seconds)
 
-    def patience(self, unit: str, job: str) -> float:
-        """The seconds after which a unit that starts or stops (``Start``, ``Stop``) counts as one that never will.
+    def time_limit(self, unit: str, job: str) -> float:
+        """The seconds that a start or stop of a unit may take: ten more than its own limit, which is 90 if it has none.
 
-        A service can ask systemd for ever more time (EXTEND_TIMEOUT_USEC), so that its own limit is none.
+        systemd's limit is not enough: a service may extend it as often as it likes (EXTEND_TIMEOUT_USEC).
+
+        :param job: ``Start`` or ``Stop``.
         """
         shown = self.systemctl("show", "--value", f"--property=Timeout{job}USec", unit).stdout
         units = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -128,11 +130,11 @@ class Host:
 
     def start(self, *units: str) -> subprocess.CompletedProcess[str]:
         """Enable units and start them; the last of them is the service."""
-        return self.systemctl("enable", "--now", *units, seconds=self.patience(units[-1], "Start"))
+        return self.systemctl("enable", "--now", *units, seconds=self.time_limit(units[-1], "Start"))
 
     def stop(self, *units: str) -> None:
         """Stop units, the service first; it is killed if it does not stop within its own limit."""
-        if self.systemctl("stop", *units, seconds=self.patience(units[0], "Stop")).returncode == TIMED_OUT:
+        if self.systemctl("stop", *units, seconds=self.time_limit(units[0], "Stop")).returncode == TIMED_OUT:
             self.systemctl("kill", "--signal=KILL", units[0])
             self.systemctl("stop", *units, seconds=10)
 
