@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from glob import glob
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -32,7 +34,8 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["directories"] = [item for item, _element in multiplied(arguments.get("directories"), "directories")]
         arguments["files"] = [
-            self.rendered(item, element, variables) for item, element in multiplied(arguments.get("files"), "files")
+            self.rendered(item, element, variables)
+            for item, element in multiplied(matched(arguments.get("files")), "files")
         ]
         result.update(self._execute_module(module_args=arguments, task_vars=variables))
         return result
@@ -49,6 +52,22 @@ class ActionModule(ActionBase):
             except AnsibleError as error:
                 raise AnsibleActionFail(f"file_set: {item.get('dest')}: {error}") from error
         return item
+
+
+def matched(items: Any) -> Iterator[Any]:
+    """Each item, or one file with its content for each file on the controller that its `glob` matches."""
+    for given in items or []:
+        if not isinstance(given, Mapping) or "glob" not in given:
+            yield given
+            continue
+        item = dict(given)
+        pattern, dest = str(item.pop("glob")), str(item.pop("dest", ""))
+        found = sorted(path for path in glob(pattern) if os.path.isfile(path))
+        if not found:
+            raise AnsibleActionFail(f"file_set: no file on the controller matches {pattern!r}")
+        for path in found:
+            with open(path, encoding="utf-8") as stream:
+                yield {**item, "dest": f"{dest.rstrip('/')}/{os.path.basename(path)}", "content": stream.read()}
 
 
 def multiplied(items: Any, option: str) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:

@@ -21,13 +21,13 @@ import pwd
 import shlex
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.groundwork.flask.plugins.module_utils.release.text import printable
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import write
+from ansible_collections.groundwork.flask.plugins.module_utils.common.text import printable
 
 STATE_DIRECTORY = Path("/var/lib/groundwork/file_sets")
 # Where the commands of a set are looked up, whoever logged in and however.
@@ -159,20 +159,8 @@ def place(path: str, content: bytes | None, uid: int, gid: int, mode: int) -> No
             os.chown(path, uid, gid)
             os.chmod(path, mode)
             return
-        parent = os.path.dirname(path)
-        os.makedirs(parent, mode=0o755, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=parent, prefix=f".{os.path.basename(path)}.")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                os.fchown(stream.fileno(), uid, gid)
-                os.fchmod(stream.fileno(), mode)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.rename(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        write(path, content, mode, uid, gid)
     except OSError as error:
         raise FileSetError(f"{path}: {error.strerror}") from error
 

@@ -65,11 +65,15 @@ options:
         type: str
         required: true
       template:
-        description: Template on the controller, searched as by M(ansible.builtin.template). Either this or
-          O(files[].content).
+        description: Template on the controller, searched as by M(ansible.builtin.template). One of this, O(files[].content) and
+          O(files[].glob).
         type: str
       content:
         description: The file's text.
+        type: str
+      glob:
+        description: Pattern of paths on the controller, instead of V(template) and V(content). Each file that matches is
+          written as it is, under its own name, into the directory O(files[].dest).
         type: str
       each:
         description: Make one file for each of these dictionaries; the template sees the element as C(item).
@@ -172,6 +176,7 @@ FILE = {
     "dest": {"type": "str", "required": True},
     "template": {"type": "str"},
     "content": {"type": "str"},
+    "glob": {"type": "str"},
     "each": {"type": "list", "elements": "dict"},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},

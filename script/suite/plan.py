@@ -154,8 +154,6 @@ RELEASE_TESTS = {
     "saving": ("test_databases",),
     "sandbox": ("test_release", "test_sources"),
     "source": ("test_sources",),
-    "text": ("test_proofs",),
-    "trees": ("test_release", "test_sources"),
     "work": ("test_accidents", "test_day_two"),
 }
 # By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.
@@ -178,6 +176,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"roles/wsgi_server/files/.*", ("unit:test_servers", "servers:test_answers")),
     (r"roles/certificate/files/certbot/.*", ("unit:test_pins",)),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
+    (r"plugins/module_utils/common/.*", ("unit", "release:test_release", "release:test_sources")),
     (r"plugins/module_utils/release/pins\.py", ("unit:test_pins", "release:test_requirements")),
     (r"plugins/module_utils/release/(\w+)\.py", ("unit:test_release", "release:<{1}>")),
     (r"plugins/modules/release\.py", ("unit:test_action_release", "release:test_day_two", "release:test_release")),

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, proof, sandbox, trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, proof, sandbox
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import STEPS, STEPS_BACK, Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.host import TIMED_OUT, Answer, Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
@@ -452,7 +453,7 @@ class TestFailures:
     def test_a_full_disk_is_told_and_leaves_the_old_release(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         old = app.engine().deploy()
 
-        def full(*_arguments: Any) -> None:
+        def full(*_arguments: Any, **_options: Any) -> None:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:

@@ -51,7 +51,7 @@ OWNED = {
     "source_cache": "what fetching keeps, as the app's user",
     "package_cache": "what installing keeps, as the app's user",
 }
-TREES = "plugins/module_utils/release/trees.py"
+TREES = "plugins/module_utils/common/trees.py"
 # Calls by path that are right all the same: file and function, and why.
 BY_PATH = {
     (

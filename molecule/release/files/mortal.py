@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, "/usr/local/lib/groundwork")
+sys.path.insert(0, "/usr/local/lib/groundwork/python")
 
-from release import work
-from release.engine import Engine
-from release.host import Host
-from release.layout import ReleaseError
+from groundwork_release.release import work
+from groundwork_release.release.engine import Engine
+from groundwork_release.release.host import Host
+from groundwork_release.release.layout import ReleaseError
 
 
 def with_accident(step: str, accident: str) -> type[Engine]:

@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import sandbox, source, trees
+from ..common import trees
+from ..common.files import write
+from . import sandbox, source
 from .host import ROOT_ENVIRONMENT, Host, Step
-from .layout import Layout, ReleaseError, Settings, Spec, tail, write
+from .layout import Layout, ReleaseError, Settings, Spec, tail
 from .pins import UV, UV_VERSION
 
 PIP_WHEELS = Path("/usr/share/python-wheels")  # Debian's and Ubuntu's pip for virtual environments

@@ -27,7 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import probe, proof, sandbox, saving, source, trees
+from ..common import trees
+from ..common.clock import timestamp
+from ..common.files import fsync_directory, write
+from ..common.text import line
+from . import probe, proof, sandbox, saving, source
 from .build import CA_BUNDLE, COMPILE, Builder, has_user, is_whole
 from .host import ROOT_ENVIRONMENT, TIMED_OUT, Answer, Host, Step
 from .layout import (
@@ -38,15 +42,11 @@ from .layout import (
     apps,
     env_file,
     flat,
-    fsync_directory,
     megabytes,
-    now,
     read_env_file,
     tail,
-    write,
 )
 from .ledger import Ledger
-from .text import line
 
 WANTS = ("sockets.target.wants", "multi-user.target.wants")
 IMPORT_SECONDS = 300
@@ -543,7 +543,7 @@ class Engine:
             "version": self.version(),
             "commit": self.commit,
             "python": self.builder.python_version(),
-            "built": now(),
+            "built": timestamp(),
             "health": dict(self.spec.health),
             "static": sorted(path for path, _parent, entry in trees.walk(public) if HASHED_NAME.search(entry.name)),
             "bytes": {"code": trees.size(self.directory), "environment": trees.size(venv)},
@@ -582,7 +582,7 @@ class Engine:
         for name, text in self.spec.files.items():
             path = self.directory / name
             path.parent.mkdir(mode=0o755, exist_ok=True)
-            write(path, text, 0o750 if name == "start" else 0o640, group)
+            write(path, text, 0o750 if name == "start" else 0o640, gid=group)
         write(self.directory / "env", env_file(self.environment()), 0o600)
         write(self.directory / "definition.json", json.dumps(self.definition(), indent=1) + "\n", 0o600)
 

@@ -22,9 +22,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, cast
 
-from .layout import Layout, ReleaseError, env_file, tail, write
+from ..common.files import write
+from ..common.text import printable
+from .layout import Layout, ReleaseError, env_file, tail
 from .sandbox import Directives
-from .text import printable
 
 # Root's programs are called by their paths; what these look up is looked up here.
 ROOT_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"})

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import trees
-from .text import line, printable
+from ..common import trees
+from ..common.files import read_json
+from ..common.text import line, printable
 
 TRACEBACK = "Traceback (most recent call last)"
 MOST_OF_TRACEBACK = 100  # lines
@@ -147,7 +145,7 @@ class Layout:
 
     @property
     def tools(self) -> Path:
-        """uv and the Pythons it manages, shared by all apps."""
+        """Uv and the Pythons it manages, shared by all apps."""
         return self.root / "usr/local/lib/groundwork"
 
     @property
@@ -200,10 +198,6 @@ def apps(root: Path = Path("/")) -> list[str]:
     return sorted(path.name for path in (root / "srv").glob("*") if Layout(path.name, root).live() is not None)
 
 
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def tail(text: str, lines: int = 30) -> str:
     """The end of a program's output, where the reason stands; more of it if a traceback begins before that."""
     said = text.strip().splitlines()
@@ -217,38 +211,6 @@ def tail(text: str, lines: int = 30) -> str:
 
 def megabytes(size: float) -> str:
     return f"{size / 2**20:.0f} MB"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object; empty when there is none."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return found
-
-
-def write(path: Path, text: str, mode: int, gid: int = 0) -> None:
-    """Write a root-owned file that is never readable by more than ``mode`` allows, safe on the disk afterwards."""
-    temporary = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
-        os.fchown(stream.fileno(), os.geteuid(), gid)
-        os.fchmod(stream.fileno(), mode)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.rename(temporary, path)
-
-
-def fsync_directory(path: Path) -> None:
-    """See that a rename in it survives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def env_file(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .layout import Layout, now
+from ..common.clock import timestamp
+from .layout import Layout
 
 Event = dict[str, Any]
 
@@ -27,7 +28,7 @@ class Ledger:
 
     def append(self, event: str, release: str, **facts: Any) -> None:
         """Add a line, safe on the disk when this returns. A line that a crash cut off stays alone on its own."""
-        line = json.dumps({"time": now(), "event": event, "release": release, **facts})
+        line = json.dumps({"time": timestamp(), "event": event, "release": release, **facts})
         self.at.ledger.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         whole = not self.at.ledger.exists() or self.at.ledger.read_bytes()[-1:] in (b"\n", b"")
         with open(os.open(self.at.ledger, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o640), "wb") as stream:

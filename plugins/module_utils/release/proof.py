@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..common.text import line
 from .host import Answer
 from .layout import TRACEBACK, ReleaseError, megabytes
-from .text import line
 
 # A process that starts and dies does so within seconds: a missing table, a port that is taken, memory that runs out.
 STABLE_SECONDS = 3.0

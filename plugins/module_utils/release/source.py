@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from . import trees
-from .layout import ReleaseError, tail, write
+from ..common import trees
+from ..common.files import write
+from .layout import ReleaseError, tail
 
 if TYPE_CHECKING:
     from .build import Builder

@@ -21,10 +21,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ..common.clock import timestamp
+from ..common.files import read_json, write
+from ..common.text import printable
 from .engine import Engine, Result
 from .host import ROOT_ENVIRONMENT, Host
-from .layout import Layout, ReleaseError, Settings, Spec, now, read_json, tail, write
-from .text import printable
+from .layout import Layout, ReleaseError, Settings, Spec, tail
 
 Verb = Literal["deploy", "roll_back", "remove", "heal"]
 WORK: Mapping[str, str] = {"deploy": "a deploy", "roll_back": "a rollback", "remove": "a removal", "heal": "an unlock"}
@@ -33,7 +35,7 @@ PROGRAM = (
     "/usr/bin/python3",
     "-I",
     "-c",
-    "import sys; sys.path.insert(0, '/usr/local/lib/groundwork'); from release.work import serve; serve()",
+    "import sys; sys.path.insert(0, '/usr/local/lib/groundwork/python'); from groundwork_release.release.work import serve; serve()",
 )
 INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"
 # Longer than a build and a release command take together by their own limits' defaults.
@@ -209,7 +211,7 @@ def perform(order: Order, host: Host, kind: type[Engine] = Engine) -> None:
         log = engine.masked(log) if engine else log
         message = f"{type(error).__name__}: please report this as a fault of groundwork.flask"
         ended["error"] = {"step": "engine", "message": message, "log": log}
-    ended["ended"] = now()
+    ended["ended"] = timestamp()
     at = Layout(order.app)
     at.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     write(at.run / "result.json", json.dumps(ended), 0o600)

@@ -15,7 +15,7 @@ UNFIT = re.compile(
 
 
 def printable(text: str) -> str:
-    """Show control characters as escapes, such as ``\\x1b``; tabs and newlines stay."""
+    r"""Show control characters as escapes, such as ``\\x1b``; tabs and newlines stay."""
     return UNFIT.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 
 APP = 4321  # the account of an app
 

@@ -1,0 +1,65 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of root's own, written so that no reader ever sees half of one and no crash loses the one before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write(path: Path | str, content: str | bytes, mode: int, uid: int | None = None, gid: int | None = None) -> None:
+    """Replace a file by a rename, safe on the disk; while it is written nobody but root can read it.
+
+    :param path: the file; its directory must exist, and only root may be able to write to it.
+    :param content: a text is written in UTF-8.
+    :param mode: its permissions.
+    :param uid: its owner, by default whoever runs this.
+    :param gid: its group, by default that of whoever runs this.
+    :raises OSError: with the file as it was.
+    """
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.new")  # a killed run leaves it to the next one
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            os.fchown(descriptor, os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+            os.fchmod(descriptor, mode)
+            stream.flush()
+            os.fsync(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read the object in a JSON file; an empty one when there is no file.
+
+    :raises ValueError: when the file is no JSON, or holds no object.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} does not hold a JSON object")
+    return found
+
+
+def fsync_directory(path: Path | str) -> None:
+    """Make sure that a rename in a directory survives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
