@@ -80,6 +80,7 @@ rm -rf $directory $repository
 
 
 def play(playbook: str, **variables: Any) -> Play:
+    """Run a playbook of the collection against the benchmark's host."""
     return hosts.play(HOST, playbook, **variables)
 
 
@@ -128,6 +129,7 @@ def middle(events: list[dict[str, Any]], without: Sequence[str] = ()) -> float:
 
 
 def beside(seconds: float, hand: dict[str, float]) -> str:
+    """One line of the report: the seconds, and how they compare with the shell commands."""
     by_hand = sum(hand.values())
     return f"{seconds:5.1f} s, {seconds / by_hand:.2f} x the shell commands ({by_hand:.1f} s)"
 
@@ -161,6 +163,7 @@ def compare() -> str:
 
 
 def main() -> None:
+    """Make the host, measure, print the report; exit with the failed requests if there are any."""
     arguments = argparse.ArgumentParser(
         prog="benchmarks/deploy", description="How long releases take, and what they cost visitors."
     )
@@ -186,6 +189,7 @@ def main() -> None:
 
 
 def told(steps: dict[str, float]) -> str:
+    """The seconds of each step in one line."""
     return ", ".join(f"{name} {seconds:.2f}" for name, seconds in steps.items())
 
 

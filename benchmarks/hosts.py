@@ -26,6 +26,7 @@ class Play:
 
 
 def test_host(*arguments: str) -> str:
+    """Run script/test-host and return its output; a failure raises CalledProcessError."""
     return subprocess.run((ROOT / "script/test-host", *arguments), check=True, capture_output=True, text=True).stdout
 
 
@@ -57,6 +58,7 @@ def make_repository(host: str, scenario: str, versions: int) -> None:
 
 
 def write_inventory(host: str, apps: Mapping[str, Any]) -> None:
+    """Write an inventory with this host and these `flask_apps` for the plays that follow."""
     inventory = {
         "flask_hosts": {
             "hosts": {

@@ -42,6 +42,7 @@ restic -q backup /var/lib/guestbook /etc/groundwork
 
 
 def guestbook() -> dict[str, Any]:
+    """The example guestbook as an entry of `flask_apps`."""
     return {
         "source": {"directory": str(ROOT / "examples/guestbook")},
         "wsgi_app": "guestbook:create_app()",
@@ -54,6 +55,7 @@ def guestbook() -> dict[str, Any]:
 
 
 def tally(number: int) -> dict[str, Any]:
+    """The example tally as an entry of `flask_apps`, under a domain of its own for each number."""
     return {
         "source": {"directory": str(ROOT / "examples/tally")},
         "wsgi_app": "tally:app",
@@ -64,6 +66,7 @@ def tally(number: int) -> dict[str, Any]:
 
 
 def site(apps: dict[str, Any]) -> Play:
+    """Run site.yml with these apps."""
     write_inventory("bench-site", apps)
     return play("bench-site", "site")
 
@@ -100,6 +103,7 @@ def packages() -> Sequence[str]:
 
 
 def main() -> None:
+    """Provision one host with Ansible and one with the shell script; print seconds and ratios."""
     suite = sys.argv[1]
     WORK.mkdir(parents=True, exist_ok=True)
     print(f"Fresh {suite} hosts …", flush=True)
@@ -127,6 +131,7 @@ def main() -> None:
 
 
 def told(runs: Sequence[Play]) -> str:
+    """How many tasks reached the host, and the largest number of changes."""
     return f"{runs[0].tasks} tasks on the host, {max(run.changed for run in runs)} changed"
 
 

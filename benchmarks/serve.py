@@ -34,6 +34,7 @@ class Way:
 
     @property
     def rate(self) -> float:
+        """The median of its samples, in requests a second."""
         return median(self.rates)
 
 
@@ -108,6 +109,7 @@ def make_host(suite: str) -> None:
 
 
 def wait_for(way: Way) -> None:
+    """Wait until this way answers; after 30 attempts a second apart the benchmark fails."""
     socket = f"--unix-socket {SOCKET}" if way.options else ""
     on_host(HOST, f"curl -skf --retry 30 --retry-all-errors --retry-delay 1 -o /dev/null {socket} {way.url}")
 
@@ -148,6 +150,7 @@ def report(suite: str) -> bool:
 
 
 def main() -> None:
+    """Make the host, sample each way in turn, print the report; exit with 1 if a ratio is too low."""
     suite = sys.argv[1] if len(sys.argv) > 1 else "bookworm"
     WORK.mkdir(parents=True, exist_ok=True)
     print(f"A fresh {suite} host with an app …", flush=True)

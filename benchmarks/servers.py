@@ -35,6 +35,7 @@ class Kind:
 
     @property
     def app(self) -> str:
+        """The name of its app: the kind's name, in lower case, with dashes."""
         return re.sub(r"[\W_]+", "-", self.name.lower()).strip("-")
 
 
@@ -132,10 +133,12 @@ def rate(port: int, path: str) -> float:
 
 
 def memory(unit: str) -> float:
+    """The memory of a unit's processes in MB, shared pages counted in proportion (PSS)."""
     return float(on_host(HOST, f'python3 -c "{PSS}" {unit}'))
 
 
 def unit(kind: Kind) -> str:
+    """The systemd unit that runs the app of this kind."""
     if kind.name == DEVELOPMENT:
         return "development.service"
     release = on_host(HOST, f"basename $(readlink /srv/{kind.app}/current)").decode().strip()
@@ -156,6 +159,7 @@ def measure(kinds: list[Kind]) -> None:
 
 
 def table(kinds: list[Kind], suite: str) -> str:
+    """The report: the medians of each kind as ratios to those of the first."""
     first = kinds[0]
     fast, waiting, size = (median(values) for values in (*first.rates.values(), first.memory))
     lines = [
@@ -204,6 +208,7 @@ def draw(kinds: list[Kind]) -> str:
 
 
 def main() -> None:
+    """Make the host, measure each kind, print the table; with --draw also write the picture."""
     words = [word for word in sys.argv[1:] if word != "--draw"]
     suite = words[0] if words else "bookworm"
     kinds = [*KINDS, Kind(DEVELOPMENT, {})]

@@ -157,7 +157,7 @@ def authority_root(host: Host) -> str:
 
 @pytest.fixture
 def site(host_ip: str) -> Callable[..., testing.Site]:
-    """Makes a site to ask: site("shop.test", root=authority_root).get("/").status."""
+    """Make a site to ask, as in ``site("shop.test", root=authority_root).get("/").status``."""
 
     def make(name: str, root: str | None = None, verify: bool = True) -> testing.Site:
         return testing.Site(name, host_ip, root, verify)

@@ -35,11 +35,12 @@ class CallbackModule(CallbackBase):
         self.names: list[str] = []
 
     def v2_runner_on_ok(self, result: Any) -> None:
+        """Count the task if it ran on a host."""
         task = getattr(result, "task", None) or result._task
         host = getattr(result, "host", None) or result._host
         if task.action.rpartition(".")[2] not in CONTROLLER and host.name != "localhost":
             self.names.append(task.get_name())
 
-    def v2_playbook_on_stats(self, stats: Any) -> None:
-        del stats
+    def v2_playbook_on_stats(self, _stats: Any) -> None:
+        """Write the names of the counted tasks, one a line, when the play is over."""
         Path(os.environ["HOST_TASKS"]).write_text("\n".join(self.names))

@@ -62,7 +62,7 @@ class Container(BaseBackend):
         super().__init__(name)
         self.pid_file = Path(_run("podman", "inspect", "--format", "{{.PidFile}}", name).stdout.strip())
 
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+    def run(self, command: str, *args: str, **_options: Any) -> CommandResult:
         """Run a command by the shell; it fails when the host is not running."""
         environment = ("--ignore-environment", "container=podman", "HOME=/root", f"PATH={self.PATH}")
         shell = ("env", *environment, "/bin/sh", "-c", self.get_command(command, *args))

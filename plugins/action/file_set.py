@@ -28,6 +28,7 @@ class ActionModule(ActionBase):
     """See the module of the same name for the options."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Render the templates and call the module once; its result is the task's."""
         result = super().run(tmp, task_vars)
         del tmp
         variables = task_vars or {}

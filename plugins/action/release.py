@@ -31,6 +31,7 @@ class ActionModule(ActionBase):
         self.sent: set[str] = set()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call the module, send it the sources that it lacks, and return one result of all calls."""
         result = super().run(tmp, task_vars)
         del tmp
         arguments = plain(self._task.args)

@@ -74,4 +74,5 @@ class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
+        """The filter by the name under which Ansible offers it."""
         return {"apps_for": apps_for}

@@ -56,4 +56,5 @@ class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
+        """The filter by the name under which Ansible offers it."""
         return {"release_once": release_once}

@@ -59,4 +59,5 @@ class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
+        """The filter by the name under which Ansible offers it."""
         return {"site_problems": site_problems}

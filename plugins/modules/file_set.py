@@ -2,6 +2,8 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The module that writes a named set of files; the work is done in module_utils/file_set.py."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -65,15 +67,15 @@ options:
         type: str
         required: true
       template:
-        description: Template on the controller, searched as by M(ansible.builtin.template). One of this, O(files[].content) and
-          O(files[].glob).
+        description: Template on the controller, searched as by M(ansible.builtin.template). One of this,
+          O(files[].content) and O(files[].glob).
         type: str
       content:
         description: The file's text.
         type: str
       glob:
-        description: Pattern of paths on the controller, instead of V(template) and V(content). Each file that matches is
-          written as it is, under its own name, into the directory O(files[].dest).
+        description: Pattern of paths on the controller, instead of V(template) and V(content). Each file that matches
+          is written as it is, under its own name, into the directory O(files[].dest).
         type: str
       each:
         description: Make one file for each of these dictionaries; the template sees the element as C(item).

@@ -2,6 +2,8 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The module that deploys releases; the work is done in module_utils/release."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""

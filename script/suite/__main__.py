@@ -36,6 +36,7 @@ def changed_files(since: str) -> list[str]:
 
 
 def say(line: str) -> None:
+    """Print a line at once."""
     print(line, flush=True)
 
 
@@ -78,6 +79,7 @@ def scenario_hosts(scenario: str) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
+    """Run what the arguments ask for and return the exit status."""
     if arguments[:1] == ["key"]:
         say(run.kept_key(arguments[1]))
         return 0

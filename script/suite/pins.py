@@ -72,6 +72,7 @@ class Pin:
 
     @property
     def requirement(self) -> str:
+        """The line of a requirements file, without the hashes."""
         return f"{self.name}=={self.version}" + (f" ; {self.marker}" if self.marker else "")
 
     def __str__(self) -> str:

@@ -102,6 +102,7 @@ class Lanes:
         return not task.part.image or all(one.task.part.name != "default" for one in self.running.values())
 
     def start(self, task: Task, manner: str) -> None:
+        """Start a part in a process group of its own; its output goes to a log of its own."""
         name = f"{task.part.name}-alone" if manner == "alone" else task.part.name
         if self.deadline and time.monotonic() + task.part.full_cost > self.deadline:
             self.outcomes.append(Outcome(name, LEFT_OUT))
@@ -173,12 +174,14 @@ def wait_for_one(pids: Sequence[int], seconds: float | None) -> tuple[int, int, 
 
 
 def on_which(task: Task) -> str:
+    """Which hosts and tests a task is confined to, in words; empty if it is not."""
     suite = task.environment.get("TEST_HOSTS", "").strip("-$")
     tests = f": {', '.join(task.arguments)}" if task.arguments and task.part.name != "lint" else ""
     return f" on {suite}{tests}" if suite else tests
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
+    """The records of costs that a part has written; none if it wrote no file."""
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
@@ -233,8 +236,10 @@ def kept_key(scenario: str) -> str:
     """A hash of what a scenario's hosts are made and prepared by: while it stays, they may be kept."""
     directory = ROOT / "molecule" / scenario
     names = ["molecule.yml", "prepare.yml", "inventory/hosts.yml", "converge.yml"]
-    files = [directory / name for name in names] + sorted((directory / "files").rglob("*"))
-    files += sorted((ROOT / "molecule" / "shared").glob("*.*")) + [ROOT / "script" / "test-host"]
+    files = [directory / name for name in names]
+    files += sorted((directory / "files").rglob("*"))
+    files += sorted((ROOT / "molecule" / "shared").glob("*.*"))
+    files.append(ROOT / "script" / "test-host")
     digest = hashlib.sha256(os.environ.get("TEST_HOSTS", "").encode())
     for file in files:
         if file.is_file():

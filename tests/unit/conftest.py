@@ -13,9 +13,9 @@ from ansible_collections.groundwork.flask.tests.unit.release_app import App
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     """An app on a host with every Python that is asked for, and nothing of this machine's configuration."""
-    monkeypatch.setattr("shutil.which", lambda name, path=None: sys.executable if name.startswith("python") else None)
+    monkeypatch.setattr("shutil.which", lambda name, **_options: sys.executable if name.startswith("python") else None)
     monkeypatch.setattr(build, "PIP_WHEELS", tmp_path / "no-wheels")
     monkeypatch.setattr(build, "PIP_CONFIGURATION", tmp_path / "pip.conf")
     monkeypatch.setattr(proof, "STABLE_SECONDS", 0)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # safe on the disk is slow, and no test looks at it
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # safe on the disk is slow, and no test looks at it
     return App(tmp_path / "host")

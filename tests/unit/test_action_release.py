@@ -49,11 +49,11 @@ class Action(ActionModule):
         done = {"changed": len(self.calls) > 1, "apps": apps, "failed_apps": {}, "others": ["blog", *self.needed]}
         return {**done, "at_work": at_work} if "wait" in module_args else done
 
-    def _make_tmp_path(self, remote_user: Any = None) -> str:
+    def _make_tmp_path(self, _remote_user: Any = None) -> str:
         self._connection._shell.tmpdir = "/tmp/ansible-1"
         return "/tmp/ansible-1"
 
-    def _remove_tmp_path(self, tmp_path: str, force: bool = False) -> None:
+    def _remove_tmp_path(self, _tmp_path: str, _force: bool = False) -> None:
         self._connection._shell.tmpdir = None
 
     def _transfer_file(self, local_path: str, remote_path: str) -> str:

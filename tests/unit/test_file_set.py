@@ -129,8 +129,8 @@ def test_a_run_killed_before_its_test_is_undone_by_the_next(place: Place, monkey
         raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr(file_set, "put_back_all", lambda changes: None)
-        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        patch.setattr(file_set, "put_back_all", lambda _changes: None)
+        patch.setattr(Path, "unlink", lambda _self, **_options: None)
         patch.setattr(file_set, "run", killed)
         with pytest.raises(SystemExit):
             place.set.update([place.entry("a", "half\n"), place.entry("b", "half\n")], validate="true")

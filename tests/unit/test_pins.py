@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -156,10 +157,10 @@ def test_a_package_without_a_wheel_is_refused() -> None:
         program.pins({"packages": [{"name": "a", "version": "1", "wheels": []}]})
 
 
-def test_the_module_that_holds_uv_reads_back_as_it_was_written() -> None:
+def test_the_module_that_holds_uv_reads_back_as_it_was_written(tmp_path: Path) -> None:
     pin = program.Pin("uv", "1.2.3", "", ("sha256:" + "a" * 64, "sha256:" + "b" * 64))
-    names: dict[str, str] = {}
-    exec(program.uv_module([pin]), names)
+    (tmp_path / "pins.py").write_text(program.uv_module([pin]))
+    names = runpy.run_path(str(tmp_path / "pins.py"))
     assert names["UV_VERSION"] == "1.2.3"
     assert names["UV"] == f"{pin}\n"
     assert len(requirements(names["UV"])) == 1

@@ -207,7 +207,7 @@ def documented(option: servers.Option) -> tuple[str, str]:
         return str(option.default).lower(), "true, false"
     if option.choices:
         return str(option.default), ", ".join(option.choices)
-    default = "(2 × cores) + 1" if option.default is None else str(option.default)
+    default = "(2 \N{MULTIPLICATION SIGN} cores) + 1" if option.default is None else str(option.default)
     return default, f"{option.at_least} to {option.at_most}"
 
 

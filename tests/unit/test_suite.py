@@ -86,7 +86,7 @@ class TestFull:
 
     def test_three_commits_in_a_row_run_all_of_it(self) -> None:
         thirds = [names(plan.full_suite(f"{plan.third_of(commits)}/3", [])) for commits in (7, 8, 9)]
-        assert sorted(sum(thirds, [])) == sorted(names(plan.full_suite("", [])))
+        assert sorted(name for third in thirds for name in third) == sorted(names(plan.full_suite("", [])))
 
     def test_it_has_every_scenario_on_all_hosts(self) -> None:
         tasks = [task for task in plan.full_suite("", []) if task.part.family]
@@ -186,8 +186,8 @@ def test_the_summary_counts_and_names_what_was_costly() -> None:
 
 def test_what_is_left_out_for_time_has_no_tests_that_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the same part has passed before, in the default suite."""
-    monkeypatch.setattr(run, "needs_to_be_alone", lambda task: True)
-    suite = run.Lanes(1, lambda line: None, deadline=time.monotonic() - 1)
+    monkeypatch.setattr(run, "needs_to_be_alone", lambda _task: True)
+    suite = run.Lanes(1, lambda _line: None, deadline=time.monotonic() - 1)
     suite.outcomes.append(run.Outcome("servers", run.PASSED))
     outcomes = suite.run([plan.Task(plan.BY_NAME["servers"])])
     assert [(one.name, one.result) for one in outcomes] == [("servers", run.LEFT_OUT)]

@@ -59,11 +59,11 @@ BY_PATH = {
         "prepare",
     ): "makes them, in a directory of root's, and touches nothing below",
 }
-FILE_METHODS = set(
-    ["open", "read_text", "read_bytes", "write_text", "write_bytes", "touch", "unlink", "mkdir", "rmdir", "rename"]
-    + ["replace", "chmod", "lchmod", "symlink_to", "hardlink_to", "readlink", "resolve", "stat", "exists", "is_file"]
-    + ["is_dir", "iterdir", "glob", "rglob", "walk"]
-)
+FILE_METHODS = {
+    *("open", "read_text", "read_bytes", "write_text", "write_bytes", "touch", "unlink", "mkdir", "rmdir", "rename"),
+    *("replace", "chmod", "lchmod", "symlink_to", "hardlink_to", "readlink", "resolve", "stat", "exists", "is_file"),
+    *("is_dir", "iterdir", "glob", "rglob", "walk"),
+}
 FILE_CALLS = re.compile(
     r"open|io\.open|shutil\.\w+|glob\.\w+"
     r"|os\.(open|mkdir|makedirs|unlink|remove|rmdir|removedirs|rename|renames|replace|chmod|chown|lchown|link|symlink|readlink|stat"

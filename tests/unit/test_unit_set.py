@@ -139,7 +139,7 @@ def succession(
     broken: set[str] | None = None,
     active: str = OLD,
 ) -> tuple[Systemd, Callable[[], Outcome]]:
-    """nginx serves the parts ``old``, Apache is to serve ``new`` in its place: systemd, and the call."""
+    """A host where nginx serves the parts ``old`` and Apache is to serve ``new`` instead: systemd, and the call."""
     systemd = Systemd({active} - {""}, broken or set(), {"sites_nginx": old, "sites_apache": new})
     for name in ("states", "generations", "run", "systemctl"):
         monkeypatch.setattr(unit_set, name, getattr(systemd, name))

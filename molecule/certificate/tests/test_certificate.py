@@ -66,7 +66,7 @@ def is_served_anew(site: testing.Site, before: str) -> bool:
 
 
 def workers(host: Host) -> set[str]:
-    """nginx's workers: a reload replaces them."""
+    """The process numbers of the nginx workers; a reload replaces them."""
     return set(host.check_output("pgrep -u www-data nginx").split())
 
 
@@ -112,7 +112,7 @@ def forget_pause(host: Host, name: str) -> None:
 
 @contextmanager
 def unreachable_ca(host: Host) -> Iterator[None]:
-    """Nobody listens where the CA is, while the block runs. (Stopped, it would forget its accounts.)"""
+    """Make the CA unreachable within the block, by its address: if it were stopped, it would forget its accounts."""
 
     def move(old: str, new: str) -> None:
         host.check_output("sed 's/^%s pebble.test/%s pebble.test/' /etc/hosts > /run/hosts", old, new)
@@ -486,8 +486,8 @@ print(program.Keeper().providers["acme"].environment_of_its_own)
 
 
 @pytest.fixture(scope="module")
-def certbot_from_pypi(host: Host, changed: Changed) -> Iterator[None]:
-    """Put something that stands for the certbot from PyPI where the program would install it."""
+def certbot_from_pypi(host: Host) -> Iterator[None]:
+    """Put a stand-in for the certbot from PyPI where the program would install it, as `changed` has configured it."""
     stand_in = (testing.scenario_directory() / "files" / "certbot").read_text()
     directory = host.check_output(f"/usr/bin/python3 -c %s {PROGRAM}", WHERE_CERTBOT_IS_TO_BE)
     host.check_output(f"mkdir -p {directory}/bin && printf %s %s > {directory}/bin/certbot", "%s", stand_in)
@@ -496,7 +496,7 @@ def certbot_from_pypi(host: Host, changed: Changed) -> Iterator[None]:
     host.check_output(f"rm -rf {FROM_PYPI} {directory}")
 
 
-@pytest.mark.usefixtures("timer_paused", "certbot_from_pypi")
+@pytest.mark.usefixtures("timer_paused", "changed", "certbot_from_pypi")
 def test_a_ca_that_is_down_stops_no_site_and_no_play(
     host: Host, site: MakeSite, authority_root: str, changed: Changed
 ) -> None:
@@ -518,7 +518,7 @@ def test_a_ca_that_is_down_stops_no_site_and_no_play(
     assert "blog: asking for a certificate (acme), because there is none yet" in said
 
 
-@pytest.mark.usefixtures("timer_paused", "certbot_from_pypi")
+@pytest.mark.usefixtures("timer_paused", "changed", "certbot_from_pypi")
 def test_certbot_from_pypi_issues_with_profiles_and_renews(host: Host, site: MakeSite, authority_root: str) -> None:
     forget_pause(host, "blog")
     tend(host)  # has nothing to do when the test before has run
@@ -623,7 +623,7 @@ def test_what_the_ca_refuses_is_told_in_its_words(host: Host, site: MakeSite, re
 
 
 def test_a_pair_that_does_not_match_is_refused_and_the_one_before_is_served(
-    host: Host, site: MakeSite, changed: Changed, refused: str
+    site: MakeSite, changed: Changed, refused: str
 ) -> None:
     assert "own: refused, and left as it was: " in refused
     assert "the key does not belong to the certificate" in refused

@@ -43,9 +43,7 @@ class TestVisitor:
         assert answer.status == 200, explain(host, app)
         assert "Pebble" in str(site(f"{app}.test", root=authority_root).certificate()["issuer"])
 
-    def test_http_leads_to_https_and_to_the_canonical_name(
-        self, guestbook: Site, site: MakeSite, authority_root: str
-    ) -> None:
+    def test_http_leads_to_https_and_to_the_canonical_name(self, site: MakeSite, authority_root: str) -> None:
         for name in ("guestbook.test", "www.guestbook.test"):
             answer = site(name).get("/?page=2", scheme="http")
             assert (answer.status, answer.header("Location")) == (301, "https://guestbook.test/?page=2")

@@ -110,7 +110,7 @@ def test_a_stuck_request_fails_alone(host: Host, shop: Site) -> None:
 
 
 @pytest.mark.alone
-def test_a_stuck_worker_is_replaced(host: Host, shop: Site) -> None:
+def test_a_stuck_worker_is_replaced(shop: Site) -> None:
     """The server kills it after the timeout. What it had begun when it froze fails, as far as nobody may repeat it.
 
     Those whose connection it had taken wait for its end, be it all; who comes now is served by the other worker. Nobody

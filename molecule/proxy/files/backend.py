@@ -75,7 +75,14 @@ class Handler(BaseHTTPRequestHandler):
                 ),
             )
 
-    do_POST = do_PUT = do_DELETE = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
 
     def drip(self) -> None:
         """Send events a second apart, as server-sent events come."""

@@ -54,8 +54,9 @@ def handshake(address: str, context: ssl.SSLContext, name: str | None) -> None:
 # --- the way to the site ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("host")  # what the fixtures taken by name need
 @pytest.mark.parametrize("site_name", ["shop", "www"])
-def test_http_goes_to_https_in_one_hop(request: pytest.FixtureRequest, host: Host, site_name: str) -> None:
+def test_http_goes_to_https_in_one_hop(request: pytest.FixtureRequest, site_name: str) -> None:
     answer = request.getfixturevalue(site_name).get("/basket?item=1", scheme="http")
     assert (answer.status, answer.header("Location")) == (301, "https://shop.example.org/basket?item=1")
 

@@ -46,8 +46,8 @@ def told(site: Site, hello: bytes, name: str | None, request_for: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def behind_a_balancer(host: Host, provider: Provider) -> None:
-    """This machine is a load balancer; there is one more site, and all that can be had beside that."""
+def _behind_a_balancer(host: Host, provider: Provider) -> None:
+    """Have this machine act as a load balancer; there is one more site, and all that can be had beside that."""
     alone: dict[str, Any] = {
         "proxy_access_log": "journal",
         "proxy_site_template": str(testing.scenario_directory() / "files/site.conf.j2"),
@@ -61,13 +61,13 @@ def behind_a_balancer(host: Host, provider: Provider) -> None:
 
 
 @pytest.fixture(scope="module")
-def by_the_proxy_protocol(host: Host, behind_a_balancer: None) -> None:
+def _by_the_proxy_protocol(host: Host, _behind_a_balancer: None) -> None:
     """The same; and the site that was added is not named any more."""
     play(host, proxy_protocol=True, proxy_trusted_addresses=[testing.own_ip(host)])
 
 
 @pytest.fixture(scope="module")
-def as_it_was(host: Host, by_the_proxy_protocol: None) -> None:
+def as_it_was(host: Host, _by_the_proxy_protocol: None) -> None:
     """Nobody stands in front, and the site that was added is named as one that is to go."""
     play(host, absent=["bare"])
 
@@ -82,7 +82,7 @@ def test_nobody_s_word_counts_by_itself(shop: Site) -> None:
     assert shop.get("/", scheme="http", headers=TOLD).status == 301
 
 
-@pytest.mark.usefixtures("behind_a_balancer")
+@pytest.mark.usefixtures("_behind_a_balancer")
 class TestBehindABalancer:
     def test_its_word_counts(self, host: Host, shop: Site) -> None:
         answer = testing.poll(lambda: shop.get("/x", scheme="http", headers=TOLD))
@@ -109,7 +109,7 @@ class TestBehindABalancer:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         with (
             socket.create_connection((shop.address, 443), 10) as plain,
-            pytest.raises(ssl.SSLError, match="(?i)version"),
+            pytest.raises(ssl.SSLError, match=r"(?i)version"),
         ):
             context.wrap_socket(plain, server_hostname=shop.name)
         assert over_http2(shop, tmp_path, "/").endswith("\n2 200")
@@ -118,7 +118,7 @@ class TestBehindABalancer:
     def test_an_address_among_the_names_needs_no_name_in_the_handshake(self, bare: Site, unknown: Site) -> None:
         assert "Location: https://bare.example.org/x" in told(bare, b"", None, "192.0.2.10")
         assert bare.get("/x").status == 200
-        with pytest.raises(OSError, match="(?i)internal.error"):
+        with pytest.raises(OSError, match=r"(?i)internal.error"):
             unknown.get("/")
 
     @nginx_alone
@@ -150,7 +150,7 @@ class TestBehindABalancer:
 HELLO = b"PROXY TCP4 198.51.100.9 192.0.2.1 4711 443\r\n"
 
 
-@pytest.mark.usefixtures("by_the_proxy_protocol")
+@pytest.mark.usefixtures("_by_the_proxy_protocol")
 class TestByTheProxyProtocol:
     def test_it_tells_the_visitor(self, host: Host, shop: Site) -> None:
         answer = testing.poll(lambda: told(shop, HELLO, shop.name, shop.name))

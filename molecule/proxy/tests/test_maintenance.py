@@ -70,6 +70,7 @@ def from_the_host(host: Host, path: str) -> tuple[int, str | None]:
     return status, retry_after
 
 
+@pytest.mark.usefixtures("closed")
 class TestOn:
     """For a visitor whose address is not allowed, and for one whose address is."""
 
@@ -77,20 +78,20 @@ class TestOn:
         "path", ["/", "/basket?item=1", "/static/style.css", "/missing", "/.groundwork/maintenance"]
     )
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
-    def test_every_request_gets_the_page(self, closed: str, shop: Site, method: str, path: str) -> None:
+    def test_every_request_gets_the_page(self, shop: Site, method: str, path: str) -> None:
         assert_closed(shop.request(method, path), MESSAGE)
 
-    def test_a_body_of_any_size_gets_it_too(self, closed: str, shop: Site) -> None:
+    def test_a_body_of_any_size_gets_it_too(self, shop: Site) -> None:
         assert_closed(shop.post("/", body=b"x" * 3_000_000), MESSAGE)
 
-    def test_a_head_has_no_body(self, closed: str, shop: Site) -> None:
+    def test_a_head_has_no_body(self, shop: Site) -> None:
         answer = shop.request("HEAD", "/")
         assert (answer.status, answer.header("Retry-After"), answer.body) == (503, "300", b"")
 
-    def test_another_name_of_the_site_gets_it_too(self, closed: str, www: Site) -> None:
+    def test_another_name_of_the_site_gets_it_too(self, www: Site) -> None:
         assert_closed(www.get("/"), MESSAGE)
 
-    def test_nothing_of_the_message_is_code(self, closed: str, shop: Site) -> None:
+    def test_nothing_of_the_message_is_code(self, shop: Site) -> None:
         page = shop.get("/").text
         assert "<script" not in page
         assert "<!--" not in page
@@ -103,15 +104,15 @@ class TestOn:
         ("path", "expected"), [("/", (200, None)), ("/static/style.css", (200, None)), ("/die", (502, "10"))]
     )
     def test_the_allowed_see_the_app_and_the_proxys_own_errors(
-        self, host: Host, closed: str, path: str, expected: tuple[int, str | None]
+        self, host: Host, path: str, expected: tuple[int, str | None]
     ) -> None:
         assert from_the_host(host, path) == expected
 
-    def test_another_site_is_as_it_was(self, closed: str, shop: Site, wiki: Site) -> None:
+    def test_another_site_is_as_it_was(self, shop: Site, wiki: Site) -> None:
         assert wiki.get("/").status == 200
         assert shop.get("/blog/").status == 200  # another site of the same domain
 
-    def test_http_still_redirects_and_answers_challenges(self, host: Host, closed: str, shop: Site) -> None:
+    def test_http_still_redirects_and_answers_challenges(self, host: Host, shop: Site) -> None:
         answer = shop.get("/basket", scheme="http")
         assert (answer.status, answer.header("Location")) == (301, "https://shop.example.org/basket")
         host.check_output(f"mkdir -p /var/www/acme{CHALLENGE} && echo proof >/var/www/acme{CHALLENGE}/token")
@@ -119,15 +120,13 @@ class TestOn:
         assert (answer.status, answer.text) == (200, "proof\n")
 
     @pytest.mark.full
-    def test_it_survives_a_run_of_the_role_that_changes_nothing(self, host: Host, closed: str, shop: Site) -> None:
+    def test_it_survives_a_run_of_the_role_that_changes_nothing(self, host: Host, shop: Site) -> None:
         run = testing.play(host)
         assert "changed=0" in testing.said(run), testing.said(run)[-3000:]
         assert run.returncode == 0
         assert_closed(shop.get("/"), MESSAGE)
 
-    def test_it_survives_another_change_of_the_site(
-        self, host: Host, closed: str, shop: Site, provider: Provider
-    ) -> None:
+    def test_it_survives_another_change_of_the_site(self, host: Host, shop: Site, provider: Provider) -> None:
         """The site's file is put back by hand, which takes less than a play."""
         file = f"{provider.directory}/groundwork/sites/shop.conf"
         host.check_output(f"cp -a {file} /root/shop.conf")
@@ -138,7 +137,7 @@ class TestOn:
         finally:
             host.check_output(f"mv /root/shop.conf {file} && systemctl reload {provider.unit}")
 
-    def test_the_same_again_changes_nothing(self, host: Host, closed: str) -> None:
+    def test_the_same_again_changes_nothing(self, host: Host) -> None:
         """The allowed may be a text or a list."""
         assert "changed=0" in turn(host, "on", message=MESSAGE, allow=ALLOWED.split(", "))
 

@@ -78,7 +78,7 @@ def test_content_security_policy(guestbook: Site, figure: Figure) -> None:
 
 
 def attack_findings(findings: Findings) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """wapiti's report, and what it found by kind."""
+    """The report of wapiti, and its findings by kind."""
     assert findings.report, findings.log
     report = json.loads(findings.report)
     found: dict[str, list[Any]] = {**report["vulnerabilities"], **report["anomalies"]}

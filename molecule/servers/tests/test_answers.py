@@ -39,7 +39,7 @@ def test_the_app_sees_the_visitor_and_runs_as_itself(host: Host, shop: MakeShop,
 
 
 @each_kind
-def test_a_post_lands_in_the_database(host: Host, shop: MakeShop, kind: Kind) -> None:
+def test_a_post_lands_in_the_database(shop: MakeShop, kind: Kind) -> None:
     before = shop(kind).get("/count").json["count"]
     assert [shop(kind).post("/hit").json["count"] for _turn in range(3)] == [before + 1, before + 2, before + 3]
     assert shop(kind).get("/count").json["count"] == before + 3

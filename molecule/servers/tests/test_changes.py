@@ -122,7 +122,7 @@ def test_each_server_follows_another(host: Host, guestbook: Site, servers: list[
 @pytest.mark.alone
 @each([UWSGI], full=[GUNICORN, WAITRESS, MOD_WSGI])
 def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> None:
-    """nginx asks again for what had no answer yet, so that no such GET is lost; Apache does not ask again.
+    """With nginx no GET without an answer is lost, because it asks again; Apache does not.
 
     Gunicorn's kill in the default suite is in the scenario `deploy`.
     """

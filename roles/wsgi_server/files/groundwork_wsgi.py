@@ -46,6 +46,7 @@ class FormerKeys:
         self.drop_at = 0.0
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer a request; the app's fallback keys are set anew when one has expired."""
         if (now := time.time()) >= self.drop_at:
             left = [entry for entry in self.keys if entry["until"] > now]
             self.app.config["SECRET_KEY_FALLBACKS"] = [entry["key"] for entry in left] or None
@@ -63,6 +64,7 @@ class Below:
         self.app, self.prefix = app, prefix
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer a request below the path, and every other one with 404."""
         path = environ.get("PATH_INFO", "")
         if not f"{path}/".startswith(f"{self.prefix}/"):
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "10")])
@@ -90,6 +92,7 @@ class Numbered:
         logging.setLogRecordFactory(numbered)
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer a request, and note its number for what is logged meanwhile."""
         # Not reset at the end: an answer may be made after this returns, and the next request sets its own.
         REQUEST_ID.set(environ.get("HTTP_X_REQUEST_ID") or "-")
         return self.app(environ, start_response)

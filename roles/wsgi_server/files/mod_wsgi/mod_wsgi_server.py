@@ -61,6 +61,7 @@ def command(port: int, configuration: Path) -> list[str]:
 
 
 def free_port() -> int:
+    """A loopback port that nothing listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -102,6 +103,7 @@ class Bridge:
         listener.setblocking(False)
 
     async def accept(self) -> None:
+        """Accept connections for ever, no more at once than there are slots."""
         loop = asyncio.get_running_loop()
         while True:
             await self.slots.acquire()
@@ -109,11 +111,13 @@ class Bridge:
             self.begin(visitor)
 
     def begin(self, visitor: socket.socket) -> None:
+        """Serve a connection in a task of its own; its slot is taken already."""
         visit = asyncio.create_task(self.visit(visitor))
         self.visits.add(visit)
         visit.add_done_callback(self.end)
 
     def end(self, visit: asyncio.Task[None]) -> None:
+        """Give the slot of a connection that has ended to the next one."""
         self.visits.discard(visit)
         self.slots.release()
 
@@ -143,6 +147,7 @@ class Bridge:
 
 
 async def main() -> None:
+    """Start Apache, pass connections on until SIGTERM, then finish those that have begun."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     configuration = RUNTIME / "bridge.conf"

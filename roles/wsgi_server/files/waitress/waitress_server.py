@@ -77,6 +77,7 @@ class Workers:
         self.stopping = False
 
     def run(self) -> None:
+        """Start the workers and replace those that end, until SIGTERM; exit with 1 if one cannot import the app."""
         signal.signal(signal.SIGTERM, self.stop)
         begun = [self.fork() for _worker in range(self.count)]
         if not all(os.read(ready, 1) for ready in begun):
@@ -102,6 +103,7 @@ class Workers:
         return ready
 
     def work(self, tell: int) -> NoReturn:
+        """Serve in the new process until SIGTERM, then end it; it never returns."""
         status = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -119,6 +121,7 @@ class Workers:
             os._exit(status)
 
     def stop(self, *_signal: object) -> None:
+        """Tell all workers to finish what has begun and end."""
         self.stopping = True
         for worker in self.alive:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
@@ -126,6 +129,7 @@ class Workers:
 
 
 def main() -> None:
+    """Serve on descriptor 3 with as many processes as GROUNDWORK_WORKERS says."""
     listener = socket.socket(fileno=3)
     workers = int(os.environ["GROUNDWORK_WORKERS"])
     if workers > 1:
