@@ -712,7 +712,7 @@ def read_confidential(where: str, given: Any, apps: Mapping[str, Any], problems:
 
 # --- what depends on the host, and on the files of the controller ----------------------------------------
 
-SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04")}
+SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("24.04", "26.04")}
 
 
 def host_problems(apps: Sequence[App], distribution: str, version: str, python: str) -> Problems:
@@ -727,7 +727,7 @@ def host_problems(apps: Sequence[App], distribution: str, version: str, python: 
     if release not in SUPPORTED.get(distribution, ()):
         problems.append(
             f"the host runs {distribution} {version}, which is not supported: "
-            "use Debian 12 or 13, or Ubuntu 22.04 or 24.04"
+            "use Debian 12 or 13, or Ubuntu 24.04 or 26.04"
         )
     for app in apps:
         problems += source_problems(app, python)

@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomllib
 from packaging.utils import parse_wheel_filename
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +27,8 @@ PLUGINS = tuple(
         *("ovh", "rfc2136", "route53", "sakuracloud"),
     )
 )
-OLDEST_PYTHON = "3.10"  # Ubuntu 22.04's
-CPYTHONS = [str(minor) for minor in range(10, 20)]
+OLDEST_PYTHON = "3.11"  # Debian 12's
+CPYTHONS = [str(minor) for minor in range(11, 20)]
 COOLING = "7 days"
 NOTE = "Written by `script/pins`: do not edit."
 

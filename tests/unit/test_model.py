@@ -808,14 +808,14 @@ class TestHost:
         return model.host_problems(records, *distribution, "3.11.2")
 
     @pytest.mark.parametrize(
-        "distribution", [("Debian", "12.9"), ("Debian", "13"), ("Ubuntu", "22.04"), ("Ubuntu", "24.04")]
+        "distribution", [("Debian", "12.9"), ("Debian", "13"), ("Ubuntu", "24.04"), ("Ubuntu", "26.04")]
     )
     def test_supported(self, tmp_path: Any, distribution: tuple[str, str]) -> None:
         assert self.found(tmp_path, distribution=distribution) == []
 
     def test_unsupported_distribution(self, tmp_path: Any) -> None:
         assert self.found(tmp_path, distribution=("Fedora", "44")) == [
-            "the host runs Fedora 44, which is not supported: use Debian 12 or 13, or Ubuntu 22.04 or 24.04"
+            "the host runs Fedora 44, which is not supported: use Debian 12 or 13, or Ubuntu 24.04 or 26.04"
         ]
 
     def test_python_older_than_the_app_asks_for(self, tmp_path: Any) -> None:

@@ -62,7 +62,7 @@ def test_each_plugin_of_certbot_s_own_project_has_its_file() -> None:
     assert set(program.PLUGINS) == plugins
 
 
-@pytest.mark.parametrize("python", ["3.10.12", "3.11.2", "3.12.3", "3.13.5"])
+@pytest.mark.parametrize("python", ["3.11.2", "3.12.3", "3.13.5", "3.14.4"])
 @pytest.mark.parametrize("name", FILES)
 def test_a_plugin_can_be_installed_beside_certbot(name: str, python: str) -> None:
     """One version of everything, for each Python; certbot and its plugin are of the same release."""
@@ -120,9 +120,9 @@ def wheel(name: str, digest: str = "a") -> dict[str, Any]:
         ("py2.py3-none-any", True),
         ("py3-none-manylinux_2_17_armv7l.manylinux2014_armv7l.musllinux_1_1_armv7l", True),
         ("py3-none-linux_armv6l", True),
-        ("cp310-cp310-manylinux_2_17_x86_64", True),
+        ("cp311-cp311-manylinux_2_17_x86_64", True),
         ("cp37-abi3-musllinux_1_2_aarch64", True),
-        ("cp39-cp39-manylinux_2_17_x86_64", False),
+        ("cp310-cp310-manylinux_2_17_x86_64", False),
         ("cp313-cp313t-manylinux_2_17_x86_64", False),
         ("pp310-pypy310_pp73-manylinux_2_17_x86_64", False),
         ("py3-none-win_amd64", False),
@@ -135,7 +135,7 @@ def test_wheels_that_a_supported_host_can_install_are_kept(tags: str, kept: bool
 
 def test_a_requirements_file_is_written_from_a_lock() -> None:
     wheels = [wheel("b-2-py3-none-any.whl", "b"), wheel("b-2-py3-none-win32.whl", "c")]
-    marker = "python_full_version >= '3.10' and python_full_version < '3.13'"
+    marker = "python_full_version >= '3.11' and python_full_version < '3.13'"
     packages = [
         {"name": "b", "version": "2", "marker": marker, "wheels": wheels},
         {"name": "pywin32", "version": "1", "marker": "sys_platform == 'win32'", "wheels": wheels[1:]},

@@ -56,9 +56,9 @@ def lines(text: str) -> list[str]:
     [
         ("trixie", "443 ssl default_server", ["http2 on;"], "X25519MLKEM768:X25519", "ssl_reject_handshake on;"),
         ("forky", "443 ssl default_server", ["http2 on;"], "X25519MLKEM768:X25519", "ssl_reject_handshake on;"),
+        ("resolute", "443 ssl default_server", ["http2 on;"], "X25519MLKEM768:X25519", "ssl_reject_handshake on;"),
         ("noble", "443 ssl http2 default_server", [], "X25519", "ssl_reject_handshake on;"),
         ("bookworm", "443 ssl http2 default_server", [], "X25519", "ssl_reject_handshake on;"),
-        ("jammy", "443 ssl http2 default_server", [], "X25519", "ssl_certificate data:$groundwork_none;"),
     ],
 )
 def test_what_the_release_knows(release: str, listen: str, server: list[str], groups: str, handshake: str) -> None:
@@ -360,7 +360,13 @@ def test_a_site_is_served_over_http_only_to_those_who_may_have_taken_tls_off() -
 
 
 @pytest.mark.parametrize(
-    ("release", "groups"), [("trixie", "X25519MLKEM768:X25519"), ("noble", "X25519"), ("bookworm", "X25519")]
+    ("release", "groups"),
+    [
+        ("trixie", "X25519MLKEM768:X25519"),
+        ("resolute", "X25519MLKEM768:X25519"),
+        ("noble", "X25519"),
+        ("bookworm", "X25519"),
+    ],
 )
 def test_apache_asks_for_the_key_exchange_that_its_openssl_has(release: str, groups: str) -> None:
     text = lines(render("apache/apache2.conf.j2", ansible_facts={"distribution_release": release}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Return the stored moment in UTC."""
         if value is None:
             return None
-        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Entry(db.Model):
@@ -47,7 +47,7 @@ class Entry(db.Model):
     name: Mapped[str] = mapped_column(String(60))
     message: Mapped[str] = mapped_column(String(1000))
     photo: Mapped[str | None] = mapped_column(String(40))
-    posted_at: Mapped[datetime] = mapped_column(UTCDateTime, default=lambda: datetime.now(timezone.utc), index=True)
+    posted_at: Mapped[datetime] = mapped_column(UTCDateTime, default=lambda: datetime.now(UTC), index=True)
 
 
 def init_app(app: Flask, migrations: Path) -> None:

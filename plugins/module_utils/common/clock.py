@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 def timestamp(at: float | None = None) -> str:
@@ -25,4 +25,4 @@ def parse(text: str) -> float:
         found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
         return 0.0
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
