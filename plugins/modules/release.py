@@ -143,6 +143,12 @@ options:
       newer.
     type: dict
     default: {}
+  shared_secret_keys:
+    description: The C(SECRET_KEY) that all hosts of an app share, by app. The host keeps it in place of one of its own,
+      so a later call without it changes nothing. An app with a C(SECRET_KEY) in O(secrets) keeps that one.
+      O(rotate_secret_key) has no effect on an app that shares its key; hand over another one.
+    type: dict
+    default: {}
   deploy_keys:
     description: Private SSH keys for the repositories, by app. A key is held by an agent's memory while git fetches and
       never written to the host's disk.
@@ -299,6 +305,7 @@ APP: dict[str, dict[str, Any]] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "apps": {"type": "list", "elements": "dict", "default": [], "options": APP},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "shared_secret_keys": {"type": "dict", "default": {}, "no_log": True},
     "deploy_keys": {"type": "dict", "default": {}, "no_log": True},
     "known_hosts": {"type": "str", "default": ""},
     "build_environment": {"type": "dict", "default": {}},
@@ -334,10 +341,12 @@ def main() -> None:
         name = app["name"]
         secret = {key: str(value) for key, value in (params["secrets"].get(name) or {}).items()}
         spec = Spec(**{key: value for key, value in app.items() if key not in OF_CONTROLLER})
-        run = engine.Engine(spec, secret, settings, params["deploy_keys"].get(name) or "")
+        shared_key = str(params["shared_secret_keys"].get(name) or "")
+        run = engine.Engine(spec, secret, settings, params["deploy_keys"].get(name) or "", shared_key=shared_key)
         if key := run.read_secret_key(create=False):
             module.no_log_values.add(key)  # a traceback may show it
-        options = {"through": params["through"], "rotate": params["rotate_secret_key"]}
+        rotate = params["rotate_secret_key"] and not shared_key
+        options = {"through": params["through"], "rotate": rotate}
         deploy_key = params["deploy_keys"].get(name) or ""
         other = None if module.check_mode else work.holder(name)
         if other and not params["wait"]:
@@ -347,8 +356,8 @@ def main() -> None:
             if module.check_mode:
                 result = run.predict()
             else:
-                order = work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key)
-                settled = None if other or params["rotate_secret_key"] else unchanged(run)
+                order = work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key, shared_key)
+                settled = None if other or rotate else unchanged(run)
                 result = settled or work.do(order, wait=wait)
         except ReleaseError as error:
             failed[name] = f"step {error.step}: {error}"

@@ -143,8 +143,10 @@ class Engine:
         deploy_key: str = "",
         host: Host | None = None,
         root: Path = Path("/"),
+        shared_key: str = "",
     ) -> None:
         self.spec, self.secret, self.settings = spec, secret or {}, settings or Settings()
+        self.shared_key = shared_key
         self.host = host or Host()
         self.at = Layout(spec.name, root)
         self.ledger = Ledger(self.at)
@@ -428,7 +430,11 @@ class Engine:
         return f"{given['git']} {self.version()}" if "git" in given else self.version()
 
     def read_secret_key(self, create: bool, rotate: bool = False) -> str:
-        """The app's SECRET_KEY: the user's, or 256 bits made on the host once and kept across releases."""
+        """The app's SECRET_KEY: the user's; else the one that all its hosts share; else 256 bits made on this host once.
+
+        :param create: keep the shared one on the host, or make one where there is none.
+        :param rotate: make a new one; a shared one is made anew by whoever hands it out.
+        """
         if key := self.secret.get("SECRET_KEY"):
             if rotate:
                 raise ReleaseError(
@@ -438,10 +444,12 @@ class Engine:
                 )
             return key
         path = self.at.secret_key
-        if create and (rotate or not path.exists()):
+        key = path.read_text().strip() if path.exists() else ""
+        wanted = self.shared_key or (secrets.token_hex(32) if create and (rotate or not key) else key)
+        if create and wanted != key:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write(path, secrets.token_hex(32), 0o600)
-        return path.read_text().strip() if path.exists() else ""
+            write(path, wanted, 0o600)
+        return wanted
 
     def environment(self) -> dict[str, str]:
         """The environment of the app's processes."""

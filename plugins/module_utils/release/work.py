@@ -48,6 +48,7 @@ class Order:
     """What the engine is to do.
 
     :ivar verb: the method of the engine, and ``options`` its arguments.
+    :ivar shared_key: the SECRET_KEY that all hosts of the app share; "" if they share none.
     :ivar id: tells this order's result from another's.
     """
 
@@ -57,6 +58,7 @@ class Order:
     options: Mapping[str, Any] = field(default_factory=dict)
     secret: Mapping[str, str] = field(default_factory=dict)
     deploy_key: str = ""
+    shared_key: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -201,7 +203,7 @@ def perform(order: Order, host: Host, kind: type[Engine] = Engine) -> None:
         except TypeError as error:
             message = f"the release engine on this host is of another version of the collection ({error}): {INSTALL}"
             raise ReleaseError("engine", message) from error
-        engine = kind(spec, order.secret, settings, order.deploy_key, host)
+        engine = kind(spec, order.secret, settings, order.deploy_key, host, shared_key=order.shared_key)
         result: Result = getattr(engine, order.verb)(**order.options) or Result()
         ended["result"] = asdict(result)
     except ReleaseError as error:
