@@ -268,40 +268,19 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import argument_spec, options
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
     Layout,
     ReleaseError,
     Settings,
-    Spec,
 )
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, Spec
 
 # What the action plugin has used up before the module runs.
-OF_CONTROLLER = ("wheels", "release_command_hosts")
-APP: dict[str, dict[str, Any]] = {
-    "name": {"type": "str", "required": True},
-    "source": {"type": "dict", "required": True},
-    "python": {"type": "str", "default": ""},
-    "requirements": {"type": "list", "elements": "str", "default": []},
-    "extras": {"type": "list", "elements": "str", "default": []},
-    "wheels": {"type": "str", "default": ""},
-    "environment": {"type": "dict", "default": {}},
-    "files": {"type": "dict", "default": {}},
-    "static": {"type": "dict", "default": {}},
-    "release_command": {"type": "str", "default": ""},
-    "release_command_timeout": {"type": "int", "default": 1800},
-    "release_command_hosts": {"type": "str", "default": "", "choices": ["", "first", "each"]},
-    "save_commands": {"type": "list", "elements": "str", "default": []},
-    "health": {"type": "dict", "default": {}},
-    "skip_checks": {"type": "list", "elements": "str", "default": []},
-    "body_limit": {"type": "int", "default": 0},
-    "unit": {"type": "dict", "default": {}},
-    "run_release_command": {"type": "bool", "default": True},
-    "archive": {"type": "str", "default": ""},
-    "wheels_archive": {"type": "str", "default": ""},
-    "wheels_tree": {"type": "str", "default": ""},
-}
+OF_CONTROLLER = tuple(options(ControllerOptions))
+APP = argument_spec(Spec, ControllerOptions)
 OPTIONS: dict[str, dict[str, Any]] = {
     "apps": {"type": "list", "elements": "dict", "default": [], "options": APP},
     "secrets": {"type": "dict", "default": {}, "no_log": True},

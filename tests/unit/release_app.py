@@ -19,9 +19,10 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.host impo
     Host,
     Step,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, Settings, Spec
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, Settings
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
 from ansible_collections.groundwork.flask.plugins.module_utils.release.source import UNPACK
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
 
 # What the probe says of an app with which all is well.
 GOOD: dict[str, Any] = {

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, source
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings, Spec
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, PlainHost
 
 # Git takes a submodule from a directory only if it is told that it may.

@@ -27,8 +27,9 @@ from ..common import trees
 from ..common.files import write
 from . import sandbox, source
 from .host import ROOT_ENVIRONMENT, Host, Step
-from .layout import Layout, ReleaseError, Settings, Spec, tail
+from .layout import Layout, ReleaseError, Settings, tail
 from .pins import UV, UV_VERSION
+from .spec import Spec
 
 PIP_WHEELS = Path("/usr/share/python-wheels")  # Debian's and Ubuntu's pip for virtual environments
 PIP_CONFIGURATION = Path("/etc/pip.conf")

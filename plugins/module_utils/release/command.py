@@ -22,8 +22,9 @@ from typing import Any, NoReturn
 from . import sandbox, work
 from .engine import Engine, Result
 from .host import Host, Step
-from .layout import Layout, ReleaseError, Settings, Spec, apps, read_env_file
+from .layout import Layout, ReleaseError, Settings, apps, read_env_file
 from .ledger import states
+from .spec import Spec
 
 COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migration")
 

@@ -38,7 +38,6 @@ from .layout import (
     Layout,
     ReleaseError,
     Settings,
-    Spec,
     apps,
     env_file,
     flat,
@@ -47,6 +46,7 @@ from .layout import (
     tail,
 )
 from .ledger import Ledger
+from .spec import Spec
 
 WANTS = ("sockets.target.wants", "multi-user.target.wants")
 IMPORT_SECONDS = 300
@@ -381,19 +381,12 @@ class Engine:
 
     def define(self) -> dict[str, Any]:
         """Everything that defines the running process."""
-        spec = self.spec
         return {
+            **self.spec.definition(),
             "source": self.commit,
             "python": self.builder.python_version(),
-            "environment": dict(spec.environment),
             "secrets": dict(self.secret),
-            "requirements": list(spec.requirements),
-            "extras": list(spec.extras),
-            "wheels": spec.wheels_tree,
-            "files": dict(spec.files),
-            "static": dict(spec.static),
-            "release_command": spec.release_command,
-            "unit": dict(spec.unit),
+            "wheels": self.spec.wheels_tree,
         }
 
     def definition(self) -> dict[str, Any]:

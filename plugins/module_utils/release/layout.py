@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,31 +33,6 @@ class ReleaseError(Exception):
         message, log = printable(message), printable(log)
         super().__init__(f"{message}\n{log}".strip())
         self.step, self.message, self.log = step, message, log
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a release is made of, and how it is proved. The module ``release`` documents each field."""
-
-    name: str
-    source: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    requirements: Sequence[str] = ()
-    extras: Sequence[str] = ()
-    python: str = ""
-    static: Mapping[str, str] = field(default_factory=dict)
-    release_command: str = ""
-    release_command_timeout: int = 1800
-    run_release_command: bool = True
-    save_commands: Sequence[str] = ()
-    health: Mapping[str, Any] = field(default_factory=dict)
-    skip_checks: Sequence[str] = ()
-    body_limit: int = 0
-    unit: Mapping[str, Any] = field(default_factory=dict)
-    archive: str = ""
-    wheels_tree: str = ""
-    wheels_archive: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from ..common.files import read_json, write
 from ..common.text import printable
 from .engine import Engine, Result
 from .host import ROOT_ENVIRONMENT, Host
-from .layout import Layout, ReleaseError, Settings, Spec, tail
+from .layout import Layout, ReleaseError, Settings, tail
+from .spec import Spec
 
 Verb = Literal["deploy", "roll_back", "remove", "heal"]
 WORK: Mapping[str, str] = {"deploy": "a deploy", "roll_back": "a rollback", "remove": "a removal", "heal": "an unlock"}

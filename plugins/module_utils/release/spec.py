@@ -1,0 +1,160 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a release is made of: a record for each option, of which the controller, the module and the engine know it.
+
+The records of the options that an app in ``flask_apps`` hands to the engine as they are stand here, where the module
+can import them; the controller's ``plugin_utils/schema.py`` adds those that it works into something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..common.options import option, options
+
+# Of a Python package, and of an extra.
+NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+# What a release proves before it goes live, beyond its import and its health path; each may be switched off by name.
+CHECKS = {
+    "debug": "the app does not run in debug mode",
+    "secret_key": "SECRET_KEY is long, random and no known sample value",
+    "session_cookie": "the session cookie is sent over HTTPS only",
+    "upload_limit": "the app takes no larger uploads than the proxy lets through",
+    "https": "the app knows that its visitors come over HTTPS",
+    "not_found": "a page that does not exist is answered with 404, without a traceback",
+    "server_error": "an error is answered with 500, without a traceback",
+    "fallbacks": "Flask is not 3.1.0 while there are SECRET_KEY_FALLBACKS (CVE-2025-47278)",
+    "stable": "the app still runs a moment after it has answered",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseOptions:
+    """Options of an app that the engine takes as they stand in ``flask_apps``."""
+
+    python: str = option(
+        "",
+        pattern=r"3\.\d{1,2}",
+        remedy='is not a Python version: write it as "3.12", in quotes',
+        doc="Version of Python, which is on the host or which uv can bring; by default the distribution's.",
+        example="3.13",
+        roles=("release",),
+        defines=True,
+    )
+    extras: Sequence[str] = option(
+        (),
+        pattern=NAME,
+        remedy="an extra is written in letters, digits, ., - and _",
+        doc="Optional dependency groups of the app's `pyproject.toml`.",
+        example=["postgres"],
+        roles=("release",),
+        defines=True,
+    )
+    release_command: str = option(
+        "",
+        doc="Shell command to run in the new release before it goes live, once for each release.",
+        example="flask db upgrade",
+        roles=("release",),
+        defines=True,
+    )
+    release_command_timeout: int = option(
+        1800,
+        at_least=1,
+        at_most=86400,
+        doc="Seconds after which the release command is ended and the release refused.",
+        example=600,
+        roles=("release",),
+    )
+    skip_checks: Sequence[str] = option(
+        (),
+        choices=CHECKS,
+        doc="Checks of a release to leave out, by the names that their messages give.",
+        example=["session_cookie"],
+        roles=("release",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerOptions:
+    """Options of an app that the action plugin uses up on the controller; the module takes them and the engine does not."""
+
+    wheels: str = option(
+        "",
+        doc="Directory on the controller with wheels; the host then installs from these alone, without an index.",
+        example="../wheels",
+        roles=("release",),
+        defines=True,
+    )
+    release_command_hosts: str = option(
+        "",
+        choices={"first": "the first host of the play alone", "each": "every host"},
+        doc="Which hosts run the release command: `first`, the first of the play alone, which is to be deployed before "
+        "the others, or `each`; by default `first` if a variable of the app is the URL of a database on another "
+        "machine, else `each`.",
+        example="each",
+        roles=("release",),
+    )
+
+
+@dataclass(frozen=True)
+class Spec(ReleaseOptions):
+    """A release as the engine builds and checks it, and what the module ``release`` takes for an app."""
+
+    name: str = option("", required="name: shop", doc="Name of the app.")
+    source: Mapping[str, str] = option(
+        {},
+        required="source: {git: URL, version: v1.2}",
+        doc="Where the code comes from, one of four kinds: `git`, the address of a repository that the host can read, "
+        "with `version`, a branch, tag or commit (submodules come along); `directory` on the controller, of which is "
+        "sent what git tracks or does not ignore; `archive`, a tar or zip archive on the controller, or an address "
+        "that the host downloads from, with `checksum` as `sha256:…`, which an address needs (a single directory "
+        "around everything is taken away); `package`, a requirement pinned with `==`, from the index.",
+        defines=True,
+    )
+    environment: Mapping[str, str] = option({}, doc="Environment variables of the app.", defines=True)
+    files: Mapping[str, str] = option(
+        {},
+        doc="Files to put into the release, by path. `start` is what the unit executes, `entry/groundwork_wsgi.py` is "
+        "imported as a check.",
+        defines=True,
+    )
+    requirements: Sequence[str] = option(
+        (), doc="What is installed beside what the app asks for, such as the WSGI server.", defines=True
+    )
+    static: Mapping[str, str] = option(
+        {},
+        doc="Directories of the source to publish below `public/`, by URL prefix. Files with a hash in their name stay "
+        "reachable for as long as their release is kept.",
+        defines=True,
+    )
+    run_release_command: bool = option(
+        True, doc="Whether this host runs the release command; set by the action plugin."
+    )
+    save_commands: Sequence[str] = option(
+        (),
+        doc="Shell commands that save databases before the release command, run as the app in its sandbox; one that "
+        "fails stops the deploy. SQLite databases in the data directory are saved without.",
+    )
+    health: Mapping[str, Any] = option(
+        {},
+        doc="How to ask whether an instance is healthy: `path` (`/`), `host` for the Host header, and `timeout` in "
+        "seconds (60). Any status below 500 is healthy.",
+    )
+    body_limit: int = option(
+        0,
+        doc="The largest request body that the proxy lets through, in bytes; 0 for any. The app's own limit is compared "
+        "with it.",
+    )
+    unit: Mapping[str, Any] = option(
+        {}, doc="Anything else whose change shall make a new release, such as the unit's sandbox.", defines=True
+    )
+    archive: str = option("", doc="The packed source on the host; set by the action plugin.")
+    wheels_tree: str = option("", doc="A hash of the wheels; set by the action plugin.")
+    wheels_archive: str = option("", doc="The packed wheels on the host; set by the action plugin.")
+
+    def definition(self) -> dict[str, Any]:
+        """The options that define the release, as JSON has them. The engine puts what it finds out in their place."""
+        return {name: one.kind(getattr(self, name)) for name, one in options(Spec).items() if one.defines}
