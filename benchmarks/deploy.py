@@ -125,7 +125,8 @@ def under_load(site: Site) -> tuple[Load, int, int]:
 
 def middle(events: list[dict[str, Any]], without: Sequence[str] = ()) -> float:
     """The median of the runs' seconds, less those of some steps."""
-    return median(event["seconds"] - sum(event["steps"][step] for step in without) for event in events)
+    seconds: list[float] = [event["seconds"] - sum(event["steps"][step] for step in without) for event in events]
+    return median(seconds)
 
 
 def beside(seconds: float, hand: dict[str, float]) -> str:

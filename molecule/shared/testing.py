@@ -96,7 +96,8 @@ def own_ip(host: Host) -> str:
 
 def container_pid(host: Host) -> str:
     """Return the number of the main process of the host's container; "" while it does not run."""
-    file: Path = host.backend.pid_file
+    assert isinstance(host.backend, Container)
+    file = host.backend.pid_file
     return file.read_text().strip() if file.exists() else ""
 
 

@@ -80,10 +80,9 @@ class ActionModule(ActionBase):
     def send(self, source: Source | Archive) -> str:
         """Put the packed source on the host, unless an app before had the same, and return its path there."""
         shell = self._connection._shell
-        if not shell.tmpdir:
-            self._make_tmp_path()
+        directory = shell.tmpdir or self._make_tmp_path()
         name = re.sub(r"[^\w.-]", "_", source.path.name) if isinstance(source, Archive) else "source.tar.gz"
-        remote = shell.join_path(shell.tmpdir, f"{source.tree[:16]}-{name}")
+        remote = shell.join_path(directory, f"{source.tree[:16]}-{name}")
         if remote not in self.sent:
             if isinstance(source, Archive):
                 self._transfer_file(str(source.path), remote)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
 
 Problems = list[str]
+Kind = TypeVar("Kind")
 
 
 class Reader:
@@ -53,7 +54,7 @@ class Reader:
         shown = re.sub(r"(?<=://)\S*@", "…@", repr(value))
         self.problems.append(f"{self.field(key)}: {shown} {sentence}")
 
-    def get(self, key: str, kind: type, default: Any, noun: str) -> Any:
+    def get(self, key: str, kind: type[Kind], default: Kind, noun: str) -> Kind:
         """The value of ``key`` if it is of ``kind``, else the default and a problem."""
         value = self.given.get(key)
         if value is None:
@@ -79,10 +80,12 @@ class Reader:
         return self.get(key, bool, default, "true or false")
 
     def number(self, key: str, option: servers.Option) -> int | None:
-        value = self.get(key, int, option.default, f"a whole number from {option.at_least} to {option.at_most}")
+        value: int | None = self.get(
+            key, int, option.default, f"a whole number from {option.at_least} to {option.at_most}"
+        )
         if value is not None and not option.at_least <= value <= option.at_most:
             self.problem(key, value, f"is out of range: take {option.at_least} to {option.at_most}")
-            return option.default
+            value = option.default
         return value
 
     def choice(self, key: str, default: str, choices: Iterable[str]) -> str:

@@ -36,7 +36,7 @@ class Action(ActionModule):
         self.files: dict[str, list[str] | bytes] = {}
         self.transfers = 0
 
-    def _execute_module(self, module_args: Any = None, **_options: Any) -> dict[str, Any]:
+    def _execute_module(self, *, module_args: Any = None, **_options: Any) -> dict[str, Any]:
         self.calls.append(copy.deepcopy(module_args))
         at_work = self.at_work if "wait" in module_args else {}
         apps = {
@@ -53,7 +53,7 @@ class Action(ActionModule):
         self._connection._shell.tmpdir = "/tmp/ansible-1"
         return "/tmp/ansible-1"
 
-    def _remove_tmp_path(self, _tmp_path: str, _force: bool = False) -> None:
+    def _remove_tmp_path(self, _tmp_path: str | None, _force: bool = False) -> None:
         self._connection._shell.tmpdir = None
 
     def _transfer_file(self, local_path: str, remote_path: str) -> str:

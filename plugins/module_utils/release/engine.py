@@ -398,7 +398,8 @@ class Engine:
         defined["source"] = f"{self.describe()}, {self.commit[:12]}"
         defined["server"] = json.loads(defined["files"].pop("server.json", "{}"))
         defined["files"] = {name: digest(text)[:8] for name, text in defined["files"].items()}
-        return json.loads(json.dumps(defined, default=str))
+        shown: dict[str, Any] = json.loads(json.dumps(defined, default=str))
+        return shown
 
     def changes(self, live: str | None) -> list[tuple[str, str, str]]:
         """What differs from the live release: name, old value, new value, "" for none."""
@@ -470,7 +471,10 @@ class Engine:
     def former_keys(self) -> list[dict[str, Any]]:
         """The SECRET_KEYs before the present one that are accepted for a while, each with the time when that ends."""
         if self.at.is_complete(self.id):
-            return json.loads(read_env_file(self.directory / "env").get("SECRET_KEY_FALLBACKS", "[]"))
+            kept: list[dict[str, Any]] = json.loads(
+                read_env_file(self.directory / "env").get("SECRET_KEY_FALLBACKS", "[]")
+            )
+            return kept
         old = read_env_file(self.at.current / "env")
         present, last = self.read_secret_key(create=False), old.get("SECRET_KEY", "")
         until = int(time.time()) + self.settings.fallback_days * 86400

@@ -1,0 +1,2 @@
+# What is used here of a package without types.
+__version__: str

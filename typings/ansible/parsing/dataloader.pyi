@@ -1,0 +1,6 @@
+# What is used here of a package without types.
+from typing import Any
+
+class DataLoader:
+    def set_basedir(self, basedir: str) -> None: ...
+    def load_from_file(self, file_name: str, *, trusted_as_template: bool = ...) -> Any: ...

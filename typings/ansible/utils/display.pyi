@@ -1,0 +1,3 @@
+# What is used here of a package without types.
+class Display:
+    def display(self, msg: str, color: str | None = ...) -> None: ...
