@@ -154,6 +154,7 @@ RELEASE_TESTS = {
     "saving": ("test_databases",),
     "sandbox": ("test_release", "test_sources"),
     "source": ("test_sources",),
+    "spec": ("test_release",),
     "work": ("test_accidents", "test_day_two"),
 }
 # By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.

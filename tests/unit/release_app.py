@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, saving
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.host import (
-    ROOT_ENVIRONMENT,
     Answer,
     Host,
     Step,
@@ -131,7 +131,7 @@ class FakeHost(Host):
         return next((said for part, said in self.fail.items() if part in line), None)
 
     def run(
-        self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT, seconds: float | None = None
+        self, *command: str, environment: Mapping[str, str] = ENVIRONMENT, seconds: float | None = None
     ) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(command))
         return subprocess.CompletedProcess(command, 0 if said is None else 1, "", said or "")

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, proof, sandbox
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import STEPS, STEPS_BACK, Engine
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import TIMED_OUT, Answer, Step
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer, Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
     ReleaseError,
     env_file,

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import host as module
 from ansible_collections.groundwork.flask.plugins.module_utils.release.host import (
     MOST_OUTPUT,
-    TIMED_OUT,
     Host,
     Step,
     end_of,
@@ -127,7 +127,7 @@ class TestStep:
         [
             ("echo out; echo err >&2; exit 3", (3, "out\nerr\n")),
             ("pwd", (0, "/\n")),
-            ("env | sort", (0, "LANG=C.UTF-8\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/\n")),
+            ("env | sort", (0, "HOME=/root\nLANG=C.UTF-8\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/\n")),
             ("cat", (0, "")),
             ("printf '\\377\\033[2J'", (0, "\ufffd\\x1b[2J")),
         ],
@@ -246,38 +246,6 @@ class TestEndOf:
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-
-
-class TestTimeLimit:
-    """A service may ask systemd for ever more time."""
-
-    @pytest.mark.parametrize(
-        ("shown", "seconds"), [("40s\n", 50), ("1min 30s\n", 100), ("1h 5min\n", 3910), ("infinity\n", 100), ("", 100)]
-    )
-    def test_the_unit_s_own_limit_and_ten_seconds(
-        self, monkeypatch: pytest.MonkeyPatch, shown: str, seconds: float
-    ) -> None:
-        monkeypatch.setattr(Host, "systemctl", lambda self, *words, **more: type("Done", (), {"stdout": shown}))
-        assert Host().time_limit("shop@1.service", "Stop") == seconds
-
-    def test_one_that_does_not_stop_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[tuple[str, ...]] = []
-
-        def systemctl(self: Host, *words: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-            asked.append(words)
-            stuck = words[0] == "stop" and len(asked) == 2
-            return subprocess.CompletedProcess(words, TIMED_OUT if stuck else 0, "1s", "")
-
-        monkeypatch.setattr(Host, "systemctl", systemctl)
-        Host().stop("shop@1.service", "shop@1.socket")
-        assert asked[1:] == [
-            ("stop", "shop@1.service", "shop@1.socket"),
-            ("kill", "--signal=KILL", "shop@1.service"),
-            ("stop", "shop@1.service", "shop@1.socket"),
-        ]
-
-    def test_a_program_that_takes_too_long(self) -> None:
-        assert Host().run("/usr/bin/sleep", "30", seconds=0.1).returncode == TIMED_OUT
 
 
 class TestStatus:
@@ -404,27 +372,6 @@ class TestAsk:
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
-
-
-@pytest.mark.parametrize(("shown", "number"), [("3\n", 3), ("0\n", 0), ("", 0), ("[not set]\n", 0)])
-def test_numbers_of_systemd(monkeypatch: pytest.MonkeyPatch, shown: str, number: int) -> None:
-    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": shown}))
-    assert Host().restarts("shop@1.service") == number
-
-
-@pytest.mark.parametrize(
-    ("shown", "active"), [("active\nactive\n", True), ("active\n\ninactive\n", False), ("active\n", False), ("", False)]
-)
-def test_units_are_active_together(monkeypatch: pytest.MonkeyPatch, shown: str, active: bool) -> None:
-    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": shown}))
-    assert Host().is_active("shop@1.socket", "shop@1.service") is active
-
-
-def test_the_processes_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": f"{os.getpid()}\n"}))
-    assert os.getpid() in Host().processes("shop@1.service")
-    monkeypatch.setattr(Host, "systemctl", lambda self, *words: type("Done", (), {"stdout": "0\n"}))
-    assert Host().processes("shop@1.service") == set()
 
 
 def test_the_end_of_what_a_program_said_has_its_whole_last_traceback() -> None:

@@ -5,50 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import Directives
 from ansible_collections.groundwork.flask.plugins.module_utils.release import sandbox
-
-UNITS: list[tuple[str, str, sandbox.Directives]] = [
-    ("a directive", "[Service]\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
-    ("spaces", "[Service]\n  PrivateTmp =  yes  \n", [("PrivateTmp", "yes")]),
-    (
-        "other sections",
-        "[Unit]\nRequires=a\n[Service]\nPrivateTmp=yes\n[Install]\nWantedBy=b\n",
-        [("PrivateTmp", "yes")],
-    ),
-    (
-        "a drop-in",
-        "# /etc/systemd/system/shop@.service\n[Unit]\nA=b\n[Service]\nMemoryMax=1G\n\n"
-        "# /etc/systemd/system/shop@.service.d/own.conf\n[Service]\nMemoryMax=2G\nIPAddressDeny=any\n",
-        [("MemoryMax", "1G"), ("MemoryMax", "2G"), ("IPAddressDeny", "any")],
-    ),
-    ("a drop-in of another section", "[Service]\nPrivateTmp=yes\n\n# own.conf\n[Unit]\nX=y\n", [("PrivateTmp", "yes")]),
-    ("comments", "[Service]\n# PrivateTmp=no\n; PrivateTmp=no\n  # A=b\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
-    (
-        "lines that go on",
-        "[Service]\nReadOnlyPaths=/a \\\n  /b\nUMask=0077\n",
-        [("ReadOnlyPaths", "/a    /b"), ("UMask", "0077")],
-    ),
-    (
-        "a comment between lines that go on",
-        "[Service]\nReadOnlyPaths=/a \\\n# not /c \\\n; nor /d\n  /b\n",
-        [("ReadOnlyPaths", "/a    /b")],
-    ),
-    ("a comment that seems to go on", "[Service]\n# why \\\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
-    (
-        "an empty assignment",
-        "[Service]\nSystemCallFilter=@system-service\nSystemCallFilter=\nCapabilityBoundingSet=\n",
-        [("SystemCallFilter", "@system-service"), ("SystemCallFilter", ""), ("CapabilityBoundingSet", "")],
-    ),
-    ("=", "[Service]\nSetCredential=a:b=c\n", [("SetCredential", "a:b=c")]),
-    ("no assignment", "[Service]\nnonsense\n\n", []),
-    ("%i", "[Service]\nReadOnlyPaths=/srv/shop/%i /run/%i\n", [("ReadOnlyPaths", "/srv/shop/A /run/A")]),
-    ("nothing", "", []),
-]
-
-
-@pytest.mark.parametrize(("name", "text", "found"), UNITS, ids=[row[0] for row in UNITS])
-def test_what_a_unit_states(name: str, text: str, found: sandbox.Directives) -> None:
-    assert sandbox.of_unit(text, "A") == found
 
 
 def names(text: str) -> list[str]:
@@ -88,7 +46,7 @@ def test_what_is_of_which_kind(name: str) -> None:
 class TestForApp:
     """What acts for the app sees what the app sees."""
 
-    UNIT: sandbox.Directives = [("NoNewPrivileges", "no"), ("BindPaths", "/var/lib/shop"), ("MemoryMax", "1G")]
+    UNIT: Directives = [("NoNewPrivileges", "no"), ("BindPaths", "/var/lib/shop"), ("MemoryMax", "1G")]
 
     def test_the_units_own_and_then_what_always_holds(self) -> None:
         found = sandbox.for_app(self.UNIT, [Path("/saved")])
@@ -99,7 +57,7 @@ class TestForApp:
 class TestForBuild:
     """What builds sees its cache and the release, and nothing that the app can write."""
 
-    UNIT: sandbox.Directives = [
+    UNIT: Directives = [
         ("BindPaths", "/var/lib/shop"),
         ("StateDirectory", "shop"),
         ("ProtectHome", "no"),

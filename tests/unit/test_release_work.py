@@ -14,9 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import ROOT_ENVIRONMENT, Host
+from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Host
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, ReleaseError, Settings
 from ansible_collections.groundwork.flask.plugins.module_utils.release.work import Order
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
@@ -147,8 +148,9 @@ class TestCommand:
     def test_one_unit_for_each_app(self) -> None:
         command = work.command("shop", "a deploy of shop by ann", ("/bin/echo", "$HOME", "a"))
         assert command == [
-            "/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect",
+            "/usr/bin/systemd-run", "--quiet",
             "--unit=groundwork-release@shop.service", "--description=a deploy of shop by ann",
+            "--pipe", "--wait", "--collect",
             "-p", "Type=exec", "-p", "NotifyAccess=main", "-p", "TimeoutStopSec=5", "-p", "OOMPolicy=continue",
             "--", "/bin/echo", "$$HOME", "a",
         ]  # fmt: skip
@@ -168,7 +170,7 @@ class TestCommand:
         ((argv, environment),) = systemd.started
         assert "hunter22" not in str(argv)
         assert "PRIVATE" not in str(argv)
-        assert environment == ROOT_ENVIRONMENT
+        assert environment == ENVIRONMENT
 
 
 class TestDo:

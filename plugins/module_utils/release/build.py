@@ -25,8 +25,10 @@ from typing import Any
 
 from ..common import trees
 from ..common.files import write
+from ..common.programs import ENVIRONMENT
+from ..common.systemd import Directives
 from . import sandbox, source
-from .host import ROOT_ENVIRONMENT, Host, Step
+from .host import Host, Step
 from .layout import Layout, ReleaseError, Settings, tail
 from .pins import UV, UV_VERSION
 from .spec import Spec
@@ -104,7 +106,7 @@ class Builder:
         self.warnings: list[str] = []
         self.uv_path: str | None = None
         self.own: list[Path] = []
-        self.units: dict[str, sandbox.Directives] = {}
+        self.units: dict[str, Directives] = {}
 
     def prepare(self) -> None:
         """Make what a build needs: caches of its own, one for what is fetched and one for what is installed.
@@ -148,7 +150,7 @@ class Builder:
         self.own.remove(path)
         trees.take(path, os.geteuid(), pwd.getpwnam(self.spec.name).pw_gid, files_only)
 
-    def unit(self, release: str) -> sandbox.Directives:
+    def unit(self, release: str) -> Directives:
         """The sandbox that the app's unit states. ReleaseError if there is no such unit."""
         if release not in self.units:
             unit = f"{self.spec.name}@{release or 'none'}.service"
@@ -255,7 +257,7 @@ class Builder:
         environment = {
             **self.environment(),
             "HOME": "/root",
-            "PATH": ROOT_ENVIRONMENT["PATH"],
+            "PATH": ENVIRONMENT["PATH"],
             "UV_NO_CONFIG": "1",
             "UV_CACHE_DIR": str(self.at.tools / "cache"),
             "UV_PYTHON_INSTALL_DIR": str(pythons),
@@ -286,7 +288,7 @@ class Builder:
         fresh.mkdir(mode=0o755, parents=True)
         write(fresh / "requirements.txt", UV, 0o644)
         status, said = 1, "python3-venv, which brings pip, is not installed"
-        environment = {**self.environment(), **ROOT_ENVIRONMENT, "HOME": "/root"}
+        environment = {**self.environment(), **ENVIRONMENT, "HOME": "/root"}
         for pip in sorted(PIP_WHEELS.glob("pip-*.whl"))[-1:]:
             done = self.host.run(
                 "/usr/bin/python3", "-I", f"{pip}/pip", "--retries=1", "install", "--quiet", "--no-cache-dir",

@@ -30,10 +30,12 @@ from typing import Any
 from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import fsync_directory, write
+from ..common.programs import ENVIRONMENT
+from ..common.systemd import TIMED_OUT
 from ..common.text import line
 from . import probe, proof, sandbox, saving, source
 from .build import CA_BUNDLE, COMPILE, Builder, has_user, is_whole
-from .host import ROOT_ENVIRONMENT, TIMED_OUT, Answer, Host, Step
+from .host import Answer, Host, Step
 from .layout import (
     Layout,
     ReleaseError,
@@ -813,7 +815,7 @@ class Engine:
 
     def install_command(self) -> None:
         """Make the app's name a command, unless the host has one of that name."""
-        taken = shutil.which(self.spec.name, path=ROOT_ENVIRONMENT["PATH"])
+        taken = shutil.which(self.spec.name, path=ENVIRONMENT["PATH"])
         if not taken and (self.owns_command() or not self.at.command.exists()):
             self.at.command.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write(self.at.command, f'#!/bin/sh\nexec {self.at.tools}/app {self.spec.name} "$@"\n', 0o755)

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import http.client
-import math
 import os
-import re
 import select
 import signal
 import socket
@@ -19,18 +17,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any, cast
 
 from ..common.files import write
+from ..common.programs import ENVIRONMENT
+from ..common.systemd import TIMED_OUT, Directives, Systemd, TransientUnit, runtime_limit
 from ..common.text import printable
 from .layout import Layout, ReleaseError, env_file, tail
-from .sandbox import Directives
 
-# Root's programs are called by their paths; what these look up is looked up here.
-ROOT_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"})
 MOST_OUTPUT = 2**20  # bytes; the end of what a step says is kept
-TIMED_OUT = 124  # as timeout(1) has it
 
 
 @dataclass(frozen=True)
@@ -72,18 +67,14 @@ class Step:
             ("Group", self.app),
             ("WorkingDirectory", self.cwd),
             ("EnvironmentFile", str(environment_file(self.app, unit))),
-            ("RuntimeMaxSec", f"{self.seconds:g}" if self.seconds < math.inf else "infinity"),
+            runtime_limit(self.seconds),
             *self.sandbox,
         ]
-        options = [word for name, value in properties for word in ("-p", f"{name}={value}")]
-        # systemd would put variables into the arguments; $$ is a plain dollar.
-        argv = [word.replace("$", "$$") for word in self.argv]
-        description = f"--description={self.name} of {self.app}"
-        return ["/usr/bin/systemd-run", "--quiet", f"--unit={unit}", description, *more, *options, "--", *argv]
+        return TransientUnit(unit, f"{self.name} of {self.app}", self.argv, properties).command(*more)
 
 
 @dataclass
-class Host:
+class Host(Systemd):
     """systemd, the processes of an app, and its sockets.
 
     :ivar engine: the unit that the engine runs in, if it runs in one; its steps end with it.
@@ -91,18 +82,6 @@ class Host:
 
     engine: str = ""
     _steps: int = 0
-
-    def run(
-        self, *command: str, environment: Mapping[str, str] = ROOT_ENVIRONMENT, seconds: float | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a program as root, named by its path; what it said. Its status is 124 if it took over ``seconds``."""
-        try:
-            return subprocess.run(
-                command, cwd="/", env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                errors="replace", check=False, timeout=seconds,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, TIMED_OUT, "", f"not done after {seconds:.0f} s")
 
     def kill(self, uid: int) -> list[int]:
         """Kill every process of an account, wherever it runs; those that there were."""
@@ -113,56 +92,6 @@ class Host:
                     found.append(int(entry.name))
                     os.kill(found[-1], signal.SIGKILL)
         return found
-
-    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-        return self.run("/usr/bin/systemctl", *arguments, seconds=seconds)
-
-    def time_limit(self, unit: str, job: str) -> float:
-        """The seconds that a start or stop of a unit may take: ten more than its own limit, which is 90 if it has none.
-
-        systemd's limit is not enough: a service may extend it as often as it likes (EXTEND_TIMEOUT_USEC).
-
-        :param job: ``Start`` or ``Stop``.
-        """
-        shown = self.systemctl("show", "--value", f"--property=Timeout{job}USec", unit).stdout
-        units = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}
-        found = re.findall(r"(\d+)(us|ms|s|min|h|d)\b", shown)
-        return 10 + (sum(int(number) * units[name] for number, name in found) or 90)
-
-    def start(self, *units: str) -> subprocess.CompletedProcess[str]:
-        """Enable units and start them; the last of them is the service."""
-        return self.systemctl("enable", "--now", *units, seconds=self.time_limit(units[-1], "Start"))
-
-    def stop(self, *units: str) -> None:
-        """Stop units, the service first; it is killed if it does not stop within its own limit."""
-        if self.systemctl("stop", *units, seconds=self.time_limit(units[0], "Stop")).returncode == TIMED_OUT:
-            self.systemctl("kill", "--signal=KILL", units[0])
-            self.systemctl("stop", *units, seconds=10)
-
-    def is_active(self, *units: str) -> bool:
-        """True when every unit is active."""
-        shown = self.systemctl("show", "--value", "--property=ActiveState", *units)
-        return shown.stdout.split() == ["active"] * len(units)
-
-    def number(self, unit: str, prop: str) -> int:
-        """A property of a unit that is a number; 0 when it has none."""
-        shown = self.systemctl("show", "--value", f"--property={prop}", unit).stdout.strip()
-        return int(shown) if shown.isdigit() else 0
-
-    def restarts(self, unit: str) -> int:
-        """How often systemd had to start the unit again by itself."""
-        return self.number(unit, "NRestarts")
-
-    def processes(self, unit: str) -> set[int]:
-        """The unit's main process and its children, which are the server's workers."""
-        main = self.number(unit, "MainPID")
-        if not main:
-            return set()
-        try:
-            children = Path(f"/proc/{main}/task/{main}/children").read_text()
-        except OSError:
-            return set()
-        return {main, *map(int, children.split())}
 
     # --- steps ----------------------------------------
 
@@ -191,7 +120,7 @@ class Host:
                 stdin=step.stdin or subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=ROOT_ENVIRONMENT,
+                env=ENVIRONMENT,
                 cwd="/",
             ) as process:
                 try:
@@ -228,9 +157,7 @@ class Host:
         """
         with self.prepared(step) as (unit, _bound):
             how = "--pty" if os.isatty(0) and os.isatty(1) else "--pipe"
-            with subprocess.Popen(
-                step.command(unit, how, "--wait", "--collect"), env=ROOT_ENVIRONMENT, cwd="/"
-            ) as process:
+            with subprocess.Popen(step.command(unit, how, "--wait", "--collect"), env=ENVIRONMENT, cwd="/") as process:
                 try:
                     return process.wait()
                 finally:
@@ -252,7 +179,7 @@ class Host:
         which = (f"--namespace=+{app}", f"--unit={unit}", f"--since=@{since:.0f}")
         command = ("/usr/bin/journalctl", *which, "--reverse", "--lines=200", "--output=cat")
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ROOT_ENVIRONMENT,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
             cwd="/",
         ) as process:  # fmt: skip
             # The newest come first. A single entry may be larger than all that is shown.

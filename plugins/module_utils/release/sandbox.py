@@ -13,15 +13,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-Directives = list[tuple[str, str]]
+from ..common import systemd
+from ..common.systemd import Directives
 
-# What a unit says of its life, and not of what it may do; a step has its own.
-LIFE = re.compile(
-    r"Type|NotifyAccess|Exec(Start|Stop|Reload|Condition).*|Restart.*|Timeout.*|Kill.*|SendSIG.*|FinalKillSignal|OOMPolicy"
-    r"|Watchdog.*|RuntimeMaxSec|RuntimeDirectory.*|RemainAfterExit|GuessMainPID|PIDFile|Sockets|FileDescriptor.*"
+# What a step states itself, beside its lifecycle.
+OF_A_STEP = re.compile(
     # A short unit with a journal of its own starts and stops what keeps that journal, and another start may collide.
-    r"|LogNamespace|SyslogIdentifier"
-    r"|Environment.*|PassEnvironment|UnsetEnvironment|WorkingDirectory|Standard(Input|Output|Error).*|TTY.*|User|Group|Slice"
+    r"LogNamespace|SyslogIdentifier|Environment.*|PassEnvironment|UnsetEnvironment|WorkingDirectory"
 )
 # What a build does not share with the app: what either may write, and limits that are meant for a server.
 APART = re.compile(
@@ -59,19 +57,7 @@ def of_unit(text: str, release: str) -> Directives:
 
     :param release: what ``%i`` stands for.
     """
-    found: Directives = []
-    section = ""
-    # A comment does not go on in the next line, and may stand between lines that do.
-    stated = re.sub(r"^[ \t]*[#;].*\n", "", text, flags=re.MULTILINE)
-    for raw in re.sub(r"\\\n", " ", stated).splitlines():
-        row = raw.strip()
-        if match := re.fullmatch(r"\[(.+)\]", row):
-            section = match[1]
-        elif section == "Service" and "=" in row:
-            name, _equals, value = row.partition("=")
-            if not LIFE.fullmatch(name.strip()):
-                found.append((name.strip(), value.strip().replace("%i", release)))
-    return found
+    return systemd.sandbox(text, release, without=OF_A_STEP)
 
 
 def for_app(unit: Directives, writable: Iterable[Path] = ()) -> Directives:

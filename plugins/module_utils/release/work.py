@@ -23,9 +23,11 @@ from typing import Any, Literal
 
 from ..common.clock import timestamp
 from ..common.files import read_json, write
+from ..common.programs import ENVIRONMENT
+from ..common.systemd import TransientUnit
 from ..common.text import printable
 from .engine import Engine, Result
-from .host import ROOT_ENVIRONMENT, Host
+from .host import Host
 from .layout import Layout, ReleaseError, Settings, tail
 from .spec import Spec
 
@@ -105,11 +107,13 @@ def holder(app: str, host: Host | None = None) -> Holder | None:
 
 def command(app: str, description: str, program: Sequence[str] = PROGRAM) -> list[str]:
     """The command line that runs the engine in its unit and waits for it."""
-    properties = ("Type=exec", "NotifyAccess=main", f"TimeoutStopSec={STOP_SECONDS}", "OOMPolicy=continue")
-    options = [word for text in properties for word in ("-p", text)]
-    start = ("/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit(app)}")
-    argv = [word.replace("$", "$$") for word in program]
-    return [*start, f"--description={description}", *options, "--", *argv]
+    properties = (
+        ("Type", "exec"),
+        ("NotifyAccess", "main"),
+        ("TimeoutStopSec", str(STOP_SECONDS)),
+        ("OOMPolicy", "continue"),
+    )
+    return TransientUnit(unit(app), description, program, properties).command("--pipe", "--wait", "--collect")
 
 
 def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM, wait: float = WAIT_SECONDS) -> Result:
@@ -128,7 +132,7 @@ def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM,
         # On a pipe, for it holds secrets; read before the engine does anything, so whoever wrote it may die then.
         done = subprocess.run(
             command(order.app, order.description, program), input=json.dumps(asdict(order)), capture_output=True,
-            text=True, errors="replace", check=False, env=ROOT_ENVIRONMENT, cwd="/",
+            text=True, errors="replace", check=False, env=ENVIRONMENT, cwd="/",
         )  # fmt: skip
         if ended := result_of(at, order):
             break
