@@ -1,12 +1,14 @@
-"""What the tests of the release engine share."""
+"""What the tests of the release engine share, and those of the backup."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, proof
+from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 
@@ -19,3 +21,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.setattr(proof, "STABLE_SECONDS", 0)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # safe on the disk is slow, and no test looks at it
     return App(tmp_path / "host")
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A host with data, a password, two repositories, and a restic that only pretends."""
+    return make_scene(tmp_path, monkeypatch)

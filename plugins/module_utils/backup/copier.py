@@ -30,7 +30,7 @@ def connect(path: str, mode: str) -> sqlite3.Connection:
 
 
 def quick_check(path: str) -> str:
-    """ "ok", or what SQLite finds wrong with a database that nobody writes to."""
+    """Return "ok", or what SQLite finds wrong with a database that nobody writes to."""
     try:
         with contextlib.closing(connect(path, "immutable=1")) as database:
             return str(database.execute("PRAGMA quick_check(1)").fetchone()[0])

@@ -18,7 +18,6 @@ import pwd
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,42 +26,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
+from .errors import BackupError, TimeLimitError
+
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 )
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 SYSTEMCTL, SYSTEMD_RUN = "/usr/bin/systemctl", "/usr/bin/systemd-run"
-LONGEST_TEXT = 1000
 MOST_TEXT = 1 << 26  # bytes of a program's answer that is read as a whole
 MOST_LINE = 1 << 20
 SECONDS_TO_END = 10
 
 Directives = list[tuple[str, str]]
-
-# C0 and C1 controls; what turns the direction of writing around or is not seen; line separators; surrogates.
-UNFIT = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-
-
-def printable(text: str, limit: int = LONGEST_TEXT) -> str:
-    """The text on one line of at most ``limit`` characters, with control characters as escapes such as ``\\x1b``."""
-    shown = UNFIT.sub(lambda found: ascii(found[0])[1:-1], text[: limit + 1])
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
-
-
-class BackupError(Exception):
-    """What could not be done, with the remedy where there is one; the text is for the person who reads the journal.
-
-    File names and other programs' words come in it, so it is made printable here.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(printable(text))
-
-
-class TimeLimitError(BackupError):
-    """What took longer than it may."""
 
 
 @contextlib.contextmanager
@@ -183,10 +158,9 @@ def said_by(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as process:
-            assert process.stdout
             try:
                 kept = b""
-                while block := os.read(process.stdout.fileno(), 1 << 16):
+                while process.stdout and (block := os.read(process.stdout.fileno(), 1 << 16)):
                     kept = (kept + block)[-limit:]
                 process.wait()
             except BaseException:
@@ -362,9 +336,3 @@ def in_unit(
     except BaseException:
         subprocess.run((SYSTEMCTL, "stop", name), env=ENVIRONMENT, cwd="/", capture_output=True, check=False)
         raise
-
-
-def say(text: str) -> None:
-    """Tell the journal, or whoever looks on."""
-    sys.stderr.write(f"{printable(text)}\n")
-    sys.stderr.flush()

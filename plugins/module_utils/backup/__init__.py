@@ -1,0 +1,15 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backup program: copies every backup set into its repositories by restic, and restores it.
+
+One run of one set is one snapshot, tagged with the set's name, or there is none. SQLite databases are copied whole and
+consistent while their app goes on writing; the copies, and a manifest of what is in the snapshot, travel in it.
+
+Root trusts nothing that an app owns. Directories that others can change are read by descriptors, and by restic in a
+mount namespace that follows no link; databases are opened by their owner alone; a restore is made ready where only root
+can enter, and comes to its place by renames.
+
+From the bottom up: ``config``, ``status``, ``report``; ``restic``, ``repositories``; ``databases``, ``stage``,
+``commands``, ``run``; ``snapshot``, ``settle``, ``moves``, ``units``, ``restore``, ``copies``, ``drill``; ``cli``.
+"""

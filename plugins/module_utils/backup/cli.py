@@ -1,0 +1,167 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies every backup set into its repositories by restic, and restores it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .config import Config
+from .copies import forget_copies
+from .drill import drill
+from .errors import BackupError, BusyError, printable, say
+from .private import locked
+from .report import report
+from .repositories import check, list_snapshots, validate
+from .restore import restore
+from .run import missing, run
+from .space import shown_size
+from .status import Status
+
+EXIT_FAILED, EXIT_BUSY = 1, 75
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    main_parser = argparse.ArgumentParser(prog="backup", description=__doc__)
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, *options: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        if "set" in options:
+            command.add_argument(
+                "--set", action="append", default=[], metavar="NAME", help="only this set (repeatable)"
+            )
+        if "json" in options:
+            command.add_argument("--json", action="store_true", help="print the outcome as JSON")
+        if "wait" in options:
+            command.add_argument(
+                "--wait", type=float, default=0.0, metavar="SECONDS", help="wait for another run to end"
+            )
+        return command
+
+    command = add("run", "Back up", "set", "json", "wait")
+    command.add_argument("--missing", action="store_true", help="only what has no backup yet")
+    command.add_argument(
+        "--dry-run", action="store_true", help="say whether anything would be backed up, and do nothing"
+    )
+    add("list", "List the snapshots of this host", "json", "wait")
+    command = add("check", "Check the repositories for errors", "wait")
+    command.add_argument("--all", action="store_true", help="read all data, not the quarter whose week it is")
+    command = add("restore", "Restore a set, by default beside the live files", "json", "wait")
+    command.add_argument("name", metavar="SET")
+    command.add_argument("--snapshot", default="latest", metavar="ID", help="default: latest")
+    command.add_argument("--repository", default="", metavar="NAME", help="default: the first that has the snapshot")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--target", type=Path, metavar="DIR", help="default: /var/lib/groundwork/restore/SET-ID")
+    where.add_argument("--in-place", action="store_true", help="to where it was; what is there is put aside")
+    command.add_argument("--stop", default="", metavar="UNIT", help="keep this unit stopped while files are replaced")
+    add("drill", "Prove the newest snapshot of each set by restoring it to a temporary directory", "set", "wait")
+    command = add("forget-copies", "Remove what restores of a set have left on this host", "json", "wait")
+    command.add_argument("name", metavar="SET")
+    add("status", "Tell the last backup and drill of each set, and what to worry about", "json")
+    add("validate", "Check the configuration and the password")
+    return main_parser
+
+
+def tell(outcome: Mapping[str, Any], as_json: bool) -> None:
+    """Print a report, for a program or for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(outcome) + "\n")
+        return
+    for name, item in outcome["sets"].items():
+        drilled = item["drill"] or {}
+        proof = f"restored for proof {drilled['time']}" if drilled.get("ok") else "not yet proved by a restore"
+        size = f"{item['files']} files, {shown_size(item['size'])}" if item["last"] else "never"
+        write(f"{name}: {item['last'] or 'no backup'} ({size}) in {', '.join(item['repositories']) or '-'}; {proof}")
+    for name, found in outcome["copies"].items():
+        for path in found:
+            write(f"left by a restore of {name}: {path}")
+    for warning in outcome["warnings"]:
+        write(f"warning: {warning}")
+
+
+def write(text: str) -> None:
+    """Print a line; what of it an app has said does nothing to a terminal."""
+    sys.stdout.write(f"{printable(text)}\n")
+
+
+def execute(arguments: argparse.Namespace, config: Config) -> int:
+    """Carry out one command; returns the exit status."""
+    if arguments.command == "status":
+        tell(report(Status(config)), arguments.json)
+        return 0
+    if arguments.command == "validate":
+        validate(config)
+        return 0
+    if arguments.command == "run" and arguments.dry_run:
+        status = Status(config)
+        wanted = missing(status, config.chosen_sets(arguments.set), arguments.missing)
+        tell({**report(status), "changed": bool(wanted)}, arguments.json)
+        return 0
+    problems: list[str] = []
+    with locked(config.runtime / "backup.lock", arguments.wait) as lock:
+        if arguments.command == "run":
+            changed, problems = run(config, arguments.set, lock, arguments.missing)
+            if arguments.json:
+                tell({**report(Status(config)), "changed": changed}, True)
+        elif arguments.command == "drill":
+            problems = drill(config, arguments.set, lock)
+        elif arguments.command == "check":
+            problems = check(config, lock, arguments.all)
+        elif arguments.command == "forget-copies":
+            gone = forget_copies(config, arguments.name)
+            if arguments.json:
+                sys.stdout.write(json.dumps({"removed": gone}) + "\n")
+            else:
+                for path in gone:
+                    write(f"removed {path}")
+        elif arguments.command == "list":
+            listed = list_snapshots(config, lock)
+            if arguments.json:
+                sys.stdout.write(json.dumps(listed) + "\n")
+            else:
+                for name, snapshots in listed.items():
+                    for item in snapshots:
+                        write(f"{name}  {item['snapshot']}  {item['time'][:19]}  {item['repository']}")
+        else:
+            told = restore(config, arguments, lock)
+            if arguments.json:
+                sys.stdout.write(json.dumps(told) + "\n")
+            else:
+                say_restored(told)
+    for problem in problems:
+        say(f"FAILED: {problem}")
+    return EXIT_FAILED if problems else 0
+
+
+def say_restored(told: Mapping[str, Any]) -> None:
+    """Tell a person what was restored, and where."""
+    write(f"{told['set']} as of {told['time']} (snapshot {told['snapshot']} of {told['repository']})")
+    for path in told.get("restored", ()):
+        aside = f"; what was there is now {path['previous']}" if path["previous"] else ""
+        write(f"  {path['path']}{aside}")
+    if "target" in told:
+        write(f"  is in {told['target']}")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The program."""
+    arguments = parser().parse_args(words)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        return execute(arguments, Config.load())
+    except BusyError as error:
+        say(str(error))
+        return EXIT_BUSY
+    except (BackupError, OSError) as error:
+        say(f"FAILED: {error}")
+        return EXIT_FAILED

@@ -1,0 +1,46 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands that a set has run before and after its backup."""
+
+from __future__ import annotations
+
+import pwd
+
+from . import programs
+from .config import BackupSet
+from .errors import BackupError
+from .space import MEBIBYTE
+
+
+def shell(command: str, item: BackupSet, purpose: str, seconds: float) -> None:
+    """Run one of the user's commands; raises BackupError with its output when it fails.
+
+    That of an account runs as the account in its sandbox: one of root's that writes into an app's directory follows the
+    app's links.
+    """
+    argv = ("/bin/sh", "-c", command)
+    if item.user:
+        status, said = programs.in_unit(argv, sandbox_of(item), seconds)
+    else:
+        environment = {**programs.ENVIRONMENT, "BACKUP_SET": item.name}
+        status, said = programs.said_by(argv, MEBIBYTE, environment=environment)
+    if status:
+        raise BackupError(f"`{command}` ({purpose}) ended with {status}: {said.strip()[-500:]}")
+
+
+def sandbox_of(item: BackupSet) -> programs.Directives:
+    """The sandbox of the commands of a set with an account: that of the account's own unit, or a strict one."""
+    try:
+        account = pwd.getpwnam(item.user)
+    except KeyError:
+        raise BackupError(f"there is no user {item.user} on this host. Run the play that makes it.") from None
+    if account.pw_uid == 0:
+        raise BackupError(f"the user of the backup set {item.name} is root: leave `user` out")
+    sandbox = programs.sandbox_of(item.user)
+    if sandbox:
+        sandbox += [*programs.ALWAYS, ("CapabilityBoundingSet", ""), ("User", item.user)]
+    else:
+        writable = [("ReadWritePaths", f"-{programs.quoted(path)}") for path in item.paths]
+        sandbox = [*programs.STRICT, *programs.account(account.pw_uid, account.pw_gid), *writable]
+    return [*sandbox, ("Environment", f"BACKUP_SET={item.name}")]

@@ -1,0 +1,71 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What restores leave on the host: listed, and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+
+from . import paths as tree
+from .config import Config
+from .errors import BackupError
+from .restore import restore_journal
+from .status import Status
+
+RESTORED_NAME = r"-[0-9a-f]{8}(\.in-place)?"
+ASIDE_NAME = r"\.before-restore-\d{8}T\d{6}(-wal|-shm|-journal)?(\.\d+)?"
+
+
+def kept_copies(status: Status, name: str) -> list[str]:
+    """What restores of a set have left: what was in its paths before, and what was restored beside the live files.
+
+    It is remembered; what was left by an earlier version of this program is told by its name.
+    """
+    config = status.config
+    found = dict.fromkeys(status.sets.get(name, {}).get("copies", []))
+    restored = str(config.restored)
+    found.update(dict.fromkeys(f"{restored}/{entry}" for entry in named(restored, name, RESTORED_NAME)))
+    for path in (path for item in config.sets if item.name == name for path in (*item.paths, *item.databases)):
+        with contextlib.suppress(OSError):
+            above, _slash, last = tree.resolved(path).rpartition("/")
+            found.update(dict.fromkeys(f"{above}/{entry}" for entry in named(above, last, ASIDE_NAME)))
+    return [path for path in found if tree.status_of(path)]
+
+
+def named(directory: str, name: str, suffix: str) -> list[str]:
+    """The entries of a directory whose name is this one with a suffix, a regular expression."""
+    try:
+        with tree.directory(directory or "/") as descriptor:
+            return sorted(entry for entry in os.listdir(descriptor) if re.fullmatch(re.escape(name) + suffix, entry))
+    except OSError:
+        return []
+
+
+def forget_copies(config: Config, name: str) -> list[str]:
+    """Remove what restores of a set have left; the paths. A restore that was interrupted raises BackupError.
+
+    The set may be one that is no longer configured.
+    """
+    status = Status(config)
+    if restore_journal(config, name).exists():
+        raise BackupError(
+            f"a restore of {name} was interrupted, and one of its copies may be all there is of the data. "
+            f"Finish it first: restore {name} --in-place"
+        )
+    gone, left = [], []
+    for path in kept_copies(status, name):
+        try:
+            with tree.parent_of(path) as (parent, last):
+                tree.remove(parent, last)
+            gone.append(path)
+        except OSError as error:
+            left.append(f"{path}: {error.strerror}")
+    if name in status.sets:
+        status.sets[name]["copies"] = kept_copies(status, name)
+        status.save()
+    if left:
+        raise BackupError(f"could not be removed: {'; '.join(left)}")
+    return gone

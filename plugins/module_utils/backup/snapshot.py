@@ -1,0 +1,133 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A snapshot, and the manifest in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from . import paths as tree
+from . import programs, times
+from .config import Config
+from .errors import BackupError
+from .restic import REPOSITORY_SECONDS, Restic
+from .space import MEBIBYTE, need_space
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One snapshot, and the repository it is in."""
+
+    restic: Restic
+    id: str
+    time: str
+
+    def restore(self, target: Path, fresh: bool = False) -> Manifest:
+        """Restore all of it below ``target``, verified against its hashes, and return its manifest.
+
+        :param target: is not there yet, in a directory that only root can write.
+        :param fresh: read every byte from the repository, nothing from the cache.
+        """
+        said = self.restic.must("stats", "--json", "--mode", "restore-size", self.id, seconds=REPOSITORY_SECONDS)
+        size = json.loads(said.stdout)["total_size"]
+        need_space(target, size * 1.05 + 64 * MEBIBYTE, "the restore")
+        target.mkdir(mode=0o700, parents=True)
+        options = ("--no-cache",) if fresh else ()
+        self.restic.must("restore", self.id, "--target", str(target), "--verify", *options)
+        return Manifest.read(self, target)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot says that it holds, once it is restored; it is data, and read as such.
+
+    :param stage: where the copies of the databases are.
+    :param databases: each with ``path``, ``copy`` and ``sha256``.
+    """
+
+    set: str
+    paths: tuple[str, ...]
+    databases: tuple[Mapping[str, str], ...]
+    users: Mapping[int, str]
+    groups: Mapping[int, str]
+    stage: Path
+
+    @classmethod
+    def read(cls, snapshot: Snapshot, target: Path) -> Manifest:
+        """Find and read the manifest in a restored tree; one that is not ours raises BackupError."""
+        stages = below(target, str(snapshot.restic.config.state)) / "stage"
+        foreign = BackupError(f"snapshot {snapshot.id} has no readable manifest: it was not made by this program")
+        try:
+            with tree.directory(str(stages)) as descriptor:
+                found = [name for name in os.listdir(descriptor) if tree.status_of(f"{stages / name}/manifest.json")]
+            if len(found) != 1:
+                raise foreign
+            with tree.directory(str(stages / found[0])) as descriptor:
+                stream = os.fdopen(tree.open_regular(descriptor, "manifest.json"), "rb")
+            with stream:
+                return cls.parse(json.loads(stream.read(programs.MOST_TEXT)), stages / found[0])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise foreign from error
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], stage: Path) -> Manifest:
+        """Take what a manifest says; a path that is none raises ValueError."""
+        paths = tuple(map(str, given["paths"]))
+        databases = tuple(
+            {key: str(database[key]) for key in ("path", "copy", "sha256")} for database in given["databases"]
+        )
+        for path in [*paths, *(database["path"] for database in databases)]:
+            if not path.startswith("/") or path.startswith("//") or path == "/" or os.path.normpath(path) != path:
+                raise ValueError(path)
+        for database in databases:
+            if not re.fullmatch(r"\d+(/copy)?", database["copy"]):
+                raise ValueError(database["copy"])
+        users, groups = ({int(key): str(name) for key, name in given[kind].items()} for kind in ("users", "groups"))
+        return cls(str(given["set"]), paths, databases, users, groups, stage)
+
+    @property
+    def saved_paths(self) -> list[str]:
+        """The paths of a snapshot, with the databases that lie outside of them."""
+        outside = [database["path"] for database in self.databases]
+        return [*self.paths, *(path for path in outside if not is_within(path, self.paths))]
+
+
+def is_within(path: str, others: Iterable[str]) -> bool:
+    """True for a path that is one of the others or below one."""
+    return any(path == other or path.startswith(f"{other}/") for other in others)
+
+
+def find_snapshot(config: Config, name: str, wanted: str, lock: int, place: str = "") -> Snapshot:
+    """The newest snapshot of a set, or the one of this id, from the first repository that has it; else BackupError."""
+    problems = []
+    for repository in config.repositories:
+        if place and repository.name != place:
+            continue
+        restic = Restic(config, repository, lock)
+        try:
+            if not restic.unlock():
+                raise BackupError(f"{repository.name}: there is no repository at {repository.shown}")
+            found = restic.snapshots(name)
+        except BackupError as error:
+            problems.append(str(error))
+            continue
+        matching = [snapshot for snapshot in found if wanted == "latest" or snapshot["id"].startswith(wanted)]
+        if matching:
+            time_made = times.moment(matching[-1]["time"]).astimezone(UTC).isoformat(timespec="seconds")
+            return Snapshot(restic, matching[-1]["id"][:8], time_made)
+        there = ", ".join(snapshot["short_id"] for snapshot in found) or "none"
+        problems.append(f"{repository.name} has no snapshot {wanted} of the set {name}; there are: {there}")
+    raise BackupError("; ".join(problems) or f"there is no backup repository {place}")
+
+
+def below(root: str | Path, path: str) -> Path:
+    """An absolute path as it is below another root."""
+    return Path(f"{root}/{path.lstrip('/')}")

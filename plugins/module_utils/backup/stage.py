@@ -1,0 +1,183 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes into the snapshot of a set beside its files: copies of its databases, and the manifest."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import Sequence
+
+from . import paths as tree
+from . import times
+from .config import BackupSet, Config
+from .databases import SIDECARS, Copies, find_database
+from .errors import BackupError, printable
+from .private import clear, private_directory, write_private
+from .space import MEBIBYTE, need_space, shown_size
+
+# What belongs to root alone, and what programs of root's need the links of.
+ROOTS_OWN = ("/etc", "/root", "/usr")
+# Longer lists are not shown, and a set that needs them is not saved.
+MOST_NOTES, MOST_TOO_DEEP = 20, 1000
+
+
+def escaped(path: str) -> str:
+    """A path as a line of a file of patterns for restic that matches it, and nothing else an app would have.
+
+    restic takes such a line for a pattern, trims it, and puts variables in, but for ``$$``. A line break cannot stand
+    in a line; a range that has it in its middle can.
+    """
+    pattern = re.sub(r"([\\*?\[])", r"\\\1", path).replace("$", "$$").replace("\n", "[\t-\v]")
+    return re.sub(r"\s$", lambda last: f"[{last[0]}]", pattern)
+
+
+class Stage:
+    """What goes into the snapshot of one set beside its files: copies of the databases, and the manifest."""
+
+    def __init__(self, config: Config, item: BackupSet) -> None:
+        self.config, self.item = config, item
+        self.directory = config.state / "stage" / item.name
+        self.listed_paths = self.directory.parent / "paths"
+        self.listed_excluded = self.directory.parent / "excluded"
+        self.excluded: list[str] = []
+        self.notes: list[str] = []
+        self.paths: list[str] = []
+        self.databases: dict[str, int] = {}
+        self.caches: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Remember a warning; of many, the first."""
+        if len(self.notes) < MOST_NOTES:
+            self.notes.append(printable(text))
+        elif len(self.notes) == MOST_NOTES:
+            self.notes.append("and more of the kind")
+
+    def fill(self, seconds: float) -> None:
+        """Copy the databases and write the manifest; raises BackupError."""
+        clear(self.directory.parent)
+        private_directory(self.directory.parent)
+        private_directory(self.directory)
+        self.paths = self.present_paths()
+        named = [self.place(path) for path in self.item.databases]
+        walk = tree.Walk([*self.paths, *named], {*self.config.never_copied(), str(self.directory.parent)})
+        users, groups, found = set(), set(), {}
+        for item in walk:
+            users.add(item.status.st_uid)
+            groups.add(item.status.st_gid)
+            if not stat.S_ISREG(item.status.st_mode) or not item.status.st_size:
+                continue
+            if exceeds_disk(item):
+                self.excluded.append(item.path)
+                self.note(
+                    f"{item.path} is left out: it says that it has {shown_size(item.status.st_size)}, more than its "
+                    f"disk holds, and has {shown_size(item.status.st_blocks * 512)}"
+                )
+            elif database := find_database(item):
+                found[item.path] = database
+        if absent := [path for path in named if path not in found]:
+            raise BackupError(f"{', '.join(absent)} is not an SQLite database, or not there")
+        self.caches = walk.caches
+        self.leave_out_deep(walk.too_deep)
+        self.excluded += self.config.never_copied()
+        need_space(
+            self.directory,
+            sum(database.status.st_size for database in found.values()) * 1.1 + 32 * MEBIBYTE,
+            "the copies of the databases",
+        )
+        copies = Copies(self.directory, self.config.state, self.paths)
+        records = []
+        for record in copies.make([found[path] for path in sorted(found)], seconds):
+            path = record["path"]
+            if "error" not in record:
+                records.append(record)
+                self.databases[path] = record["size"]
+                self.excluded += [path + suffix for suffix in ("", *SIDECARS)]
+            elif path in named or "damaged" not in record:
+                raise BackupError(f"the database {path} could not be copied: {record['error']}")
+            else:
+                self.note(f"{path} is damaged and was saved as it is: {record['error']}")
+        manifest = {
+            "set": self.item.name,
+            "host": self.config.host,
+            "made": times.now().isoformat(),
+            "paths": self.paths,
+            "databases": records,
+            "users": {str(uid): name for uid in users if (name := user_name(uid))},
+            "groups": {str(gid): name for gid in groups if (name := group_name(gid))},
+        }
+        write_private(self.directory / "manifest.json", manifest)
+        # Lists go by file: a command line has an end.
+        listed = [*self.paths, str(self.directory)]
+        self.listed_paths.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in listed))
+        self.listed_excluded.write_bytes(b"".join(os.fsencode(escaped(path)) + b"\n" for path in self.excluded))
+
+    def leave_out_deep(self, too_deep: Sequence[str]) -> None:
+        """Leave out directories whose names are longer than a program can say, and say so."""
+        if len(too_deep) > MOST_TOO_DEEP:
+            raise BackupError(f"more than {MOST_TOO_DEEP} directories are too deep to be saved, as {too_deep[0][:200]}")
+        self.excluded += too_deep
+        if too_deep:
+            self.note(
+                f"left out, for its path has more than {tree.LONGEST_DIRECTORY} bytes: {too_deep[0][:200]}…"
+                + (f" and {len(too_deep) - 1} more directories" if len(too_deep) > 1 else "")
+            )
+
+    def place(self, path: str) -> str:
+        """A path of the set without links; one that leads through a link of somebody else's raises BackupError."""
+        try:
+            return tree.resolved(path)
+        except OSError as error:
+            where = f"{path} of the backup set {self.item.name}"
+            raise BackupError(f"{where}: {error.filename}: {error.strerror}") from None
+
+    def present_paths(self) -> list[str]:
+        """The set's paths with root's links in them resolved, none inside another; a missing one raises BackupError.
+
+        restic leaves a missing path out with no more than a warning, and saves a link instead of what it points to.
+        """
+        found = {path: self.place(path) for path in self.item.paths}
+        absent = [path for path, place in found.items() if tree.status_of(place) is None]
+        if absent and not self.item.optional:
+            raise BackupError(
+                f"{', '.join(absent)} is not there. Correct the paths of the backup set {self.item.name}."
+            )
+        paths = sorted({place for path, place in found.items() if path not in absent})
+        return [path for path in paths if not any(path.startswith(f"{other}/") for other in paths)]
+
+    def unfollowed(self) -> list[str]:
+        """The directories below which restic is to follow no link: those that others than root can change."""
+        found = dict.fromkeys(tree.changeable(path) for path in self.paths)
+        return [path for path in found if path not in ROOTS_OWN]
+
+    def remove(self) -> None:
+        """Remove the copies."""
+        clear(self.directory.parent)
+
+
+def exceeds_disk(item: tree.Item) -> bool:
+    """True for a file with holes that says to be larger than the whole disk: it could not be restored where it was."""
+    if item.status.st_size <= max(MEBIBYTE, item.status.st_blocks * 512):
+        return False
+    disk = os.fstatvfs(item.parent)
+    return item.status.st_size > disk.f_blocks * disk.f_frsize
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or nothing."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def group_name(gid: int) -> str:
+    """The name of a group, or nothing."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return ""

@@ -1,0 +1,67 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Units that stand still while files are replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import programs
+from .config import Config
+from .errors import BackupError, TimeLimitError
+from .private import locked
+from .space import MEBIBYTE
+
+STOP_SECONDS = 600
+
+
+@contextlib.contextmanager
+def stopped(config: Config, unit: str) -> Iterator[None]:
+    """Keep a unit stopped, and let whoever starts it meanwhile wait: a socket's visitors queue, none is turned away.
+
+    The unit waits for a lock that this process holds, so that it starts even if this process is killed.
+    """
+    if not unit:
+        yield
+        return
+    if not re.fullmatch(r"[A-Za-z0-9@._:-]+", unit) or unit.startswith((".", "-")):
+        raise BackupError(f"{unit!r} is not the name of a unit")
+    lock = config.runtime / f"restore-{unit}.lock"
+    drop_in = Path(f"/run/systemd/system/{unit}.d/50-groundwork-restore.conf")
+    try:
+        with locked(lock):
+            drop_in.parent.mkdir(parents=True, exist_ok=True)
+            wait = f"ExecStartPre=+/usr/bin/flock {lock} /usr/bin/true"
+            drop_in.write_text(f"[Service]\nTimeoutStartSec=infinity\n{wait}\n")
+            try:
+                systemctl("daemon-reload")
+                stop(unit)
+                yield
+            finally:
+                drop_in.unlink()
+                with contextlib.suppress(OSError):
+                    drop_in.parent.rmdir()
+                systemctl("daemon-reload")
+    finally:
+        systemctl("start", unit)
+
+
+def stop(unit: str) -> None:
+    """Stop a unit, and kill it if it has not stopped in time: a service can ask systemd for ever more of it."""
+    try:
+        with programs.limited(STOP_SECONDS, f"stopping {unit}"):
+            systemctl("stop", unit)
+    except TimeLimitError:
+        systemctl("kill", "--signal=KILL", unit)
+        systemctl("stop", unit)
+
+
+def systemctl(*arguments: str) -> None:
+    """Run systemctl; raises BackupError with what it said when it fails."""
+    status, said = programs.said_by((programs.SYSTEMCTL, *arguments), MEBIBYTE)
+    if status:
+        raise BackupError(f"systemctl {' '.join(arguments)}: {said.strip()}")

@@ -1,0 +1,121 @@
+"""Which restores are refused, and what they leave on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import restore as restoring
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.copies import forget_copies
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.moves import carry_out, plan_moves
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import report
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.restore import (
+    not_shared,
+    refuse_foreign,
+    restore_in_place,
+    restore_journal,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
+from ansible_collections.groundwork.flask.tests.unit.backup_host import deep
+
+
+def test_the_host_set_is_not_restored_in_place(scene: SimpleNamespace) -> None:
+    item = BackupSet("host", (str(scene.data),), optional=True)
+    with pytest.raises(BackupError, match="the set host belongs to the whole host"):
+        restore_in_place(scene.config(item), item, lambda: pytest.fail("looked for"), "", "latest")
+
+
+def test_only_the_set_s_own_paths_are_put_in_place() -> None:
+    item = BackupSet("shop", ("/var/lib/shop",), ("/srv/more.db",))
+    plan: dict[str, Any] = {"snapshot": "1", "target": "/t"}
+    refuse_foreign({**plan, "paths": ["/var/lib/shop", "/var/lib/shop/sub", "/srv/more.db"]}, item)
+    plan["paths"] = ["/var/lib/shop", "/etc/systemd/system", "/var/lib/shopping"]
+    with pytest.raises(BackupError, match="holds /etc/systemd/system, /var/lib/shopping, which is no path of the set"):
+        refuse_foreign(plan, item)
+
+
+def test_a_path_is_put_where_a_link_of_root_s_leads_on_this_host(tmp_path: Path) -> None:
+    """An administrator has moved /var to another disk since the backup."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "var").symlink_to("disk")
+    saved = str(tmp_path / "var" / "data")
+    (tmp_path / "restored" / saved.lstrip("/")).mkdir(parents=True)
+    restored = {"paths": [saved], "target": str(tmp_path / "restored"), "snapshot": "01234567"}
+    refuse_foreign(restored, BackupSet("shop", (saved,)))
+    carry_out(plan_moves(restored, "now"))
+    assert (tmp_path / "disk" / "data").is_dir()
+    assert (tmp_path / "var").is_symlink()
+
+
+def test_a_snapshot_with_other_paths_is_not_put_in_place(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = BackupSet("shop", (str(scene.data),))
+    config = scene.config(item)
+    config.state.mkdir()
+    other = scene.path / "other"
+    other.write_text("live")
+    told = {"snapshot": "01234567", "target": str(scene.path / "target"), "paths": [str(scene.data), str(other)]}
+    monkeypatch.setattr(restoring, "restore_aside", lambda *_arguments: told)
+    found: Any = SimpleNamespace(id="01234567")
+    with pytest.raises(BackupError, match="other, which is no path of the set shop"):
+        restore_in_place(config, item, lambda: found, "", "latest")
+    assert (other.read_text(), (scene.data / "note").read_text()) == ("live", "hello")
+    assert not restore_journal(config, "shop").exists()
+
+
+def test_a_target_in_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(BackupError, match=f"others than root can write to {shared}. Name a directory below"):
+        not_shared(shared / "new" / "target")
+    (tmp_path / "link").symlink_to("real")
+    assert not_shared(tmp_path / "link" / "new") == tmp_path / "real" / "new"
+
+
+def test_copies_of_restores_are_listed_and_removed(scene: SimpleNamespace, tmp_path: Path) -> None:
+    config = scene.config()
+    kept = [
+        tmp_path / "data.before-restore-20261129T010203",
+        tmp_path / "data.before-restore-20261129T010203.2",
+        tmp_path / "restored" / "shop-01234567",
+        tmp_path / "restored" / "shop-01234567.in-place",
+    ]
+    others = [
+        tmp_path / "data.before-restore-mine",
+        tmp_path / "database.before-restore-20261129T010203",
+        tmp_path / "restored" / "shop-eu-01234567",
+        tmp_path / "restored" / "notes",
+    ]
+    for path in (*kept, *others):
+        path.mkdir(parents=True)
+    deep(kept[0], 25)
+    (kept[1] / "link").symlink_to(others[3])
+    status = Status(config)
+    status.of_set("shop")["copies"] = [str(tmp_path / "elsewhere"), str(tmp_path / "gone")]
+    status.of_set("left")["copies"] = [str(tmp_path / "of-a-set-that-left")]
+    status.save()
+    for name in ("elsewhere", "of-a-set-that-left"):
+        (tmp_path / name).mkdir()
+    found = report(Status(config))["copies"]
+    assert sorted(found["shop"]) == sorted(map(str, (*kept, tmp_path / "elsewhere")))
+    assert found["left"] == [str(tmp_path / "of-a-set-that-left")]
+    assert sorted(forget_copies(config, "shop")) == sorted(found["shop"])
+    assert forget_copies(config, "left") == found["left"]
+    assert report(Status(config))["copies"] == {}
+    assert all(path.exists() for path in (*others, scene.data))
+    assert not any(path.exists() for path in kept)
+
+
+def test_copies_of_an_interrupted_restore_are_kept(scene: SimpleNamespace) -> None:
+    config = scene.config()
+    config.state.mkdir()
+    restore_journal(config, "shop").touch()
+    with pytest.raises(BackupError, match=r"may be all there is of the data. Finish it first: restore shop --in-place"):
+        forget_copies(config, "shop")
+    assert forget_copies(config, "wiki") == []
