@@ -112,6 +112,7 @@ class TestChanged:
             ("plugins/module_utils/release/build.py",
              ["unit:test_release", "release:test_requirements", "release:test_sources"]),
             ("molecule/release/tests/test_proofs.py", ["release:test_proofs"]),
+            ("plugins/module_utils/backup/stage.py", ["unit:test_backup", "unit:test_trust", "backup"]),
             ("molecule/backup/prepare.yml", ["backup"]),
             ("tests/unit/test_model.py", ["unit:test_model"]),
             ("playbooks/maintenance.yml", ["proxy:test_maintenance"]),
