@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import steps
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet, Config, Repository
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.databases import SQLITE_MAGIC
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage
@@ -53,7 +53,7 @@ def make_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespa
     restic = tmp_path / "bin" / "restic"
     restic.write_text(FAKE_RESTIC.format(python=sys.executable))
     restic.chmod(0o755)
-    monkeypatch.setattr(programs, "in_unit", in_no_unit)
+    monkeypatch.setattr(steps, "in_unit", in_no_unit)
     data = tmp_path / "data"
     data.mkdir()
     (data / "note").write_text("hello")
@@ -81,14 +81,14 @@ def make_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespa
 
 
 def in_no_unit(
-    argv: Sequence[str], sandbox: list[tuple[str, str]], seconds: float, given: bytes = b"", _limit: int = 0
+    argv: Sequence[str], sandbox: list[tuple[str, str]], seconds: float, payload: bytes = b"", _limit: int = 0
 ) -> tuple[int, str]:
     """A step as it is without systemd: of the sandbox, the account."""
     user = dict(sandbox).get("User")
     account = pwd.getpwnam(user) if user else None
     done = subprocess.run(
         argv,
-        input=given.decode(),
+        input=payload.decode(),
         capture_output=True,
         text=True,
         check=False,

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import steps
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.commands import sandbox_of, shell
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 
 UNIT = """# /etc/systemd/system/shop@.service
 [Unit]
@@ -38,8 +39,8 @@ def test_commands_of_an_app_run_in_its_sandbox() -> None:
         ("SystemCallFilter", "~@privileged    @resources"),
         ("CapabilityBoundingSet", ""),
     ]
-    assert programs.directives(UNIT, "r1") == [("EnvironmentFile", "/srv/shop/releases/r1/env"), *sandbox]
-    assert programs.directives(UNIT, "") == sandbox
+    assert steps.directives(UNIT, "r1") == [("EnvironmentFile", "/srv/shop/releases/r1/env"), *sandbox]
+    assert steps.directives(UNIT, "") == sandbox
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,8 @@ def test_commands_of_a_set_with_a_user_never_run_as_root(
         started.append((argv, dict(sandbox)))
         return 0, ""
 
-    monkeypatch.setattr(programs, "in_unit", unit)
-    monkeypatch.setattr(programs, "said_by", lambda *_arguments, **_options: pytest.fail("not in a unit"))
+    monkeypatch.setattr(steps, "in_unit", unit)
+    monkeypatch.setattr(programs, "run", lambda *_arguments, **_options: pytest.fail("not in a unit"))
     item = BackupSet("shop", (str(scene.data),), user="nobody")
     shell("touch dump", item, "before", 10)
     ((argv, sandbox),) = started

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import copier, paths, programs
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import copier, paths, steps
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.databases import find_database
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root, database, staged
@@ -132,7 +132,7 @@ def test_what_a_copier_leaves_is_taken_for_what_it_is(
             os.truncate(copy, (1 << 30) if left == "too long" else 1)
         return 0, '{"number": 0, "journal_mode": "wal"}\n{"number": "x"}\n\x1b[2J\n[]'
 
-    monkeypatch.setattr(programs, "in_unit", hostile)
+    monkeypatch.setattr(steps, "in_unit", hostile)
     with pytest.raises(BackupError, match=r"app\.db could not be copied: its copier left"):
         staged(scene)
 
@@ -150,7 +150,7 @@ def test_databases_of_an_app_are_copied_as_the_app(scene: SimpleNamespace, monke
         started.append(dict(sandbox))
         return 0, ""
 
-    monkeypatch.setattr(programs, "in_unit", unit)
+    monkeypatch.setattr(steps, "in_unit", unit)
     with pytest.raises(BackupError, match="its copier ended without a word"):
         staged(scene)
     (sandbox,) = started

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import paths, programs, times
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import paths, restic, times
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import losses, run
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
@@ -24,7 +24,7 @@ def test_a_much_smaller_copy_is_saved_and_warned_of_for_a_week(
     scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = scene.config(repositories=("one",))
-    monkeypatch.setattr(programs, "PROXIES", ("FAKE_SUMMARY",))
+    monkeypatch.setattr(restic, "PROXIES", ("FAKE_SUMMARY",))
 
     def told(size: int, files: int, day: int) -> list[str]:
         summary(monkeypatch, size, files)

@@ -12,28 +12,30 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import programs, units
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import units
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.cli import tell
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.commands import shell
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import (
     BackupError,
-    BusyError,
     TimeLimitError,
-    printable,
+    limited,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.private import locked
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.links import follow_no_link
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import report
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import run
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.units import stop
+from ansible_collections.groundwork.flask.plugins.module_utils.common.locks import BusyError, locked
+from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import run_to_files
+from ansible_collections.groundwork.flask.plugins.module_utils.common.text import escaped
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root, damaged, database
 
 
 def test_limits_in_each_other() -> None:
     def work() -> None:
-        with programs.limited(0.05, "outer"):
-            with programs.limited(60, "inner"):
+        with limited(0.05, "outer"):
+            with limited(60, "inner"):
                 pass
             threading.Event().wait(60)
 
@@ -51,8 +53,8 @@ def test_limits_in_each_other() -> None:
         ("x" * 5000, "x" * 999 + "…"),
     ],
 )
-def test_printable(text: str, shown: str) -> None:
-    assert printable(text) == shown
+def test_escaped(text: str, shown: str) -> None:
+    assert escaped(text) == shown
     assert str(BackupError(text)) == shown
 
 
@@ -143,8 +145,8 @@ def test_a_program_follows_no_link_below_what_others_can_change(tmp_path: Path) 
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "d").symlink_to(tmp_path / "secret")
     key = str(tmp_path / "data" / "d" / "key")
-    free = programs.run(("/usr/bin/cat", key), tmp_path)
-    bound = programs.run(("/usr/bin/cat", key), tmp_path, unfollowed=[str(tmp_path / "data")])
+    free = run_to_files(("/usr/bin/cat", key), tmp_path)
+    bound = run_to_files(("/usr/bin/cat", key), tmp_path, before=lambda: follow_no_link([str(tmp_path / "data")]))
     assert (free.stdout, bound.stdout) == ("foreign", "")
     assert "Too many levels of symbolic links" in bound.stderr
     assert (tmp_path / "data" / "d").resolve() == tmp_path / "secret"  # for everybody else

@@ -15,7 +15,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup import sta
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.databases import SQLITE_MAGIC, find_database
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage, escaped
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage, as_pattern
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root, damaged, database, deep, staged
 
 
@@ -32,7 +32,7 @@ from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root,
     ],
 )
 def test_a_path_is_escaped_as_a_line_of_patterns(path: str, pattern: str) -> None:
-    assert escaped(path) == pattern
+    assert as_pattern(path) == pattern
 
 
 def test_the_stage_holds_copies_and_a_manifest(scene: SimpleNamespace) -> None:

@@ -85,6 +85,7 @@ class Module:
     returned: dict[str, list[Function]] = field(
         default_factory=dict
     )  # what its functions return may be such a list too
+    others: Mapping[str, Module] = field(default_factory=dict)  # the other files, by their names
 
     @classmethod
     def parse(cls, path: str, text: str) -> Module:
@@ -244,8 +245,17 @@ def words(word: ast.expr, function: Function, seen: frozenset[str] = frozenset()
         yield from words(word.args[0], function, seen)
     elif dotted(word) == "sys.executable":
         yield Program("sys.executable")
+    elif isinstance(word, ast.Attribute) and dotted(word.value) in function.module.imported:
+        yield from constant(dotted(word.value), word.attr, function.module)
     elif isinstance(word, ast.Name):
         yield from named(word, function, seen, "word")
+
+
+def constant(module: str, name: str, importing: Module) -> Iterator[Program]:
+    """The texts that a constant of another file may be."""
+    if found := importing.others.get(module):
+        for value in found.constants.get(name, []):
+            yield from words(value, Function(found, "", []), frozenset([name]))
 
 
 def named(name: ast.Name, function: Function, seen: frozenset[str], how: str) -> Iterator[Program]:
@@ -254,6 +264,8 @@ def named(name: ast.Name, function: Function, seen: frozenset[str], how: str) ->
         return
     if name.id in (*function.parameters, function.star):
         yield Program(parameter=name.id, how=how)
+    if name.id in function.module.imported:
+        yield from constant(function.module.imported[name.id], name.id, function.module)
     for value in function.bound.get(name.id) or function.module.constants.get(name.id, []):
         yield from (programs if how == "sequence" else words)(value, function, seen | {name.id})
 
@@ -275,6 +287,8 @@ class Checker:
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.modules = [Module.parse(path, text) for path, text in texts.items()]
+        for module in self.modules:
+            module.others = {other.name: other for other in self.modules}
         self.functions = [function for module in self.modules for function in functions(module)]
         self.starters: dict[tuple[str, str], set[Starter]] = {}  # by module (or "." for a method) and name
         self.literals: set[tuple[str, str]] = set()
@@ -301,6 +315,9 @@ class Checker:
         name = dotted(call.func)
         if name in STARTS:
             yield Starter("args", 0, STARTS[name])
+            return
+        if name.rpartition(".")[2] == "TransientUnit":
+            yield Starter("argv", 2, "sequence")
             return
         if isinstance(call.func, ast.Name):
             module = function.module.imported.get(name, function.module.name)
@@ -468,7 +485,7 @@ def test_the_tables_name_what_there_is() -> None:
 OURS = """
 import os, shutil, subprocess, sys
 from . import other
-from .other import launch
+from .other import OTHER_TOOL, launch
 SYSTEMCTL = "/usr/bin/systemctl"
 TOOL = ("openssl", "x509")
 def run(*words, timeout=1): return subprocess.run(words, timeout=timeout)
@@ -483,7 +500,7 @@ class Host:
     @staticmethod
     def static(argv): return subprocess.run(argv)
 """
-OTHER = "import subprocess\ndef launch(argv): return subprocess.run(argv)\n"
+OTHER = "import subprocess\nTOOL, OTHER_TOOL = 'tool', 'tool-2'\ndef launch(argv): return subprocess.run(argv)\n"
 
 
 @pytest.mark.parametrize(
@@ -499,6 +516,10 @@ OTHER = "import subprocess\ndef launch(argv): return subprocess.run(argv)\n"
         ('subprocess.run([f"venv/{x}"])', "'venv/' is looked up"),
         ('subprocess.run([f"{venv}/bin/python"])', ""),
         ("subprocess.run([SYSTEMCTL, 'stop'])", ""),
+        ("subprocess.run([other.TOOL, 'stop'])", "'tool' is looked up"),
+        ("subprocess.run([OTHER_TOOL, 'stop'])", "'tool-2' is looked up"),
+        ("TransientUnit('x.service', 'x', ['ls'])", "'ls' is looked up"),
+        ("systemd.TransientUnit('x.service', 'x', argv=['/usr/bin/python3', 'x'])", "without -I"),
         ("subprocess.run(TOOL)", "'openssl' is looked up"),
         ("words = ['ls']\n    subprocess.run(words)", "'ls' is looked up"),
         ("for words in (('ls',), ('/bin/true',)):\n        run(*words)", "'ls' is looked up"),

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.locks import BusyError, locked
+from ..common.text import escaped
 from .config import Config
 from .copies import forget_copies
 from .drill import drill
-from .errors import BackupError, BusyError, printable, say
-from .private import locked
+from .errors import BackupError, say
 from .report import report
 from .repositories import check, list_snapshots, validate
 from .restore import restore
@@ -90,7 +91,7 @@ def tell(outcome: Mapping[str, Any], as_json: bool) -> None:
 
 def write(text: str) -> None:
     """Print a line; what of it an app has said does nothing to a terminal."""
-    sys.stdout.write(f"{printable(text)}\n")
+    sys.stdout.write(f"{escaped(text)}\n")
 
 
 def execute(arguments: argparse.Namespace, config: Config) -> int:
@@ -159,8 +160,8 @@ def main(words: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
         return execute(arguments, Config.load())
-    except BusyError as error:
-        say(str(error))
+    except BusyError:
+        say("another backup or restore is running")
         return EXIT_BUSY
     except (BackupError, OSError) as error:
         say(f"FAILED: {error}")

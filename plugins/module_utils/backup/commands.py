@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pwd
 
-from . import programs
+from ..common import programs
+from ..common.systemd import Directives
+from . import steps
 from .config import BackupSet
 from .errors import BackupError
-from .space import MEBIBYTE
 
 
 def shell(command: str, item: BackupSet, purpose: str, seconds: float) -> None:
@@ -21,15 +22,16 @@ def shell(command: str, item: BackupSet, purpose: str, seconds: float) -> None:
     """
     argv = ("/bin/sh", "-c", command)
     if item.user:
-        status, said = programs.in_unit(argv, sandbox_of(item), seconds)
+        status, said = steps.in_unit(argv, sandbox_of(item), seconds)
     else:
         environment = {**programs.ENVIRONMENT, "BACKUP_SET": item.name}
-        status, said = programs.said_by(argv, MEBIBYTE, environment=environment)
+        done = programs.run(argv, environment=environment, merge=True, errors="surrogateescape")
+        status, said = done.returncode, done.stdout
     if status:
         raise BackupError(f"`{command}` ({purpose}) ended with {status}: {said.strip()[-500:]}")
 
 
-def sandbox_of(item: BackupSet) -> programs.Directives:
+def sandbox_of(item: BackupSet) -> Directives:
     """The sandbox of the commands of a set with an account: that of the account's own unit, or a strict one."""
     try:
         account = pwd.getpwnam(item.user)
@@ -37,10 +39,10 @@ def sandbox_of(item: BackupSet) -> programs.Directives:
         raise BackupError(f"there is no user {item.user} on this host. Run the play that makes it.") from None
     if account.pw_uid == 0:
         raise BackupError(f"the user of the backup set {item.name} is root: leave `user` out")
-    sandbox = programs.sandbox_of(item.user)
+    sandbox = steps.unit_sandbox(item.user)
     if sandbox:
-        sandbox += [*programs.ALWAYS, ("CapabilityBoundingSet", ""), ("User", item.user)]
+        sandbox += [*steps.ALWAYS, ("CapabilityBoundingSet", ""), ("User", item.user)]
     else:
-        writable = [("ReadWritePaths", f"-{programs.quoted(path)}") for path in item.paths]
-        sandbox = [*programs.STRICT, *programs.account(account.pw_uid, account.pw_gid), *writable]
+        writable = [("ReadWritePaths", f"-{steps.quoted(path)}") for path in item.paths]
+        sandbox = [*steps.STRICT, *steps.account(account.pw_uid, account.pw_gid), *writable]
     return [*sandbox, ("Environment", f"BACKUP_SET={item.name}")]

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.systemd import Directives
+from ..common.text import escaped
 from . import paths as tree
-from . import programs
-from .errors import BackupError, printable
+from . import steps
+from .errors import BackupError
 from .space import MEBIBYTE
 
 SQLITE_MAGIC = b"SQLite format 3\0"
@@ -107,11 +109,11 @@ class Copies:
             most = max(each.status.st_size for each in databases) * 2 + 32 * MEBIBYTE
             writable = dict.fromkeys([*self.paths, *(os.path.dirname(each.path) for each in databases)])
             sandbox = [
-                *programs.STRICT,
-                *programs.OFFLINE,
-                *programs.account(*copier),
+                *steps.STRICT,
+                *steps.OFFLINE,
+                *steps.account(*copier),
                 ("LimitFSIZE", str(most)),
-                *(("ReadWritePaths", f"-{programs.quoted(path)}") for path in writable),
+                *(("ReadWritePaths", f"-{steps.quoted(path)}") for path in writable),
                 ("TemporaryFileSystem", f"{self.hidden}:ro"),
                 ("BindPaths", str(out)),
             ]
@@ -150,16 +152,14 @@ class Copies:
             os.close(descriptor)
 
 
-def by_copier(
-    jobs: Sequence[Mapping[str, str]], sandbox: programs.Directives, seconds: float
-) -> dict[int, dict[str, str]]:
+def by_copier(jobs: Sequence[Mapping[str, str]], sandbox: Directives, seconds: float) -> dict[int, dict[str, str]]:
     """Have the copier do its jobs in this sandbox; what it says of each, by number."""
     argv = ("/usr/bin/python3", "-I", str(COPIER))
-    status, said = programs.in_unit(argv, sandbox, seconds, json.dumps(jobs).encode(), 1 << 24)
+    status, said = steps.in_unit(argv, sandbox, seconds, json.dumps(jobs).encode(), 1 << 24)
     told: dict[int, dict[str, str]] = {}
     for row in parsed_lines(said):
         if isinstance(row.get("number"), int):
-            told[row["number"]] = {key: printable(str(row[key])) for key in ("error", "damaged", "check") if key in row}
+            told[row["number"]] = {key: escaped(str(row[key])) for key in ("error", "damaged", "check") if key in row}
     if status and not told:
         last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
         raise BackupError(f"the databases could not be looked at: {last[0]}")

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.text import escaped
 from . import paths as tree
-from . import programs, times
+from . import steps, times
 from .config import BackupSet, Config, Repository
 from .databases import by_copier, sha256
-from .errors import BackupError, printable, say
+from .errors import BackupError, limited, say
 from .private import clear, private_directory
-from .programs import limited
 from .snapshot import Manifest, below, find_snapshot
 from .status import Status, save_status
 
@@ -62,9 +62,9 @@ def check_databases(config: Config, manifest: Manifest, seconds: float) -> list[
     manifest.stage.chmod(0o711)
     for owner, copies in by_owner.items():
         sandbox = [
-            *programs.STRICT,
-            *programs.OFFLINE,
-            *programs.account(*owner),
+            *steps.STRICT,
+            *steps.OFFLINE,
+            *steps.account(*owner),
             ("TemporaryFileSystem", f"{config.state}:ro"),
             ("BindReadOnlyPaths", str(manifest.stage)),
         ]
@@ -103,7 +103,7 @@ def drill_set(config: Config, item: BackupSet, repository: Repository, lock: int
     except BackupError as error:
         outcome["problem"] = str(error)
     except Exception as error:
-        outcome["problem"] = printable(f"{type(error).__name__}: {error}")
+        outcome["problem"] = escaped(f"{type(error).__name__}: {error}")
     finally:
         clear(root.parent)
     return outcome

@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..common import programs
 from . import paths as tree
-from . import programs
 from .databases import SIDECARS
 from .errors import BackupError
 from .settle import unused

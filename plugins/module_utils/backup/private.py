@@ -6,60 +6,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..common import files
 from . import paths as tree
-from .errors import BackupError, BusyError
 
 
 def write_private(path: Path, content: Any) -> None:
     """Write JSON that only root reads, by a rename, and onto the disk."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump(content, stream, indent=1, sort_keys=True)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
-
-
-@contextlib.contextmanager
-def locked(path: Path, wait: float = 0.0) -> Iterator[int]:
-    """Hold a lock, waiting for at most so many seconds; raises BusyError when another holds it.
-
-    The lock is in a directory that only root enters: whoever could open the file could hold it.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory = os.open(path.parent, tree.DIRECTORY)
-    try:
-        if os.fstat(directory).st_uid != os.geteuid():
-            raise BackupError(f"{path.parent} is not root's: remove it")
-        os.fchmod(directory, 0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path.name, flags, 0o600, dir_fd=directory)
-    finally:
-        os.close(directory)
-    deadline = time.monotonic() + wait
-    try:
-        os.fchmod(descriptor, 0o600)
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise BusyError("another backup or restore is running") from None
-                time.sleep(0.5)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    files.write(path, json.dumps(content, indent=1, sort_keys=True) + "\n", 0o600)
 
 
 def private_directory(path: Path) -> Path:

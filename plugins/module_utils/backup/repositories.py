@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from . import times
 from .config import Config
-from .errors import BackupError, say
-from .programs import limited
+from .errors import BackupError, limited, say
 from .restic import PLACES, REPOSITORY_SECONDS, Restic, is_absent
 from .status import Status, fingerprint
 
@@ -26,7 +25,7 @@ def check(config: Config, lock: int, everything: bool) -> list[str]:
             restic.unlock()
             restic.must("check", data, seconds=CHECK_SECONDS)
             say(f"{repository.name}: no errors ({data})")
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             problems.append(str(error))
     return problems
 
@@ -60,6 +59,6 @@ def list_snapshots(config: Config, lock: int) -> dict[str, list[dict[str, str]]]
                     listed.setdefault(tag, []).append(
                         {"snapshot": snapshot["short_id"], "time": snapshot["time"], "repository": repository.name}
                     )
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             say(str(error))
     return listed

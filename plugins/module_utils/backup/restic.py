@@ -9,22 +9,26 @@ import itertools
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from ..common import programs
+from ..common.programs import LongOutput
 from . import paths as tree
-from . import programs, times
+from . import times
 from .config import BackupSet, Config, Repository
-from .errors import BackupError
+from .errors import BackupError, limited
+from .links import UNCONFINED, follow_no_link
 from .private import private_directory
-from .programs import Ran, limited
 from .stage import Stage
 from .status import Status, fingerprint
 
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PLACES = "it is in backup_password, or in a file on the controller (backup_password_directory)"
 # Calls of restic that move no data; a repository that hangs must not hold up the others for ever.
 REPOSITORY_SECONDS = 900
 PRUNE_SECONDS = 6 * 3600
-# Longer lists of files that could not be read are not looked at
+# Longer lists of files that could not be read are not looked at.
 MOST_UNREAD = 1000
 
 
@@ -39,7 +43,7 @@ class Restic:
         self.ended_early = False
         self.environment = {
             **programs.ENVIRONMENT,
-            **{name: os.environ[name] for name in programs.PROXIES if name in os.environ},
+            **{name: os.environ[name] for name in PROXIES if name in os.environ},
             "RESTIC_PROGRESS_FPS": "0.1",
             "RESTIC_REPOSITORY": repository.location,
             "RESTIC_PASSWORD_FILE": str(config.password_file),
@@ -47,18 +51,18 @@ class Restic:
             **repository.environment,
         }
 
-    def call(self, *arguments: str, unfollowed: Sequence[str] = ()) -> Ran:
-        """Run restic and return what it said, whatever its exit status.
+    def call(self, *arguments: str, unfollowed: Sequence[str] = ()) -> LongOutput:
+        """Run restic and return its output, whatever its exit status.
 
         :param unfollowed: paths below which it is to follow no link.
         """
         try:
-            return programs.run(
+            return programs.run_to_files(
                 (self.config.restic, *arguments),
                 private_directory(self.config.state),
-                self.environment,
+                environment=self.environment,
                 pass_fds=() if self.lock is None else (self.lock,),
-                unfollowed=unfollowed,
+                before=partial(follow_no_link, unfollowed) if unfollowed else None,
             )
         except BackupError:
             self.ended_early = True
@@ -66,7 +70,7 @@ class Restic:
         except FileNotFoundError:
             raise BackupError(f"restic is not installed: there is no {self.config.restic}") from None
 
-    def must(self, *arguments: str, seconds: float = 0) -> Ran:
+    def must(self, *arguments: str, seconds: float = 0) -> LongOutput:
         """Run restic; raises BackupError with what it said when it fails, or when it takes longer than it may.
 
         :param seconds: 0 for as long as it takes.
@@ -77,7 +81,7 @@ class Restic:
             raise self.failure(arguments[0], result)
         return result
 
-    def failure(self, verb: str, result: Ran) -> BackupError:
+    def failure(self, verb: str, result: LongOutput) -> BackupError:
         """What a failed call means."""
         said = result.stderr.strip()
         if result.returncode == 12 or "wrong password" in said:
@@ -144,7 +148,7 @@ class Restic:
                 self.call("forget", snapshot)
         if returncode or not snapshot:
             raise self.failure("backup", result)
-        if result.stderr.startswith(programs.UNCONFINED):
+        if result.stderr.startswith(UNCONFINED):
             stage.note(f"this host lets no program run without following links: {result.stderr.splitlines()[0]}")
         return {
             "time": times.now().isoformat(),
@@ -171,6 +175,6 @@ def is_there(path: str) -> bool:
         return True
 
 
-def is_absent(result: Ran) -> bool:
+def is_absent(result: LongOutput) -> bool:
     """True when restic failed because there is no repository; 0.14 has one exit status for everything."""
     return result.returncode == 10 or "Is there a repository at the following location" in result.stderr

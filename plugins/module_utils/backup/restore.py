@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..common.text import escaped
 from . import paths as tree
 from . import times
 from .config import BackupSet, Config
-from .errors import BackupError, printable, say
+from .errors import BackupError, say
 from .moves import carry_out, plan_moves
 from .private import clear, private_directory, write_private
 from .settle import settle
@@ -41,7 +42,7 @@ def restore_aside(snapshot: Snapshot, target: Path, item: BackupSet | None) -> d
     manifest = snapshot.restore(target)
     settle(target, manifest, item)
     done = {
-        "set": item.name if item else printable(manifest.set),
+        "set": item.name if item else escaped(manifest.set),
         "snapshot": snapshot.id,
         "time": snapshot.time,
         "repository": snapshot.restic.repository.name,

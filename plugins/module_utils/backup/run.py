@@ -11,13 +11,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from ..common.text import escaped
 from . import paths as tree
 from . import times
 from .commands import shell
 from .config import BackupSet, Config, Repository
-from .errors import BackupError, printable, say
+from .errors import BackupError, limited, say
 from .private import clear
-from .programs import limited
 from .restic import Restic
 from .space import MEBIBYTE, need_space, shown_size
 from .stage import Stage
@@ -46,7 +46,7 @@ def back_up_set(item: BackupSet, repositories: Sequence[Restic], status: Status)
         except BackupError as error:
             problems.append(str(error))
         except Exception as error:
-            problems.append(printable(f"{what}: {type(error).__name__}: {error}"))
+            problems.append(escaped(f"{what}: {type(error).__name__}: {error}"))
         else:
             return True
         return False
@@ -150,7 +150,7 @@ def run(config: Config, names: Sequence[str], lock: int, only_missing: bool = Fa
                 restic.open(status)
                 opened[repository.name] = restic
             except (BackupError, OSError) as error:
-                failed[repository.name] = printable(str(error))
+                failed[repository.name] = escaped(str(error))
     problems, unsaved = list(failed.values()), []
     for item, places in wanted:
         unopened = [failed[name] for name in places if name in failed]
@@ -168,7 +168,7 @@ def run(config: Config, names: Sequence[str], lock: int, only_missing: bool = Fa
                     restic.unlock()  # It left its lock.
                 restic.forget()
             except (BackupError, OSError) as error:
-                problems.append(printable(str(error)))
+                problems.append(escaped(str(error)))
     if unsaved:
         problems.append(f"not saved, or not everywhere: {', '.join(unsaved)} (of {len(wanted)} sets)")
     return True, problems

@@ -14,8 +14,9 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from ..common.programs import ANSWER_LIMIT
 from . import paths as tree
-from . import programs, times
+from . import times
 from .config import Config
 from .errors import BackupError
 from .restic import REPOSITORY_SECONDS, Restic
@@ -73,7 +74,7 @@ class Manifest:
             with tree.directory(str(stages / found[0])) as descriptor:
                 stream = os.fdopen(tree.open_regular(descriptor, "manifest.json"), "rb")
             with stream:
-                return cls.parse(json.loads(stream.read(programs.MOST_TEXT)), stages / found[0])
+                return cls.parse(json.loads(stream.read(ANSWER_LIMIT)), stages / found[0])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise foreign from error
 
@@ -116,7 +117,7 @@ def find_snapshot(config: Config, name: str, wanted: str, lock: int, place: str 
             if not restic.unlock():
                 raise BackupError(f"{repository.name}: there is no repository at {repository.shown}")
             found = restic.snapshots(name)
-        except BackupError as error:
+        except (BackupError, OSError) as error:
             problems.append(str(error))
             continue
         matching = [snapshot for snapshot in found if wanted == "latest" or snapshot["id"].startswith(wanted)]

@@ -12,11 +12,12 @@ import re
 import stat
 from collections.abc import Sequence
 
+from ..common.text import escaped
 from . import paths as tree
 from . import times
 from .config import BackupSet, Config
 from .databases import SIDECARS, Copies, find_database
-from .errors import BackupError, printable
+from .errors import BackupError
 from .private import clear, private_directory, write_private
 from .space import MEBIBYTE, need_space, shown_size
 
@@ -26,7 +27,7 @@ ROOTS_OWN = ("/etc", "/root", "/usr")
 MOST_NOTES, MOST_TOO_DEEP = 20, 1000
 
 
-def escaped(path: str) -> str:
+def as_pattern(path: str) -> str:
     """A path as a line of a file of patterns for restic that matches it, and nothing else an app would have.
 
     restic takes such a line for a pattern, trims it, and puts variables in, but for ``$$``. A line break cannot stand
@@ -53,7 +54,7 @@ class Stage:
     def note(self, text: str) -> None:
         """Remember a warning; of many, the first."""
         if len(self.notes) < MOST_NOTES:
-            self.notes.append(printable(text))
+            self.notes.append(escaped(text))
         elif len(self.notes) == MOST_NOTES:
             self.notes.append("and more of the kind")
 
@@ -114,7 +115,7 @@ class Stage:
         # Lists go by file: a command line has an end.
         listed = [*self.paths, str(self.directory)]
         self.listed_paths.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in listed))
-        self.listed_excluded.write_bytes(b"".join(os.fsencode(escaped(path)) + b"\n" for path in self.excluded))
+        self.listed_excluded.write_bytes(b"".join(os.fsencode(as_pattern(path)) + b"\n" for path in self.excluded))
 
     def leave_out_deep(self, too_deep: Sequence[str]) -> None:
         """Leave out directories whose names are longer than a program can say, and say so."""

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import programs
+from ..common import programs
+from ..common.locks import locked
+from ..common.systemd import SYSTEMCTL
 from .config import Config
-from .errors import BackupError, TimeLimitError
-from .private import locked
-from .space import MEBIBYTE
+from .errors import BackupError, TimeLimitError, limited
 
 STOP_SECONDS = 600
 
@@ -53,7 +53,7 @@ def stopped(config: Config, unit: str) -> Iterator[None]:
 def stop(unit: str) -> None:
     """Stop a unit, and kill it if it has not stopped in time: a service can ask systemd for ever more of it."""
     try:
-        with programs.limited(STOP_SECONDS, f"stopping {unit}"):
+        with limited(STOP_SECONDS, f"stopping {unit}"):
             systemctl("stop", unit)
     except TimeLimitError:
         systemctl("kill", "--signal=KILL", unit)
@@ -62,6 +62,6 @@ def stop(unit: str) -> None:
 
 def systemctl(*arguments: str) -> None:
     """Run systemctl; raises BackupError with what it said when it fails."""
-    status, said = programs.said_by((programs.SYSTEMCTL, *arguments), MEBIBYTE)
-    if status:
-        raise BackupError(f"systemctl {' '.join(arguments)}: {said.strip()}")
+    done = programs.run((SYSTEMCTL, *arguments))
+    if done.returncode:
+        raise BackupError(f"systemctl {' '.join(arguments)}: {programs.explanation(done)}")

@@ -12,6 +12,7 @@ import re
 UNFIT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+UNFIT_OR_SPACING = re.compile(f"{UNFIT.pattern}|[\t\n]")
 
 
 def printable(text: str) -> str:
@@ -22,4 +23,10 @@ def printable(text: str) -> str:
 def line(text: str, limit: int = 200) -> str:
     """The same on one line of at most ``limit`` characters."""
     shown = " ".join(printable(text).split())
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def escaped(text: str, limit: int = 1000) -> str:
+    r"""On one line of at most ``limit`` characters, with every control character as an escape: ``\n`` for a newline."""
+    shown = UNFIT_OR_SPACING.sub(lambda found: ascii(found[0])[1:-1], text[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

@@ -1,0 +1,131 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What acts for an account runs as that account, in a transient systemd unit with a sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..common import programs, systemd
+from ..common.systemd import Directives
+from .errors import BackupError
+
+OF_A_RELEASE = re.compile(r"EnvironmentFile|WorkingDirectory")
+# Holds for whatever acts for an account.
+ALWAYS: Directives = [
+    ("NoNewPrivileges", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("LimitCORE", "0"),
+    ("KillMode", "control-group"),
+    ("TimeoutStopSec", "5"),
+]
+# For a program that reads and writes files of one account, and nothing else.
+STRICT: Directives = [
+    *ALWAYS,
+    ("ProtectSystem", "strict"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectProc", "invisible"),
+    ("PrivateDevices", "yes"),
+    ("PrivateTmp", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("UMask", "0077"),
+    ("TasksMax", "64"),
+    ("MemoryMax", "50%"),
+]
+OFFLINE: Directives = [("PrivateNetwork", "yes"), ("RestrictAddressFamilies", "AF_UNIX")]
+SECRETS = "-/etc/ssl/private -/etc/ssl/groundwork -/etc/letsencrypt -/etc/groundwork -/run/groundwork -/root"
+NUMBERS = itertools.count(1)
+
+
+def quoted(path: str) -> str:
+    """A path as a word of a directive."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def account(uid: int, gid: int) -> Directives:
+    """The user and group of a unit, and what nobody but root keeps."""
+    if uid == 0:
+        # It reads what is root's without being able to do anything else as root.
+        return [("CapabilityBoundingSet", "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER")]
+    nothing = [("CapabilityBoundingSet", ""), ("PrivateUsers", "yes"), ("InaccessiblePaths", SECRETS)]
+    try:
+        return [("User", pwd.getpwuid(uid).pw_name), *nothing]
+    except KeyError:
+        return [("User", str(uid)), ("Group", str(gid)), *nothing]
+
+
+def unit_sandbox(user: str) -> Directives:
+    """The sandbox that ``<user>@.service`` states, with the live release's environment; nothing where there is none."""
+    if not os.path.exists(f"/etc/systemd/system/{user}@.service"):
+        return []
+    release = ""
+    with contextlib.suppress(OSError):
+        release = os.path.basename(os.readlink(f"/srv/{user}/current"))
+    instance = release if re.fullmatch(r"[A-Za-z0-9_.-]+", release) else ""
+    found = programs.run((systemd.SYSTEMCTL, "cat", f"{user}@{instance or 'none'}.service"))
+    if found.returncode:
+        raise BackupError(f"systemctl cat {user}@.service: {programs.explanation(found)}")
+    return directives(found.stdout, instance)
+
+
+def directives(text: str, release: str) -> Directives:
+    """What a unit says of what its processes may do.
+
+    :param text: the unit file with its drop-ins, as ``systemctl cat`` prints them.
+    :param release: what ``%i`` stands for; without one, what belongs to a release is left out.
+    """
+    return systemd.sandbox(text, release, without=None if release else OF_A_RELEASE)
+
+
+def own_unit() -> str:
+    """The unit of a backup or drill that this process belongs to; "" when somebody has started it by hand."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"/(groundwork-backup[\w-]*\.service)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return ""
+
+
+def in_unit(
+    argv: Sequence[str], sandbox: Directives, seconds: float, payload: bytes = b"", limit: int = programs.OUTPUT_LIMIT
+) -> tuple[int, str]:
+    """Run a command in a transient unit.
+
+    :param seconds: after which systemd ends it, should this process have been killed; else ``limited`` does.
+    :param payload: its standard input.
+    :param limit: bytes of its output that are kept.
+    :returns: its exit status, and the end of its output, errors included.
+    """
+    name = f"groundwork-backup-step-{os.getpid()}-{next(NUMBERS)}.service"
+    properties = [*sandbox, systemd.runtime_limit(round(seconds + 60))]
+    if unit := own_unit():
+        properties.append(("BindsTo", unit))
+    step = systemd.TransientUnit(name, "A step of the backup", argv, properties)
+    try:
+        done = programs.run(
+            step.command("--pipe", "--wait", "--collect"), payload=payload, merge=True, limit=limit,
+            errors="surrogateescape",
+        )  # fmt: skip
+    except BaseException:
+        programs.run((systemd.SYSTEMCTL, "stop", name))
+        raise
+    return done.returncode, done.stdout
