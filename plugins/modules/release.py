@@ -272,9 +272,9 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.options im
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
+    DeploySettings,
     Layout,
     ReleaseError,
-    Settings,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, Spec
 
@@ -307,7 +307,7 @@ def main() -> None:
     params = module.params
     build = {name: str(value) for name, value in params["build_environment"].items()}
     module.no_log_values.update(passwords(build))
-    settings = Settings(
+    settings = DeploySettings(
         build, params["installer"], params["keep"], params["fallback_days"], params["known_hosts"], params["by"]
     )
     done: dict[str, dict[str, object]] = {}

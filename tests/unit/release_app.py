@@ -14,15 +14,15 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, saving
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import (
-    Answer,
-    Host,
-    Step,
-)
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
 from ansible_collections.groundwork.flask.plugins.module_utils.release.source import UNPACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import (
+    Response,
+    Step,
+    System,
+)
 
 # What the probe says of an app with which all is well.
 GOOD: dict[str, Any] = {
@@ -52,7 +52,7 @@ PrivateTmp=yes
 """
 
 
-class PlainHost(Host):
+class PlainSystem(System):
     """Steps without systemd: they run as the user of the tests, in no sandbox.
 
     :ivar steps: those that ran.
@@ -83,7 +83,7 @@ class PlainHost(Host):
                 process.terminate()
 
 
-class FakeHost(Host):
+class FakeSystem(System):
     """systemd, the installer, the processes of an app and its health; all well until told otherwise.
 
     What the engine runs as the app's user is simulated (the installer, the app), or runs as the user of the tests
@@ -112,7 +112,7 @@ class FakeHost(Host):
         self.fail: dict[str, str] = {}
         self.ends: dict[str, tuple[int, str]] = {}
         self.on: dict[str, Callable[[], object]] = {}
-        self.answers: list[Answer] = []
+        self.answers: list[Response] = []
         self.alive: list[set[int]] = [{1, 2}]
         self.undead: list[int] = []
         self.facts = dict(GOOD)
@@ -197,9 +197,9 @@ class FakeHost(Host):
     def kill(self, uid: int) -> list[int]:
         return self.undead
 
-    def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
+    def ask(self, sock: Path, host: str, path: str, seconds: float) -> Response:
         self.note(f"GET {host}{path}")
-        return self.answers.pop(0) if self.answers else Answer(200, "body")
+        return self.answers.pop(0) if self.answers else Response(200, "body")
 
     def sleep(self, seconds: float) -> None:
         pass
@@ -212,7 +212,7 @@ class App:
         root.mkdir(exist_ok=True)
         self.root, self.name = root, getpass.getuser()
         self.at = Layout(self.name, root)
-        self.host = FakeHost(root, self.at.data)
+        self.system = FakeSystem(root, self.at.data)
         self.ledger = Ledger(self.at)
         archive = root / "source.tar.gz"
         archive.write_bytes(b"packed")
@@ -232,12 +232,12 @@ class App:
     ) -> Engine:
         """The engine for the app with another specification; without a source for one of what is on the host."""
         spec = Spec(**{**self.spec, **changes})
-        chosen = Settings(**{"installer": "pip", "by": "ann@laptop", **(settings or {})})
-        return Engine(spec, secrets, chosen, host=self.host, root=self.root)
+        chosen = DeploySettings(**{"installer": "pip", "by": "ann@laptop", **(settings or {})})
+        return Engine(spec, secrets, chosen, system=self.system, root=self.root)
 
     def on_host(self) -> Engine:
         """The engine as the app's command has it: the definition stands in the releases alone."""
-        return Engine(Spec(self.name), settings=Settings(by="ann@laptop"), host=self.host, root=self.root)
+        return Engine(Spec(self.name), settings=DeploySettings(by="ann@laptop"), system=self.system, root=self.root)
 
     def deploy(self, colour: str = "red", **changes: Any) -> Result:
         """Deploy with an environment of one's choice."""
@@ -251,7 +251,7 @@ class App:
 
     def has_run(self, part: str) -> int:
         """In how many commands a word stands."""
-        return sum(part in line for line in self.host.commands)
+        return sum(part in line for line in self.system.commands)
 
     def left_over(self) -> list[str]:
         """What has no business to be there while nobody is at work."""
@@ -264,5 +264,5 @@ class App:
         found += [path for path in self.at.home.iterdir() if path.name not in ("releases", "environments", "current")]
         found += self.at.home.rglob(".*.new")
         found += [path for path in self.at.saved.glob("*") if not self.at.is_complete(path.name)]
-        units = self.host.active ^ self.live_units()
+        units = self.system.active ^ self.live_units()
         return [*map(str, found), *units, *(self.on_host().enabled() - {live})]

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
-from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, proof, sandbox
+from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, engine, sandbox
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import STEPS, STEPS_BACK, Engine
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer, Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
     ReleaseError,
     env_file,
     read_env_file,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import states
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import Response, Step
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
 
 MIGRATE = "flask db upgrade"
@@ -39,17 +39,17 @@ class TestDeploy:
         assert (first.action, first.previous, first.changes) == ("deployed", "", [])
         assert list(first.steps) == list(STEPS)
         assert os.readlink(app.at.current) == f"releases/{first.release}"
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
         assert (app.at.current / "public/static/a.css").read_text() == "x"
         assert (app.at.current / "env").stat().st_mode & 0o777 == 0o600
         assert (app.at.current / "definition.json").stat().st_mode & 0o777 == 0o600
         assert app.at.facts(first.release)["packages"] == ["flask==3.1.3"]
         assert read_env_file(app.at.current / "env")["RELEASE"] == first.release
         assert app.at.command.read_text() == f'#!/bin/sh\nexec {app.at.tools}/app {app.name} "$@"\n'
-        commands = len(app.host.commands)
+        commands = len(app.system.commands)
         again = app.engine().deploy()
         assert (again.action, again.changed, again.release) == ("unchanged", False, first.release)
-        assert [line for line in app.host.commands[commands:] if "show" not in line] == []
+        assert [line for line in app.system.commands[commands:] if "show" not in line] == []
         assert app.events() == ["begin", "switch", "live"]
         assert app.left_over() == []
 
@@ -62,13 +62,13 @@ class TestDeploy:
         assert (app.at.current / "venv").resolve() == venv
         assert app.has_run("pip install") == 1
         assert read_env_file(app.at.current / "env")["COLOUR"] == "blue"
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
         assert app.left_over() == []
 
     def test_the_old_release_serves_until_the_new_one_is_healthy(self, app: App) -> None:
         app.deploy("red")
         old, seen = app.live_units(), []
-        app.host.on["GET"] = lambda: seen.append((old <= app.host.active, app.live_units() == old))
+        app.system.on["GET"] = lambda: seen.append((old <= app.system.active, app.live_units() == old))
         app.deploy("blue")
         assert seen
         assert set(seen) == {(True, True)}
@@ -107,10 +107,10 @@ class TestDeploy:
 
     def test_a_stopped_live_release_is_started(self, app: App) -> None:
         app.engine().deploy()
-        app.host.active.clear()
+        app.system.active.clear()
         assert app.engine().predict().action == "to start"
         assert app.engine().deploy().action == "started"
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
 
     def test_a_source_on_the_controller_is_asked_for_only_when_needed(self, app: App) -> None:
         asked = app.engine(archive="").deploy()
@@ -135,7 +135,7 @@ class TestDeploy:
         assert app.at.command.read_text() == "#!/bin/sh\necho mine\n"
 
     def test_a_host_without_the_account(self, app: App) -> None:
-        stranger = Engine(app.engine(name="nobody-of-that-name").spec, host=app.host, root=app.root)
+        stranger = Engine(app.engine(name="nobody-of-that-name").spec, system=app.system, root=app.root)
         with pytest.raises(ReleaseError, match=r"no account nobody-of-that-name .* run groundwork\.flask\.site first"):
             stranger.deploy()
 
@@ -200,7 +200,7 @@ class TestIdentity:
         assert second.release == app.engine(requirements=["x"]).deploy().release
 
     def test_a_dry_run_says_when_it_cannot_tell(self, app: App) -> None:
-        app.host.fail = {"ls-remote": "no route to host"}
+        app.system.fail = {"ls-remote": "no route to host"}
         done = app.engine(source={"git": "https://example.org/shop.git"}).predict()
         assert done.action == "to deploy"
         assert "what would be deployed is not known: https://example.org/shop.git cannot be read" in done.warnings[0]
@@ -242,7 +242,7 @@ class TestIdentity:
         assert engine.masked(text) == masked
 
     def test_what_a_failure_says_is_masked_in_the_ledger(self, app: App) -> None:
-        app.host.fail = {"groundwork-probe": "cannot connect as shop:hunter22"}
+        app.system.fail = {"groundwork-probe": "cannot connect as shop:hunter22"}
         with pytest.raises(ReleaseError):
             app.engine({"PASSWORD": "hunter22"}).deploy()
         event = app.ledger.events()[-1]
@@ -336,14 +336,14 @@ class TestFailures:
     )
     def test_the_old_release_serves_on(self, app: App, part: str, step: str, said: str, message: str) -> None:
         old = app.engine(requirements=["y"]).deploy()
-        app.host.fail = {part: said}
+        app.system.fail = {part: said}
         with pytest.raises(ReleaseError) as error:
             app.engine(**self.CHANGE).deploy()
         assert error.value.step == step
         assert message in str(error.value)
         assert said in str(error.value)
         assert app.at.live() == old.release
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
         assert app.on_host().enabled() == {old.release}
         event = app.ledger.events()[-1]
         assert (event["event"], event["step"], event["previous"], event["by"]) == (
@@ -352,65 +352,65 @@ class TestFailures:
             old.release,
             "ann@laptop",
         )
-        app.host.fail = {}
+        app.system.fail = {}
         assert app.engine(**self.CHANGE).deploy().action == "deployed"
         assert app.left_over() == []
 
     def test_a_failed_save_keeps_the_command_from_running(self, app: App) -> None:
-        app.host.fail = {"dump-it": "disk full"}
+        app.system.fail = {"dump-it": "disk full"}
         with pytest.raises(ReleaseError):
             app.engine(**self.CHANGE).deploy()
         assert app.has_run(f"sh -c {MIGRATE}") == 0
 
     def test_a_command_that_hangs(self, app: App) -> None:
-        app.host.ends = {f"sh -c {MIGRATE}": (TIMED_OUT, "tick")}
+        app.system.ends = {f"sh -c {MIGRATE}": (TIMED_OUT, "tick")}
         with pytest.raises(
             ReleaseError, match=r"was still at work after 7 s and was ended \(release_command_timeout\)\ntick"
         ):
             app.engine(release_command=MIGRATE, release_command_timeout=7).deploy()
-        assert [step.seconds for step in app.host.steps if MIGRATE in step.argv] == [7]
+        assert [step.seconds for step in app.system.steps if MIGRATE in step.argv] == [7]
 
     def test_an_app_that_ends_python_with_status_0_is_not_imported(self, app: App) -> None:
-        app.host.ends = {"-probe:": (0, "bye")}
+        app.system.ends = {"-probe:": (0, "bye")}
         with pytest.raises(ReleaseError, match=r"the app cannot be imported as shop:app\nbye"):
             app.engine().deploy()
 
     def test_an_unhealthy_release_never_goes_live(self, app: App) -> None:
         old = app.engine().deploy()
-        app.host.answers = [Answer(503, "no table")] * 1_000_000
+        app.system.answers = [Response(503, "no table")] * 1_000_000
         health = {**app.spec["health"], "timeout": 0.1}
         with pytest.raises(
             ReleaseError, match=r"/healthz was not answered well within 0 s .*: status 503: no table"
         ) as error:
             app.engine(requirements=["x"], health=health).deploy()
         assert "no such table" in str(error.value), "the journal is shown"
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
         assert app.at.live() == old.release
 
     def test_a_release_that_refuses_connections(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refused(*_arguments: Any) -> Answer:
+        def refused(*_arguments: Any) -> Response:
             raise ConnectionRefusedError("refused")
 
-        monkeypatch.setattr(app.host, "ask", refused)
+        monkeypatch.setattr(app.system, "ask", refused)
         with pytest.raises(ReleaseError, match="ConnectionRefusedError: refused"):
             app.engine(health={"timeout": 0.1}).deploy()
 
     def test_a_release_that_starts_again_and_again(self, app: App) -> None:
-        app.host.restarted = 3
-        app.host.answers = [Answer(502)]
+        app.system.restarted = 3
+        app.system.answers = [Response(502)]
         with pytest.raises(ReleaseError, match="it does not stay up: it ended 3 times within 0 s"):
             app.engine().deploy()
 
     def test_a_release_may_need_a_moment_to_be_healthy(self, app: App) -> None:
-        app.host.answers = [Answer(503), Answer(502), Answer(404)]
+        app.system.answers = [Response(503), Response(502), Response(404)]
         assert app.engine().deploy().action == "deployed"
 
     def test_a_release_whose_processes_die(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(proof, "STABLE_SECONDS", 3)
-        app.host.alive = [{1, 2, 3}, {1, 2, 3}, {1, 4, 5}]
+        monkeypatch.setattr(checks, "STABLE_SECONDS", 3)
+        app.system.alive = [{1, 2, 3}, {1, 2, 3}, {1, 4, 5}]
         with pytest.raises(ReleaseError, match=r"then 2 of its 3 processes ended within 3 s .*\[stable\]"):
             app.engine().deploy()
-        app.host.alive = [{1, 2, 3}, {1, 4, 5}]
+        app.system.alive = [{1, 2, 3}, {1, 4, 5}]
         assert app.engine(skip_checks=["stable"]).deploy().action == "deployed"
 
     @pytest.mark.parametrize(
@@ -424,30 +424,30 @@ class TestFailures:
     def test_proofs_stop_or_warn_and_can_be_switched_off(
         self, app: App, facts: dict[str, Any], answers: list[int], check: str, message: str
     ) -> None:
-        app.host.facts.update(facts)
-        app.host.answers = [Answer(status) for status in answers]
+        app.system.facts.update(facts)
+        app.system.answers = [Response(status) for status in answers]
         if message:
             with pytest.raises(ReleaseError, match=message) as error:
                 app.engine().deploy()
             assert f"`skip_checks: [{check}]`" in str(error.value)
         else:
             assert f"`skip_checks: [{check}]`" in app.engine().deploy().warnings[0]
-        app.host.answers = [Answer(status) for status in answers]
+        app.system.answers = [Response(status) for status in answers]
         done = app.engine(skip_checks=[check], requirements=["x"]).deploy()
         assert (done.action, done.warnings) == ("deployed", [])
 
     def test_warnings_reach_the_result_and_the_ledger(self, app: App) -> None:
-        app.host.facts["session_cookie_secure"] = False
+        app.system.facts["session_cookie_secure"] = False
         done = app.engine().deploy()
         assert "SESSION_COOKIE_SECURE" in done.warnings[0]
         assert app.ledger.events()[-1]["warnings"] == done.warnings
 
     def test_a_bad_release_is_tried_again_and_listed_until_it_is_good(self, app: App) -> None:
-        app.host.facts["debug"] = True
+        app.system.facts["debug"] = True
         with pytest.raises(ReleaseError):
             app.engine().deploy()
         assert [(row["state"], row["kept"]) for row in states(app.at)] == [("bad", True)]
-        app.host.facts["debug"] = False
+        app.system.facts["debug"] = False
         assert app.engine().deploy().action == "deployed"
         assert [row["state"] for row in states(app.at)] == ["live"]
 
@@ -532,7 +532,7 @@ class TestKilled:
     def test_a_deploy(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         app.engine().deploy()
         self.kill(monkeypatch, step, when, app.engine(**self.WANTED).deploy)
-        assert app.live_units() <= app.host.active
+        assert app.live_units() <= app.system.active
         app.engine(**self.WANTED).deploy()
         assert app.left_over() == []
         assert app.has_run(f"sh -c {MIGRATE}") == 1
@@ -543,7 +543,7 @@ class TestKilled:
     def test_a_rollback(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         first, second = app.deploy("red").release, app.deploy("blue").release
         self.kill(monkeypatch, step, when, app.on_host().roll_back)
-        assert app.live_units() <= app.host.active
+        assert app.live_units() <= app.system.active
         if app.at.live() == second:
             assert app.on_host().roll_back().release == first
             assert app.left_over() == []
@@ -553,17 +553,17 @@ class TestKilled:
 
     def test_a_deploy_at_every_call_of_the_host(self, tmp_path: Path, app: App) -> None:
         app.engine().deploy()
-        before = app.host.calls
+        before = app.system.calls
         app.engine(**self.WANTED).deploy()
-        for number in range(1, app.host.calls - before + 1):
+        for number in range(1, app.system.calls - before + 1):
             other = App(tmp_path / str(number))
             other.engine().deploy()
-            other.host.kill_at = other.host.calls + number
+            other.system.kill_at = other.system.calls + number
             with pytest.raises(Killed):
                 other.engine(**self.WANTED).deploy()
-            assert other.live_units() <= other.host.active
+            assert other.live_units() <= other.system.active
             other.engine(**self.WANTED).deploy()
-            assert other.left_over() == [], f"killed at call {number}: {other.host.commands}"
+            assert other.left_over() == [], f"killed at call {number}: {other.system.commands}"
             assert other.has_run(f"sh -c {MIGRATE}") <= 2, "it may have done nothing yet when it was killed"
 
     @pytest.mark.parametrize("step", ["drain", "prune"])
@@ -628,7 +628,7 @@ class TestRollBack:
         d = app.deploy("d").release
         assert app.on_host().roll_back().release == a
         assert app.on_host().roll_back(d[:6]).release == d
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
         assert app.left_over() == []
 
     def test_a_dry_run(self, app: App) -> None:
@@ -639,7 +639,7 @@ class TestRollBack:
 
     def test_what_cannot_be_chosen(self, app: App) -> None:
         a, b = (app.deploy(colour).release for colour in "ab")
-        app.host.facts["debug"] = True
+        app.system.facts["debug"] = True
         with pytest.raises(ReleaseError):
             app.deploy("c")
         bad = app.ledger.events()[-1]["release"]
@@ -654,16 +654,16 @@ class TestRollBack:
 
     def test_one_that_does_not_start_leaves_the_live_one(self, app: App) -> None:
         a, b = (app.deploy(colour).release for colour in "ab")
-        app.host.fail = {f"enable --now {app.name}@{a}.": "failed"}
+        app.system.fail = {f"enable --now {app.name}@{a}.": "failed"}
         with pytest.raises(ReleaseError):
             app.on_host().roll_back()
         assert app.at.live() == b
-        assert app.live_units() <= app.host.active
+        assert app.live_units() <= app.system.active
         assert app.ledger.way_back() == [], "what did not start is bad now"
 
     def test_the_one_a_rollback_needs_is_kept(self, app: App) -> None:
         a, b = (app.deploy(colour, settings={"keep": 2}).release for colour in "ab")
-        app.host.facts["debug"] = True
+        app.system.facts["debug"] = True
         for colour in "cdefg":
             with pytest.raises(ReleaseError):
                 app.deploy(colour, settings={"keep": 2})
@@ -681,13 +681,13 @@ class TestMigration:
         path.parent.mkdir(parents=True)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE orders (number)")
-        app.host.facts["heads"] = ["rev1"]
+        app.system.facts["heads"] = ["rev1"]
         app.deploy("a")
-        app.host.on[f"sh -c {MIGRATE}"] = lambda: self.migrate(app, path)
+        app.system.on[f"sh -c {MIGRATE}"] = lambda: self.migrate(app, path)
         return path
 
     def migrate(self, app: App, path: Path) -> None:
-        app.host.facts["heads"] = ["rev2"]
+        app.system.facts["heads"] = ["rev2"]
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("INSERT INTO orders VALUES (2)")
             connection.commit()
@@ -707,8 +707,8 @@ class TestMigration:
 
     def test_saved_before_the_command(self, app: App, database: Path) -> None:
         order = []
-        app.host.on.update({"dump-it": lambda: order.append("dump"), " save ": lambda: order.append("save")})
-        app.host.on[f"sh -c {MIGRATE}"] = lambda: order.append("command")
+        app.system.on.update({"dump-it": lambda: order.append("dump"), " save ": lambda: order.append("save")})
+        app.system.on[f"sh -c {MIGRATE}"] = lambda: order.append("command")
         done = app.deploy("b", release_command=MIGRATE, save_commands=["dump-it"])
         assert order == ["dump", "save", "command"]
         assert self.orders(app.at.saved / done.release / "shop.db") == 0
@@ -753,12 +753,12 @@ class TestMigration:
     def test_with_the_saved_copy(self, app: App, database: Path) -> None:
         a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
         stopped = []
-        app.host.on[" restore "] = lambda: stopped.append(f"{app.name}@{b}.service" not in app.host.active)
+        app.system.on[" restore "] = lambda: stopped.append(f"{app.name}@{b}.service" not in app.system.active)
         assert app.on_host().roll_back(data="saved").release == a
         assert stopped == [True]
         assert self.orders(database) == 0
         assert [self.orders(path) for path in database.parent.glob("shop.db.before-rollback-*")] == [1]
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
 
     def test_without_a_saved_copy(self, app: App, database: Path) -> None:
         b = app.deploy("b", release_command=MIGRATE).release
@@ -771,26 +771,26 @@ class TestMigration:
 
     def test_a_copy_that_cannot_be_put_back(self, app: App, database: Path) -> None:
         b = app.deploy("b", release_command=MIGRATE).release
-        app.host.fail = {" restore ": "disk full"}
+        app.system.fail = {" restore ": "disk full"}
         with pytest.raises(ReleaseError, match=r"the saved databases could not be put back \(restore\)\ndisk full"):
             app.on_host().roll_back(data="saved")
         assert app.at.live() == b
-        assert app.host.active == app.live_units()
+        assert app.system.active == app.live_units()
 
     def test_a_release_that_does_not_start_on_the_saved_copy_leaves_the_live_one_running(
         self, app: App, database: Path
     ) -> None:
         a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
-        app.host.fail = {f"enable --now {app.name}@{a}.": "failed"}
+        app.system.fail = {f"enable --now {app.name}@{a}.": "failed"}
         with pytest.raises(ReleaseError):
             app.on_host().roll_back(data="saved")
         assert app.at.live() == b
-        assert app.live_units() <= app.host.active
+        assert app.live_units() <= app.system.active
 
     def test_migrated_again_after_the_saved_copy_was_put_back(self, app: App, database: Path) -> None:
         app.deploy("b", release_command=MIGRATE)
         app.on_host().roll_back(data="saved")
-        app.host.facts["heads"] = ["rev1"]
+        app.system.facts["heads"] = ["rev1"]
         app.deploy("b", release_command=MIGRATE)
         assert self.orders(database) == 1
 
@@ -827,7 +827,7 @@ class TestStatic:
 
     def test_hashed_files_are_inherited_and_no_others(self, app: App) -> None:
         def build(number: int, *names: str) -> None:
-            app.host.code = {"requirements.txt": "flask\n", **{f"static/{name}": str(number) for name in names}}
+            app.system.code = {"requirements.txt": "flask\n", **{f"static/{name}": str(number) for name in names}}
             app.engine(source={"tree": str(number) * 64, "directory": "shop"}).deploy()
 
         def public() -> dict[str, str]:
@@ -856,7 +856,7 @@ class TestRemove:
         data = app.root / "var/lib" / app.name
         data.mkdir(parents=True)
         assert app.on_host().remove().action == "removed"
-        assert app.host.active == set()
+        assert app.system.active == set()
         assert not app.at.home.exists()
         assert not app.at.command.exists()
         assert not app.at.build_cache.exists()
@@ -901,8 +901,8 @@ class TestRemove:
             real(*paths)
 
         monkeypatch.setattr(trees, "remove", remove)
-        app.host.fail = {"userdel": f"userdel: user {app.name} is in use"}
-        app.host.undead = [7, 8]
+        app.system.fail = {"userdel": f"userdel: user {app.name} is in use"}
+        app.system.undead = [7, 8]
         with pytest.raises(ReleaseError) as error:
             app.on_host().remove(purge=True)
         assert error.value.step == "remove"
@@ -913,11 +913,11 @@ class TestRemove:
         assert not app.at.home.exists()
         assert not app.at.secret_key.parent.exists()
         assert app.has_run("userdel") == 0, "what is left would belong to whoever gets its number next"
-        app.host.undead = []
+        app.system.undead = []
         monkeypatch.setattr(trees, "remove", real)
         with pytest.raises(ReleaseError, match=rf"the account {app.name} \(userdel: user {app.name} is in use\)"):
             app.on_host().remove(purge=True)
-        app.host.fail = {}
+        app.system.fail = {}
         assert app.on_host().remove(purge=True).action == "removed"
 
 
@@ -927,12 +927,12 @@ class TestSteps:
     def steps(self, app: App) -> dict[str, Step]:
         """The steps of a deploy, by name."""
         git = {"git": "https://example.org/shop.git", "version": "a" * 40}
-        app.host.on["-o pipefail"] = lambda: self.fetched(app)
+        app.system.on["-o pipefail"] = lambda: self.fetched(app)
         app.engine({"TOKEN": "hunter22"}, source=git, release_command=MIGRATE, save_commands=["dump-it"]).deploy()
-        return {step.name: step for step in app.host.steps}
+        return {step.name: step for step in app.system.steps}
 
     def fetched(self, app: App) -> None:
-        code = Path(app.host.steps[-1].cwd)
+        code = Path(app.system.steps[-1].cwd)
         (code / "static").mkdir()
         (code / "requirements.txt").touch()
 
@@ -969,13 +969,13 @@ class TestSteps:
 
     def test_systemd_is_told_how_far_the_work_is(self, app: App) -> None:
         seen: list[str] = []
-        app.host.on["-probe:"] = lambda: seen.extend(app.host.said[-1:])
+        app.system.on["-probe:"] = lambda: seen.extend(app.system.said[-1:])
         app.engine().deploy()
         assert seen == ["import"]
-        assert app.host.said == list(STEPS)
+        assert app.system.said == list(STEPS)
 
     def test_a_host_without_the_unit(self, app: App) -> None:
-        app.host.fail = {"systemctl cat": "No files found"}
+        app.system.fail = {"systemctl cat": "No files found"}
         with pytest.raises(
             ReleaseError, match=r"the unit .*@none.service is not on this host: run groundwork.flask.site"
         ):
@@ -1002,7 +1002,7 @@ class TestTrust:
             os.mkfifo(release / name / "fifo.3f9c01d2.js")
 
     def test_links_of_a_build_are_not_followed(self, app: App, outside: Path) -> None:
-        app.host.on["cp -RL"] = lambda: self.plant(app, outside)
+        app.system.on["cp -RL"] = lambda: self.plant(app, outside)
         first = app.engine().deploy().release
         found = outside.stat()
         assert (found.st_uid, found.st_mode & 0o7777, outside.read_text()) == (1, 0o666, "root's")
@@ -1029,7 +1029,7 @@ class TestTrust:
                 (path / name / "wide").touch()
                 (path / name / "wide").chmod(0o6777)
 
-        app.host.on["cp -RL"] = widen
+        app.system.on["cp -RL"] = widen
         app.engine().deploy()
         for path in (app.at.current / name, app.at.current / name / "wide"):
             assert oct(path.stat().st_mode & 0o7022) == "0o0"
@@ -1092,7 +1092,7 @@ class TestTrust:
 )
 def test_what_helps_an_app_that_is_new_to_servers(app: App, said: str, remedy: str) -> None:
     assert remedy in engine.hint("shop", said)
-    app.host.fail = {"-probe:": said}
+    app.system.fail = {"-probe:": said}
     with pytest.raises(ReleaseError, match="the app cannot be imported as shop:app; "):
         app.engine().deploy()
 

@@ -130,10 +130,10 @@ class TestRecipe:
         own = [["--no-deps", "."]] if packaged else []
         assert recipe.calls == [["--no-deps", "-r", str(locked)], ["gunicorn"], *own]
         assert recipe.own is packaged
-        asked = app.host.commands[-1]
+        asked = app.system.commands[-1]
         assert asked.startswith(f"{uv} export --quiet --frozen --no-dev --no-emit-project --python ")
         assert asked.endswith(f" --extra pg --output-file={locked}")
-        app.host.fail = {"export": "the lock is older than the project"}
+        app.system.fail = {"export": "the lock is older than the project"}
         with pytest.raises(ReleaseError, match="uv.lock could not be read\nthe lock is older"):
             builder(app, **WITH_UV).recipe(code)
 
@@ -258,13 +258,13 @@ class TestEnvironment:
         assert builder(app).install(code, "commit") == first
         assert (first / "complete").exists()
         assert not (first / "rubbish").exists()
-        commands = len(app.host.commands)
+        commands = len(app.system.commands)
         assert builder(app).install(code, "commit") == first
-        assert len(app.host.commands) == commands
+        assert len(app.system.commands) == commands
 
     def test_from_wheels_that_were_sent(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
-        app.host.code = {"flask-3.1.3-py3-none-any.whl": ""}
+        app.system.code = {"flask-3.1.3-py3-none-any.whl": ""}
         builder(app, wheels_archive=app.spec["archive"], wheels_tree="b" * 64).install(code, "commit")
         wheels = app.at.releases / ".wheels"
         assert [path.name for path in wheels.iterdir()] == ["flask-3.1.3-py3-none-any.whl"]
@@ -272,16 +272,16 @@ class TestEnvironment:
 
     def test_the_failures_say_what_to_do(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
-        app.host.fail = {"-m venv": "ensurepip is not available"}
+        app.system.fail = {"-m venv": "ensurepip is not available"}
         with pytest.raises(ReleaseError, match="no virtual environment could be made with .*\nensurepip"):
             builder(app).install(code, "commit")
-        app.host.fail = {"pip install": "Error: pg_config executable not found."}
+        app.system.fail = {"pip install": "Error: pg_config executable not found."}
         with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\nError: pg"):
             builder(app).install(code, "commit")
 
     def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:
         app.engine({"TOKEN": "hunter22"}, release_command="flask db upgrade").deploy()
-        environments = [step.environment for step in app.host.steps]
+        environments = [step.environment for step in app.system.steps]
         with_secret = [each for each in environments if "TOKEN" in each]
         assert all(each["VIRTUAL_ENV"] for each in with_secret)
         assert 0 < len(with_secret) < len(environments)
@@ -306,7 +306,7 @@ class TestInstaller:
 
     def test_uv_is_fetched_once(self, app: App, pip_wheel: None) -> None:
         uv = app.at.tools / f"uv-{UV_VERSION}"
-        app.host.on["--require-hashes"] = lambda: self.fetched(app)
+        app.system.on["--require-hashes"] = lambda: self.fetched(app)
         assert builder(app, **WITH_UV).uv() == str(uv / "bin/uv")
         assert builder(app, **WITH_UV).uv() == str(uv / "bin/uv")
         assert app.has_run("--require-hashes") == 1
@@ -318,19 +318,19 @@ class TestInstaller:
             (app.at.tools / name / "bin").mkdir(parents=True)
         for name in ("uv", "uv-0.1"):
             os.utime(app.at.tools / name, (1, 1))
-        app.host.on["--require-hashes"] = lambda: self.fetched(app)
+        app.system.on["--require-hashes"] = lambda: self.fetched(app)
         builder(app, **WITH_UV).uv()
         assert {path.name for path in app.at.tools.iterdir()} == {"uv-0.2", f"uv-{UV_VERSION}"}
 
     def test_pip_where_uv_cannot_be_had(self, app: App, pip_wheel: None) -> None:
-        app.host.fail = {"--require-hashes": "no matching distribution"}
+        app.system.fail = {"--require-hashes": "no matching distribution"}
         done = app.engine(**WITH_UV).deploy()
         assert done.action == "deployed"
         assert done.warnings == ["uv could not be had, so pip installs (slower, same result): no matching distribution"]
 
     def test_uv_that_cannot_be_had_is_asked_for_once_in_a_run(self, app: App, pip_wheel: None) -> None:
-        app.host.fail = {"--require-hashes": "no matching distribution"}
-        app.host.code.update({"uv.lock": "", "pyproject.toml": ""})
+        app.system.fail = {"--require-hashes": "no matching distribution"}
+        app.system.code.update({"uv.lock": "", "pyproject.toml": ""})
         done = app.engine(**WITH_UV).deploy()
         assert (app.has_run("--require-hashes"), len(done.warnings)) == (1, 1)
 
@@ -339,8 +339,8 @@ class TestInstaller:
         venv = code / "venv"
         pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--no-compile"]
         venv.mkdir()
-        made = app.host.commands
-        app.host.ends = {"venv": (0, ""), "zipfile": (0, "")}
+        made = app.system.commands
+        app.system.ends = {"venv": (0, ""), "zipfile": (0, "")}
         assert builder(app).make(venv) == pip
         assert made[-1].endswith(f"-m venv {venv}")
         wheel.touch()
@@ -360,7 +360,7 @@ class TestInstaller:
         with pytest.raises(ReleaseError, match=f"{where}: install python3.13 and python3.13-venv, or let uv bring it"):
             builder(app, python="3.13").python()
         with_uv(app)
-        app.host.fail = {"python install": "no route to host"}
+        app.system.fail = {"python install": "no route to host"}
         with pytest.raises(ReleaseError, match=f"{where}, and uv could not bring it; a mirror .*\nno route to host"):
             builder(app, **WITH_UV, python="3.13").python()
         found = f"{app.at.tools}/python/cpython-3.13/bin/python3.13"
@@ -370,7 +370,7 @@ class TestInstaller:
             asked.append((*argv[1:3], environment["UV_PYTHON_INSTALL_DIR"], environment["PATH"], environment["HOME"]))
             return subprocess.CompletedProcess(argv, 0, f"{found}\n", "")
 
-        monkeypatch.setattr(app.host, "run", run)
+        monkeypatch.setattr(app.system, "run", run)
         assert builder(app, **WITH_UV, python="3.13").python() == found
         rest = (str(app.at.tools / "python"), "/usr/sbin:/usr/bin:/sbin:/bin", "/root")
         assert asked == [("python", verb, *rest) for verb in ("install", "find")], "as root, for all apps"

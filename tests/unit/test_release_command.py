@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import command, sandbox, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Step
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import Step
 from ansible_collections.groundwork.flask.tests.unit.release_app import UNIT, App
 
 ROW: dict[str, Any] = {
@@ -59,7 +59,7 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
 
     def engine(at: Any, by: str = "") -> Engine:
         found = app.on_host()
-        found.settings = Settings(by=by or command.whoami(os.environ))
+        found.settings = DeploySettings(by=by or command.whoami(os.environ))
         return found
 
     def do(order: work.Order) -> Result:
@@ -67,7 +67,7 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
         found: Result = getattr(engine(app.at, order.settings["by"]), order.verb)(**order.options) or Result()
         return found
 
-    monkeypatch.setattr(command, "Host", lambda: app.host)
+    monkeypatch.setattr(command, "System", lambda: app.system)
     monkeypatch.setattr(command, "engine", engine)
     monkeypatch.setattr(work, "do", do)
     monkeypatch.setattr(work, "holder", lambda app: None)
@@ -86,7 +86,7 @@ def steps(host: App, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
         ran.append(step)
         return 7
 
-    monkeypatch.setattr(host.host, "interactive", interactive)
+    monkeypatch.setattr(host.system, "interactive", interactive)
     return ran
 
 
@@ -261,7 +261,7 @@ class TestStatus:
         self, host: App, monkeypatch: pytest.MonkeyPatch, memory: str, found: int | None
     ) -> None:
         shown = f"ActiveState=active\nActiveEnterTimestamp=Fri 2026-01-02\nNRestarts=2\nMemoryCurrent={memory}\n"
-        monkeypatch.setattr(host.host, "systemctl", lambda *words: type("Done", (), {"stdout": shown}))
+        monkeypatch.setattr(host.system, "systemctl", lambda *words: type("Done", (), {"stdout": shown}))
         live = host.at.live()
         workers = host.root / f"run/{host.name}-{live}/workers"
         workers.parent.mkdir(parents=True)

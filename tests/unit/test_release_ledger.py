@@ -126,7 +126,7 @@ class TestStates:
         assert [(row["release"], row["state"], row["kept"]) for row in states(at)] == found
 
     def test_what_is_known_of_a_release(self, app: App) -> None:
-        app.host.facts["heads"] = ["r1"]
+        app.system.facts["heads"] = ["r1"]
         done = app.engine().deploy()
         row = states(app.at)[0]
         assert row["time"] == app.ledger.events()[-1]["time"]

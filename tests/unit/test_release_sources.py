@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, source
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
-from ansible_collections.groundwork.flask.tests.unit.release_app import App, PlainHost
+from ansible_collections.groundwork.flask.tests.unit.release_app import App, PlainSystem
 
 # Git takes a submodule from a directory only if it is told that it may.
 FILES_ALLOWED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
@@ -32,8 +32,8 @@ def builder_of(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Build
     def make(deploy_key: str = "", known_hosts: str = "", **spec: Any) -> Builder:
         made = Builder(
             Spec(app.name, **spec),
-            Settings(FILES_ALLOWED, known_hosts=known_hosts),
-            PlainHost(),
+            DeploySettings(FILES_ALLOWED, known_hosts=known_hosts),
+            PlainSystem(),
             app.at,
             deploy_key,
         )

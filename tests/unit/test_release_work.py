@@ -17,8 +17,12 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Host
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, ReleaseError, Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
+    DeploySettings,
+    Layout,
+    ReleaseError,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
 from ansible_collections.groundwork.flask.plugins.module_utils.release.work import Order
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
@@ -35,7 +39,7 @@ TAKEN = "Failed to start transient service unit: Unit groundwork-release@shop.se
 Run = Callable[[Order], tuple[int, str]]
 
 
-class Systemd(Host):
+class FakeSystemd(System):
     """systemd with one unit.
 
     :ivar shown: what it says of the unit, each time one asks; nobody is at work after that.
@@ -73,18 +77,18 @@ class Systemd(Host):
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
-    found = Systemd(Layout("shop", tmp_path))
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
+    found = FakeSystemd(Layout("shop", tmp_path))
     monkeypatch.setattr(work, "Layout", partial(Layout, root=tmp_path))
     monkeypatch.setattr(work, "subprocess", SimpleNamespace(run=found.systemd_run))
     return found
 
 
 def order(verb: work.Verb = "deploy", **more: Any) -> Order:
-    return Order(verb, {"name": "shop"}, asdict(Settings(by="ann@laptop")), **more)
+    return Order(verb, {"name": "shop"}, asdict(DeploySettings(by="ann@laptop")), **more)
 
 
-def works(systemd: Systemd, **result: Any) -> Run:
+def works(systemd: FakeSystemd, **result: Any) -> Run:
     """A run that ends as it should."""
 
     def run(given: Order) -> tuple[int, str]:
@@ -128,13 +132,13 @@ class TestHolder:
             ("", None),
         ],
     )
-    def test_as_it_is_said(self, systemd: Systemd, shown: str, said: str | None) -> None:
+    def test_as_it_is_said(self, systemd: FakeSystemd, shown: str, said: str | None) -> None:
         systemd.shown = [shown]
         found = work.holder("shop", systemd)
         assert (str(found) if found else None) == said
         assert systemd.asked[0][-1] == "groundwork-release@shop.service"
 
-    def test_stop(self, systemd: Systemd) -> None:
+    def test_stop(self, systemd: FakeSystemd) -> None:
         assert work.stop("shop", systemd) is None
         systemd.asked.clear()
         systemd.shown = [AT_WORK]
@@ -164,7 +168,7 @@ class TestCommand:
         assert Order(verb, {"name": "shop"}).description == f"{words} of shop by root"
         assert callable(getattr(Engine, verb))
 
-    def test_no_list_of_processes_shows_a_secret(self, systemd: Systemd) -> None:
+    def test_no_list_of_processes_shows_a_secret(self, systemd: FakeSystemd) -> None:
         systemd.runs = [works(systemd)]
         work.do(order(secret={"TOKEN": "hunter22"}, deploy_key="PRIVATE"), systemd)
         ((argv, environment),) = systemd.started
@@ -176,26 +180,26 @@ class TestCommand:
 class TestDo:
     """From an order to what came of it."""
 
-    def test_the_result(self, systemd: Systemd) -> None:
+    def test_the_result(self, systemd: FakeSystemd) -> None:
         systemd.runs = [works(systemd, release="A", action="deployed", steps={"fetch": 1.5}, warnings=["b"])]
         found = work.do(order(), systemd)
         assert found == Result("A", action="deployed", steps={"fetch": 1.5}, warnings=["b"])
         assert systemd.naps == 0
 
-    def test_an_error(self, systemd: Systemd) -> None:
+    def test_an_error(self, systemd: FakeSystemd) -> None:
         error = {"step": "import", "message": "it breaks", "log": "Traceback"}
         systemd.runs = [fails(0, then=lambda given: systemd.ended(order=given.id, error=error))]
         with pytest.raises(ReleaseError) as raised:
             work.do(order(), systemd)
         assert vars(raised.value).items() >= error.items()
 
-    def test_a_host_without_the_engine(self, systemd: Systemd) -> None:
+    def test_a_host_without_the_engine(self, systemd: FakeSystemd) -> None:
         systemd.runs = [fails(1, "Traceback …\nModuleNotFoundError: No module named 'release'")]
         with pytest.raises(ReleaseError, match=r"the release engine is not on this host: run groundwork\.flask\.site"):
             work.do(order(), systemd)
 
     @pytest.mark.parametrize("left", [{}, {"order": "another", "result": asdict(Result())}])
-    def test_a_run_that_was_ended(self, systemd: Systemd, left: dict[str, Any]) -> None:
+    def test_a_run_that_was_ended(self, systemd: FakeSystemd, left: dict[str, Any]) -> None:
         if left:
             systemd.ended(**left)
         systemd.runs = [fails(137, "Killed \x1b[2J")]
@@ -217,7 +221,7 @@ class TestDo:
             ({"error": {"step": "save", "message": "disk full", "log": "x"}}, "it failed at step save: disk full"),
         ],
     )
-    def test_another_that_was_waited_for(self, systemd: Systemd, left: dict[str, Any], how: str) -> None:
+    def test_another_that_was_waited_for(self, systemd: FakeSystemd, left: dict[str, Any], how: str) -> None:
         systemd.shown = [AT_WORK, AT_WORK, AT_WORK]
         systemd.runs = [works(systemd, release="B", warnings=["own"])]
         if left:
@@ -227,7 +231,7 @@ class TestDo:
         assert found.warnings == [f"waited 0 s for {BOB}; {how}", "own"]
         assert systemd.naps == 3
 
-    def test_another_that_goes_on_too_long(self, systemd: Systemd) -> None:
+    def test_another_that_goes_on_too_long(self, systemd: FakeSystemd) -> None:
         systemd.shown = [AT_WORK] * 3
         with pytest.raises(ReleaseError) as error:
             work.do(order(), systemd, wait=-1)
@@ -238,19 +242,19 @@ class TestDo:
         )
         assert systemd.started == []
 
-    def test_another_that_was_quicker(self, systemd: Systemd) -> None:
+    def test_another_that_was_quicker(self, systemd: FakeSystemd) -> None:
         systemd.shown = [NOBODY, AT_WORK, AT_WORK]
         systemd.runs = [fails(1, TAKEN), works(systemd, release="B")]
         found = work.do(order(), systemd)
         assert (found.release, len(systemd.started)) == ("B", 2)
         assert found.warnings == [f"waited 0 s for {BOB}; it was ended before it was done"]
 
-    def test_another_that_was_quicker_and_has_ended_since(self, systemd: Systemd) -> None:
+    def test_another_that_was_quicker_and_has_ended_since(self, systemd: FakeSystemd) -> None:
         systemd.runs = [fails(1, TAKEN), fails(1, TAKEN), works(systemd, release="B")]
         assert work.do(order(), systemd).release == "B"
         assert len(systemd.started) == 3
 
-    def test_a_unit_that_systemd_does_not_let_go_of(self, systemd: Systemd) -> None:
+    def test_a_unit_that_systemd_does_not_let_go_of(self, systemd: FakeSystemd) -> None:
         """A step of a run that was killed keeps it; what has failed is forgotten, and nobody waits for ever."""
         systemd.runs = [fails(1, TAKEN)] * 100
         with pytest.raises(ReleaseError, match="already loaded") as error:
@@ -258,7 +262,7 @@ class TestDo:
         assert error.value.step == "lock"
         assert ("reset-failed", "groundwork-release@shop.*") in systemd.asked
 
-    def test_a_run_that_goes_on_without_who_asked_is_not_done_twice(self, systemd: Systemd) -> None:
+    def test_a_run_that_goes_on_without_who_asked_is_not_done_twice(self, systemd: FakeSystemd) -> None:
         """Twice the rollback would go back two releases."""
         systemd.shown = [NOBODY, AT_WORK, AT_WORK]
         given = order("roll_back")
@@ -284,13 +288,13 @@ class TestPerform:
     @pytest.fixture
     def given(self, app: App, monkeypatch: pytest.MonkeyPatch) -> Order:
         monkeypatch.setattr(work, "Layout", partial(Layout, root=app.root))
-        settings = asdict(Settings(installer="pip", by="ann@laptop"))
+        settings = asdict(DeploySettings(installer="pip", by="ann@laptop"))
         return Order("deploy", app.spec, settings, {"through": "import"}, {"TOKEN": "hunter22"})
 
     def perform(self, app: App, given: Order, kind: type[Engine] = Engine) -> dict[str, Any]:
         """Do it, after its way through a pipe; what is left in the file of results."""
         given = Order(**json.loads(json.dumps(asdict(given))))
-        work.perform(given, app.host, partial(kind, root=app.root))  # type: ignore[arg-type]
+        work.perform(given, app.system, partial(kind, root=app.root))  # type: ignore[arg-type]
         path = app.at.run / "result.json"
         assert (path.stat().st_mode & 0o777, app.at.run.stat().st_mode & 0o777) == (0o600, 0o700)
         found: dict[str, Any] = json.loads(path.read_text())
@@ -311,7 +315,7 @@ class TestPerform:
             assert self.perform(app, Order("heal", {"name": app.name}))["result"]["action"] == "unchanged"
 
     def test_an_error(self, app: App, given: Order) -> None:
-        app.host.fail = {"-probe:": "ImportError: no module"}
+        app.system.fail = {"-probe:": "ImportError: no module"}
         error = self.perform(app, given)["error"]
         assert error == {
             "step": "import",

@@ -26,7 +26,7 @@ EXEMPT = {
     "plugins/module_utils/release/saving.py": "runs as the app's user, in a step of the sandbox",
 }
 # What hands its argument vector to systemd, which starts it as the app's user in the app's sandbox.
-STEPS = {"Step": "a step of the release engine, see plugins/module_utils/release/host.py"}
+STEPS = {"Step": "a step of the release engine, see plugins/module_utils/release/system.py"}
 
 # Calls that start a program, with the place of its argument vector: a sequence, or a path alone.
 STARTS = {

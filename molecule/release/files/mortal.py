@@ -16,7 +16,7 @@ sys.path.insert(0, "/usr/local/lib/groundwork/python")
 
 from groundwork_release.release import work
 from groundwork_release.release.engine import Engine
-from groundwork_release.release.host import Host
+from groundwork_release.release.system import System
 from groundwork_release.release.layout import ReleaseError
 
 
@@ -42,7 +42,7 @@ given = json.loads(Path(path).read_text())
 if engine:
     order = work.Order(**json.loads(sys.stdin.read()))
     kind = with_accident(given["step"], given["accident"]) if given["step"] else Engine
-    work.perform(order, Host(engine=work.unit(order.app)), kind)
+    work.perform(order, System(engine=work.unit(order.app)), kind)
 else:
     program = ("/usr/bin/python3", __file__, path, "--engine")
     order = work.Order("deploy", given["spec"], {**given["settings"], "by": "mortal@test"}, {}, given["secret"])

@@ -28,10 +28,10 @@ from ..common.files import write
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import Directives
 from . import sandbox, source
-from .host import Host, Step
-from .layout import Layout, ReleaseError, Settings, tail
+from .layout import DeploySettings, Layout, ReleaseError, tail
 from .pins import UV, UV_VERSION
 from .spec import Spec
+from .system import Step, System
 
 PIP_WHEELS = Path("/usr/share/python-wheels")  # Debian's and Ubuntu's pip for virtual environments
 PIP_CONFIGURATION = Path("/etc/pip.conf")
@@ -101,8 +101,8 @@ class Recipe:
 class Builder:
     """Builds the environments and the code of one app."""
 
-    def __init__(self, spec: Spec, settings: Settings, host: Host, at: Layout, deploy_key: str = "") -> None:
-        self.spec, self.settings, self.host, self.at, self.deploy_key = spec, settings, host, at, deploy_key
+    def __init__(self, spec: Spec, settings: DeploySettings, system: System, at: Layout, deploy_key: str = "") -> None:
+        self.spec, self.settings, self.system, self.at, self.deploy_key = spec, settings, system, at, deploy_key
         self.warnings: list[str] = []
         self.uv_path: str | None = None
         self.own: list[Path] = []
@@ -154,7 +154,7 @@ class Builder:
         """The sandbox that the app's unit states. ReleaseError if there is no such unit."""
         if release not in self.units:
             unit = f"{self.spec.name}@{release or 'none'}.service"
-            shown = self.host.systemctl("cat", unit)
+            shown = self.system.systemctl("cat", unit)
             if shown.returncode:
                 raise ReleaseError("fetch", f"the unit {unit} is not on this host: run groundwork.flask.site first")
             self.units[release] = sandbox.of_unit(shown.stdout, release)
@@ -177,7 +177,7 @@ class Builder:
         :param cache: the cache that it may use, that of packages by default.
         :param readable: what it sees beside the system, the app's releases and its cache.
         """
-        return self.host.step(self.step(name, argv, cwd, seconds, stdin, environment, cache, readable))
+        return self.system.step(self.step(name, argv, cwd, seconds, stdin, environment, cache, readable))
 
     def step(
         self,
@@ -264,7 +264,7 @@ class Builder:
             "UV_PYTHON_DOWNLOADS": "automatic",
         }
         for arguments in (["install", "--quiet", "--no-bin"], ["find", "--managed-python", "--no-project"]):
-            done = self.host.run(uv, "python", *arguments, self.spec.python, environment=environment)
+            done = self.system.run(uv, "python", *arguments, self.spec.python, environment=environment)
             if done.returncode:
                 raise ReleaseError(
                     "install",
@@ -290,7 +290,7 @@ class Builder:
         status, said = 1, "python3-venv, which brings pip, is not installed"
         environment = {**self.environment(), **ENVIRONMENT, "HOME": "/root"}
         for pip in sorted(PIP_WHEELS.glob("pip-*.whl"))[-1:]:
-            done = self.host.run(
+            done = self.system.run(
                 "/usr/bin/python3", "-I", f"{pip}/pip", "--retries=1", "install", "--quiet", "--no-cache-dir",
                 "--no-deps", "--only-binary=:all:", "--no-compile", "--require-hashes",
                 f"--requirement={fresh}/requirements.txt", f"--target={fresh}", environment=environment,

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 
 from . import sandbox, work
 from .engine import Engine, Result
-from .host import Host, Step
-from .layout import Layout, ReleaseError, Settings, apps, read_env_file
+from .layout import DeploySettings, Layout, ReleaseError, apps, read_env_file
 from .ledger import states
 from .spec import Spec
+from .system import Step, System
 
 COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migration")
 
@@ -83,7 +83,7 @@ def whoami(environment: Mapping[str, str]) -> str:
 
 def engine(at: Layout, by: str = "") -> Engine:
     """The engine for an app whose definition stands in its releases alone."""
-    return Engine(Spec(at.app), settings=Settings(by=by or whoami(os.environ)), root=at.root)
+    return Engine(Spec(at.app), settings=DeploySettings(by=by or whoami(os.environ)), root=at.root)
 
 
 def run(at: Layout, words: Sequence[str], release: str) -> int:
@@ -103,8 +103,7 @@ def run(at: Layout, words: Sequence[str], release: str) -> int:
     # A shell looks the command up in the app's PATH, inside the sandbox.
     argv = ("/bin/sh", "-c", 'exec "$@"', "sh", *words)
     confined = sandbox.for_app(engine(at).builder.unit(release))
-    host = Host()
-    return host.interactive(Step(at.app, "run", argv, confined, environment, str(directory / "code"), math.inf))
+    return System().interactive(Step(at.app, "run", argv, confined, environment, str(directory / "code"), math.inf))
 
 
 def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:
@@ -142,7 +141,9 @@ def status(at: Layout) -> dict[str, Any]:
     live = at.live()
     row = next((row for row in states(at) if row["release"] == live), {})
     unit = f"{at.app}@{live}.service"
-    shown = Host().systemctl("show", "--property=ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent", unit).stdout
+    shown = (
+        System().systemctl("show", "--property=ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent", unit).stdout
+    )
     unit_facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     memory = unit_facts.get("MemoryCurrent", "")
     holder = work.holder(at.app)
@@ -178,7 +179,7 @@ def status_lines(facts: Mapping[str, Any]) -> str:
 
 def have(at: Layout, verb: work.Verb, by: str, **options: Any) -> Result:
     """Have the engine do something to an app whose definition stands in its releases alone."""
-    order = work.Order(verb, {"name": at.app}, asdict(Settings(by=by or whoami(os.environ))), options)
+    order = work.Order(verb, {"name": at.app}, asdict(DeploySettings(by=by or whoami(os.environ))), options)
     try:
         return work.do(order)
     except KeyboardInterrupt as stop:

@@ -33,13 +33,12 @@ from ..common.files import fsync_directory, write
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT
 from ..common.text import line
-from . import probe, proof, sandbox, saving, source
+from . import checks, probe, sandbox, saving, source
 from .build import CA_BUNDLE, COMPILE, Builder, has_user, is_whole
-from .host import Answer, Host, Step
 from .layout import (
+    DeploySettings,
     Layout,
     ReleaseError,
-    Settings,
     apps,
     env_file,
     flat,
@@ -49,6 +48,7 @@ from .layout import (
 )
 from .ledger import Ledger
 from .spec import Spec
+from .system import Response, Step, System
 
 WANTS = ("sockets.target.wants", "multi-user.target.wants")
 IMPORT_SECONDS = 300
@@ -141,18 +141,18 @@ class Engine:
         self,
         spec: Spec,
         secret: Mapping[str, str] | None = None,
-        settings: Settings | None = None,
+        settings: DeploySettings | None = None,
         deploy_key: str = "",
-        host: Host | None = None,
+        system: System | None = None,
         root: Path = Path("/"),
         shared_key: str = "",
     ) -> None:
-        self.spec, self.secret, self.settings = spec, secret or {}, settings or Settings()
+        self.spec, self.secret, self.settings = spec, secret or {}, settings or DeploySettings()
         self.shared_key = shared_key
-        self.host = host or Host()
+        self.system = system or System()
         self.at = Layout(spec.name, root)
         self.ledger = Ledger(self.at)
-        self.builder = Builder(spec, self.settings, self.host, self.at, deploy_key)
+        self.builder = Builder(spec, self.settings, self.system, self.at, deploy_key)
         self.source = source.of(spec.source, self.builder) if spec.source else None
         self.id = self.commit = ""
         self.health_ms: int | None = None
@@ -176,7 +176,7 @@ class Engine:
         live = self.at.live()
         result = self.result(live)
         if live == self.id:
-            if not self.host.is_active(*self.units(self.id)):
+            if not self.system.is_active(*self.units(self.id)):
                 self.start(self.id)
                 result.action = "started"
         elif not self.at.is_good(self.id) and self.lacks_archive():
@@ -211,7 +211,7 @@ class Engine:
                 result.release = ""  # the SECRET_KEY that goes into it is yet to be made
             if self.has_command_to_run():
                 result.commands.append(self.spec.release_command)
-        elif not self.host.is_active(*self.units(self.id)):
+        elif not self.system.is_active(*self.units(self.id)):
             result.action = "to start"
         result.workers = self.at.workers(self.id)
         return result
@@ -278,7 +278,7 @@ class Engine:
         if purge:
             left += self.end_journal()
         if account and not left:  # what belongs to it would belong to whoever gets its number next
-            done = self.host.run("/usr/sbin/userdel", self.spec.name)
+            done = self.system.run("/usr/sbin/userdel", self.spec.name)
             if done.returncode and has_user(self.spec.name):
                 left.append(f"the account {self.spec.name} ({tail(done.stderr, 1)})")
         if left:
@@ -295,7 +295,7 @@ class Engine:
             f"systemd-journald@{app}.socket",
             f"systemd-journald-varlink@{app}.socket",
         )
-        self.host.systemctl("stop", *units)
+        self.system.systemctl("stop", *units)
         logs = [path for kind in ("var/log", "run/log") for path in (self.at.root / kind / "journal").glob(f"*.{app}")]
         try:
             trees.remove(*logs, self.at.root / "run/systemd" / f"journal.{app}")
@@ -313,11 +313,11 @@ class Engine:
                 trees.remove(*(path for path in spool.iterdir() if path.name == user or path.lstat().st_uid == uid))
         trees.remove(self.at.root / "var/lib/systemd/linger" / user)
         for _turn in range(50):
-            self.host.systemctl("kill", "--signal=KILL", f"user@{uid}.service", f"user-{uid}.slice")
-            running = self.host.kill(uid)
+            self.system.systemctl("kill", "--signal=KILL", f"user@{uid}.service", f"user-{uid}.slice")
+            running = self.system.kill(uid)
             if not running:
                 return []
-            self.host.sleep(0.1)
+            self.system.sleep(0.1)
         return [f"processes of {user} ({', '.join(map(str, running[:5]))})"]
 
     def go(self, steps: Sequence[str], live: str | None, result: Result) -> None:
@@ -326,7 +326,7 @@ class Engine:
         self.clear()
         self.ledger.append("begin", self.id, by=self.settings.by, previous=live, action=result.action)
         for step in steps:
-            self.host.status(step)
+            self.system.status(step)
             began = time.monotonic()
             try:
                 getattr(self, f"step_{step}")(live)
@@ -340,7 +340,7 @@ class Engine:
 
     def clear(self) -> None:
         """Forget the steps of a run that was killed, and what they were given; a step reads that when it starts."""
-        self.host.systemctl("reset-failed", f"groundwork-release@{self.spec.name}.*")
+        self.system.systemctl("reset-failed", f"groundwork-release@{self.spec.name}.*")
         for path in self.at.run.glob("*.env"):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < time.time() - 60:
@@ -609,7 +609,7 @@ class Engine:
         :param writable: what it may write beside what the app may.
         """
         confined = sandbox.for_app(self.builder.unit(self.id), writable)
-        return self.host.step(Step(self.spec.name, name, argv, confined, environment, str(cwd), seconds))
+        return self.system.step(Step(self.spec.name, name, argv, confined, environment, str(cwd), seconds))
 
     def as_release(self, name: str, *argv: str, seconds: float) -> tuple[int, str]:
         """Run a command as the app would run."""
@@ -625,14 +625,14 @@ class Engine:
             callable_name = self.spec.environment.get("WSGI_APP")
             message = f"the app cannot be imported as {callable_name}{hint(self.spec.name, said)}"
             raise ReleaseError("import", message, tail(before or said, 60))
-        return proof.read(answer)
+        return checks.read(answer)
 
     def step_import(self, live: str | None) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
         facts = self.ask_app()
         debug = self.spec.environment.get("GROUNDWORK_DEBUG") == "1"
-        errors, warnings = proof.judge(
-            proof.of_app(facts, self.spec.body_limit, bool(self.former_keys()), debug), self.skip_checks
+        errors, warnings = checks.judge(
+            checks.of_app(facts, self.spec.body_limit, bool(self.former_keys()), debug), self.skip_checks
         )
         self.builder.warnings += warnings
         if errors:
@@ -717,11 +717,11 @@ class Engine:
         """
         began = time.time()
         units = self.units(release)
-        self.host.systemctl("reset-failed", *units)
-        started = self.host.start(*units)
+        self.system.systemctl("reset-failed", *units)
+        started = self.system.start(*units)
         service = units[1]
         if started.returncode:
-            log = self.host.journal(self.spec.name, service, began)
+            log = self.system.journal(self.spec.name, service, began)
             message = f"{service} did not start"
             if "not found" in started.stderr or "does not exist" in started.stderr:
                 message += "; its unit is not on this host: run groundwork.flask.site first"
@@ -732,15 +732,15 @@ class Engine:
         if not wrong and prove:
             wrong = self.watch(service, sock, health)
         if wrong:
-            log = self.host.journal(self.spec.name, service, began)
+            log = self.system.journal(self.spec.name, service, began)
             raise ReleaseError("start", wrong + hint(self.spec.name, log), tail(log, 60))
         if prove:
 
-            def ask(path: str) -> Answer:
-                return self.host.ask(sock, name, path, float(health.get("timeout", 60)))
+            def ask(path: str) -> Response:
+                return self.system.ask(sock, name, path, float(health.get("timeout", 60)))
 
-            answers = proof.of_answers(ask, name, health.get("path", "/"), health.get("prefix", ""))
-            errors, warnings = proof.judge(answers, self.skip_checks)
+            answers = checks.of_answers(ask, name, health.get("path", "/"), health.get("prefix", ""))
+            errors, warnings = checks.judge(answers, self.skip_checks)
             self.builder.warnings += warnings
             if errors:
                 raise ReleaseError("start", "; ".join(errors))
@@ -755,7 +755,7 @@ class Engine:
         while (left := until - time.monotonic()) > 0:
             began, patience = time.monotonic(), patience * 2
             try:
-                said = self.host.ask(sock, health.get("host", "localhost"), path, min(left, patience))
+                said = self.system.ask(sock, health.get("host", "localhost"), path, min(left, patience))
             except (OSError, http.client.HTTPException) as error:
                 # The last question has little time; what was answered before tells more.
                 answer = answer if answer.startswith("status") else f"{type(error).__name__}: {error}"
@@ -764,24 +764,24 @@ class Engine:
                     self.health_ms = round(1000 * (time.monotonic() - began))
                     return ""
                 answer = f"status {said.status}: {said.body[:200]}"
-            if (restarts := self.host.restarts(service)) >= MOST_RESTARTS:
+            if (restarts := self.system.restarts(service)) >= MOST_RESTARTS:
                 return (
                     f"it does not stay up: it ended {restarts} times within {time.monotonic() - until + seconds:.0f} s"
                 )
-            self.host.sleep(0.1)
+            self.system.sleep(0.1)
         return f"{path} was not answered well within {seconds:.0f} s (health_path, health_timeout): {answer}"
 
     def watch(self, service: str, sock: Path, health: Mapping[str, Any]) -> str:
         """See that no process of a healthy instance dies in the next seconds; "" or what happened."""
         if "stable" in self.skip_checks:
             return ""
-        alive, until = self.host.processes(service), time.monotonic() + proof.STABLE_SECONDS
+        alive, until = self.system.processes(service), time.monotonic() + checks.STABLE_SECONDS
         while (left := until - time.monotonic()) > 0:
-            self.host.sleep(min(left, 0.25))
-            if gone := alive - self.host.processes(service):
+            self.system.sleep(min(left, 0.25))
+            if gone := alive - self.system.processes(service):
                 return (
                     f"it answered well, and then {len(gone)} of its {len(alive)} processes ended within "
-                    f"{proof.STABLE_SECONDS:.0f} s (or, to switch this proof off: `skip_checks: [stable]`)"
+                    f"{checks.STABLE_SECONDS:.0f} s (or, to switch this proof off: `skip_checks: [stable]`)"
                 )
         return self.wait_until_healthy(service, sock, health)
 
@@ -823,7 +823,7 @@ class Engine:
     def step_drain(self, live: str | None) -> None:
         """Let the old socket's queue empty, then stop the old instance, which finishes what it has begun."""
         if live and live != self.id:
-            self.host.sleep(DRAIN_SECONDS)
+            self.system.sleep(DRAIN_SECONDS)
             self.stop(live)
 
     def step_prune(self, live: str | None) -> None:
@@ -859,9 +859,9 @@ class Engine:
     def stop(self, release: str) -> None:
         """Stop a release's units, then see that no boot starts them: in this order heal() finds a half-done stop."""
         units = self.units(release)
-        self.host.stop(*reversed(units))
-        self.host.systemctl("disable", *units)
-        self.host.systemctl("reset-failed", *units)
+        self.system.stop(*reversed(units))
+        self.system.systemctl("disable", *units)
+        self.system.systemctl("reset-failed", *units)
 
     def heal(self) -> None:
         """Clean up after a run that was killed: half-built releases, and instances that are neither live nor wanted."""
@@ -961,7 +961,7 @@ class Engine:
         if not saved:
             raise ReleaseError("choose", "no saved copy of the databases is kept for this rollback")
         if live:
-            self.host.stop(*reversed(self.units(live)))
+            self.system.stop(*reversed(self.units(live)))
         stamp, undone = time.strftime("%Y%m%d-%H%M%S"), self.after(self.id)
         try:
             self.exchange_data("restore", saved, stamp)

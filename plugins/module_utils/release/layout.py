@@ -36,7 +36,7 @@ class ReleaseError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings:
+class DeploySettings:
     """How to deploy, the same for all apps of a call.
 
     :param build: environment variables of the build only, such as an index or a proxy.

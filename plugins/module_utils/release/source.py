@@ -196,10 +196,10 @@ class Git:
         argv, cache = ("/usr/bin/ssh-agent", "-D", "-a", str(sock)), build.at.source_cache
         agent = build.step("agent", argv, Path("/"), FETCH_SECONDS, cache=cache)
         try:
-            with build.host.background(agent), os.fdopen(os.memfd_create("key"), "w+") as memory:
+            with build.system.background(agent), os.fdopen(os.memfd_create("key"), "w+") as memory:
                 until = time.monotonic() + 30  # on a busy machine
                 while not os.path.lexists(sock) and time.monotonic() < until:
-                    build.host.sleep(0.02)
+                    build.system.sleep(0.02)
                 memory.write(f"{key.strip()}\n")
                 memory.seek(0)
                 status, said = build.as_app(

@@ -27,9 +27,9 @@ from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
 from .engine import Engine, Result
-from .host import Host
-from .layout import Layout, ReleaseError, Settings, tail
+from .layout import DeploySettings, Layout, ReleaseError, tail
 from .spec import Spec
+from .system import System
 
 Verb = Literal["deploy", "roll_back", "remove", "heal"]
 WORK: Mapping[str, str] = {"deploy": "a deploy", "roll_back": "a rollback", "remove": "a removal", "heal": "an unlock"}
@@ -92,10 +92,10 @@ def unit(app: str) -> str:
     return f"groundwork-release@{app}.service"
 
 
-def holder(app: str, host: Host | None = None) -> Holder | None:
+def holder(app: str, system: System | None = None) -> Holder | None:
     """The run that is at work on an app now; None when there is none."""
     names = "ActiveState,Description,ExecMainStartTimestamp,StatusText,MainPID"
-    shown = (host or Host()).systemctl("show", "--timestamp=utc", f"--property={names}", unit(app)).stdout
+    shown = (system or System()).systemctl("show", "--timestamp=utc", f"--property={names}", unit(app)).stdout
     found = dict(row.split("=", 1) for row in shown.splitlines() if "=" in row)
     if found.get("ActiveState", "inactive") in ("inactive", "failed"):
         return None
@@ -116,17 +116,19 @@ def command(app: str, description: str, program: Sequence[str] = PROGRAM) -> lis
     return TransientUnit(unit(app), description, program, properties).command("--pipe", "--wait", "--collect")
 
 
-def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM, wait: float = WAIT_SECONDS) -> Result:
+def do(
+    order: Order, system: System | None = None, program: Sequence[str] = PROGRAM, wait: float = WAIT_SECONDS
+) -> Result:
     """Have the engine do something, after whoever is at work on the app, and return what it did.
 
     :param wait: seconds that another run may go on before this one gives up.
     :raises ReleaseError: what the engine raised; or that it was ended before it was done.
     """
-    host, at = host or Host(), Layout(order.app)
+    system, at = system or System(), Layout(order.app)
     waited: list[str] = []
     until = time.monotonic() + wait
     while True:
-        waited += await_other(at, host, until)
+        waited += await_other(at, system, until)
         if ended := result_of(at, order):
             break  # the bus had broken off, and it went on
         # On a pipe, for it holds secrets; read before the engine does anything, so whoever wrote it may die then.
@@ -137,18 +139,18 @@ def do(order: Order, host: Host | None = None, program: Sequence[str] = PROGRAM,
         if ended := result_of(at, order):
             break
         # Somebody else was quicker; or the bus broke off, and it goes on.
-        if holder(order.app, host):
+        if holder(order.app, system):
             continue
         if ended := result_of(at, order):
             break
         if "already loaded" in done.stderr or "was already" in done.stderr:
             # A step that heeds no signal has failed when it is killed with its engine, and keeps the unit loaded.
-            host.systemctl("reset-failed", f"groundwork-release@{order.app}.*")
+            system.systemctl("reset-failed", f"groundwork-release@{order.app}.*")
             if time.monotonic() > until:
                 raise ReleaseError(
                     "lock", f"systemd does not let go of {unit(order.app)}", tail(printable(done.stderr))
                 )
-            host.sleep(0.1)
+            system.sleep(0.1)
             continue
         if "No module named 'release" in done.stderr:
             raise ReleaseError("engine", f"the release engine is not on this host: {INSTALL}")
@@ -167,9 +169,9 @@ def result_of(at: Layout, order: Order) -> dict[str, Any]:
     return found if found.get("order") == order.id else {}
 
 
-def await_other(at: Layout, host: Host, until: float) -> list[str]:
+def await_other(at: Layout, system: System, until: float) -> list[str]:
     """Wait for the run that is at work on an app; what to tell of it, nothing when there was none."""
-    first = other = holder(at.app, host)
+    first = other = holder(at.app, system)
     began = time.monotonic()
     while other:
         if time.monotonic() > until:
@@ -178,8 +180,8 @@ def await_other(at: Layout, host: Host, until: float) -> list[str]:
                 f"somebody else is at work: {other}. Wait for it; or, if it is stuck, end it with "
                 f"`ansible-playbook groundwork.flask.unlock -e app={at.app}`, then run again",
             )
-        host.sleep(0.2)
-        other = holder(at.app, host)
+        system.sleep(0.2)
+        other = holder(at.app, system)
     if not first:
         return []
     ended = read_json(at.run / "result.json")
@@ -195,20 +197,20 @@ def await_other(at: Layout, host: Host, until: float) -> list[str]:
 def serve() -> None:
     """The program of the unit: reads an order on stdin, and leaves its result where whoever asked looks for it."""
     given = json.loads(sys.stdin.read())
-    perform(Order(**given), Host(engine=unit(given["spec"]["name"])))
+    perform(Order(**given), System(engine=unit(given["spec"]["name"])))
 
 
-def perform(order: Order, host: Host, kind: type[Engine] = Engine) -> None:
+def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
     """Do what an order says; the result, or the error, is in a file of root's afterwards."""
     ended: dict[str, Any] = {"order": order.id, "description": order.description}
     engine = None
     try:
         try:
-            spec, settings = Spec(**order.spec), Settings(**order.settings)
+            spec, settings = Spec(**order.spec), DeploySettings(**order.settings)
         except TypeError as error:
             message = f"the release engine on this host is of another version of the collection ({error}): {INSTALL}"
             raise ReleaseError("engine", message) from error
-        engine = kind(spec, order.secret, settings, order.deploy_key, host, shared_key=order.shared_key)
+        engine = kind(spec, order.secret, settings, order.deploy_key, system, shared_key=order.shared_key)
         result: Result = getattr(engine, order.verb)(**order.options) or Result()
         ended["result"] = asdict(result)
     except ReleaseError as error:
@@ -224,10 +226,10 @@ def perform(order: Order, host: Host, kind: type[Engine] = Engine) -> None:
     write(at.run / "result.json", json.dumps(ended), 0o600)
 
 
-def stop(app: str, host: Host | None = None) -> Holder | None:
+def stop(app: str, system: System | None = None) -> Holder | None:
     """End the run that is at work on an app; who it was."""
-    host = host or Host()
-    found = holder(app, host)
+    system = system or System()
+    found = holder(app, system)
     if found:
-        host.systemctl("stop", unit(app))
+        system.systemctl("stop", unit(app))
     return found

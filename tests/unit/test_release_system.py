@@ -21,14 +21,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
-from ansible_collections.groundwork.flask.plugins.module_utils.release import host as module
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import (
+from ansible_collections.groundwork.flask.plugins.module_utils.release import system as module
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, env_file, tail
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import (
     MOST_OUTPUT,
-    Host,
     Step,
+    System,
     end_of,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, env_file, tail
 
 
 def a_step(*argv: str, **more: Any) -> Step:
@@ -82,11 +82,11 @@ class TestCommand:
         assert "hunter22" not in str(a_step("true").command("a.service"))
 
 
-class Systemd:
+class FakeSystemd:
     """Stands for systemd: starts the command itself, and says how it ended."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
-        self.host, self.result = Host("groundwork-release@shop.service"), "exit-code"
+        self.system, self.result = System("groundwork-release@shop.service"), "exit-code"
         self.asked: list[tuple[str, ...]] = []
         self.commands: list[list[str]] = []
         self.environments: list[tuple[int, str]] = []
@@ -98,13 +98,13 @@ class Systemd:
             self.environments.append((path.stat().st_mode & 0o777, path.read_text()))
             return list(step.argv)
 
-        def systemctl(_host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+        def systemctl(_host: System, *arguments: str) -> subprocess.CompletedProcess[str]:
             self.asked.append(arguments)
             return subprocess.CompletedProcess(arguments, 0, f"{self.result}\n", "")
 
         monkeypatch.setattr(module, "environment_file", lambda app, unit: run / app / f"{unit}.env")
         monkeypatch.setattr(Step, "command", command)
-        monkeypatch.setattr(Host, "systemctl", systemctl)
+        monkeypatch.setattr(System, "systemctl", systemctl)
 
     def unit(self) -> str:
         """The unit of the last step."""
@@ -115,8 +115,8 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Systemd:
-    return Systemd(monkeypatch, tmp_path / "run")
+def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSystemd:
+    return FakeSystemd(monkeypatch, tmp_path / "run")
 
 
 class TestStep:
@@ -132,13 +132,13 @@ class TestStep:
             ("printf '\\377\\033[2J'", (0, "\ufffd\\x1b[2J")),
         ],
     )
-    def test_answers(self, systemd: Systemd, command: str, answer: tuple[int, str]) -> None:
-        assert systemd.host.step(a_step("/bin/sh", "-c", command)) == answer
+    def test_answers(self, systemd: FakeSystemd, command: str, answer: tuple[int, str]) -> None:
+        assert systemd.system.step(a_step("/bin/sh", "-c", command)) == answer
 
-    def test_it_reads_what_it_is_given(self, systemd: Systemd, tmp_path: Path) -> None:
+    def test_it_reads_what_it_is_given(self, systemd: FakeSystemd, tmp_path: Path) -> None:
         (tmp_path / "in").write_text("text")
         with (tmp_path / "in").open() as stdin:
-            assert systemd.host.step(a_step("/bin/cat", stdin=stdin)) == (0, "text")
+            assert systemd.system.step(a_step("/bin/cat", stdin=stdin)) == (0, "text")
 
     @pytest.mark.parametrize(
         ("result", "answer"),
@@ -150,53 +150,55 @@ class TestStep:
             ("", (9, "tick\n")),
         ],
     )
-    def test_how_it_ended(self, systemd: Systemd, result: str, answer: tuple[int, str]) -> None:
+    def test_how_it_ended(self, systemd: FakeSystemd, result: str, answer: tuple[int, str]) -> None:
         systemd.result = result
-        assert systemd.host.step(a_step("/bin/sh", "-c", "echo tick; exit 9")) == answer
+        assert systemd.system.step(a_step("/bin/sh", "-c", "echo tick; exit 9")) == answer
         assert systemd.asked == [
             ("show", "--value", "--property=Result", systemd.unit()),
             ("reset-failed", systemd.unit()),
         ]
 
-    def test_nothing_of_it_goes_on_without_the_engine(self, systemd: Systemd) -> None:
-        systemd.host.step(a_step("/bin/true"))
+    def test_nothing_of_it_goes_on_without_the_engine(self, systemd: FakeSystemd) -> None:
+        systemd.system.step(a_step("/bin/true"))
         bound = ["-p", "BindsTo=groundwork-release@shop.service", "-p", "After=groundwork-release@shop.service"]
         command = systemd.commands[0]
         assert command[command.index(bound[1]) - 1 :][:4] == bound
         assert systemd.asked == [], "systemd forgets a unit that ended well"
 
-    def test_each_has_a_unit_of_its_own(self, systemd: Systemd) -> None:
+    def test_each_has_a_unit_of_its_own(self, systemd: FakeSystemd) -> None:
         units = set()
         for _turn in range(3):
-            systemd.host.step(a_step("/bin/true"))
+            systemd.system.step(a_step("/bin/true"))
             units.add(systemd.unit())
         assert len(units) == 3
         assert all(re.fullmatch(r"groundwork-release@shop\.import\.\d+-\d+\.service", unit) for unit in units)
 
-    def test_its_environment_is_in_a_file_while_it_runs(self, systemd: Systemd) -> None:
-        systemd.host.step(a_step("/bin/false"))
+    def test_its_environment_is_in_a_file_while_it_runs(self, systemd: FakeSystemd) -> None:
+        systemd.system.step(a_step("/bin/false"))
         assert systemd.environments == [(0o600, env_file({"PATH": os.defpath, "TOKEN": "hunter22"}))]
         assert systemd.left() == []
         assert (systemd.run / "shop").stat().st_mode & 0o777 == 0o700
 
-    def test_it_is_stopped_when_the_engine_breaks_off(self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_stopped_when_the_engine_breaks_off(
+        self, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def interrupted(_stream: Any) -> str:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(module, "end_of", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            systemd.host.step(a_step("/bin/true"))
+            systemd.system.step(a_step("/bin/true"))
         assert systemd.asked == [("stop", systemd.unit())]
         assert systemd.left() == []
 
-    def test_in_the_background(self, systemd: Systemd) -> None:
-        with systemd.host.background(a_step("/bin/true")):
+    def test_in_the_background(self, systemd: FakeSystemd) -> None:
+        with systemd.system.background(a_step("/bin/true")):
             assert len(systemd.left()) == 1
         assert systemd.asked == [("stop", systemd.unit())]
         assert systemd.left() == []
         with (
             pytest.raises(ReleaseError, match=r"/bin/sh could not be started\nno such thing"),
-            systemd.host.background(a_step("/bin/sh", "-c", "echo no such thing >&2; exit 1")),
+            systemd.system.background(a_step("/bin/sh", "-c", "echo no such thing >&2; exit 1")),
         ):
             pass
         assert systemd.asked[1:] == [("stop", systemd.unit())]
@@ -204,11 +206,11 @@ class TestStep:
 
     @pytest.mark.parametrize(("terminal", "option"), [(False, "--pipe"), (True, "--pty")])
     def test_on_a_terminal(
-        self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, terminal: bool, option: str
+        self, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch, terminal: bool, option: str
     ) -> None:
         """It gets another than root's, and it goes on when an engine ends."""
         monkeypatch.setattr(os, "isatty", lambda descriptor: terminal)
-        assert systemd.host.interactive(a_step("/bin/sh", "-c", "exit 7", seconds=math.inf)) == 7
+        assert systemd.system.interactive(a_step("/bin/sh", "-c", "exit 7", seconds=math.inf)) == 7
         assert option in systemd.commands[0]
         assert "BindsTo" not in str(systemd.commands[0])
         assert systemd.left() == []
@@ -258,13 +260,13 @@ class TestStatus:
             sock.bind(address.replace("@", "\0", 1) if abstract else address)
             sock.settimeout(5)
             monkeypatch.setenv("NOTIFY_SOCKET", address)
-            Host().status("import")
+            System().status("import")
             assert sock.recv(100) == b"STATUS=import"
 
     @pytest.mark.parametrize("address", ["", "/nowhere/notify"])
     def test_where_nobody_listens(self, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
-        Host().status("import")
+        System().status("import")
 
 
 def test_every_process_of_an_account_is_killed() -> None:
@@ -274,11 +276,11 @@ def test_every_process_of_an_account_is_killed() -> None:
         subprocess.Popen(("sleep", "60"), user=uid, start_new_session=True) as one,
         subprocess.Popen(("sleep", "60"), user=uid + 4_000) as other,
     ):
-        assert Host().kill(uid) == [one.pid]
+        assert System().kill(uid) == [one.pid]
         assert one.wait(10) == -9
         assert other.poll() is None
         other.kill()
-    assert Host().kill(uid) == []
+    assert System().kill(uid) == []
 
 
 class TestAsk:
@@ -310,16 +312,16 @@ class TestAsk:
             thread.join()
 
     def test_as_a_visitor_over_https(self, sock: Path) -> None:
-        answer = Host().ask(sock, "shop.example.org", "/", 5)
+        answer = System().ask(sock, "shop.example.org", "/", 5)
         assert answer.status == 200
         headers = dict(line.split(": ") for line in answer.body.splitlines())
         assert headers["Host"] == headers["X-Forwarded-Host"] == "shop.example.org"
         assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-For"]) == ("https", "127.0.0.1")
 
     def test_other_answers(self, sock: Path) -> None:
-        unwell = Host().ask(sock, "shop.example.org", "/503", 5)
+        unwell = System().ask(sock, "shop.example.org", "/503", 5)
         assert (unwell.status, unwell.location) == (503, "")
-        redirect = Host().ask(sock, "shop.example.org", "/302", 5)
+        redirect = System().ask(sock, "shop.example.org", "/302", 5)
         assert (redirect.status, redirect.location) == (302, "https://shop.example.org/login")
 
     @pytest.mark.parametrize(
@@ -351,7 +353,7 @@ class TestAsk:
             thread.start()
             began = time.monotonic()
             with pytest.raises((OSError, http.client.HTTPException)):
-                Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 0.2)
+                System().ask(tmp_path / "app.sock", "shop.example.org", "/", 0.2)
             assert time.monotonic() - began < 3
             thread.join()
 
@@ -364,14 +366,14 @@ class TestAsk:
         with socketserver.UnixStreamServer(str(tmp_path / "app.sock"), Handler) as server:
             thread = threading.Thread(target=server.handle_request)
             thread.start()
-            answer = Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
+            answer = System().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
             thread.join()
         assert (answer.location, answer.body[:10]) == ("/\\x1b[2J", "\\x1b[2Jxxx")
         assert len(answer.body) < 20_010
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
-            Host().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
+            System().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
 
 
 def test_the_end_of_what_a_program_said_has_its_whole_last_traceback() -> None:

@@ -17,15 +17,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..common.text import line
-from .host import Answer
 from .layout import TRACEBACK, ReleaseError, megabytes
+from .system import Response
 
 # A process that starts and dies does so within seconds: a missing table, a port that is taken, memory that runs out.
 STABLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class FailedCheck:
     """What a proof found. An ``error`` keeps the release from going live; the others are warnings."""
 
     check: str
@@ -74,7 +74,7 @@ def read(answer: str) -> dict[str, Any]:
     return {**facts, "server_error": line(facts["server_error"])}
 
 
-def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bool) -> Iterator[Finding]:
+def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bool) -> Iterator[FailedCheck]:
     """What the app's own settings say (see ``probe.py``).
 
     :param body_limit: the largest request body the proxy lets through, in bytes; 0 for any.
@@ -84,7 +84,9 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
     if not facts:
         return
     if facts["debug"] and not debug:
-        yield Finding("debug", "the app is in debug mode, which shows visitors its inside and lets them run code", True)
+        yield FailedCheck(
+            "debug", "the app is in debug mode, which shows visitors its inside and lets them run code", True
+        )
     make = "leave SECRET_KEY out of the code and read it from the environment, which has a good one"
     words = {
         "sample": "is one that stands in documentation, so anybody can forge sessions",
@@ -92,70 +94,70 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
         "poor": "consists of less than 8 different characters, so it can be guessed, and sessions forged with it",
     }
     if said := words.get(facts["secret_key"]):
-        yield Finding("secret_key", f"the app's SECRET_KEY {said}: {make}", True)
+        yield FailedCheck("secret_key", f"the app's SECRET_KEY {said}: {make}", True)
     elif facts["secret_key"] == "missing":
-        yield Finding(
+        yield FailedCheck(
             "secret_key",
             "the app has no SECRET_KEY, so sessions and flashed messages fail: "
             'set app.config["SECRET_KEY"] = os.environ["SECRET_KEY"]',
         )
     if (fallbacks or facts["fallbacks"]) and facts["flask"] == "3.1.0":
-        yield Finding(
+        yield FailedCheck(
             "fallbacks",
             "Flask 3.1.0 signs with the wrong key when there are SECRET_KEY_FALLBACKS (CVE-2025-47278): take 3.1.1",
             True,
         )
     elif fallbacks and (found := VERSION.fullmatch(facts["flask"])) and (int(found[1]), int(found[2])) < (3, 1):
-        yield Finding(
+        yield FailedCheck(
             "fallbacks",
             f"Flask {facts['flask']} knows no SECRET_KEY_FALLBACKS: the change of SECRET_KEY logs everybody out; "
             "Flask 3.1.1 would not",
         )
     if facts["secret_key"] != "missing" and not facts["session_cookie_secure"]:
-        yield Finding(
+        yield FailedCheck(
             "session_cookie",
             "the session cookie may travel unencrypted: set SESSION_COOKIE_SECURE = True in the app's configuration",
         )
     limit = facts["max_content_length"]
     if limit and body_limit and limit > body_limit:
-        yield Finding(
+        yield FailedCheck(
             "upload_limit",
             f"the app takes uploads up to {megabytes(limit)} (MAX_CONTENT_LENGTH), and the proxy "
             f"{megabytes(body_limit)} only: raise proxy.client_max_body_size",
         )
     if facts["server_error"] == "traceback":
-        yield Finding(
+        yield FailedCheck(
             "server_error",
             "when the app breaks, visitors see its traceback: answer errors with a page of your own",
             True,
         )
     elif facts["server_error"]:
-        yield Finding("server_error", f"the app's own handler of errors is broken: {facts['server_error']}")
+        yield FailedCheck("server_error", f"the app's own handler of errors is broken: {facts['server_error']}")
 
 
-def of_answers(ask: Callable[[str], Answer], host: str, health_path: str, prefix: str = "") -> Iterator[Finding]:
+def of_answers(ask: Callable[[str], Response], host: str, health_path: str, prefix: str = "") -> Iterator[FailedCheck]:
     """What a running instance answers; ``prefix`` is the path below which the app lives."""
     at_home = ask(health_path)
     if 300 <= at_home.status < 400:
         to = urlsplit(at_home.location)
         path = f"{to.path or '/'}{'?' + to.query if to.query else ''}"
         if to.scheme == "https" and to.netloc == host and path == health_path:
-            yield Finding(
+            yield FailedCheck(
                 "https",
                 f"{health_path} redirects to itself: the app does not see that the visitor came over https. "
                 "Leave proxy_fix on, or apply werkzeug's ProxyFix in the app",
                 True,
             )
         elif to.scheme == "http" and to.netloc == host:
-            yield Finding("https", f"{health_path} redirects to {line(at_home.location)}, which is not https")
+            yield FailedCheck("https", f"{health_path} redirects to {line(at_home.location)}, which is not https")
     lost = ask(f"{prefix}/groundwork-{secrets.token_hex(8)}")
     if TRACEBACK in lost.body or "Werkzeug Debugger" in lost.body:
-        yield Finding("not_found", "a page that is not there is answered with a traceback", True)
+        yield FailedCheck("not_found", "a page that is not there is answered with a traceback", True)
     elif lost.status >= 500:
-        yield Finding("not_found", f"a page that is not there is answered with {lost.status} instead of 404")
+        yield FailedCheck("not_found", f"a page that is not there is answered with {lost.status} instead of 404")
 
 
-def judge(findings: Iterable[Finding], skipped: Iterable[str]) -> tuple[list[str], list[str]]:
+def judge(findings: Iterable[FailedCheck], skipped: Iterable[str]) -> tuple[list[str], list[str]]:
     """The errors and the warnings, each with the way to switch its proof off."""
     left = [finding for finding in findings if finding.check not in set(skipped)]
     texts = {

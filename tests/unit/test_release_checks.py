@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, proof, saving
-from ansible_collections.groundwork.flask.plugins.module_utils.release.host import Answer
+from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, probe, saving
+from ansible_collections.groundwork.flask.plugins.module_utils.release.checks import FailedCheck
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.proof import Finding
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import Response
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, servers
 from ansible_collections.groundwork.flask.tests.unit.release_app import GOOD
 
@@ -85,7 +85,7 @@ def index(): return "hello"
         facts = self.facts(tmp_path, self.PLAIN)
         assert {**facts, "flask": ""} == {**GOOD, "flask": ""}
         assert tuple(map(int, facts["flask"].split(".")[:2])) >= (3, 1)
-        assert list(proof.of_app(facts, 0, False, False)) == []
+        assert list(checks.of_app(facts, 0, False, False)) == []
 
     @pytest.mark.parametrize(
         ("more", "environment", "found"),
@@ -211,8 +211,8 @@ SILENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def of_app(facts: dict[str, Any], call: dict[str, Any]) -> list[Finding]:
-    return list(proof.of_app({**GOOD, **facts}, **{"body_limit": 0, "fallbacks": False, "debug": False, **call}))
+def of_app(facts: dict[str, Any], call: dict[str, Any]) -> list[FailedCheck]:
+    return list(checks.of_app({**GOOD, **facts}, **{"body_limit": 0, "fallbacks": False, "debug": False, **call}))
 
 
 class TestOfApp:
@@ -234,7 +234,7 @@ class TestOfApp:
         assert len(of_app({"secret_key": "missing", "session_cookie_secure": False}, {})) == 1
 
     def test_of_an_app_of_another_kind_nothing_is_said(self) -> None:
-        assert list(proof.of_app({}, 1, True, False)) == []
+        assert list(checks.of_app({}, 1, True, False)) == []
 
 
 # What an app may say in the place of the probe.
@@ -305,14 +305,14 @@ class TestRead:
     )
     def test_what_a_probe_says(self, change: dict[str, Any]) -> None:
         facts = {**GOOD, **change}
-        assert proof.read(json.dumps(facts)) == facts
-        assert proof.read(f"{json.dumps(facts)}\nsaid at the end\n") == facts
-        list(proof.of_app(facts, 1, True, False))
+        assert checks.read(json.dumps(facts)) == facts
+        assert checks.read(f"{json.dumps(facts)}\nsaid at the end\n") == facts
+        list(checks.of_app(facts, 1, True, False))
 
     @pytest.mark.parametrize(("name", "value"), LIES, ids=[f"{row[0]}: {row[1]!r}"[:40] for row in LIES])
     def test_what_no_probe_says(self, name: str, value: Any) -> None:
         with pytest.raises(ReleaseError, match=f"what the app said of its {name} cannot be: ") as error:
-            proof.read(json.dumps({**GOOD, name: value}))
+            checks.read(json.dumps({**GOOD, name: value}))
         assert error.value.step == "import"
         assert len(str(error.value)) < 300
         assert "\x1b" not in str(error.value)
@@ -339,58 +339,58 @@ class TestRead:
     )
     def test_what_is_no_answer(self, answer: str) -> None:
         with pytest.raises(ReleaseError, match="what the app said of itself cannot be understood"):
-            proof.read(answer)
+            checks.read(answer)
 
     @pytest.mark.parametrize("depth", [10, 300, 900, 1_500, 5_000, 100_000])
     def test_deep_ones(self, depth: int) -> None:
         """Of any depth: what reads it, and what shows it, have limits of their own."""
         deep = "[" * depth + "]" * depth
         with pytest.raises(ReleaseError, match="what the app said of it"):
-            proof.read(json.dumps(GOOD).replace('"heads": null', f'"heads": {deep}'))
+            checks.read(json.dumps(GOOD).replace('"heads": null', f'"heads": {deep}'))
 
     def test_of_an_app_of_another_kind(self) -> None:
-        assert proof.read("{}") == {}
+        assert checks.read("{}") == {}
 
     def test_what_a_handler_says_is_one_printable_line(self) -> None:
         said = json.dumps({**GOOD, "server_error": "KeyError:\n\x1b[2J" + "x" * 1000})
-        error = proof.read(said)["server_error"]
+        error = checks.read(said)["server_error"]
         assert error.startswith("KeyError: \\x1b[2Jxxx")
         assert len(error) == 200
 
 
 HOME = "https://shop.example.org"
 TRACEBACK = "Traceback (most recent call last):\n"
-ANSWERS: list[tuple[str, Answer, Answer, list[tuple[str, bool]]]] = [
-    ("well", Answer(200), Answer(404), []),
-    ("a page for all", Answer(200), Answer(200), []),
-    ("a login", Answer(302, "", f"{HOME}/login"), Answer(404), []),
-    ("a relative login", Answer(302, "", "/login"), Answer(404), []),
-    ("another path", Answer(301, "", f"{HOME}/healthz/"), Answer(404), []),
-    ("a query", Answer(301, "", f"{HOME}/healthz?lang=en"), Answer(404), []),
-    ("another name", Answer(301, "", "http://www.example.org/healthz"), Answer(404), []),
-    ("to itself", Answer(301, "", f"{HOME}/healthz"), Answer(404), [("https", True)]),
-    ("to http", Answer(302, "", "http://shop.example.org/login"), Answer(404), [("https", False)]),
-    ("no such page breaks", Answer(200), Answer(500, "oops"), [("not_found", False)]),
-    ("no such page tells", Answer(200), Answer(404, f"<pre>{TRACEBACK}"), [("not_found", True)]),
-    ("the debugger", Answer(200), Answer(500, "<title>// Werkzeug Debugger</title>"), [("not_found", True)]),
+ANSWERS: list[tuple[str, Response, Response, list[tuple[str, bool]]]] = [
+    ("well", Response(200), Response(404), []),
+    ("a page for all", Response(200), Response(200), []),
+    ("a login", Response(302, "", f"{HOME}/login"), Response(404), []),
+    ("a relative login", Response(302, "", "/login"), Response(404), []),
+    ("another path", Response(301, "", f"{HOME}/healthz/"), Response(404), []),
+    ("a query", Response(301, "", f"{HOME}/healthz?lang=en"), Response(404), []),
+    ("another name", Response(301, "", "http://www.example.org/healthz"), Response(404), []),
+    ("to itself", Response(301, "", f"{HOME}/healthz"), Response(404), [("https", True)]),
+    ("to http", Response(302, "", "http://shop.example.org/login"), Response(404), [("https", False)]),
+    ("no such page breaks", Response(200), Response(500, "oops"), [("not_found", False)]),
+    ("no such page tells", Response(200), Response(404, f"<pre>{TRACEBACK}"), [("not_found", True)]),
+    ("the debugger", Response(200), Response(500, "<title>// Werkzeug Debugger</title>"), [("not_found", True)]),
     (
         "both",
-        Answer(308, "", f"{HOME}/healthz"),
-        Answer(503),
+        Response(308, "", f"{HOME}/healthz"),
+        Response(503),
         [("https", True), ("not_found", False)],
     ),
 ]
 
 
 @pytest.mark.parametrize(("name", "home", "lost", "found"), ANSWERS, ids=[row[0] for row in ANSWERS])
-def test_of_answers(name: str, home: Answer, lost: Answer, found: list[tuple[str, bool]]) -> None:
+def test_of_answers(name: str, home: Response, lost: Response, found: list[tuple[str, bool]]) -> None:
     asked: list[str] = []
 
-    def ask(path: str) -> Answer:
+    def ask(path: str) -> Response:
         asked.append(path)
         return home if path == "/healthz" else lost
 
-    findings = list(proof.of_answers(ask, "shop.example.org", "/healthz"))
+    findings = list(checks.of_answers(ask, "shop.example.org", "/healthz"))
     assert [(finding.check, finding.error) for finding in findings] == found
     assert asked[0] == "/healthz"
     assert asked[1].startswith("/groundwork-")
@@ -399,10 +399,10 @@ def test_of_answers(name: str, home: Answer, lost: Answer, found: list[tuple[str
 class TestJudge:
     """What stops a release, what warns, what is switched off."""
 
-    FINDINGS = (Finding("debug", "it is in debug mode", True), Finding("https", "it redirects"))
+    FINDINGS = (FailedCheck("debug", "it is in debug mode", True), FailedCheck("https", "it redirects"))
 
     def test_errors_and_warnings(self) -> None:
-        assert proof.judge(self.FINDINGS, ()) == (
+        assert checks.judge(self.FINDINGS, ()) == (
             ["it is in debug mode (or, to switch this proof off: `skip_checks: [debug]`)"],
             ["it redirects (or, to switch this proof off: `skip_checks: [https]`)"],
         )
@@ -411,7 +411,7 @@ class TestJudge:
         ("skipped", "counts"), [(["debug"], (0, 1)), (["https"], (1, 0)), (["debug", "https"], (0, 0))]
     )
     def test_switched_off(self, skipped: list[str], counts: tuple[int, int]) -> None:
-        errors, warnings = proof.judge(iter(self.FINDINGS), skipped)
+        errors, warnings = checks.judge(iter(self.FINDINGS), skipped)
         assert (len(errors), len(warnings)) == counts
 
     def test_every_name_can_be_given_in_flask_apps(self) -> None:

@@ -29,7 +29,7 @@ MOST_OUTPUT = 2**20  # bytes; the end of what a step says is kept
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What an instance answered: the status, the beginning of the body, and where it sends the visitor."""
 
     status: int
@@ -74,7 +74,7 @@ class Step:
 
 
 @dataclass
-class Host(Systemd):
+class System(Systemd):
     """systemd, the processes of an app, and its sockets.
 
     :ivar engine: the unit that the engine runs in, if it runs in one; its steps end with it.
@@ -187,7 +187,7 @@ class Host(Systemd):
             process.kill()
         return printable("\n".join(reversed(shown.strip().splitlines())))
 
-    def ask(self, sock: Path, host: str, path: str, seconds: float) -> Answer:
+    def ask(self, sock: Path, host: str, path: str, seconds: float) -> Response:
         """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell.
 
         :raises OSError: and HTTPException, when there is no whole answer within ``seconds``.
@@ -204,7 +204,7 @@ class Host(Systemd):
             body = printable(response.read(20_000).decode(errors="replace"))
             if connection.is_cut:  # what was cut may look like the end of an answer
                 raise TimeoutError(f"no whole answer within {seconds:g} s")
-            return Answer(response.status, body, printable(response.getheader("Location") or ""))
+            return Response(response.status, body, printable(response.getheader("Location") or ""))
         finally:
             over.cancel()
             connection.close()
