@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import copier, paths, steps
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import copier, steps
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.databases import find_database
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root, database, staged
 
 
@@ -24,7 +25,7 @@ def test_a_database_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "app.db").write_text("not one")
     os.mkfifo(tmp_path / "pipe.db")
     (tmp_path / "link.db").symlink_to(tmp_path / "photo.jpg")
-    found = [find_database(item) for item in paths.Walk([str(tmp_path)])]
+    found = [find_database(item) for item in trees.Walk([str(tmp_path)])]
     assert [database.path for database in found if database] == [str(tmp_path / "photo.jpg")]
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import paths, restic, times
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import restic, times
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import losses, run
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
+from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import staged
 
 
@@ -63,7 +64,7 @@ def test_losses(size: int, files: int, databases: dict[str, int], lost: list[str
 
 
 def test_a_planted_cache_is_named(scene: SimpleNamespace) -> None:
-    (scene.data / "CACHEDIR.TAG").write_bytes(paths.CACHE_SIGNATURE)
+    (scene.data / "CACHEDIR.TAG").write_bytes(trees.CACHE_SIGNATURE)
     stage, _manifest = staged(scene)
     last = {"size": 10_000_000, "files": 100, "databases": {}}
     assert f"left out as caches (they hold a CACHEDIR.TAG): {scene.data}" in losses(

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import paths
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.moves import carry_out, copy_into, plan_moves
+from ansible_collections.groundwork.flask.plugins.module_utils.common import paths
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root
 
 

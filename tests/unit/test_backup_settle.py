@@ -12,12 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import paths
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import settle as settling
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.settle import owners_of_today, settle
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.snapshot import Manifest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root
 
 
@@ -117,7 +117,7 @@ def test_owners_are_given_to_links_themselves_once_and_an_app_gets_no_device(
     (data / "link").symlink_to(outside)
     (data / "file").touch()
     (data / "same").hardlink_to(data / "file")
-    (data / "CACHEDIR.TAG").write_bytes(paths.CACHE_SIGNATURE)
+    (data / "CACHEDIR.TAG").write_bytes(trees.CACHE_SIGNATURE)
     os.mknod(data / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
     for path in data.iterdir():
         os.chown(path, 3001, 3001, follow_symlinks=False)

@@ -100,7 +100,7 @@ class TestOpen:
     @pytest.mark.parametrize("kind", ["fifo", "socket", "device"])
     def test_what_is_no_file_makes_nobody_wait(self, tree: Path, kind: str) -> None:
         make_special(tree / "special", kind)
-        with pytest.raises(OSError, match="regular file|No such device"):
+        with pytest.raises(OSError, match=r"regular file|No such device"):
             trees.read_text(tree, "special")
         assert not trees.is_file(tree, "special")
         assert trees.names(tree, "special") == []
@@ -147,7 +147,7 @@ class TestLink:
 
     @pytest.mark.parametrize("name", ["absolute", "out", "outside/secret", "../secret", "self"])
     def test_never_out_of_the_tree(self, tree: Path, tmp_path: Path, name: str) -> None:
-        with pytest.raises(OSError, match="leads out of the tree|Too many levels"):
+        with pytest.raises(OSError, match=r"leads out of the tree|Too many levels"):
             trees.link(tree, name, tmp_path / "target")
         assert not os.path.lexists(tmp_path / "target")
 
@@ -181,9 +181,9 @@ class TestWalk:
     """What is below a directory, as it is at that moment."""
 
     def test_each_directory_before_what_is_in_it(self, tree: Path) -> None:
-        found = [path for path, _parent, entry in trees.walk(tree) if not entry.is_symlink()]
+        found = [item.path for item in trees.walk(tree) if not stat.S_ISLNK(item.status.st_mode)]
         assert found == ["a", "a/deep", "b", "b/file", "file"]
-        links = [path for path, _parent, entry in trees.walk(tree) if entry.is_symlink()]
+        links = [item.path for item in trees.walk(tree) if stat.S_ISLNK(item.status.st_mode)]
         assert "a/deep/down" in links
         assert "directory/file" not in links
 
@@ -194,7 +194,7 @@ class TestWalk:
             lambda path: path.symlink_to("/"),
             lambda path: path.write_text("file"),
             os.mkfifo,
-            lambda path: None,
+            lambda _path: None,
         ],
         ids=["a link", "a link to /", "a file", "a fifo", "nothing"],
     )
@@ -202,9 +202,9 @@ class TestWalk:
         (tree.parent / "tree-2").mkdir()
         (tree.parent / "tree-2/other").touch()
         found = []
-        for path, _parent, _entry in trees.walk(tree):
-            found.append(path)
-            if path == "b":
+        for item in trees.walk(tree):
+            found.append(item.path)
+            if item.path == "b":
                 (tree / "b").rename(tree.parent / "b-of-before")
                 become(tree / "b")
         assert [path for path in found if path.startswith("b/") or path.endswith("other")] == []
@@ -212,16 +212,16 @@ class TestWalk:
 
     def test_a_directory_that_is_moved_away_is_the_same(self, tree: Path) -> None:
         """What its parent's descriptor says counts, and not what its path says by then."""
-        for path, parent, entry in trees.walk(tree):
-            if path == "b/file":
+        for item in trees.walk(tree):
+            if item.path == "b/file":
                 (tree / "b").rename(tree / "c")
                 (tree / "b").symlink_to("..")
-                assert os.stat(entry.name, dir_fd=parent).st_size == 1
+                assert os.stat(item.name, dir_fd=item.parent).st_size == 1
 
     def test_no_deeper_than_any_source_tree(self, tree: Path) -> None:
-        nested(tree / "b", trees.MOST_LEVELS - 2)
-        assert len(list(trees.walk(tree / "b"))) == trees.MOST_LEVELS - 1
-        nested(tree / "a/deep", trees.MOST_LEVELS)
+        nested(tree / "b", trees.LEVEL_LIMIT - 2)
+        assert len(list(trees.walk(tree / "b"))) == trees.LEVEL_LIMIT - 1
+        nested(tree / "a/deep", trees.LEVEL_LIMIT)
         for walk in (lambda: list(trees.walk(tree)), lambda: trees.take(tree, 0, 0), lambda: trees.size(tree)):
             with pytest.raises(OSError, match="more than 200 levels"):
                 walk()
@@ -229,7 +229,7 @@ class TestWalk:
     def test_names_that_are_no_utf_8(self, tree: Path) -> None:
         (tree / os.fsdecode(b"\xff")).mkdir()
         (tree / os.fsdecode(b"\xff/\xfe\n")).touch()
-        assert [path for path, _parent, _entry in trees.walk(tree)][-2:] == ["\udcff", "\udcff/\udcfe\n"]
+        assert [item.path for item in trees.walk(tree)][-2:] == ["\udcff", "\udcff/\udcfe\n"]
 
     def test_size(self, tree: Path) -> None:
         before = trees.size(tree)
@@ -283,7 +283,7 @@ class TestTake:
 
     def test_files_only(self, tree: Path) -> None:
         trees.take(tree, os.geteuid(), APP, files_only=True)
-        assert sorted(path for path, _parent, _entry in trees.walk(tree)) == ["a", "a/deep", "b", "b/file", "file"]
+        assert sorted(item.path for item in trees.walk(tree)) == ["a", "a/deep", "b", "b/file", "file"]
         assert (tree.parent / "secret").read_text() == "secret"
 
     def test_a_file_of_two_names(self, tree: Path) -> None:
@@ -333,7 +333,7 @@ class TestRemove:
         assert [path.name for path in tree.parent.iterdir()] == ["secret"]
 
     @pytest.mark.parametrize("name", [b"\xff", b"-rf", b"a\nb", b" ", b"*"])
-    def test_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes) -> None:
+    def test_names(self, tmp_path: Path, name: bytes) -> None:
         path = tmp_path / os.fsdecode(name)
         path.mkdir()
         (path / os.fsdecode(name)).touch()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import paths as tree
+from ..common import paths
 from .errors import BackupError
 
 RETENTION = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
@@ -154,8 +154,8 @@ class Config:
             set_timeout=int(given.get("set_timeout", cls.set_timeout)),
             password_file=directory / "backup.password",
             # Where an administrator has moved them, there is a link of root's.
-            state=Path(tree.resolved(str(cls.state))),
-            restored=Path(tree.resolved(str(cls.restored))),
+            state=Path(paths.resolved(str(cls.state))),
+            restored=Path(paths.resolved(str(cls.restored))),
         )
 
     def chosen_sets(self, names: Sequence[str]) -> tuple[BackupSet, ...]:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 
-from . import paths as tree
+from ..common import paths, trees
 from .config import Config
 from .errors import BackupError
 from .restore import restore_journal
@@ -30,15 +30,15 @@ def kept_copies(status: Status, name: str) -> list[str]:
     found.update(dict.fromkeys(f"{restored}/{entry}" for entry in named(restored, name, RESTORED_NAME)))
     for path in (path for item in config.sets if item.name == name for path in (*item.paths, *item.databases)):
         with contextlib.suppress(OSError):
-            above, _slash, last = tree.resolved(path).rpartition("/")
+            above, _slash, last = paths.resolved(path).rpartition("/")
             found.update(dict.fromkeys(f"{above}/{entry}" for entry in named(above, last, ASIDE_NAME)))
-    return [path for path in found if tree.status_of(path)]
+    return [path for path in found if paths.status_of(path)]
 
 
 def named(directory: str, name: str, suffix: str) -> list[str]:
     """The entries of a directory whose name is this one with a suffix, a regular expression."""
     try:
-        with tree.directory(directory or "/") as descriptor:
+        with paths.directory(directory or "/") as descriptor:
             return sorted(entry for entry in os.listdir(descriptor) if re.fullmatch(re.escape(name) + suffix, entry))
     except OSError:
         return []
@@ -58,8 +58,8 @@ def forget_copies(config: Config, name: str) -> list[str]:
     gone, left = [], []
     for path in kept_copies(status, name):
         try:
-            with tree.parent_of(path) as (parent, last):
-                tree.remove(parent, last)
+            with paths.parent_of(path) as (parent, last):
+                trees.remove_at(parent, last)
             gone.append(path)
         except OSError as error:
             left.append(f"{path}: {error.strerror}")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common import paths, trees
 from ..common.systemd import Directives
 from ..common.text import escaped
-from . import paths as tree
 from . import steps
 from .errors import BackupError
 from .space import MEBIBYTE
@@ -45,14 +45,14 @@ class Database:
     copier: tuple[int, int]
 
 
-def find_database(item: tree.Item) -> Database | None:
+def find_database(item: trees.Item) -> Database | None:
     """The database that this is, or None; one that only root could copy where others can write raises BackupError.
 
     A database is opened by a process of the account in whose directory it lies: in such a directory a path leads where
     that account likes, and should lead to nothing that the account itself could not read.
     """
     try:
-        descriptor = tree.open_regular(item.parent, item.name)
+        descriptor = paths.open_regular(item.parent, item.name)
     except OSError:
         return None
     try:
@@ -64,7 +64,7 @@ def find_database(item: tree.Item) -> Database | None:
     finally:
         os.close(descriptor)
     try:
-        account, private = tree.accounts_on(item.path)
+        account, private = paths.accounts_on(item.path)
     except OSError:
         return None  # Its directory has been exchanged meanwhile.
     if account is None and not private and status.st_uid == 0:
@@ -102,7 +102,7 @@ class Copies:
         """Have one account copy its databases, and take over what it made; the records by path."""
         out = self.directory.parent / f"out-{copier[0]}"
         out.mkdir(mode=0o700)
-        descriptor = os.open(out, tree.DIRECTORY)
+        descriptor = os.open(out, paths.DIRECTORY)
         try:
             os.fchown(descriptor, *copier)
             jobs = [{"source": each.path, "copy": str(out / str(number))} for number, each in enumerate(databases)]
@@ -132,7 +132,7 @@ class Copies:
     def take_over(self, out: int, name: str, database: Database, most: int) -> dict[str, Any]:
         """Take a copy that another account has made, if it is a regular file and no longer than that; its record."""
         try:
-            descriptor = tree.open_regular(out, name)
+            descriptor = paths.open_regular(out, name)
         except OSError:
             return {"error": "its copier left no file"}
         try:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common import paths
 from ..common.text import escaped
-from . import paths as tree
 from . import steps, times
 from .config import BackupSet, Config, Repository
 from .databases import by_copier, sha256
@@ -29,7 +29,7 @@ def compare(nodes: Iterable[Mapping[str, Any]], root: Path) -> Iterator[str]:
     for node in nodes:
         if node.get("struct_type") != "node" or node["type"] not in kinds or "\ufffd" in node["path"]:
             continue
-        found = tree.status_of(str(below(root, node["path"])))
+        found = paths.status_of(str(below(root, node["path"])))
         if found is None:
             yield f"{node['path']} is missing"
         elif not kinds[node["type"]](found.st_mode):
@@ -48,8 +48,8 @@ def check_databases(config: Config, manifest: Manifest, seconds: float) -> list[
     by_owner: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for database in manifest.databases:
         copy = manifest.stage / database["copy"]
-        with tree.parent_of(str(copy)) as (parent, name):
-            descriptor = tree.open_regular(parent, name)
+        with paths.parent_of(str(copy)) as (parent, name):
+            descriptor = paths.open_regular(parent, name)
             os.fchmod(parent, 0o711)  # Nobody enters the directories above it.
         try:
             if sha256(descriptor) != database["sha256"]:

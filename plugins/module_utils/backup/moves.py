@@ -12,8 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common import programs
-from . import paths as tree
+from ..common import paths, programs, trees
 from .databases import SIDECARS
 from .errors import BackupError
 from .settle import unused
@@ -28,19 +27,19 @@ def plan_moves(restored: Mapping[str, Any], stamp: str) -> list[dict[str, str]]:
     """
     moves = []
     for saved in restored["paths"]:
-        path = tree.resolved(saved)
+        path = paths.resolved(saved)
         if os.path.ismount(path):
             raise BackupError(
                 f"{path} is a mount point and cannot be put aside. Restore to a directory and copy from there."
             )
         new = str(below(restored["target"], saved))
-        with tree.parent_of(path, create=True) as (parent, name):
-            found = tree.status_of(new)
+        with paths.parent_of(path, create=True) as (parent, name):
+            found = paths.status_of(new)
             if found is None:
                 raise BackupError(f"the snapshot {restored['snapshot']} does not hold {path}")
             if found.st_dev != os.fstat(parent).st_dev:
                 beside = f".{name}.restored-{restored['snapshot']}"
-                tree.remove(parent, beside)
+                trees.remove_at(parent, beside)
                 os.mkdir(beside, 0o700, dir_fd=parent)
                 copy_into(parent, beside, new)
                 new = f"{os.path.dirname(path)}/{beside}/{name}"
@@ -50,7 +49,7 @@ def plan_moves(restored: Mapping[str, Any], stamp: str) -> list[dict[str, str]]:
 
 def copy_into(parent: int, name: str, source: str) -> None:
     """Copy a restored tree into a directory that was just made, wherever it may be moved meanwhile."""
-    directory = os.open(name, tree.DIRECTORY, dir_fd=parent)
+    directory = os.open(name, paths.DIRECTORY, dir_fd=parent)
     try:
         status = os.fstat(directory)
         if status.st_uid != os.geteuid() or status.st_mode & 0o077 or os.listdir(directory):
@@ -79,32 +78,32 @@ def carry_out(moves: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     :returns: each path, with where its previous content is now.
     """
     for move in moves:
-        if tree.status_of(move["new"]):  # Else it is in its place.
+        if paths.status_of(move["new"]):  # Else it is in its place.
             with (
-                tree.parent_of(move["new"]) as (source, new),
-                tree.parent_of(move["path"], create=True) as (parent, name),
+                paths.parent_of(move["new"]) as (source, new),
+                paths.parent_of(move["path"], create=True) as (parent, name),
             ):
                 exchange(source, new, parent, name, os.path.basename(move["old"]))
                 if move["new"].startswith(f"{os.path.dirname(move['path'])}/.{name}.restored-"):
                     with contextlib.suppress(OSError):
                         os.rmdir(os.path.basename(os.path.dirname(move["new"])), dir_fd=parent)
     os.sync()
-    return [{"path": move["path"], "previous": move["old"] if tree.status_of(move["old"]) else ""} for move in moves]
+    return [{"path": move["path"], "previous": move["old"] if paths.status_of(move["old"]) else ""} for move in moves]
 
 
 def exchange(source: int, new: str, parent: int, name: str, old: str) -> None:
     """Put ``new`` of one directory in the place of ``name`` in another, and what is there aside."""
-    status = tree.status_at(source, new)
+    status = paths.status_at(source, new)
     # A database's old log beside its new file would be played into it; a directory has none beside it.
     suffixes = ("",) if status is None or stat.S_ISDIR(status.st_mode) else ("", *SIDECARS)
     for _turn in range(20):
         for suffix in suffixes:
-            if tree.status_at(parent, name + suffix):
+            if paths.status_at(parent, name + suffix):
                 os.rename(name + suffix, unused(parent, old + suffix), src_dir_fd=parent, dst_dir_fd=parent)
         try:
             os.rename(new, name, src_dir_fd=source, dst_dir_fd=parent)
         except OSError as error:
-            if tree.status_at(parent, name) is None:
+            if paths.status_at(parent, name) is None:
                 raise BackupError(f"{name} cannot be put in its place: {error.strerror}") from error
             continue  # Somebody has made it anew in between.
         return

@@ -10,8 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..common import files
-from . import paths as tree
+from ..common import files, paths, trees
 
 
 def write_private(path: Path, content: Any) -> None:
@@ -28,5 +27,5 @@ def private_directory(path: Path) -> Path:
 
 def clear(path: Path) -> None:
     """Remove what is at a path of root's own, if it is there."""
-    with contextlib.suppress(FileNotFoundError), tree.parent_of(str(path)) as (parent, name):
-        tree.remove(parent, name)
+    with contextlib.suppress(FileNotFoundError), paths.parent_of(str(path)) as (parent, name):
+        trees.remove_at(parent, name)

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..common import programs
+from ..common import paths, programs
 from ..common.programs import LongOutput
-from . import paths as tree
 from . import times
 from .config import BackupSet, Config, Repository
 from .errors import BackupError, limited
@@ -170,7 +169,7 @@ class Restic:
 def is_there(path: str) -> bool:
     """False for a path that nothing is at any more; true also where that cannot be told."""
     try:
-        return tree.status_of(path) is not None
+        return paths.status_of(path) is not None
     except OSError:
         return True
 

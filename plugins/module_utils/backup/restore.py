@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..common import paths
 from ..common.text import escaped
-from . import paths as tree
 from . import times
 from .config import BackupSet, Config
 from .errors import BackupError, say
@@ -56,9 +56,9 @@ def restore_aside(snapshot: Snapshot, target: Path, item: BackupSet | None) -> d
 def not_shared(target: Path) -> Path:
     """The path without links; one in whose directories others than root could change anything raises BackupError."""
     try:
-        place = tree.resolved(str(target))
-        for passed, status in tree.ways(f"{place}/."):
-            if not (tree.is_private(status) if passed == place else tree.keeps_names(status)):
+        place = paths.resolved(str(target))
+        for passed, status in paths.ways(f"{place}/."):
+            if not (paths.is_private(status) if passed == place else paths.keeps_names(status)):
                 raise BackupError(
                     f"{target}: others than root can write to {passed}. Name a directory below directories of root's."
                 )
@@ -107,8 +107,8 @@ def restore_journal(config: Config, name: str) -> Path:
 def refuse_foreign(restored: Mapping[str, Any], item: BackupSet) -> None:
     """Raise BackupError when a snapshot holds what is no path of its set; nothing else is put in place."""
     try:
-        allowed = {tree.resolved(path) for path in (*item.paths, *item.databases)}
-        foreign = [path for path in restored["paths"] if not is_within(tree.resolved(path), allowed)]
+        allowed = {paths.resolved(path) for path in (*item.paths, *item.databases)}
+        foreign = [path for path in restored["paths"] if not is_within(paths.resolved(path), allowed)]
     except OSError as error:
         raise BackupError(f"{error.filename}: {error.strerror}") from error
     if foreign:

@@ -11,8 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from ..common import trees
 from ..common.text import escaped
-from . import paths as tree
 from . import times
 from .commands import shell
 from .config import BackupSet, Config, Repository
@@ -126,7 +126,7 @@ def losses(
                 else f"the database {path} is gone"
             )
     if lost and caches:
-        lost.append(f"left out as caches (they hold a {tree.CACHE_TAG}): {', '.join(caches[:3])}")
+        lost.append(f"left out as caches (they hold a {trees.CACHE_TAG}): {', '.join(caches[:3])}")
     return lost
 
 

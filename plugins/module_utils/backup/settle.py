@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import paths as tree
+from ..common import paths, trees
 from .config import BackupSet
 from .databases import sha256
 from .errors import BackupError
@@ -26,14 +26,14 @@ def settle(target: Path, manifest: Manifest, item: BackupSet | None) -> None:
 
     No link in the restored tree is followed. What an app has put where a database's directory was, is renamed.
     """
-    with tree.directory(str(target)) as root, tree.directory(str(manifest.stage)) as stage:
+    with paths.directory(str(target)) as root, paths.directory(str(manifest.stage)) as stage:
         for database in manifest.databases:
             put_database(root, stage, database)
     clear(manifest.stage)
     users, groups = owners_of_today(manifest, item)
     of_an_app = item is not None and bool(item.owner or item.user)
     done = set()  # files of several names
-    walk = tree.Walk([str(below(target, path)) for path in manifest.saved_paths], into_caches=True, longest=1 << 16)
+    walk = trees.Walk([str(below(target, path)) for path in manifest.saved_paths], into_caches=True, longest=1 << 16)
     for found in walk:
         kind, mode = stat.S_IFMT(found.status.st_mode), stat.S_IMODE(found.status.st_mode)
         if of_an_app and kind in (stat.S_IFBLK, stat.S_IFCHR):
@@ -53,9 +53,9 @@ def settle(target: Path, manifest: Manifest, item: BackupSet | None) -> None:
 def put_database(root: int, stage: int, database: Mapping[str, str]) -> None:
     """Move the copy of a database to its place in the restored tree; a copy that is another one raises BackupError."""
     above, _slash, copy = database["copy"].rpartition("/")
-    directory = tree.descend(stage, above)
+    directory = paths.descend(stage, above)
     try:
-        descriptor = tree.open_regular(directory, copy)
+        descriptor = paths.open_regular(directory, copy)
         try:
             if sha256(descriptor) != database["sha256"]:
                 raise BackupError(f"the restored copy of {database['path']} is not the one that was saved")
@@ -86,7 +86,7 @@ def own_directories(root: int, path: str, owner: os.stat_result) -> tuple[int, s
             with contextlib.suppress(FileExistsError):
                 os.mkdir(part, 0o700, dir_fd=here)
                 os.chown(part, owner.st_uid, owner.st_gid, dir_fd=here, follow_symlinks=False)
-            inner = os.open(part, tree.DIRECTORY, dir_fd=here)
+            inner = os.open(part, paths.DIRECTORY, dir_fd=here)
             os.close(here)
             here = inner
     except BaseException:
@@ -97,7 +97,7 @@ def own_directories(root: int, path: str, owner: os.stat_result) -> tuple[int, s
 
 def make_way(parent: int, name: str, directories: bool) -> None:
     """Rename what has a name in a restored tree if it is a directory, or if it is none."""
-    found = tree.status_at(parent, name)
+    found = paths.status_at(parent, name)
     if found and stat.S_ISDIR(found.st_mode) == directories:
         os.rename(name, unused(parent, f"{name}.was-in-the-way"), src_dir_fd=parent, dst_dir_fd=parent)
 
@@ -134,7 +134,7 @@ def owners_of_today(manifest: Manifest, item: BackupSet | None) -> tuple[dict[in
 def unused(parent: int, name: str) -> str:
     """The name, or if something in the directory has it, the name with the first free number."""
     number, free = 1, name
-    while tree.status_at(parent, free):
+    while paths.status_at(parent, free):
         number += 1
         free = f"{name}.{number}"
     return free

@@ -14,8 +14,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from ..common import paths
 from ..common.programs import ANSWER_LIMIT
-from . import paths as tree
 from . import times
 from .config import Config
 from .errors import BackupError
@@ -67,12 +67,12 @@ class Manifest:
         stages = below(target, str(snapshot.restic.config.state)) / "stage"
         foreign = BackupError(f"snapshot {snapshot.id} has no readable manifest: it was not made by this program")
         try:
-            with tree.directory(str(stages)) as descriptor:
-                found = [name for name in os.listdir(descriptor) if tree.status_of(f"{stages / name}/manifest.json")]
+            with paths.directory(str(stages)) as descriptor:
+                found = [name for name in os.listdir(descriptor) if paths.status_of(f"{stages / name}/manifest.json")]
             if len(found) != 1:
                 raise foreign
-            with tree.directory(str(stages / found[0])) as descriptor:
-                stream = os.fdopen(tree.open_regular(descriptor, "manifest.json"), "rb")
+            with paths.directory(str(stages / found[0])) as descriptor:
+                stream = os.fdopen(paths.open_regular(descriptor, "manifest.json"), "rb")
             with stream:
                 return cls.parse(json.loads(stream.read(ANSWER_LIMIT)), stages / found[0])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

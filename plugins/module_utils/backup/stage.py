@@ -12,8 +12,8 @@ import re
 import stat
 from collections.abc import Sequence
 
+from ..common import paths, trees
 from ..common.text import escaped
-from . import paths as tree
 from . import times
 from .config import BackupSet, Config
 from .databases import SIDECARS, Copies, find_database
@@ -65,7 +65,7 @@ class Stage:
         private_directory(self.directory)
         self.paths = self.present_paths()
         named = [self.place(path) for path in self.item.databases]
-        walk = tree.Walk([*self.paths, *named], {*self.config.never_copied(), str(self.directory.parent)})
+        walk = trees.Walk([*self.paths, *named], {*self.config.never_copied(), str(self.directory.parent)})
         users, groups, found = set(), set(), {}
         for item in walk:
             users.add(item.status.st_uid)
@@ -124,14 +124,14 @@ class Stage:
         self.excluded += too_deep
         if too_deep:
             self.note(
-                f"left out, for its path has more than {tree.LONGEST_DIRECTORY} bytes: {too_deep[0][:200]}…"
+                f"left out, for its path has more than {trees.PATH_LIMIT} bytes: {too_deep[0][:200]}…"
                 + (f" and {len(too_deep) - 1} more directories" if len(too_deep) > 1 else "")
             )
 
     def place(self, path: str) -> str:
         """A path of the set without links; one that leads through a link of somebody else's raises BackupError."""
         try:
-            return tree.resolved(path)
+            return paths.resolved(path)
         except OSError as error:
             where = f"{path} of the backup set {self.item.name}"
             raise BackupError(f"{where}: {error.filename}: {error.strerror}") from None
@@ -142,17 +142,17 @@ class Stage:
         restic leaves a missing path out with no more than a warning, and saves a link instead of what it points to.
         """
         found = {path: self.place(path) for path in self.item.paths}
-        absent = [path for path, place in found.items() if tree.status_of(place) is None]
+        absent = [path for path, place in found.items() if paths.status_of(place) is None]
         if absent and not self.item.optional:
             raise BackupError(
                 f"{', '.join(absent)} is not there. Correct the paths of the backup set {self.item.name}."
             )
-        paths = sorted({place for path, place in found.items() if path not in absent})
-        return [path for path in paths if not any(path.startswith(f"{other}/") for other in paths)]
+        places = sorted({place for path, place in found.items() if path not in absent})
+        return [place for place in places if not any(place.startswith(f"{other}/") for other in places)]
 
     def unfollowed(self) -> list[str]:
         """The directories below which restic is to follow no link: those that others than root can change."""
-        found = dict.fromkeys(tree.changeable(path) for path in self.paths)
+        found = dict.fromkeys(paths.changeable(path) for path in self.paths)
         return [path for path in found if path not in ROOTS_OWN]
 
     def remove(self) -> None:
@@ -160,7 +160,7 @@ class Stage:
         clear(self.directory.parent)
 
 
-def exceeds_disk(item: tree.Item) -> bool:
+def exceeds_disk(item: trees.Item) -> bool:
     """True for a file with holes that says to be larger than the whole disk: it could not be restored where it was."""
     if item.status.st_size <= max(MEBIBYTE, item.status.st_blocks * 512):
         return False

@@ -1,11 +1,14 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How root handles a tree that an app can write: by descriptors of its directories, and without following a link.
+"""A tree that an app can write, handled by root: by descriptors of its directories, and never led out of it by a link.
 
-The directory that a function is given must lie in directories that only root can write; what is below it may be
-anything, and may change meanwhile. This is the one place where root opens what an app owns; it needs nothing but the
-standard library, so each program that needs it has a copy.
+The directory that a function is given must lie in directories that only root can write to; what is below it may be
+anything, and may change meanwhile. This module and ``paths`` are the one place where root opens what an app owns.
+
+There are two ways through a tree. :func:`walk` stops at the first error and at :data:`LEVEL_LIMIT` levels: it is for
+what a build has left, which is refused as a whole. :class:`Walk` goes on to any depth and notes what it cannot read: it
+is for data, of which as much as possible is saved.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ import errno
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO must not block whoever opens it.
-FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-MOST_BYTES = 2**20
-MOST_LINKS = 40  # as the kernel has it, see path_resolution(7)
+from .paths import DIRECTORY, FILE, GONE, LINK_LIMIT, descend, head, parent_of, regular, status_at
+
+READ_LIMIT = 2**20
 # Deeper than any source tree; each level costs a descriptor, of which a process has 1,024.
-MOST_LEVELS = 200
+LEVEL_LIMIT = 200
+# A program that goes by paths can name 4,095 bytes; where a restore puts a tree, its paths are longer.
+PATH_LIMIT = 3500
+CACHE_TAG, CACHE_SIGNATURE = "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
 def open_beneath(directory: Path | str, name: str) -> int:
@@ -53,7 +58,7 @@ def open_beneath(directory: Path | str, name: str) -> int:
                     raise
                 links += 1
                 target = os.readlink(part, dir_fd=descriptors[-1])
-                if links > MOST_LINKS:
+                if links > LINK_LIMIT:
                     raise
                 if target.startswith("/"):
                     raise OSError(errno.EXDEV, "it leads out of the tree", name) from error
@@ -66,16 +71,14 @@ def open_beneath(directory: Path | str, name: str) -> int:
             os.close(descriptor)
 
 
-def read_bytes(directory: Path | str, name: str, limit: int = MOST_BYTES) -> bytes:
+def read_bytes(directory: Path | str, name: str, limit: int = READ_LIMIT) -> bytes:
     """Read a regular file of a tree.
 
     :param limit: bytes; a longer file is an error, not cut.
     :raises OSError: EINVAL for what is no regular file, EFBIG for what is too long, and see :func:`open_beneath`.
     """
-    descriptor = open_beneath(directory, name)
+    descriptor = regular(open_beneath(directory, name), name)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", name)
         with open(descriptor, "rb", closefd=False) as stream:
             content = stream.read(limit + 1)
     finally:
@@ -85,7 +88,7 @@ def read_bytes(directory: Path | str, name: str, limit: int = MOST_BYTES) -> byt
     return content
 
 
-def read_text(directory: Path | str, name: str, limit: int = MOST_BYTES) -> str:
+def read_text(directory: Path | str, name: str, limit: int = READ_LIMIT) -> str:
     """Read a regular file of a tree as text; what is no UTF-8 is replaced. See :func:`read_bytes`."""
     return read_bytes(directory, name, limit).decode(errors="replace")
 
@@ -93,13 +96,10 @@ def read_text(directory: Path | str, name: str, limit: int = MOST_BYTES) -> str:
 def is_file(directory: Path | str, name: str) -> bool:
     """Whether a tree has a regular file of this name, as :func:`read_bytes` would read it."""
     try:
-        descriptor = open_beneath(directory, name)
+        os.close(regular(open_beneath(directory, name), name))
     except OSError:
         return False
-    try:
-        return stat.S_ISREG(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
+    return True
 
 
 def link(directory: Path | str, name: str, target: Path | str) -> None:
@@ -127,47 +127,145 @@ def names(directory: Path | str, name: str) -> list[str]:
         os.close(descriptor)
 
 
-def walk(directory: Path | str) -> Iterator[tuple[str, int, os.DirEntry[str]]]:
-    """Yield what is below a directory, each directory before what is in it: relative path, its parent, its entry.
+@dataclass(frozen=True)
+class Item:
+    """Something in a tree; the descriptor of its directory is open until the next item is asked for.
 
-    The parent is a descriptor that is open until the next item is asked for. No link is followed.
-
-    :raises OSError: ENAMETOOLONG for a tree of more than :data:`MOST_LEVELS` levels, and what scandir(2) says.
+    :ivar path: relative to the tree from :func:`walk`, absolute from :class:`Walk`.
     """
-    todo: list[tuple[str, int, Iterator[os.DirEntry[str]]]] = []
-    descriptor, prefix = os.open(directory, DIRECTORY), ""
+
+    path: str
+    status: os.stat_result
+    parent: int
+    name: str
+
+
+def walk(directory: Path | str) -> Iterator[Item]:
+    """Yield what is below a directory, each directory before what is in it, by name. No link is followed.
+
+    :raises OSError: ENAMETOOLONG for a tree of more than :data:`LEVEL_LIMIT` levels, and what listing it says.
+    """
+    todo: list[tuple[int, Iterator[Item]]] = []
+    descriptor = os.open(directory, DIRECTORY)
     try:
-        todo.append((prefix, descriptor, iter(listed(descriptor))))
+        todo.append((descriptor, items("", descriptor)))
         while todo:
-            prefix, descriptor, entries = todo[-1]
-            entry = next(entries, None)
-            if entry is None:
-                os.close(todo.pop()[1])
+            descriptor, inside = todo[-1]
+            item = next(inside, None)
+            if item is None:
+                os.close(todo.pop()[0])
                 continue
-            path = prefix + entry.name
-            yield path, descriptor, entry
-            if not entry.is_dir(follow_symlinks=False):
+            yield item
+            if not stat.S_ISDIR(item.status.st_mode):
                 continue
             try:
-                inner = os.open(entry.name, DIRECTORY, dir_fd=descriptor)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # whoever was asked in between has taken it away
+                inner = os.open(item.name, DIRECTORY, dir_fd=descriptor)
             except OSError as error:
-                if error.errno == errno.ELOOP:
+                if exchanged(error):
                     continue
                 raise
-            todo.append((f"{path}/", inner, iter(listed(inner))))
-            if len(todo) > MOST_LEVELS:
-                raise OSError(errno.ENAMETOOLONG, f"it has more than {MOST_LEVELS} levels of directories", path[:200])
+            todo.append((inner, items(f"{item.path}/", inner)))
+            if len(todo) > LEVEL_LIMIT:
+                raise OSError(
+                    errno.ENAMETOOLONG, f"it has more than {LEVEL_LIMIT} levels of directories", item.path[:200]
+                )
     finally:
-        for _prefix, descriptor, _entries in todo:
+        for descriptor, _inside in todo:
             os.close(descriptor)
 
 
-def listed(descriptor: int) -> list[os.DirEntry[str]]:
-    """The entries of an open directory, by name."""
-    with os.scandir(descriptor) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+def items(prefix: str, descriptor: int, unread: list[str] | None = None) -> Iterator[Item]:
+    """What is in an open directory, by name; what has gone by then is left out.
+
+    :param prefix: of the paths of the items.
+    :param unread: takes what cannot be read, with the reason; without it, that raises OSError.
+    """
+    try:
+        names = sorted(os.listdir(descriptor))
+    except OSError as error:
+        if unread is None:
+            raise
+        unread.append(f"{prefix.rstrip('/')}: {error.strerror}")
+        return
+    for name in names:
+        try:
+            status = status_at(descriptor, name)
+        except OSError as error:
+            if unread is None:
+                raise
+            unread.append(f"{prefix}{name}: {error.strerror}")
+            continue
+        if status is not None:
+            yield Item(prefix + name, status, descriptor, name)
+
+
+def exchanged(error: OSError) -> bool:
+    """Whether a directory could not be opened because it was removed, or exchanged for something else, meanwhile."""
+    return isinstance(error, GONE) or error.errno == errno.ELOOP
+
+
+@dataclass
+class Walk:
+    """Everything below paths, but for directories that say that they are caches, and for what is left out.
+
+    It does not stop at what cannot be read, and holds few descriptors however deep a tree is.
+
+    :ivar longest: bytes of the path of a directory that is gone into.
+    :ivar caches: directories that say of themselves that they are caches.
+    :ivar too_deep: directories whose path is too long to be saved by its name.
+    :ivar unread: directories that could not be listed, each with the reason.
+    """
+
+    paths: Iterable[str]
+    left_out: Container[str] = ()
+    into_caches: bool = False
+    longest: int = PATH_LIMIT
+    caches: list[str] = field(default_factory=list)
+    too_deep: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Item]:
+        for path in self.paths:
+            if path in self.left_out:
+                continue
+            try:
+                with parent_of(path) as (parent, name):
+                    yield from self.below(path, parent, name)
+            except OSError as error:
+                if not isinstance(error, GONE):
+                    self.unread.append(f"{path}: {error.strerror}")
+
+    def below(self, path: str, parent: int, name: str) -> Iterator[Item]:
+        """What is at a path, then what is below it."""
+        status = status_at(parent, name)
+        if status is None:
+            return
+        yield Item(path, status, parent, name)
+        waiting = [name] if stat.S_ISDIR(status.st_mode) else []
+        above = path[: -len(name)]
+        while waiting:
+            relative = waiting.pop()
+            try:
+                inside = descend(parent, relative)
+            except OSError as error:
+                if not exchanged(error):
+                    self.unread.append(f"{above}{relative}: {error.strerror}")
+                continue
+            try:
+                if not self.into_caches and head(inside, CACHE_TAG, len(CACHE_SIGNATURE)) == CACHE_SIGNATURE:
+                    self.caches.append(above + relative)
+                    continue
+                for item in items(f"{above}{relative}/", inside, self.unread):
+                    if item.path in self.left_out:
+                        continue
+                    yield item
+                    if stat.S_ISDIR(item.status.st_mode):
+                        if len(os.fsencode(item.path)) > self.longest:
+                            self.too_deep.append(item.path)
+                        else:
+                            waiting.append(f"{relative}/{item.name}")
+            finally:
+                os.close(inside)
 
 
 def take(directory: Path | str, uid: int, gid: int, files_only: bool = False) -> None:
@@ -182,25 +280,24 @@ def take(directory: Path | str, uid: int, gid: int, files_only: bool = False) ->
         os.fchmod(top, stat.S_IMODE(os.fstat(top).st_mode) & 0o755)
     finally:
         os.close(top)
-    for _path, parent, entry in walk(directory):
-        found = entry.stat(follow_symlinks=False)
-        kind = stat.S_IFMT(found.st_mode)
+    for item in walk(directory):
+        kind, mode = stat.S_IFMT(item.status.st_mode), stat.S_IMODE(item.status.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK) or (files_only and kind == stat.S_IFLNK):
-            os.unlink(entry.name, dir_fd=parent)
+            os.unlink(item.name, dir_fd=item.parent)
             continue
-        if (found.st_uid, found.st_gid) != (uid, gid):
-            os.chown(entry.name, uid, gid, dir_fd=parent, follow_symlinks=False)
-        if kind != stat.S_IFLNK and stat.S_IMODE(found.st_mode) & ~0o755:
-            descriptor = os.open(entry.name, FILE, dir_fd=parent)
+        if (item.status.st_uid, item.status.st_gid) != (uid, gid):
+            os.chown(item.name, uid, gid, dir_fd=item.parent, follow_symlinks=False)
+        if kind != stat.S_IFLNK and mode & ~0o755:
+            descriptor = os.open(item.name, FILE, dir_fd=item.parent)
             try:
-                os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & 0o755)
+                os.fchmod(descriptor, mode & 0o755)
             finally:
                 os.close(descriptor)
 
 
 def size(directory: Path | str) -> int:
     """The bytes that a tree takes on the disk, as `du` has it."""
-    return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for _path, _parent, entry in walk(directory))
+    return sum(item.status.st_blocks * 512 for item in walk(directory))
 
 
 def remove(*paths: Path | str) -> None:
@@ -208,11 +305,23 @@ def remove(*paths: Path | str) -> None:
 
     :raises OSError: what could not be removed, as rm(1) says it.
     """
-    if not paths:
-        return
+    if paths:
+        _remove("--", *map(str, paths))
+
+
+def remove_at(parent: int, name: str) -> None:
+    """Remove a file or a tree from an open directory, but for file systems that are mounted in it.
+
+    :raises OSError: what could not be removed, as rm(1) says it.
+    """
+    _remove("--one-file-system", "--", f"/proc/self/fd/{parent}/{name}", descriptors=(parent,))
+
+
+def _remove(*arguments: str, descriptors: Sequence[int] = ()) -> None:
+    """Remove by rm(1), which reaches paths that are longer than a process can name; OSError when it fails."""
     done = subprocess.run(
-        ("/usr/bin/rm", "-rf", "--", *map(str, paths)), capture_output=True, text=True, errors="replace", check=False,
-        env={"LC_ALL": "C.UTF-8"}, cwd="/",
+        ("/usr/bin/rm", "-rf", *arguments), capture_output=True, text=True, errors="replace", check=False,
+        pass_fds=descriptors, env={"LC_ALL": "C.UTF-8"}, cwd="/",
     )  # fmt: skip
     if done.returncode:
         raise OSError(errno.EBUSY, done.stderr.strip()[:1000])

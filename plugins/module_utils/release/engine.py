@@ -552,7 +552,7 @@ class Engine:
             "python": self.builder.python_version(),
             "built": timestamp(),
             "health": dict(self.spec.health),
-            "static": sorted(path for path, _parent, entry in trees.walk(public) if HASHED_NAME.search(entry.name)),
+            "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
             "bytes": {"code": trees.size(self.directory), "environment": trees.size(venv)},
             "packages": installed_packages(venv),
         }

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import paths
+from ansible_collections.groundwork.flask.plugins.module_utils.common import paths, trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root
 
 
@@ -14,14 +14,14 @@ def test_walk_leaves_out_caches_and_what_it_is_told_and_follows_no_link(tmp_path
     for name in ("kept", "cache", "out", "elsewhere"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
-    (tmp_path / "cache" / "CACHEDIR.TAG").write_bytes(paths.CACHE_SIGNATURE + b"\n")
+    (tmp_path / "cache" / "CACHEDIR.TAG").write_bytes(trees.CACHE_SIGNATURE + b"\n")
     (tmp_path / "kept" / "link").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(tmp_path / "kept" / "pipe")
-    walk = paths.Walk([str(tmp_path / "kept"), str(tmp_path / "cache")])
+    walk = trees.Walk([str(tmp_path / "kept"), str(tmp_path / "cache")])
     found = {item.path for item in walk}
     assert found == {str(tmp_path / name) for name in ("kept", "kept/file", "kept/link", "kept/pipe", "cache")}
     assert walk.caches == [str(tmp_path / "cache")]
-    assert not list(paths.Walk([str(tmp_path / "out")], [str(tmp_path / "out")]))
+    assert not list(trees.Walk([str(tmp_path / "out")], [str(tmp_path / "out")]))
 
 
 @as_root

@@ -1,10 +1,11 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Paths that others than root can change, handled by root: from descriptor to descriptor, and no link is followed.
+"""Absolute paths that others than root can change, handled by root from descriptor to descriptor.
 
-A link counts where root alone can have made it, in a directory that only root can write; :func:`resolved` follows it
+A link counts where root alone can have made it, in a directory that only root can write to; :func:`resolved` follows it
 once. The other functions take paths without links and stop at any that appears. A file is opened only if it is regular.
+``trees`` does the same for what lies below one directory.
 """
 
 from __future__ import annotations
@@ -12,19 +13,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A FIFO must not block whoever opens it.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-CACHE_TAG, CACHE_SIGNATURE = "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55"
-MOST_LINKS = 40  # as the kernel has it, see path_resolution(7)
-# A program that goes by paths can name 4,095 bytes; where a restore puts a tree, its paths are longer.
-LONGEST_DIRECTORY = 3500
+LINK_LIMIT = 40  # as the kernel has it, see path_resolution(7)
 GONE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -67,7 +63,7 @@ def resolved(path: str) -> str:
                 continue
             os.close(found)
             links += 1
-            if links > MOST_LINKS or not is_private(os.fstat(descriptors[-1])):
+            if links > LINK_LIMIT or not is_private(os.fstat(descriptors[-1])):
                 place = "/".join(["", *names, part])
                 raise OSError(errno.ELOOP, "others than root can change this link; name what it leads to", place)
             target = os.readlink(part, dir_fd=descriptors[-1])
@@ -159,7 +155,11 @@ def open_regular(parent: int, name: str) -> int:
 
     :raises OSError: EINVAL for anything else, and what open(2) says.
     """
-    descriptor = os.open(name, FILE, dir_fd=parent)
+    return regular(os.open(name, FILE, dir_fd=parent), name)
+
+
+def regular(descriptor: int, name: str) -> int:
+    """Return the descriptor of a regular file; of anything else it is closed, and OSError with EINVAL is raised."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
@@ -178,97 +178,6 @@ def head(parent: int, name: str, length: int) -> bytes:
         return b""
     finally:
         os.close(descriptor)
-
-
-@dataclass(frozen=True)
-class Item:
-    """Something below a path; the descriptor of its directory is open until the next item is asked for."""
-
-    path: str
-    status: os.stat_result
-    parent: int
-    name: str
-
-
-@dataclass
-class Walk:
-    """Everything below paths, but for directories that say that they are caches, and for what is left out.
-
-    It does not stop at what cannot be read, and holds few descriptors however deep a tree is.
-
-    :ivar longest: bytes of the path of a directory that is gone into.
-    :ivar caches: directories that say of themselves that they are caches.
-    :ivar too_deep: directories whose path is too long to be saved by its name.
-    :ivar unread: directories that could not be listed, each with the reason.
-    """
-
-    paths: Iterable[str]
-    left_out: Container[str] = ()
-    into_caches: bool = False
-    longest: int = LONGEST_DIRECTORY
-    caches: list[str] = field(default_factory=list)
-    too_deep: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[Item]:
-        for path in self.paths:
-            if path in self.left_out:
-                continue
-            try:
-                with parent_of(path) as (parent, name):
-                    yield from self.below(path, parent, name)
-            except OSError as error:
-                if not isinstance(error, GONE):
-                    self.unread.append(f"{path}: {error.strerror}")
-
-    def below(self, path: str, parent: int, name: str) -> Iterator[Item]:
-        """What is at a path, then what is below it."""
-        status = status_at(parent, name)
-        if status is None:
-            return
-        yield Item(path, status, parent, name)
-        waiting = [name] if stat.S_ISDIR(status.st_mode) else []
-        above = path[: -len(name)]
-        while waiting:
-            relative = waiting.pop()
-            try:
-                inside = descend(parent, relative)
-            except OSError as error:
-                # It was taken away, or exchanged for a link, since its own directory was read.
-                if not isinstance(error, GONE) and error.errno != errno.ELOOP:
-                    self.unread.append(f"{above}{relative}: {error.strerror}")
-                continue
-            try:
-                if not self.into_caches and head(inside, CACHE_TAG, len(CACHE_SIGNATURE)) == CACHE_SIGNATURE:
-                    self.caches.append(above + relative)
-                    continue
-                for item in self.inside(above + relative, inside):
-                    yield item
-                    if stat.S_ISDIR(item.status.st_mode):
-                        if len(os.fsencode(item.path)) > self.longest:
-                            self.too_deep.append(item.path)
-                        else:
-                            waiting.append(f"{relative}/{item.name}")
-            finally:
-                os.close(inside)
-
-    def inside(self, path: str, descriptor: int) -> Iterator[Item]:
-        """What is in one directory."""
-        try:
-            names = sorted(os.listdir(descriptor))
-        except OSError as error:
-            self.unread.append(f"{path}: {error.strerror}")
-            return
-        for name in names:
-            if f"{path}/{name}" in self.left_out:
-                continue
-            try:
-                status = status_at(descriptor, name)
-            except OSError as error:
-                self.unread.append(f"{path}/{name}: {error.strerror}")
-                continue
-            if status is not None:
-                yield Item(f"{path}/{name}", status, descriptor, name)
 
 
 def ways(path: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -298,22 +207,3 @@ def accounts_on(path: str) -> tuple[tuple[int, int] | None, bool]:
             return (status.st_uid, status.st_gid), False
         private = private and keeps_names(status)
     return None, private
-
-
-def remove(parent: int, name: str) -> None:
-    """Remove a file, or a tree of any depth, from an open directory; what is not there is no error.
-
-    :raises OSError: what could not be removed, as rm(1) says it.
-    """
-    done = subprocess.run(
-        ("/usr/bin/rm", "-rf", "--one-file-system", "--", f"/proc/self/fd/{parent}/{name}"),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        pass_fds=(parent,),
-        env={"LC_ALL": "C.UTF-8"},
-        cwd="/",
-    )
-    if done.returncode:
-        raise OSError(errno.EBUSY, done.stderr.strip()[:500], name)
