@@ -15,11 +15,13 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set
+from ansible_collections.groundwork.flask.plugins.module_utils.commands import shown
 
 LOADED_DIRECTORY = Path("/run/groundwork/units")
 PROPERTIES = (
@@ -33,6 +35,24 @@ PROPERTIES = (
 )
 # The order of the actions of one call: what goes, goes first.
 VERBS = ("disable", "stop", "enable", "start", "restart", "reload")
+
+
+# The options of a unit, as a module takes them.
+REPLACED_OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "file_set": {"type": "str", "required": True},
+    "successor": {"type": "str", "required": True},
+    "absent_parts": {"type": "list", "elements": "str", "default": []},
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+    "enabled": {"type": "bool"},
+    "follows": {"type": "list", "elements": "str", "default": []},
+    "on_change": {"type": "str", "choices": ["restarted", "reloaded"], "default": "restarted"},
+    "restart_for": {"type": "list", "elements": "str", "default": []},
+    "replaces": {"type": "list", "elements": "dict", "default": [], "options": REPLACED_OPTIONS},
+}
 
 
 class UnitSetError(Exception):
@@ -73,6 +93,22 @@ class Unit:
     on_change: str = "restart"
     restart_for: tuple[str, ...] = ()
     replaces: tuple[Replaced, ...] = ()
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any]) -> Unit:
+        """Make one of a module's options."""
+        return cls(
+            options["name"],
+            options["state"] == "started",
+            options["enabled"],
+            tuple(options["follows"]),
+            "reload" if options["on_change"] == "reloaded" else "restart",
+            tuple(options["restart_for"]),
+            tuple(
+                Replaced(old["name"], old["file_set"], old["successor"], tuple(old["absent_parts"]))
+                for old in options["replaces"]
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -173,6 +209,7 @@ class Record:
 
     @property
     def path(self) -> Path:
+        """The file that holds the record."""
         return self.directory / f"{self.unit}.json"
 
     def has_other_files(self, paths: Sequence[str], since: float) -> bool:
@@ -182,6 +219,7 @@ class Record:
         )
 
     def save(self, followed: dict[str, file_set.Manifest], paths: Sequence[str]) -> None:
+        """Remember that the unit has loaded these sets and files as they are now."""
         sets = {name: manifest.generation for name, manifest in followed.items()}
         files = {path: digest(path) for path in paths}
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -228,9 +266,10 @@ def lacking(old: Replaced, directory: Path = file_set.STATE_DIRECTORY) -> list[s
     return sorted(parts - set(manifests[old.successor].parts) - {"", *old.absent_parts})
 
 
-def update(units: Sequence[Unit], check_mode: bool = False) -> Outcome:
+def update(units: Sequence[Unit], check_mode: bool = False, changing: frozenset[str] = frozenset()) -> Outcome:
     """Bring the units into their states.
 
+    :param changing: file sets that the same call would change, were it not for check mode.
     :raises UnitSetError: with the status and the last journal lines of the first unit that failed.
     """
     if not units:
@@ -240,7 +279,8 @@ def update(units: Sequence[Unit], check_mode: bool = False) -> Outcome:
     records = {unit.name: Record(unit.name) for unit in units}
     followed = {unit.name: generations(unit.follows) for unit in units}
     behind = {
-        unit.name: is_behind(state, followed[unit.name], records[unit.name].loaded)
+        unit.name: not changing.isdisjoint(unit.follows)
+        or is_behind(state, followed[unit.name], records[unit.name].loaded)
         for unit, state in zip(units, found, strict=True)
     }
     # systemd 252 does not notice by itself that a loaded unit has got its first drop-in: hence the sets that changed.
@@ -290,7 +330,7 @@ def having(verb: str, todo: dict[str, list[str]]) -> list[str]:
 def goings(unit: Unit, outcome: Outcome) -> dict[str, list[str]] | None:
     """What is to be done to the units that this one replaces; None when one of them has to go on.
 
-    Notes in the outcome which it is.
+    Adds them to the outcome's ``replaced`` or ``kept``.
     """
     verbs: dict[str, list[str]] = {}
     for old in unit.replaces:
@@ -340,6 +380,6 @@ def run(verb: str, names: Sequence[str]) -> None:
         check=False,
     )
     raise UnitSetError(
-        f"`systemctl {verb} {failed}` failed: {file_set.shown(result.stderr)}\n"
-        f"The unit's last journal lines:\n{file_set.shown(journal.stdout)}"
+        f"`systemctl {verb} {failed}` failed: {shown(result.stderr)}\n"
+        f"The unit's last journal lines:\n{shown(journal.stdout)}"
     )

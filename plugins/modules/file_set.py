@@ -14,6 +14,9 @@ description:
   - Renders templates on the controller, sends all files at once, and writes those that differ, each by a rename.
   - Tests the set with O(validate) when all files are in place. If the test fails, everything is put back, and the
     parts of the set are tried one by one, so that one broken part holds up no other.
+  - Then brings O(units) into their states and runs O(commands), so that one call to the host does all that a role has
+    to do there. A unit or a command that fails leaves the files, which have passed their test, in place; the next call
+    goes on from there.
   - Remembers on the host what the set wrote. A file that an earlier call wrote and this one lacks is removed, a run
     that was killed half-way is undone by the next one, and O(apply) runs again until it has succeeded.
 author: The Groundwork authors (@groundwork)
@@ -112,26 +115,30 @@ options:
       - If it fails for the default part, the task fails; if it fails for another, that part is named in RV(refused).
     type: str
   apply:
-    description: Command to run after a change. It runs again in the next call if it failed, or was never reached.
+    description:
+      - Command to run after a change of files, before O(units). It runs again in the next call if it failed, or was
+        never reached.
     type: str
 attributes:
   check_mode:
-    description: Says what would change. O(validate) and O(apply) do not run.
+    description:
+      - Says what would change. O(validate) and O(apply) do not run; of O(commands), V(check_argv) runs.
+      - A unit that follows this set counts as due for its reload or restart when the set would change.
     support: full
   diff_mode:
-    description: Shows every file's change, secrets masked.
+    description: Shows every file's change, secrets masked. What is done to units is in RV(units).
     support: full
   platform:
     description: Where it runs.
     support: full
     platforms: posix
-extends_documentation_fragment: []
+extends_documentation_fragment: [groundwork.flask.follow_up]
 seealso:
   - module: groundwork.flask.unit_set
 """
 
 EXAMPLES = r"""
-- name: Write the sites
+- name: Write the sites and have nginx serve them
   groundwork.flask.file_set:
     name: sites
     files:
@@ -142,12 +149,28 @@ EXAMPLES = r"""
         dest: "/etc/nginx/sites-enabled/{name}.conf"
         part: "{name}"
     validate: nginx -t
+    units:
+      - {name: nginx.service, enabled: true, follows: [sites], on_change: reloaded}
   register: my_files
 
-- name: Give nginx the sites
-  groundwork.flask.unit_set:
+- name: Run a worker, and bring its queues up to date
+  groundwork.flask.file_set:
+    name: worker
+    files:
+      - {dest: /etc/worker.toml, template: worker.toml.j2}
+      - {dest: /etc/systemd/system/worker.service, template: worker.service.j2}
+    apply: systemctl daemon-reload
     units:
-      - {name: nginx.service, follows: [sites], on_change: reloaded}
+      - {name: worker.service, enabled: true, follows: [worker]}
+    commands:
+      - name: queues # prints {"changed": ["mail"], "queues": ["mail", "default"]}
+        argv: [/usr/local/bin/worker, create-queues, --json]
+        check_argv: [/usr/local/bin/worker, create-queues, --json, --dry-run]
+  register: my_worker
+
+- name: Show its queues
+  ansible.builtin.debug:
+    msg: "{{ my_worker.outputs.queues.queues }}"
 """
 
 RETURN = r"""
@@ -162,10 +185,42 @@ refused:
   type: dict
   returned: success
   sample: {shop: "nginx: [emerg] unknown directive"}
+units:
+  description: What was done to each of O(units) that needed anything.
+  type: dict
+  returned: success
+  sample: {nginx.service: [reload]}
+replaced:
+  description: Units of O(units[].replaces) whose set is still on the host, and that do not run any more.
+  type: list
+  elements: str
+  returned: success
+  sample: [apache2.service]
+kept:
+  description: Units of O(units[].replaces) that go on, with the parts that would be lost.
+  type: dict
+  returned: success
+  sample: {apache2.service: [shop]}
+pause:
+  description: For how many seconds neither ran.
+  type: float
+  returned: when a running unit was replaced
+  sample: 0.4
+outputs:
+  description: What each of O(commands) printed, by its name; an object where its output is JSON.
+  type: dict
+  returned: success
+  sample: {queues: {changed: [mail], queues: [mail, default]}}
 """
 
-from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Entry, FileSet, FileSetError
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.module_utils import follow_up
+from ansible_collections.groundwork.flask.plugins.module_utils.commands import CommandError
+from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet
+from ansible_collections.groundwork.flask.plugins.module_utils.placement import Entry, FileSetError
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import UnitSetError
 
 DIRECTORY = {
     "path": {"type": "str", "required": True},
@@ -188,26 +243,57 @@ FILE = {
 }
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
+    "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
+    "absent_parts": {"type": "list", "elements": "str", "default": []},
+    "validate": {"type": "str"},
+    "apply": {"type": "str"},
+    **follow_up.OPTIONS,
+}
+
+
 def main() -> None:
     """Run the module; its action plugin has rendered the templates and multiplied what has `each`."""
-    # The arguments stay out of the host's log; the result shows only what is listed below.
-    module = QuietModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
-            "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
-            "absent_parts": {"type": "list", "elements": "str", "default": []},
-            "validate": {"type": "str"},
-            "apply": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
+    # The arguments stay out of the host's log; the result shows only the set's name and what came of it.
+    module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
     params = module.params
-    shown = {"invocation": {"module_args": {"name": params["name"]}}}
-    entries = [
+    result: dict[str, Any] = {"invocation": {"module_args": {"name": params["name"]}}}
+    try:
+        write(params, result, module.check_mode)
+        changing = frozenset([params["name"]] if module.check_mode and result["changed_files"] else [])
+        follow_up.follow_up(params, result, module.check_mode, changing)
+    except (FileSetError, OSError) as error:
+        module.fail_json(msg=f"file set {params['name']}: {error}", **result)
+    except (UnitSetError, CommandError) as error:
+        module.fail_json(msg=str(error), **result)
+    module.exit_json(**result)
+
+
+def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> None:
+    """Write the files, or in check mode say what would change, and add that to the result."""
+    file_set, absent_parts, wanted = FileSet(params["name"]), params["absent_parts"], entries(params)
+    if params["state"] == "absent":
+        if wanted:
+            raise FileSetError("it cannot be absent and have files")
+        absent_parts = file_set.parts()
+    outcome = file_set.update(wanted, absent_parts, params["validate"], params["apply"], check_mode)
+    result.update(
+        changed=outcome.changed,
+        changed_files=[change.path for change in outcome.changes],
+        refused=outcome.refused,
+        diff=outcome.diff,
+    )
+
+
+def entries(params: dict[str, Any]) -> list[Entry]:
+    """The directories and files of a set as the module is given them."""
+    directories = [
         Entry(item["path"], None, item["owner"], item["group"], int(item["mode"], 8)) for item in params["directories"]
-    ] + [
+    ]
+    files = [
         Entry(
             item["dest"],
             item["content"].encode(),
@@ -219,22 +305,7 @@ def main() -> None:
         )
         for item in params["files"]
     ]
-    file_set, absent_parts = FileSet(params["name"]), params["absent_parts"]
-    try:
-        if params["state"] == "absent":
-            if entries:
-                raise FileSetError("it cannot be absent and have files")
-            absent_parts = file_set.parts()
-        outcome = file_set.update(entries, absent_parts, params["validate"], params["apply"], module.check_mode)
-    except (FileSetError, OSError) as error:
-        module.fail_json(msg=f"file set {params['name']}: {error}", **shown)
-    module.exit_json(
-        changed=outcome.changed,
-        changed_files=[change.path for change in outcome.changes],
-        refused=outcome.refused,
-        diff=outcome.diff,
-        **shown,
-    )
+    return directories + files
 
 
 if __name__ == "__main__":

@@ -184,6 +184,11 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/modules/release\.py", ("unit:test_action_release", "release:test_day_two", "release:test_release")),
     (r"plugins/action/release\.py", ("unit:test_action_release", "release:test_requirements", "release:test_sources")),
     (r"plugins/\w+/(file_set|unit_set)\.py", ("unit:test_{1}", "{1}")),
+    (
+        r"plugins/\w+/(commands|follow_up|placement)\.py",
+        ("unit:test_commands", "unit:test_file_set", "unit:test_follow_up", "file_set", "unit_set"),
+    ),
+    (r"plugins/\w+/host_facts\.py", ("unit:test_host_facts", "firewall")),
     (r"plugins/plugin_utils/sites\.py", ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache")),
     (r"plugins/plugin_utils/servers\.py", ("unit:test_servers", "unit:test_model", "wsgi_server")),
     (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),

@@ -129,3 +129,66 @@ def test_after_a_reboot_nothing_is_left_to_do(host: Host) -> None:
     testing.restart_host(host)
     assert_running_and_enabled(host)
     assert update(host) == {}
+
+
+def mark(path: str) -> dict[str, object]:
+    """A command that makes a file, and says that it has changed something if the file was not there."""
+    look = f"test -e {path} && new=false || new=true"
+    tell = """printf '{"changed": %s}' $new"""
+    return {
+        "name": "mark",
+        "argv": ["sh", "-c", f"{look}; touch {path}; {tell}"],
+        "check_argv": ["sh", "-c", f"{look}; {tell}"],
+    }
+
+
+def in_one_call(host: Host, text: str, check: bool = False, **options: object) -> dict[str, object]:
+    """Write the set that both services follow, bring the units into their states, run a command, all in one call."""
+    files = [{"dest": "/etc/demo.conf", "content": f"{text}\n"}]
+    wanted = {"name": "demo", "files": files, "units": UNITS, "commands": [mark("/run/demo-mark")]}
+    return testing.module(host, "file_set", check=check, **{**wanted, **options})
+
+
+def test_files_units_and_a_command_in_one_call(host: Host) -> None:
+    host.check_output("rm -f /run/demo-mark")
+    foretold = in_one_call(host, "one call", check=True)
+    assert (foretold["changed_files"], foretold["outputs"]) == (["/etc/demo.conf"], {"mark": {"changed": True}})
+    assert not host.file("/run/demo-mark").exists
+    assert did(host, "reloading") == did(host, "restarting") == []
+    done = in_one_call(host, "one call")
+    assert done["units"] == foretold["units"] == {RELOADING: ["reload"], RESTARTING: ["restart"]}
+    assert done["outputs"] == foretold["outputs"]
+    assert done["changed"] is foretold["changed"] is True
+    assert did(host, "reloading")[0] == "reload"
+    again = in_one_call(host, "one call")
+    assert (again["changed"], again["units"], again["outputs"]) == (False, {}, {"mark": {"changed": False}})
+    assert_running_and_enabled(host)
+
+
+def test_a_command_that_fails_leaves_files_and_units_as_wanted(host: Host) -> None:
+    bad = {"name": "bad", "argv": ["sh", "-c", "echo the queue is full >&2; exit 1"]}
+    failed = in_one_call(host, "before the command", commands=[bad, mark("/run/demo-never")])
+    assert failed["failed"]
+    assert "the queue is full" in str(failed["msg"])
+    assert failed["units"] == {RELOADING: ["reload"], RESTARTING: ["restart"]}
+    assert not host.file("/run/demo-never").exists
+    assert did(host, "reloading") == ["reload", "before", "the", "command"]
+    healed = in_one_call(host, "before the command")
+    assert (healed["changed_files"], healed["units"]) == ([], {})
+
+
+def test_a_call_killed_before_its_units_is_healed_by_the_next(host: Host) -> None:
+    killing = "sh -c 'kill -9 $PPID; sleep 5'"
+    with pytest.raises(AssertionError):  # the module ends without a result
+        in_one_call(host, "killed", apply=killing)
+    assert host.file("/etc/demo.conf").content_string == "killed\n", "the kill came too early to prove anything"
+    assert did(host, "reloading") == []
+    assert in_one_call(host, "killed")["units"] == {RELOADING: ["reload"], RESTARTING: ["restart"]}
+
+
+def test_files_that_fail_their_test_keep_units_and_command_from_running(host: Host) -> None:
+    host.check_output("rm -f /run/demo-mark")
+    failed = in_one_call(host, "refused", validate="sh -c '! grep refused /etc/demo.conf'")
+    assert failed["failed"]
+    assert did(host, "reloading") == did(host, "restarting") == []
+    assert not host.file("/run/demo-mark").exists
