@@ -1,0 +1,91 @@
+#!/usr/bin/python
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module that looks at a host; the work is done in module_utils/host_facts.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_facts
+short_description: Look at a host once, for all that the roles need to know of it
+version_added: 0.1.0
+description:
+  - Returns the few facts that the roles of this collection use, under the names that M(ansible.builtin.setup) gives
+    them, in a fraction of its time. A play that gathers facts anyway does not need it.
+  - Returns also what changes from one run to the next, and is therefore not kept as a fact; which packages are
+    installed, and the SSH connection.
+author: The Groundwork authors (@groundwork)
+options: {}
+attributes:
+  check_mode:
+    description: Only looks.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+  facts:
+    description: Returns facts.
+    support: full
+  platform:
+    description: Where it runs.
+    support: full
+    platforms: posix
+seealso:
+  - module: ansible.builtin.setup
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  groundwork.flask.host_facts:
+  register: my_host
+
+- name: Install what is missing
+  ansible.builtin.apt:
+    name: "{{ my_packages }}"
+  when: my_packages | difference(my_host.packages) | length > 0
+"""
+
+RETURN = r"""
+ansible_facts:
+  description:
+    - C(distribution), C(distribution_version), C(distribution_major_version), C(distribution_release), C(os_family),
+      C(python), C(python_version), C(all_ipv4_addresses), C(all_ipv6_addresses).
+  type: dict
+  returned: success
+  sample: {distribution: Debian, distribution_release: trixie, all_ipv6_addresses: ["2001:db8::7"]}
+packages:
+  description: Names of the installed Debian packages.
+  type: list
+  elements: str
+  returned: success
+  sample: [nginx, python3]
+ssh_connection:
+  description:
+    - The SSH connection over which the module runs, as sshd describes it in C(SSH_CONNECTION), under C(become) too. Its
+      last word is the port of the host. Empty for another kind of connection.
+  type: str
+  returned: success
+  sample: 192.0.2.7 51234 203.0.113.5 22
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.groundwork.flask.plugins.module_utils import host_facts
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        module.exit_json(
+            changed=False,
+            ansible_facts=host_facts.facts(),
+            packages=host_facts.packages(),
+            ssh_connection=host_facts.ssh_connection(),
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
