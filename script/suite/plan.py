@@ -151,7 +151,6 @@ RELEASE_TESTS = {
     "pins": ("test_requirements",),
     "probe": ("test_proofs",),
     "checks": ("test_proofs",),
-    "saving": ("test_databases",),
     "sandbox": ("test_release", "test_sources"),
     "source": ("test_sources",),
     "spec": ("test_release",),
@@ -177,6 +176,10 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"roles/wsgi_server/files/.*", ("unit:test_servers", "servers:test_answers")),
     (r"roles/certificate/files/certbot/.*", ("unit:test_pins",)),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
+    (
+        r"plugins/module_utils/common/sqlite\.py",
+        ("unit:test_common", "unit:test_backup", "unit:test_release", "release:test_databases", "backup"),
+    ),
     (r"plugins/module_utils/common/.*", ("unit", "release:test_release", "release:test_sources", "backup")),
     (r"plugins/module_utils/backup/.*", ("unit:test_backup", "unit:test_trust", "backup")),
     (r"plugins/module_utils/release/pins\.py", ("unit:test_pins", "release:test_requirements")),

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
-from ansible_collections.groundwork.flask.plugins.module_utils.release import probe, saving
+from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
@@ -171,7 +172,7 @@ class FakeSystem(System):
             for name, text in self.code.items():
                 Path(cwd, name).parent.mkdir(parents=True, exist_ok=True)
                 Path(cwd, name).write_text(text)
-        elif saving.__doc__ and saving.__doc__ in line:
+        elif sqlite.__doc__ and sqlite.__doc__ in line:
             here = [str(self.root / self.data[1:]) if word == self.data else word for word in command[1:]]
             done = subprocess.run((sys.executable, *here), capture_output=True, text=True, check=False)
             return done.returncode, done.stdout + done.stderr

@@ -6,13 +6,12 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, probe, saving
+from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.checks import FailedCheck
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import Response
@@ -417,94 +416,3 @@ class TestJudge:
     def test_every_name_can_be_given_in_flask_apps(self) -> None:
         names = {row[3] for row in SAID} | {check for row in ANSWERS for check, _error in row[3]} | {"stable"}
         assert names == set(model.CHECKS)
-
-
-class TestSaving:
-    """saving.py with real databases, in a process of its own as the engine runs it."""
-
-    @pytest.fixture
-    def shop(self, tmp_path: Path) -> Iterator[sqlite3.Connection]:
-        """An app that has its database open in WAL mode, with rows that are in the log alone."""
-        (tmp_path / "data/deep").mkdir(parents=True)
-        (tmp_path / "saved").mkdir()
-        with closing(sqlite3.connect(tmp_path / "data/deep/shop.sqlite")) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA wal_autocheckpoint=0")
-            with connection:
-                connection.execute("CREATE TABLE orders (number)")
-                connection.execute("INSERT INTO orders VALUES (1)")
-            yield connection
-
-    def run(self, verb: str, directory: Path) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-c", (ROOT / "saving.py").read_text(), verb)
-        stamp = [] if verb == "save" else ["20261123-120000"]
-        return subprocess.run(
-            (*command, str(directory / "data"), str(directory / "saved"), *stamp),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def orders(self, path: Path) -> list[int]:
-        with closing(sqlite3.connect(path)) as connection:
-            return [row[0] for row in connection.execute("SELECT number FROM orders ORDER BY number")]
-
-    def test_saved_and_restored(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
-        path = tmp_path / "data/deep/shop.sqlite"
-        (tmp_path / "data/upload.txt").write_text("no database")
-        (tmp_path / "data/empty.db").touch()
-        (tmp_path / "data/link.db").symlink_to(path)
-        shop.execute("INSERT INTO orders VALUES (99)")  # not committed, so no part of a copy
-        done = self.run("save", tmp_path)
-        assert (done.returncode, done.stdout) == (0, f"saved {path}\n")
-        assert [str(copy.relative_to(tmp_path / "saved")) for copy in saving.databases(tmp_path / "saved")] == [
-            "deep/shop.sqlite"
-        ]
-        assert self.orders(tmp_path / "saved/deep/shop.sqlite") == [1]
-        shop.commit()
-        with shop:
-            shop.execute("INSERT INTO orders VALUES (2)")
-        log = path.with_name("shop.sqlite-wal")
-        assert log.stat().st_size > 0
-        done = self.run("restore", tmp_path)
-        assert (done.returncode, done.stdout) == (0, f"restored {path}\n")
-        assert self.orders(path) == [1]
-        kept = [entry for entry in path.parent.iterdir() if ".before-rollback-" in entry.name]
-        (before,) = [entry for entry in kept if not entry.name.endswith(("-wal", "-shm"))]
-        assert self.orders(before) == [1, 2, 99], "its log has moved with it"
-
-    def test_a_restore_can_be_undone(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
-        path = tmp_path / "data/deep/shop.sqlite"
-        self.run("save", tmp_path)
-        with shop:
-            shop.execute("INSERT INTO orders VALUES (2)")
-        self.run("restore", tmp_path)
-        done = self.run("undo", tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert self.orders(path) == [1, 2]
-        assert [entry for entry in path.parent.iterdir() if ".before-rollback-" in entry.name] == []
-
-    def test_what_a_rollback_put_aside_is_not_saved_again(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
-        self.run("save", tmp_path)
-        self.run("restore", tmp_path)
-        assert len(list(saving.databases(tmp_path / "data"))) == 1
-
-    def test_without_a_data_directory(self, tmp_path: Path) -> None:
-        (tmp_path / "saved").mkdir()
-        assert self.run("save", tmp_path).returncode == 0
-
-    def test_a_broken_database_stops_it(self, tmp_path: Path, shop: sqlite3.Connection) -> None:
-        (tmp_path / "data/broken.db").write_bytes(saving.MAGIC + b"x" * 5000)
-        done = self.run("save", tmp_path)
-        assert done.returncode == 1
-        assert done.stderr.startswith("DatabaseError: ")
-        assert "Traceback" not in done.stderr
-
-    def test_no_room(self, tmp_path: Path, shop: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Usage:
-            free = 100
-
-        monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
-        with pytest.raises(SystemExit, match=r"the databases have \d+ MB, and 0 MB are free: make room"):
-            saving.save(tmp_path / "data", tmp_path / "saved")
-        assert list((tmp_path / "saved").iterdir()) == []

@@ -22,7 +22,8 @@ from .errors import BackupError
 from .space import MEBIBYTE
 
 SQLITE_MAGIC = b"SQLite format 3\0"
-COPIER = Path(__file__).with_name("copier.py")
+# Run, not imported: root opens no database.
+COPIER = Path(__file__).parents[1] / "common" / "sqlite.py"
 SIDECARS = ("-wal", "-shm", "-journal")
 
 
@@ -154,7 +155,7 @@ class Copies:
 
 def by_copier(jobs: Sequence[Mapping[str, str]], sandbox: Directives, seconds: float) -> dict[int, dict[str, str]]:
     """Have the copier do its jobs in this sandbox; what it says of each, by number."""
-    argv = ("/usr/bin/python3", "-I", str(COPIER))
+    argv = ("/usr/bin/python3", "-I", str(COPIER), "jobs")
     status, said = steps.in_unit(argv, sandbox, seconds, json.dumps(jobs).encode(), 1 << 24)
     told: dict[int, dict[str, str]] = {}
     for row in parsed_lines(said):

@@ -27,13 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..common import trees
+from ..common import sqlite, trees
 from ..common.clock import timestamp
 from ..common.files import fsync_directory, write
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT
 from ..common.text import line
-from . import checks, probe, sandbox, saving, source
+from . import checks, probe, sandbox, source
 from .build import CA_BUNDLE, COMPILE, Builder, has_user, is_whole
 from .layout import (
     DeploySettings,
@@ -675,12 +675,12 @@ class Engine:
             )
 
     def with_saved(self, saved: Path, *arguments: str) -> tuple[int, str]:
-        """Run ``saving.py`` as the app, which can see the copies for that time and owns them."""
+        """Run ``common.sqlite`` as the app, which can see the copies for that time and owns them."""
         account = pwd.getpwnam(self.spec.name)
         trees.take(saved, account.pw_uid, account.pw_gid, files_only=True)
         try:
             return self.as_app(
-                arguments[0], "/usr/bin/python3", "-I", "-c", inspect.getsource(saving), *arguments,
+                arguments[0], "/usr/bin/python3", "-I", "-c", inspect.getsource(sqlite), *arguments,
                 seconds=self.spec.release_command_timeout, environment={"LANG": "C.UTF-8"}, writable=[saved],
             )  # fmt: skip
         finally:
