@@ -1,4 +1,4 @@
-"""What the tests of the release engine share, and those of the backup."""
+"""What the tests of the programs on the host share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks
 from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
+from ansible_collections.groundwork.flask.tests.unit.certificate_host import Authority, FakeHost
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 
@@ -27,3 +28,15 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A host with data, a password, two repositories, and a restic that only pretends."""
     return make_scene(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeHost:
+    """A host with the certificate program's configuration, and no names yet."""
+    return FakeHost(tmp_path)
+
+
+@pytest.fixture
+def authority(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """The CA of that host."""
+    return Authority(fake, monkeypatch)

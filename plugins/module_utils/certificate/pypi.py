@@ -1,0 +1,138 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""certbot from PyPI, in a virtual environment of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .config import MINUTE, Host, Options
+from .messages import QUOTE_LIMIT, Refusal, one_line, say
+from .processes import run
+
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+PYTHON = ("/usr/bin/python3", "-I")
+INSTALL_TIMEOUT = 10 * MINUTE
+REMEDY_INSTALL = (
+    "Let this host reach the index, or name another one in /etc/pip.conf or certificate_install_environment; "
+    "the next attempt installs it."
+)
+REMEDY_HASHES = (
+    "The index gives something else than was published: find out why before you trust it, and name another index in "
+    "/etc/pip.conf or certificate_install_environment."
+)
+
+
+class PypiCertbot:
+    """certbot from PyPI. A link leads to its environment; it is turned to another one once the certbot there runs.
+
+    :ivar installed: a Refusal beside a certbot that works: it is not the one that is asked for.
+    """
+
+    def __init__(self, host: Host, options: Options) -> None:
+        self.host, self.options = host, options
+        self.link = host.certbot
+        self.installed: Refusal | bool = False
+
+    @property
+    def program(self) -> Path:
+        """The program in the environment in use."""
+        return self.link / "bin/certbot"
+
+    @property
+    def target(self) -> Path:
+        """Where the environment is to be: named by what is in it, and by the Python it was made with."""
+        python = ".".join(map(str, sys.version_info[:3]))
+        pinned = [self.host.pinned.read_text()] if self.options.pinned else []
+        key = hashlib.sha256("\n".join([*pinned, *sorted(self.options.requirements), python]).encode()).hexdigest()[:12]
+        return self.link.with_name(f"certbot-{key}")
+
+    def install(self) -> None:
+        """Install it if it is not there; Refusal if that fails and there is none from before."""
+        target = self.target
+        if self.installed is True or self.leads_to(target):
+            return
+        if self.installed is False:
+            self.installed = self.try_to_make(target)
+        if isinstance(self.installed, Refusal):
+            if not self.program.exists():
+                raise self.installed
+            return
+        self.turn(target)
+
+    def leads_to(self, target: Path) -> bool:
+        """True when the environment in use is this one."""
+        return self.link.is_symlink() and os.readlink(self.link) == target.name and self.program.exists()
+
+    def try_to_make(self, target: Path) -> Refusal | bool:
+        """Make the environment; True, or why that failed."""
+        try:
+            self.make(target)
+        except Refusal as refusal:
+            shutil.rmtree(target, ignore_errors=True)
+            if self.program.exists():
+                say(f"the certbot that was there before goes on: {refusal}", "warning")
+            return refusal
+        return True
+
+    def turn(self, target: Path) -> None:
+        """Let the link lead to the environment, in one step, and remove the others."""
+        temporary = self.link.with_name(".certbot.new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        temporary.rename(self.link)
+        for old in self.link.parent.glob("certbot-*"):
+            if old != target:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def make(self, target: Path) -> None:
+        """Make the environment; Refusal if anything of it cannot be had.
+
+        What is pinned is only taken with the right hash, and none of its code runs to install it. What the user has
+        chosen is taken as the index gives it, unless it has hashes: pip then wants them of all that is not there yet.
+        """
+        chosen, environment = self.options.requirements, self.environment()
+        say("installing certbot from PyPI")
+        shutil.rmtree(target, ignore_errors=True)
+        install = (f"{target}/bin/python3", "-I", "-m", "pip", "install", "--quiet", "--no-cache-dir")
+        self.step("venv", (*PYTHON, "-m", "venv", str(target)), environment)
+        if self.options.pinned:
+            hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(self.host.pinned))
+            self.step("pip", (*install, *hashed), environment)
+        if chosen:
+            say(f"not pinned by this collection, so taken as the index gives it: {', '.join(chosen)}", "warning")
+            listed = target / "chosen.txt"
+            listed.write_text("\n".join(chosen) + "\n")
+            self.step("pip", (*install, "-r", str(listed)), environment)
+        self.step("certbot", (f"{target}/bin/certbot", "--version"), environment)
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables of pip, with those that the user gave for it."""
+        path = self.host.install_environment
+        return {
+            "PIP_CERT": CA_BUNDLE,
+            "PIP_NO_INPUT": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            **(json.loads(path.read_text()) if path.exists() else {}),
+        }
+
+    @staticmethod
+    def step(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Run a step of the installation; Refusal with the reason if it fails."""
+        done = run(*argv, timeout=INSTALL_TIMEOUT, environment=environment)
+        if done.returncode:
+            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "")
+            tampered = "DO NOT MATCH THE HASHES" in reason
+            raise Refusal(
+                f"certbot could not be installed from PyPI: {name}: {one_line(reason, QUOTE_LIMIT)}",
+                REMEDY_HASHES if tampered else REMEDY_INSTALL,
+            )

@@ -1,0 +1,199 @@
+"""The provider `acme`: what is due, how certbot is asked, and its records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate import (
+    certbot,
+    commands,
+    config,
+    lineage,
+    reconcile,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.tests.unit.certificate_host import (
+    DAY,
+    DIRECTORY,
+    NO_ARGUMENTS,
+    NOW,
+    Authority,
+    FakeHost,
+    make_pair,
+)
+
+
+def test_wildcards_are_refused_for_acme_alone(fake: FakeHost) -> None:
+    fake.ask("shop", "*.shop.test", provider="acme")
+    fake.ask("wiki", "*.wiki.test")
+    assert commands.check(fake.keeper(), NO_ARGUMENTS) == 1
+    fake.ask("shop", "shop.test", provider="acme")
+    assert commands.check(fake.keeper(), NO_ARGUMENTS) == 0
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_only_the_log_of_this_run_is_read(fake: FakeHost, rotated: bool) -> None:
+    log = fake.host.certbot_log
+    log.parent.mkdir(parents=True)
+    log.write_text("a long line of an earlier run\n")
+    program = fake.keeper().context.providers["acme"].certbot
+    start = program.log_size()
+    log.write_text("of this run\n" if rotated else log.read_text() + "of this run\n")
+    assert program.log_since(start) == "of this run\n"
+
+
+def test_refused_nonces_are_tried_again(fake: FakeHost, authority: Authority) -> None:
+    fake.ask(provider="acme")
+    authority.nonces = certbot.NONCE_ATTEMPTS - 1
+    assert fake.run().report()["names"]["shop"]["error"] == ""
+    assert authority.orders == [["shop.test"]]
+
+
+def test_what_a_killed_certbot_left_is_put_aside(fake: FakeHost, authority: Authority) -> None:
+    for part in ("live", "archive"):
+        (fake.host.letsencrypt / part / "shop").mkdir(parents=True)
+    record = fake.host.letsencrypt / "renewal" / "shop.conf"
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    fake.ask(provider="acme")
+    assert not fake.run().report()["names"]["shop"]["temporary"]
+    assert authority.orders == [["shop.test"]]
+    aside = {path.name for path in (fake.host.state / "shop" / "unfinished").iterdir()}
+    assert aside == {"live-shop", "archive-shop", "renewal-shop.conf"}
+
+
+def test_the_credentials_of_an_account_are_told_in_a_file_and_the_profile_in_words(
+    fake: FakeHost, authority: Authority
+) -> None:
+    fake.host.account_options.write_text("eab-kid = 1\neab-hmac-key = secret\n")
+    fake.ask("shop", "shop.test", "2001:DB8::0:1", provider="acme", profile="shortlived")
+    fake.run()
+    words = " ".join(authority.words)
+    assert f"--config {fake.host.account_options}" in words
+    assert "secret" not in words
+    assert "--preferred-profile shortlived" in words
+    assert words.endswith("--domain shop.test --ip-address 2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("options", "request_options", "domains", "words"),
+    [
+        ({}, {}, ["*.shop.test"], "only for a DNS record: set challenge to dns-01"),
+        ({}, {"challenge": "dns-01"}, ["shop.test"], "needs certificate_dns_plugin or certificate_dns_auth_hook"),
+        ({}, {}, ["192.0.2.1"], "an IP address needs the profile shortlived and the challenge http-01"),
+        ({}, {"profile": "tlsserver"}, ["shop.test"], "needs a newer certbot: set certificate_certbot to pypi"),
+        ({"requirements": ["certbot==5.8.0"]}, {"profile": "shortlived"}, ["192.0.2.1"], ""),
+        ({"dns_plugin": "ovh"}, {"challenge": "dns-01"}, ["shop.test", "*.shop.test"], ""),
+    ],
+)
+def test_what_certbot_could_never_bring_is_refused(
+    fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], domains: list[str], words: str
+) -> None:
+    fake.options(**options)
+    fake.ask("shop", *domains, provider="acme", **request_options)
+    keeper = fake.keeper()
+    objection = keeper.context.providers["acme"].objection(keeper.context.requests["shop"])
+    assert words in objection
+    assert bool(objection) is bool(words)
+
+
+@pytest.mark.parametrize(
+    ("options", "request_options", "words"),
+    [
+        ({}, {}, ["--webroot"]),
+        (
+            {"dns_auth_hook": "add", "dns_cleanup_hook": "del"},
+            {"challenge": "dns-01"},
+            ["--manual-cleanup-hook", "del"],
+        ),
+        (
+            {"dns_plugin": "ovh", "dns_propagation_seconds": 30},
+            {"challenge": "dns-01"},
+            ["--authenticator", "dns-ovh", "--dns-ovh-propagation-seconds", "30"],
+        ),
+    ],
+)
+def test_certbot_is_told_how_the_authority_is_convinced(
+    fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], words: list[str]
+) -> None:
+    fake.options(**options)
+    fake.ask("shop", "shop.test", "*.shop.test", provider="acme", **request_options)
+    keeper = fake.keeper()
+    told = " ".join(keeper.context.providers["acme"].challenge(keeper.context.requests["shop"])[0])
+    assert " ".join(words) in told
+
+
+@pytest.mark.parametrize(
+    ("settings", "due"),
+    [
+        ({}, ""),
+        (
+            {"server": "https://staging.test/directory"},
+            f"server is https://staging.test/directory instead of {DIRECTORY}",
+        ),
+        ({"key_type": "rsa"}, "key_type is rsa instead of ecdsa"),
+        ({"webroot_path": "/srv/old,"}, "webroot_path is /srv/old instead of /var/www/acme"),
+        ({"renew_hook": "/bin/false"}, ""),
+    ],
+)
+def test_certbot_s_record_is_compared_with_the_options(fake: FakeHost, settings: dict[str, str], due: str) -> None:
+    fake.ask(provider="acme")
+    fake.lineage(**settings)
+    keeper = fake.keeper()
+    assert keeper.context.providers["acme"].due(keeper.context.requests["shop"], NOW) == due
+
+
+@pytest.mark.parametrize(
+    ("domains", "due"),
+    [
+        (["www.shop.test", "SHOP.test"], ""),
+        (["shop.test"], "the names have changed (-www.shop.test)"),
+        (["shop.test", "www.shop.test", "new.test"], "the names have changed (+new.test)"),
+    ],
+)
+def test_names_are_compared_as_a_set(fake: FakeHost, domains: list[str], due: str) -> None:
+    fake.ask("shop", *domains, provider="acme")
+    fake.lineage("shop", "shop.test", "www.shop.test")
+    keeper = fake.keeper()
+    assert keeper.context.providers["acme"].due(keeper.context.requests["shop"], NOW) == due
+
+
+@pytest.mark.parametrize(("days", "is_due"), [(60, False), (67, False), (68, True), (100, True)])
+def test_a_certificate_that_certbot_neglects_is_due(fake: FakeHost, days: int, is_due: bool) -> None:
+    fake.ask(provider="acme")
+    fake.lineage()
+    keeper = fake.keeper()
+    assert bool(keeper.context.providers["acme"].due(keeper.context.requests["shop"], NOW + days * DAY)) is is_due
+
+
+def test_a_live_directory_without_a_record_is_refused_before_an_order_is_spent(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    make_pair(fake.host.letsencrypt / "live" / "shop", "shop.test")
+    keeper = fake.keeper()
+    keeper.context.providers["acme"].reached = True
+    with pytest.raises(Refusal, match=r"live/shop exists, but .*renewal/shop.conf does not.*Move"):
+        keeper.context.providers["acme"].obtain(keeper.context.requests["shop"])
+
+
+def test_certbot_is_told_to_renew_by_a_fraction_of_the_lifetime(fake: FakeHost) -> None:
+    fake.ask(provider="acme")
+    fake.lineage(renew_hook="/bin/false")
+    fake.run(reconcile.never)
+    record = (fake.host.letsencrypt / "renewal/shop.conf").read_text().splitlines()
+    assert record[0] == "renew_before_expiry = 720 hours"
+    assert record[record.index("[renewalparams]") + 1] == f"renew_hook = {config.PROGRAM} deploy shop"
+    assert not [line for line in record if "/bin/false" in line]
+    assert fake.run(reconcile.never).changed == []
+
+
+def test_amending_a_record_twice_changes_nothing_more() -> None:
+    record = "# renew_before_expiry = 30 days\nversion = 2.1.0\n[renewalparams]\naccount = x\n[[webroot_map]]\na = b\n"
+    once = lineage.amended(record, "720 hours", "hook")
+    assert lineage.amended(once, "720 hours", "hook") == once
+    assert "# renew_before_expiry = 30 days\n" in once
+
+
+def test_a_certificate_that_certbot_has_for_somebody_else_is_left_alone(fake: FakeHost) -> None:
+    fake.lineage(renew_hook="systemctl reload postfix")
+    assert fake.keeper().context.providers["acme"].forget("shop") is False
