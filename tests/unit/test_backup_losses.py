@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import restic, times
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import losses, run
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import compare_with_last, losses, run
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import staged
@@ -61,6 +63,21 @@ def test_a_much_smaller_copy_is_saved_and_warned_of_for_a_week(
 def test_losses(size: int, files: int, databases: dict[str, int], lost: list[str]) -> None:
     last = {"size": 10_000_000, "files": 100, "databases": {"/a.db": 100_000, "/small.db": 8192}}
     assert losses(last, {"size": size, "files": files}, {"/small.db": 8192, **databases}, []) == lost
+
+
+def test_what_is_remembered_does_not_grow_with_the_number_of_databases(scene: SimpleNamespace) -> None:
+    item = BackupSet("shop", (str(scene.data),), databases=("/named.db",))
+    status = Status(scene.config(item))
+    stage = Stage(status.config, item)
+    largest = {f"{scene.data}/{'d' * 200}/large-{number}.db": 9_000_000 + number for number in range(100)}
+    others = {f"{scene.data}/{'d' * 200}/{number}.db": 8_000_000 for number in range(4000)}
+    stage.databases = {"/named.db": 50_000, **others, **largest, "/" + "d/" * 300: 99_000_000}
+    done = {"time": times.now().isoformat(), "snapshot": "01234567", "size": 1 << 30, "files": 5000}
+    compare_with_last(status.of_set("shop"), done, status.config.repositories[0], stage)
+    status.save()
+    assert status.path.stat().st_size < 64 << 10
+    remembered = status.of_set("shop")["baseline"]["databases"]
+    assert remembered == {"/named.db": 50_000, **largest}
 
 
 def test_a_planted_cache_is_named(scene: SimpleNamespace) -> None:

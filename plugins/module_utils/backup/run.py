@@ -29,6 +29,8 @@ from .status import Status, save_status
 MUCH_SMALLER, WARNED_FOR = 0.5, timedelta(days=7)
 # Below these sizes, half of it means nothing.
 SMALL_SET, FEW_FILES, SMALL_DATABASE = MEBIBYTE, 20, 32768
+# An app can make any number of databases: of those that were only found, so many, the largest, are compared one by one.
+COMPARED_DATABASES, COMPARED_PATH = 100, 500
 
 
 def back_up_set(item: BackupSet, repositories: Sequence[Restic], status: Status) -> list[str]:
@@ -103,9 +105,16 @@ def compare_with_last(record: dict[str, Any], done: Mapping[str, Any], repositor
     record["baseline"] = {
         "repository": repository.name,
         **{key: done[key] for key in ("time", "snapshot", "size", "files")},
-        "databases": stage.databases,
+        "databases": compared_databases(stage.databases, stage.item.databases),
         "smaller_since": None,
     }
+
+
+def compared_databases(sizes: Mapping[str, int], named: Sequence[str]) -> dict[str, int]:
+    """The sizes that are remembered for the next comparison: those of named databases, and of the largest others."""
+    others = [path for path, size in sizes.items() if size >= SMALL_DATABASE and len(path) <= COMPARED_PATH]
+    largest = sorted(others, key=lambda path: (-sizes[path], path))[:COMPARED_DATABASES]
+    return {path: sizes[path] for path in sorted({*largest, *named} & sizes.keys())}
 
 
 def losses(

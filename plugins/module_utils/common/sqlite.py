@@ -4,8 +4,8 @@
 """Copies SQLite databases whole while their app writes to them, and puts copies back; run as the app's user.
 
 This file is a program of its own that needs the standard library alone. The backup runs it by its path, the release
-engine passes its text to Python, each in a transient unit. Whoever starts it takes what it leaves for data, written by a
-process that has read what an app wrote.
+engine passes its text to Python, each in a transient unit. Whoever starts it takes what it leaves for data, written by
+a process that has read what an app wrote.
 
 ``jobs`` reads ``[{"source": PATH, "copy": PATH}, …]`` or ``[{"check": PATH}, …]`` as JSON and prints a line of JSON for
 each. ``save DATA TARGET`` copies the databases below a directory, ``restore DATA SAVED STAMP`` puts the copies back and
