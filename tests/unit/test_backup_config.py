@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet, Config, Repository
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.times import moment
 
 
 @pytest.mark.parametrize(
@@ -74,16 +72,3 @@ def test_a_configuration_is_refused(
 def test_repository(location: str, directory: str | None, shown: str) -> None:
     repository = Repository("x", location)
     assert (repository.directory, repository.shown) == (directory, shown)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2026-11-23T16:14:14.835636626Z", datetime(2026, 11, 23, 16, 14, 14, 835636, UTC)),
-        ("2026-11-23T16:14:14.5+02:00", datetime(2026, 11, 23, 14, 14, 14, 500000, UTC)),
-        ("2026-11-23T16:14:14+00:00", datetime(2026, 11, 23, 16, 14, 14, 0, UTC)),
-        ("2026-11-23T16:14:14Z", datetime(2026, 11, 23, 16, 14, 14, 0, UTC)),
-    ],
-)
-def test_moment(text: str, expected: datetime) -> None:
-    assert moment(text) == expected

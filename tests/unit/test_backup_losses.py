@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import restic, times
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import restic
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import compare_with_last, losses, run
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
-from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common import clock, trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import staged
 
 
@@ -31,11 +31,11 @@ def test_a_much_smaller_copy_is_saved_and_warned_of_for_a_week(
 
     def told(size: int, files: int, day: int) -> list[str]:
         summary(monkeypatch, size, files)
-        monkeypatch.setattr(times, "now", lambda: datetime(2026, 11, day, tzinfo=UTC))
+        monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, day, tzinfo=UTC).timestamp())
         assert run(config, [], 2) == (True, [])
         found = Status(config)
         assert found.sets["shop"]["repositories"]["one"]["size"] == size
-        return [text for text in warnings(found, times.now()) if "much smaller" in text]
+        return [text for text in warnings(found, clock.now()) if "much smaller" in text]
 
     assert told(100 << 20, 1000, 1) == []
     assert told(60 << 20, 600, 2) == []  # the next one is compared with this
@@ -72,7 +72,7 @@ def test_what_is_remembered_does_not_grow_with_the_number_of_databases(scene: Si
     largest = {f"{scene.data}/{'d' * 200}/large-{number}.db": 9_000_000 + number for number in range(100)}
     others = {f"{scene.data}/{'d' * 200}/{number}.db": 8_000_000 for number in range(4000)}
     stage.databases = {"/named.db": 50_000, **others, **largest, "/" + "d/" * 300: 99_000_000}
-    done = {"time": times.now().isoformat(), "snapshot": "01234567", "size": 1 << 30, "files": 5000}
+    done = {"time": clock.timestamp(), "snapshot": "01234567", "size": 1 << 30, "files": 5000}
     compare_with_last(status.of_set("shop"), done, status.config.repositories[0], stage)
     status.save()
     assert status.path.stat().st_size < 64 << 10

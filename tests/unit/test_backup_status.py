@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import times
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import Config, Repository
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
+from ansible_collections.groundwork.flask.plugins.module_utils.common import clock
 
 
 def remembered(config: Any, age: timedelta = timedelta(0), **record: Any) -> Any:
     """The status of a host whose set shop was backed up to all repositories so long ago."""
     status = Status(config)
-    time = (times.now() - age).isoformat()
+    time = clock.timestamp(clock.now() - age.total_seconds())
     for repository in config.repositories:
         status.of_repository(repository)
         if repository.directory:
@@ -33,7 +33,7 @@ def remembered(config: Any, age: timedelta = timedelta(0), **record: Any) -> Any
 def test_no_warning_when_all_is_well(scene: SimpleNamespace) -> None:
     config = scene.config()
     far = Config(**{**vars(config), "repositories": (Repository("far", "sftp:host:dir"),)})
-    assert warnings(remembered(far), times.now()) == []
+    assert warnings(remembered(far), clock.now()) == []
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_no_warning_when_all_is_well(scene: SimpleNamespace) -> None:
     ],
 )
 def test_warning(scene: SimpleNamespace, age: timedelta, record: dict[str, Any], warning: str) -> None:
-    said = warnings(remembered(scene.config(repositories=("one",)), age, **record), times.now())
+    said = warnings(remembered(scene.config(repositories=("one",)), age, **record), clock.now())
     assert said[0].startswith("All backups are on this host")
     assert re.match(warning, said[1])
     assert len(said) == 2

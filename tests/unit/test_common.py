@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,16 @@ def test_a_time_is_written_as_it_is_read() -> None:
     assert clock.timestamp(1802276400) == "2027-02-10T16:20:00Z"
     assert clock.date(1802276400) == "2027-02-10"
     assert clock.parse(clock.timestamp()) > 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-23T16:14:14.835636626Z", datetime(2026, 11, 23, 16, 14, 14, 835636, UTC)),
+        ("2026-11-23T16:14:14.5+02:00", datetime(2026, 11, 23, 14, 14, 14, 500000, UTC)),
+        ("2026-11-23T16:14:14+00:00", datetime(2026, 11, 23, 16, 14, 14, 0, UTC)),
+        ("2026-11-23T16:14:14Z", datetime(2026, 11, 23, 16, 14, 14, 0, UTC)),
+    ],
+)
+def test_a_time_is_read_with_any_fraction_and_zone(text: str, expected: datetime) -> None:
+    assert clock.parse(text) == expected.timestamp()

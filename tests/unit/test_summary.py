@@ -25,7 +25,7 @@ CERTIFICATE: dict[str, Any] = {
     "names": {"shop": {"issuer": "R11", "until": "2027-02-01", "temporary": False, "error": "", "domains": []}}
 }
 BACKUP: dict[str, Any] = {
-    "sets": {"shop": {"last": "2026-11-23T02:30:00+00:00", "repositories": ["local"]}},
+    "sets": {"shop": {"last": "2026-11-23T02:30:00Z", "repositories": ["local"]}},
     "warnings": ["All backups are on this host."],
 }
 
@@ -41,7 +41,7 @@ def test_everything_about_an_app_and_then_the_warnings() -> None:
         "  release     aaaabbbbcccc, deployed in 7 s, after 111122223333, from x v1 (0123456789)",
         "  workers     5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 20 of 100 MB",
         "  certificate issued by R11, until 2027-02-01",
-        "  backup      2026-11-23T02:30:00+00:00 in local",
+        "  backup      2026-11-23T02:30:00Z in local",
         "WARNING blog: runs on this host but is not in flask_apps. It was left alone. To take it off: "
         "ansible-playbook groundwork.flask.remove -e app=blog",
         "WARNING All backups are on this host.",

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..common import paths
+from ..common import clock, paths
 from ..common.text import escaped
-from . import steps, times
+from . import steps
 from .config import BackupSet, Config, Repository
 from .databases import by_copier, sha256
 from .errors import BackupError, limited, say
@@ -78,7 +78,7 @@ def check_databases(config: Config, manifest: Manifest, seconds: float) -> list[
 def drill_set(config: Config, item: BackupSet, repository: Repository, lock: int) -> dict[str, Any]:
     """Restore a set's newest snapshot into a temporary directory and look at every file; the outcome is remembered."""
     outcome: dict[str, Any] = {
-        "time": times.now().isoformat(),
+        "time": clock.timestamp(),
         "repository": repository.name,
         "ok": False,
         "problem": None,

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
-from . import times
+from ..common import clock
+from ..common.clock import DAY
 from .copies import kept_copies
 from .space import free_share
 from .status import Status
@@ -24,14 +24,14 @@ def report(status: Status) -> dict[str, Any]:
             for repository in status.config.repositories
             if (found := status.success(item.name, repository))
         }
-        newest = max(successes.values(), key=lambda found: times.moment(found["time"]), default=None)
+        newest = max(successes.values(), key=lambda found: clock.parse(found["time"]), default=None)
         sets[item.name] = {
             "last": newest["time"] if newest else None,
             "snapshot": newest["snapshot"] if newest else None,
             "size": newest["size"] if newest else None,
             "files": newest["files"] if newest else None,
             "repositories": sorted(successes),
-            "drill": max(record["drills"].values(), key=lambda drill: times.moment(drill["time"]), default=None),
+            "drill": max(record["drills"].values(), key=lambda drill: clock.parse(drill["time"]), default=None),
             "error": record["error"],
             "tried": record.get("tried"),
             "seconds": record.get("seconds"),
@@ -41,11 +41,11 @@ def report(status: Status) -> dict[str, Any]:
     return {
         "sets": sets,
         "copies": {name: found for name, found in copies.items() if found},
-        "warnings": warnings(status, times.now()),
+        "warnings": warnings(status, clock.now()),
     }
 
 
-def warnings(status: Status, at: datetime) -> list[str]:
+def warnings(status: Status, at: float) -> list[str]:
     """Everything a person should know, each with its remedy."""
     config, said = status.config, []
     if all(repository.directory for repository in config.repositories):
@@ -56,7 +56,7 @@ def warnings(status: Status, at: datetime) -> list[str]:
         )
     for repository in config.repositories:
         record = status.of_repository(repository)
-        if (made_anew := record.get("made_anew")) and at - times.moment(made_anew) < timedelta(days=14):
+        if (made_anew := record.get("made_anew")) and at - clock.parse(made_anew) < 14 * DAY:
             said.append(
                 f"The repository {repository.name} ({repository.shown}) was gone and was made anew on {made_anew}: "
                 "older snapshots are not in it. Look whether its disk is mounted."
@@ -79,7 +79,7 @@ def warnings(status: Status, at: datetime) -> list[str]:
                     said.append(
                         f"{item.name} has no backup in {repository.name}. Run: systemctl start groundwork-backup"
                     )
-            elif at - times.moment(found["time"]) > timedelta(hours=config.max_age_hours):
+            elif at - clock.parse(found["time"]) > config.max_age_hours * 3600:
                 said.append(
                     f"The last backup of {item.name} in {repository.name} is of {found['time']}. "
                     "Look at: systemctl status groundwork-backup.timer groundwork-backup.service"

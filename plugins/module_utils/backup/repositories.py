@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from . import times
+import time
+
+from ..common import clock
 from .config import Config
 from .errors import BackupError, limited, say
 from .restic import PLACES, REPOSITORY_SECONDS, Restic, is_absent
@@ -16,7 +18,7 @@ CHECK_SECONDS = 6 * 3600
 
 def check(config: Config, lock: int, everything: bool) -> list[str]:
     """Check the structure of the repositories and, in turn, a quarter of their data a week, or all of it."""
-    week = times.now().isocalendar()[1]
+    week = int(time.strftime("%V", time.gmtime(clock.now())))
     data = "--read-data" if everything else f"--read-data-subset={week % 4 + 1}/4"
     problems = []
     for repository in config.repositories:

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..common import paths, programs
+from ..common import clock, paths, programs
 from ..common.programs import LongOutput
-from . import times
 from .config import BackupSet, Config, Repository
 from .errors import BackupError, limited
 from .links import UNCONFINED, follow_no_link
@@ -114,7 +113,7 @@ class Restic:
             if directory:
                 os.chmod(directory, 0o700)
             if record.get("password"):
-                record["made_anew"] = times.now().isoformat()
+                record["made_anew"] = clock.timestamp()
             for of_set in status.sets.values():
                 of_set["repositories"].pop(self.repository.name, None)
                 of_set["drills"].pop(self.repository.name, None)
@@ -124,7 +123,7 @@ class Restic:
         """The snapshots of this host, of one set or of all, oldest first."""
         chosen = ("--tag", name) if name else ()
         said = self.must("snapshots", "--json", "--host", self.config.host, *chosen, seconds=REPOSITORY_SECONDS)
-        return sorted(json.loads(said.stdout) or [], key=lambda snapshot: times.moment(snapshot["time"]))
+        return sorted(json.loads(said.stdout) or [], key=lambda snapshot: clock.parse(snapshot["time"]))
 
     def backup(self, item: BackupSet, stage: Stage) -> dict[str, Any]:
         """Make one snapshot; an incomplete one is taken back and raises BackupError."""
@@ -150,7 +149,7 @@ class Restic:
         if result.stderr.startswith(UNCONFINED):
             stage.note(f"this host lets no program run without following links: {result.stderr.splitlines()[0]}")
         return {
-            "time": times.now().isoformat(),
+            "time": clock.timestamp(),
             "snapshot": snapshot,
             "size": summary["total_bytes_processed"],
             "files": summary["total_files_processed"],

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common import paths
+from ..common import clock, paths
 from ..common.text import escaped
-from . import times
 from .config import BackupSet, Config
 from .errors import BackupError, say
 from .moves import carry_out, plan_moves
@@ -94,7 +94,7 @@ def restore_in_place(
     clear(target)
     restored = restore_aside(snapshot, target, item)
     refuse_foreign(restored, item)
-    plan = {**restored, "moves": plan_moves(restored, times.now().strftime("%Y%m%dT%H%M%S"))}
+    plan = {**restored, "moves": plan_moves(restored, re.sub("[-:Z]", "", clock.timestamp()))}
     write_private(journal, plan)
     return finish(config, plan, journal, unit)
 

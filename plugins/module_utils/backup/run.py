@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ..common import trees
+from ..common import clock, trees
+from ..common.clock import DAY
 from ..common.text import escaped
-from . import times
 from .commands import shell
 from .config import BackupSet, Config, Repository
 from .errors import BackupError, limited, say
@@ -26,7 +25,7 @@ from .status import Status, save_status
 # A copy with less than half of the last one's bytes or files is warned of, for a week: a clean-up or a rotation seldom
 # takes half of an app's data, a mistake or an attack usually takes all of it, and after seven days the default
 # retention has only weekly copies of what was there before.
-MUCH_SMALLER, WARNED_FOR = 0.5, timedelta(days=7)
+MUCH_SMALLER, WARNED_FOR = 0.5, 7 * DAY
 # Below these sizes, half of it means nothing.
 SMALL_SET, FEW_FILES, SMALL_DATABASE = MEBIBYTE, 20, 32768
 # An app can make any number of databases: of those that were only found, so many, the largest, are compared one by one.
@@ -82,7 +81,7 @@ def back_up_set(item: BackupSet, repositories: Sequence[Restic], status: Status)
     record["notes"] = stage.notes
     for note in stage.notes:
         say(f"WARNING: {item.name}: {note}")
-    record.update(tried=times.now().isoformat(), seconds=round(time.monotonic() - began, 1))
+    record.update(tried=clock.timestamp(), seconds=round(time.monotonic() - began, 1))
     return problems
 
 
@@ -94,8 +93,8 @@ def compare_with_last(record: dict[str, Any], done: Mapping[str, Any], repositor
     if last and last["repository"] != repository.name:
         return  # The same data went to that repository too.
     lost = losses(last, done, stage.databases, stage.caches) if last else []
-    since = (last or {}).get("smaller_since") or times.now().isoformat()
-    if last and lost and times.now() - times.moment(since) < WARNED_FOR:
+    since = (last or {}).get("smaller_since") or clock.timestamp()
+    if last and lost and clock.now() - clock.parse(since) < WARNED_FOR:
         last["smaller_since"] = since
         stage.note(
             f"it is much smaller than on {last['time']} (snapshot {last['snapshot']} in {repository.name}): "

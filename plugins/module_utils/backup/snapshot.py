@@ -10,13 +10,11 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from ..common import paths
+from ..common import clock, paths
 from ..common.programs import ANSWER_LIMIT
-from . import times
 from .config import Config
 from .errors import BackupError
 from .restic import REPOSITORY_SECONDS, Restic
@@ -122,7 +120,7 @@ def find_snapshot(config: Config, name: str, wanted: str, lock: int, place: str 
             continue
         matching = [snapshot for snapshot in found if wanted == "latest" or snapshot["id"].startswith(wanted)]
         if matching:
-            time_made = times.moment(matching[-1]["time"]).astimezone(UTC).isoformat(timespec="seconds")
+            time_made = clock.timestamp(clock.parse(matching[-1]["time"]))
             return Snapshot(restic, matching[-1]["id"][:8], time_made)
         there = ", ".join(snapshot["short_id"] for snapshot in found) or "none"
         problems.append(f"{repository.name} has no snapshot {wanted} of the set {name}; there are: {there}")

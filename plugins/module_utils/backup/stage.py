@@ -12,9 +12,8 @@ import re
 import stat
 from collections.abc import Sequence
 
-from ..common import paths, trees
+from ..common import clock, paths, trees
 from ..common.text import escaped
-from . import times
 from .config import BackupSet, Config
 from .databases import SIDECARS, Copies, find_database
 from .errors import BackupError
@@ -105,7 +104,7 @@ class Stage:
         manifest = {
             "set": self.item.name,
             "host": self.config.host,
-            "made": times.now().isoformat(),
+            "made": clock.timestamp(),
             "paths": self.paths,
             "databases": records,
             "users": {str(uid): name for uid in users if (name := user_name(uid))},

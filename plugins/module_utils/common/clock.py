@@ -8,10 +8,17 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+DAY = 86400
+
+
+def now() -> float:
+    """The present POSIX time."""
+    return time.time()
+
 
 def timestamp(at: float | None = None) -> str:
     """Write a POSIX time, by default now, as ``2027-02-10T16:20:00Z``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now() if at is None else at))
 
 
 def date(at: float) -> str:
@@ -20,7 +27,7 @@ def date(at: float) -> str:
 
 
 def parse(text: str) -> float:
-    """Read what :func:`timestamp` wrote as a POSIX time; 0 for anything that is not a time."""
+    """Read a time in ISO 8601, by default in UTC, as a POSIX time; 0 for anything that is not a time."""
     try:
         found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
