@@ -13,7 +13,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors imp
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("raw", "message"),
     [
         ({"name": "Shop", "paths": ["/a"]}, "a name is made of small letters"),
         ({"name": "../x", "paths": ["/a"]}, "a name is made of small letters"),
@@ -32,9 +32,9 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors imp
         ({"name": "shop", "paths": ["/a"], "timeout": "1h"}, "timeout '1h' is not a number of seconds"),
     ],
 )
-def test_a_set_is_refused(given: dict[str, Any], message: str) -> None:
+def test_a_set_is_refused(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(BackupError, match=re.escape(message)):
-        BackupSet.parse(given)
+        BackupSet.parse(raw)
 
 
 GOOD = {"host": "box", "sets": [{"name": "a", "paths": ["/a"]}], "keep": {"daily": 7}, "max_age_hours": 36}

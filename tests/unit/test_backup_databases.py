@@ -78,7 +78,7 @@ def test_what_a_copier_leaves_is_taken_for_what_it_is(
         return 0, '{"number": 0, "journal_mode": "wal"}\n{"number": "x"}\n\x1b[2J\n[]'
 
     monkeypatch.setattr(steps, "in_unit", hostile)
-    with pytest.raises(BackupError, match=r"app\.db could not be copied: its copier left"):
+    with pytest.raises(BackupError, match=r"app\.db could not be copied: the copying process left"):
         staged(scene)
 
 
@@ -96,7 +96,7 @@ def test_databases_of_an_app_are_copied_as_the_app(scene: SimpleNamespace, monke
         return 0, ""
 
     monkeypatch.setattr(steps, "in_unit", unit)
-    with pytest.raises(BackupError, match="its copier ended without a word"):
+    with pytest.raises(BackupError, match="ended without an answer"):
         staged(scene)
     (sandbox,) = started
     assert sandbox["User"] == "nobody"

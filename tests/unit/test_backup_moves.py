@@ -120,7 +120,7 @@ def test_an_app_that_makes_its_directory_anew_meanwhile(
         carry_out(moves)
         assert (tmp_path / "live" / "file").read_text() == "restored"
     else:
-        with pytest.raises(BackupError, match="is made anew again and again"):
+        with pytest.raises(BackupError, match="is recreated again and again"):
             carry_out(moves)
     assert (tmp_path / "live.before" / "file").read_text() == "live"
 

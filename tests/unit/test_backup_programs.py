@@ -65,7 +65,7 @@ def test_the_name_of_a_file_does_nothing_to_a_terminal(
     config = scene.config(repositories=("one",))
     run(config, [], 2)
     tell(report(Status(config)), as_json=False)
-    (note,) = Status(config).sets["shop"]["notes"]
+    (note,) = Status(config).sets["shop"]["warnings"]
     said = capsys.readouterr()
     for text in (note, said.out.replace("\n", ""), said.err.replace("\n", "")):
         assert "\\x1b[2J\\nFAILED: wiki" in text

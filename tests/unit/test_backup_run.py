@@ -52,7 +52,7 @@ def test_missing_backs_up_only_what_has_no_backup(scene: SimpleNamespace) -> Non
     # A repository that somebody removed is made again.
     (scene.path / "one" / "config").unlink()
     assert run(scene.config(shop, new, later), [], 2, only_missing=True) == (True, [])
-    assert Status(scene.config()).repositories["one"]["made_anew"]
+    assert Status(scene.config()).repositories["one"]["recreated"]
     assert (scene.path / "log").read_text().count('"forget"') == 0
 
 
@@ -169,7 +169,7 @@ def test_one_set_s_trouble_is_its_own(
     assert problems == [f"bad: {error}", "not saved, or not everywhere: bad (of 2 sets)"]
     reported = report(Status(config))["sets"]
     assert (reported["bad"]["error"], reported["good"]["error"]) == (error, None)
-    assert reported["bad"]["tried"]
+    assert reported["bad"]["attempted"]
     assert reported["good"]["snapshot"] == "01234567"
 
 

@@ -37,9 +37,9 @@ def test_owners_follow_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
         owners_of_today(manifest, BackupSet("s", ("/a",), owner="gone"))
 
 
-def manifested(stage: Path = Path("/stage"), **given: Any) -> Any:
+def manifested(stage: Path = Path("/stage"), **raw: Any) -> Any:
     """A manifest that says this."""
-    return Manifest.parse({"set": "s", "paths": [], "databases": [], "users": {}, "groups": {}, **given}, stage)
+    return Manifest.parse({"set": "s", "paths": [], "databases": [], "users": {}, "groups": {}, **raw}, stage)
 
 
 def test_databases_outside_of_the_paths_are_restored_too() -> None:
@@ -49,7 +49,7 @@ def test_databases_outside_of_the_paths_are_restored_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "raw",
     [
         {"paths": ["/var/lib/shop/../../etc"]},
         {"paths": ["var/lib/shop"]},
@@ -60,9 +60,9 @@ def test_databases_outside_of_the_paths_are_restored_too() -> None:
         {"databases": [{"path": "/a.db", "copy": "/etc/passwd", "sha256": "0"}]},
     ],
 )
-def test_a_manifest_s_paths_are_data(given: dict[str, Any]) -> None:
+def test_a_manifest_s_paths_are_data(raw: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        manifested(**given)
+        manifested(**raw)
 
 
 def restored_with(tmp_path: Path, place: str) -> tuple[Path, Any]:

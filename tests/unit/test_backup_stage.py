@@ -57,7 +57,7 @@ def test_the_stage_holds_copies_and_a_manifest(scene: SimpleNamespace) -> None:
     ]
     assert {str(scene.data / f"app.db{suffix}") for suffix in ("", "-wal", "-shm", "-journal")} <= set(stage.excluded)
     assert str(scene.data / "upload") not in stage.excluded
-    assert [note.split(" is damaged")[0] for note in stage.notes] == [str(scene.data / "upload")]
+    assert [warning.split(" is damaged")[0] for warning in stage.warnings] == [str(scene.data / "upload")]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_cannot_be_saved_is_left_out_and_named(scene: SimpleNamespace) -> N
         os.close(here)
     deep(scene.data, 25)
     stage, manifest = staged(scene)
-    assert [note.split(": ")[0] for note in stage.notes] == [
+    assert [warning.split(": ")[0] for warning in stage.warnings] == [
         f"{scene.data}/sparse is left out",
         f"{scene.data}/sparse.db is left out",
         "left out, for its path has more than 3500 bytes",

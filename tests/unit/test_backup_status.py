@@ -41,12 +41,12 @@ def test_no_warning_when_all_is_well(scene: SimpleNamespace) -> None:
     [
         (timedelta(hours=40), {}, "The last backup of shop in one is of .* Look at: systemctl status"),
         (timedelta(0), {"error": "no dump"}, "The last backup of shop failed: no dump"),
-        (timedelta(0), {"notes": ["x is damaged"]}, "shop: x is damaged"),
+        (timedelta(0), {"warnings": ["x is damaged"]}, "shop: x is damaged"),
         (timedelta(0), {"repositories": {}}, "shop has no backup in one. Run: systemctl start groundwork-backup"),
         (
             timedelta(0),
             {"drills": {"one": {"ok": False, "time": "2026-01-01T00:00:00+00:00", "problem": "bad blob"}}},
-            "shop could not be restored from one on .*: bad blob",
+            "The restore drill of shop from one failed on .*: bad blob",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is saved, proved and brought back, on a host whose app goes on writing."""
+"""What is saved, put through a restore drill and brought back, on a host whose app goes on writing."""
 
 from __future__ import annotations
 
@@ -304,4 +304,4 @@ def test_one_flipped_bit_is_found_and_the_repository_can_be_replaced(host: Host)
     assert host.run("mv /var/backups/restic /var/backups/broken").rc == 0
     assert json.loads(backup(host, "run --missing --json"))["changed"]  # as the role calls it
     backup(host, "drill --set shop")
-    assert any("was gone and was made anew" in warning for warning in status(host)["warnings"])
+    assert any("was missing and was created anew" in warning for warning in status(host)["warnings"])

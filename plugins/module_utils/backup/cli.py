@@ -64,10 +64,15 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--target", type=Path, metavar="DIR", help="default: /var/lib/groundwork/restore/SET-ID")
     where.add_argument("--in-place", action="store_true", help="to where it was; what is there is put aside")
     command.add_argument("--stop", default="", metavar="UNIT", help="keep this unit stopped while files are replaced")
-    add("drill", "Prove the newest snapshot of each set by restoring it to a temporary directory", "set", "wait")
+    add(
+        "drill",
+        "Restore drill: restore the newest snapshot of each set to a temporary directory and compare",
+        "set",
+        "wait",
+    )
     command = add("forget-copies", "Remove what restores of a set have left on this host", "json", "wait")
     command.add_argument("name", metavar="SET")
-    add("status", "Tell the last backup and drill of each set, and what to worry about", "json")
+    add("status", "Show the last backup and restore drill of each set, and warnings", "json")
     add("validate", "Check the configuration and the password")
     return main_parser
 
@@ -79,9 +84,11 @@ def tell(outcome: Mapping[str, Any], as_json: bool) -> None:
         return
     for name, item in outcome["sets"].items():
         drilled = item["drill"] or {}
-        proof = f"restored for proof {drilled['time']}" if drilled.get("ok") else "not yet proved by a restore"
+        last_drill = f"restore drill passed {drilled['time']}" if drilled.get("ok") else "no restore drill passed yet"
         size = f"{item['files']} files, {shown_size(item['size'])}" if item["last"] else "never"
-        write(f"{name}: {item['last'] or 'no backup'} ({size}) in {', '.join(item['repositories']) or '-'}; {proof}")
+        write(
+            f"{name}: {item['last'] or 'no backup'} ({size}) in {', '.join(item['repositories']) or '-'}; {last_drill}"
+        )
     for name, found in outcome["copies"].items():
         for path in found:
             write(f"left by a restore of {name}: {path}")
@@ -90,7 +97,7 @@ def tell(outcome: Mapping[str, Any], as_json: bool) -> None:
 
 
 def write(text: str) -> None:
-    """Print a line; what of it an app has said does nothing to a terminal."""
+    """Print a line with its control characters escaped."""
     sys.stdout.write(f"{escaped(text)}\n")
 
 
@@ -133,29 +140,29 @@ def execute(arguments: argparse.Namespace, config: Config) -> int:
                     for item in snapshots:
                         write(f"{name}  {item['snapshot']}  {item['time'][:19]}  {item['repository']}")
         else:
-            told = restore(config, arguments, lock)
+            outcome = restore(config, arguments, lock)
             if arguments.json:
-                sys.stdout.write(json.dumps(told) + "\n")
+                sys.stdout.write(json.dumps(outcome) + "\n")
             else:
-                say_restored(told)
+                say_restored(outcome)
     for problem in problems:
         say(f"FAILED: {problem}")
     return EXIT_FAILED if problems else 0
 
 
-def say_restored(told: Mapping[str, Any]) -> None:
-    """Tell a person what was restored, and where."""
-    write(f"{told['set']} as of {told['time']} (snapshot {told['snapshot']} of {told['repository']})")
-    for path in told.get("restored", ()):
+def say_restored(outcome: Mapping[str, Any]) -> None:
+    """Print what was restored, and where."""
+    write(f"{outcome['set']} as of {outcome['time']} (snapshot {outcome['snapshot']} of {outcome['repository']})")
+    for path in outcome.get("restored", ()):
         aside = f"; what was there is now {path['previous']}" if path["previous"] else ""
         write(f"  {path['path']}{aside}")
-    if "target" in told:
-        write(f"  is in {told['target']}")
+    if "target" in outcome:
+        write(f"  is in {outcome['target']}")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The program."""
-    arguments = parser().parse_args(words)
+    arguments = parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:

@@ -22,13 +22,13 @@ def shell(command: str, item: BackupSet, purpose: str, seconds: float) -> None:
     """
     argv = ("/bin/sh", "-c", command)
     if item.user:
-        status, said = steps.in_unit(argv, sandbox_of(item), seconds)
+        status, output = steps.in_unit(argv, sandbox_of(item), seconds)
     else:
         environment = {**programs.ENVIRONMENT, "BACKUP_SET": item.name}
         done = programs.run(argv, environment=environment, merge=True, errors="surrogateescape")
-        status, said = done.returncode, done.stdout
+        status, output = done.returncode, done.stdout
     if status:
-        raise BackupError(f"`{command}` ({purpose}) ended with {status}: {said.strip()[-500:]}")
+        raise BackupError(f"`{command}` ({purpose}) ended with {status}: {output.strip()[-500:]}")
 
 
 def sandbox_of(item: BackupSet) -> Directives:

@@ -43,14 +43,12 @@ class BackupSet:
     optional: bool = False
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> BackupSet:
+    def parse(cls, raw: Mapping[str, Any]) -> BackupSet:
         """Read one set; a wrong name or path raises BackupError."""
-        name = str(given.get("name", ""))
+        name = str(raw.get("name", ""))
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
             raise BackupError(f"backup set {name!r}: a name is made of small letters, digits and . _ -")
-        lists = {
-            option: tuple(map(str, given.get(option) or ())) for option in ("paths", "databases", "before", "after")
-        }
+        lists = {option: tuple(map(str, raw.get(option) or ())) for option in ("paths", "databases", "before", "after")}
         for path in lists["paths"] + lists["databases"]:
             if not path.startswith("/") or os.path.normpath(path) in ("/", "//"):
                 raise BackupError(f"backup set {name}: {path!r} must be an absolute path below /")
@@ -58,14 +56,14 @@ class BackupSet:
                 raise BackupError(f"backup set {name}: {path!r} must be a path without '..' and control characters")
         if not lists["paths"] + lists["databases"]:
             raise BackupError(f"backup set {name} has no paths")
-        user, owner = (str(given.get(option) or "") for option in ("user", "owner"))
+        user, owner = (str(raw.get(option) or "") for option in ("user", "owner"))
         for option, account in (("user", user), ("owner", owner)):
             if account and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", account):
                 raise BackupError(f"backup set {name}: {option} {account!r} is not the name of a user")
-        timeout = given.get("timeout") or 0
+        timeout = raw.get("timeout") or 0
         if not str(timeout).isdigit():
             raise BackupError(f"backup set {name}: timeout {timeout!r} is not a number of seconds")
-        optional = bool(given.get("optional"))
+        optional = bool(raw.get("optional"))
         return cls(name, **lists, user=user, owner=owner, timeout=int(timeout), optional=optional)
 
     @property
@@ -89,12 +87,12 @@ class Repository:
     prune: bool = True
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Repository:
+    def parse(cls, raw: Mapping[str, Any]) -> Repository:
         """Read one repository; a missing name or location raises BackupError."""
-        if not given.get("name") or not given.get("repository"):
+        if not raw.get("name") or not raw.get("repository"):
             raise BackupError("a backup repository needs a name and a repository")
-        environment = {str(key): str(value) for key, value in (given.get("environment") or {}).items()}
-        return cls(str(given["name"]), str(given["repository"]), environment, bool(given.get("prune", True)))
+        environment = {str(key): str(value) for key, value in (raw.get("environment") or {}).items()}
+        return cls(str(raw["name"]), str(raw["repository"]), environment, bool(raw.get("prune", True)))
 
     @property
     def directory(self) -> str | None:
@@ -129,29 +127,29 @@ class Config:
     def load(cls, directory: Path = Path("/etc/groundwork")) -> Config:
         """Read and check the configuration; what is wrong raises BackupError."""
         try:
-            given = json.loads((directory / "backup.json").read_text())
+            raw = json.loads((directory / "backup.json").read_text())
             repositories = json.loads((directory / "backup.repositories.json").read_text())
             items = [json.loads(path.read_text()) for path in sorted((directory / "backup.d").glob("*.json"))]
         except (OSError, ValueError) as error:
             raise BackupError(f"the configuration cannot be read: {error}") from error
-        sets = tuple(BackupSet.parse(item) for item in [*given["sets"], *items])
+        sets = tuple(BackupSet.parse(item) for item in [*raw["sets"], *items])
         for kind, names in (
             ("backup sets", [item.name for item in sets]),
             ("backup repositories", [item["name"] for item in repositories]),
         ):
             if twice := {name for name in names if names.count(name) > 1}:
                 raise BackupError(f"two {kind} are called {', '.join(sorted(twice))}")
-        if unknown := set(given["keep"]) - set(RETENTION):
+        if unknown := set(raw["keep"]) - set(RETENTION):
             raise BackupError(f"backup_keep: {', '.join(sorted(unknown))} is none of {', '.join(RETENTION)}")
         if not repositories:
             raise BackupError("there is no backup repository")
         return cls(
-            host=str(given["host"]),
+            host=str(raw["host"]),
             sets=sets,
             repositories=tuple(Repository.parse(item) for item in repositories),
-            keep=given["keep"],
-            max_age_hours=float(given["max_age_hours"]),
-            set_timeout=int(given.get("set_timeout", cls.set_timeout)),
+            keep=raw["keep"],
+            max_age_hours=float(raw["max_age_hours"]),
+            set_timeout=int(raw.get("set_timeout", cls.set_timeout)),
             password_file=directory / "backup.password",
             # Where an administrator has moved them, there is a link of root's.
             state=Path(paths.resolved(str(cls.state))),

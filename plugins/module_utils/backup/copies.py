@@ -22,7 +22,7 @@ ASIDE_NAME = r"\.before-restore-\d{8}T\d{6}(-wal|-shm|-journal)?(\.\d+)?"
 def kept_copies(status: Status, name: str) -> list[str]:
     """What restores of a set have left: what was in its paths before, and what was restored beside the live files.
 
-    It is remembered; what was left by an earlier version of this program is told by its name.
+    It is remembered; what was left by an earlier version of this program is recognised by its name.
     """
     config = status.config
     found = dict.fromkeys(status.sets.get(name, {}).get("copies", []))

@@ -22,6 +22,7 @@ from .errors import BackupError
 from .space import MEBIBYTE
 
 SQLITE_MAGIC = b"SQLite format 3\0"
+NO_ANSWER = "the process that opened it ended without an answer"
 # Run, not imported: root opens no database.
 COPIER = Path(__file__).parents[1] / "common" / "sqlite.py"
 SIDECARS = ("-wal", "-shm", "-journal")
@@ -70,7 +71,7 @@ def find_database(item: trees.Item) -> Database | None:
         return None  # Its directory has been exchanged meanwhile.
     if account is None and not private and status.st_uid == 0:
         raise BackupError(
-            f"the database {item.path} is root's, in a directory that others can write. "
+            f"the database {item.path} belongs to root and lies in a directory that others can write to. "
             "Give it to the account that uses it (chown)."
         )
     return Database(item.path, status, attributes, account or (status.st_uid, status.st_gid))
@@ -118,11 +119,11 @@ class Copies:
                 ("TemporaryFileSystem", f"{self.hidden}:ro"),
                 ("BindPaths", str(out)),
             ]
-            outcomes = by_copier(jobs, sandbox, seconds)
+            outcomes = run_jobs(jobs, sandbox, seconds)
             os.fchown(descriptor, os.geteuid(), os.getegid())  # From here on its owner can exchange nothing in it.
             records = {}
             for number, each in enumerate(databases):
-                outcome: dict[str, Any] = outcomes.get(number, {"error": "its copier ended without a word"})
+                outcome: dict[str, Any] = outcomes.get(number, {"error": NO_ANSWER})
                 if "error" not in outcome:
                     outcome = self.take_over(descriptor, str(number), each, most)
                 records[each.path] = {**outcome, "path": each.path}
@@ -135,11 +136,11 @@ class Copies:
         try:
             descriptor = paths.open_regular(out, name)
         except OSError:
-            return {"error": "its copier left no file"}
+            return {"error": "the copying process left no file"}
         try:
             made = os.fstat(descriptor)
             if made.st_nlink != 1 or made.st_uid != database.copier[0] or made.st_size > most:
-                return {"error": "its copier left something else than a copy"}
+                return {"error": "the copying process left something other than a copy"}
             number, self.count = str(self.count), self.count + 1
             os.rename(name, self.directory / number, src_dir_fd=out)
             os.fchown(descriptor, database.status.st_uid, database.status.st_gid)
@@ -153,18 +154,20 @@ class Copies:
             os.close(descriptor)
 
 
-def by_copier(jobs: Sequence[Mapping[str, str]], sandbox: Directives, seconds: float) -> dict[int, dict[str, str]]:
-    """Have the copier do its jobs in this sandbox; what it says of each, by number."""
+def run_jobs(jobs: Sequence[Mapping[str, str]], sandbox: Directives, seconds: float) -> dict[int, dict[str, str]]:
+    """Have common.sqlite do these jobs in a sandbox; its answer to each, by number."""
     argv = ("/usr/bin/python3", "-I", str(COPIER), "jobs")
-    status, said = steps.in_unit(argv, sandbox, seconds, json.dumps(jobs).encode(), 1 << 24)
-    told: dict[int, dict[str, str]] = {}
-    for row in parsed_lines(said):
+    status, output = steps.in_unit(argv, sandbox, seconds, json.dumps(jobs).encode(), 1 << 24)
+    answers: dict[int, dict[str, str]] = {}
+    for row in parsed_lines(output):
         if isinstance(row.get("number"), int):
-            told[row["number"]] = {key: escaped(str(row[key])) for key in ("error", "damaged", "check") if key in row}
-    if status and not told:
-        last = said.strip().splitlines()[-1:] or [f"exit status {status}"]
+            answers[row["number"]] = {
+                key: escaped(str(row[key])) for key in ("error", "damaged", "check") if key in row
+            }
+    if status and not answers:
+        last = output.strip().splitlines()[-1:] or [f"exit status {status}"]
         raise BackupError(f"the databases could not be looked at: {last[0]}")
-    return told
+    return answers
 
 
 def sha256(descriptor: int) -> str:

@@ -16,7 +16,7 @@ from ..common import clock, paths
 from ..common.text import escaped
 from . import steps
 from .config import BackupSet, Config, Repository
-from .databases import by_copier, sha256
+from .databases import NO_ANSWER, run_jobs, sha256
 from .errors import BackupError, limited, say
 from .private import clear, private_directory
 from .snapshot import Manifest, below, find_snapshot
@@ -68,15 +68,15 @@ def check_databases(config: Config, manifest: Manifest, seconds: float) -> list[
             ("TemporaryFileSystem", f"{config.state}:ro"),
             ("BindReadOnlyPaths", str(manifest.stage)),
         ]
-        said = by_copier([{"check": copy} for _path, copy in copies], sandbox, seconds)
+        answers = run_jobs([{"check": copy} for _path, copy in copies], sandbox, seconds)
         for number, (path, _copy) in enumerate(copies):
-            if (answer := said.get(number, {}).get("check", "its copier ended without a word")) != "ok":
+            if (answer := answers.get(number, {}).get("check", NO_ANSWER)) != "ok":
                 problems.append(f"{path}: {answer}")
     return problems
 
 
 def drill_set(config: Config, item: BackupSet, repository: Repository, lock: int) -> dict[str, Any]:
-    """Restore a set's newest snapshot into a temporary directory and look at every file; the outcome is remembered."""
+    """Restore the newest snapshot of a set into a temporary directory and compare every file; return the outcome."""
     outcome: dict[str, Any] = {
         "time": clock.timestamp(),
         "repository": repository.name,
@@ -88,7 +88,7 @@ def drill_set(config: Config, item: BackupSet, repository: Repository, lock: int
     try:
         clear(root.parent)
         private_directory(root.parent)
-        with limited(2 * seconds, "the restore for proof"):  # All is restored, where a backup reads what is new.
+        with limited(2 * seconds, "the restore drill"):  # All is restored, where a backup reads what is new.
             snapshot = find_snapshot(config, item.name, "latest", lock, repository.name)
             outcome["snapshot"] = snapshot.id
             manifest = snapshot.restore(root, fresh=True)
@@ -117,7 +117,7 @@ def drill(config: Config, names: Sequence[str], lock: int) -> list[str]:
         places = [place for place in config.repositories if status.success(item.name, place)]
         if not places:
             if not item.vacant:
-                problems.append(f"{item.name} has no backup that could be restored")
+                problems.append(f"{item.name} has no backup to restore")
             continue
         drills = record["drills"]
         place = min(places, key=lambda place: drills[place.name]["time"] if place.name in drills else "")
@@ -126,8 +126,8 @@ def drill(config: Config, names: Sequence[str], lock: int) -> list[str]:
         problems += save_status(status)
         if outcome["ok"]:
             say(
-                f"{item.name}: snapshot {outcome['snapshot']} of {place.name} was restored, "
-                f"{outcome['files']} files, {outcome['databases']} databases, all as they were saved"
+                f"{item.name}: snapshot {outcome['snapshot']} of {place.name} passed the restore drill: "
+                f"{outcome['files']} files and {outcome['databases']} databases are as they were saved"
             )
         else:
             problems.append(f"{item.name} cannot be restored from {place.name}: {outcome['problem']}")

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong, as it is told to whoever reads the journal or looks at a terminal."""
+"""Errors, and how they are shown in the journal or on a terminal."""
 
 from __future__ import annotations
 

@@ -105,6 +105,8 @@ def exchange(source: int, new: str, parent: int, name: str, old: str) -> None:
         except OSError as error:
             if paths.status_at(parent, name) is None:
                 raise BackupError(f"{name} cannot be put in its place: {error.strerror}") from error
-            continue  # Somebody has made it anew in between.
+            continue  # It was recreated in between.
         return
-    raise BackupError(f"{name} is made anew again and again while it is restored: stop what does so, and try again")
+    raise BackupError(
+        f"{name} is recreated again and again while it is restored: stop what recreates it, and try again"
+    )

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person or a program is told of the backups: the last of each set, and what to act on."""
+"""The report on the backups: the last one of each set, its restore drill, and warnings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def report(status: Status) -> dict[str, Any]:
             "repositories": sorted(successes),
             "drill": max(record["drills"].values(), key=lambda drill: clock.parse(drill["time"]), default=None),
             "error": record["error"],
-            "tried": record.get("tried"),
+            "attempted": record.get("attempted"),
             "seconds": record.get("seconds"),
         }
     names = dict.fromkeys([*sets, *status.sets])
@@ -46,48 +46,49 @@ def report(status: Status) -> dict[str, Any]:
 
 
 def warnings(status: Status, at: float) -> list[str]:
-    """Everything a person should know, each with its remedy."""
-    config, said = status.config, []
+    """What the operator should act on, each with its remedy."""
+    config, found_warnings = status.config, []
     if all(repository.directory for repository in config.repositories):
         places = ", ".join(repository.shown for repository in config.repositories)
-        said.append(
+        found_warnings.append(
             f"All backups are on this host ({places}) and would be lost with it. "
             "Add a repository elsewhere (sftp:…, s3:…, rest:…) to backup_repositories."
         )
     for repository in config.repositories:
         record = status.of_repository(repository)
-        if (made_anew := record.get("made_anew")) and at - clock.parse(made_anew) < 14 * DAY:
-            said.append(
-                f"The repository {repository.name} ({repository.shown}) was gone and was made anew on {made_anew}: "
-                "older snapshots are not in it. Look whether its disk is mounted."
+        if (recreated := record.get("recreated")) and at - clock.parse(recreated) < 14 * DAY:
+            found_warnings.append(
+                f"The repository {repository.name} ({repository.shown}) was missing and was created anew on "
+                f"{recreated}: older snapshots are not in it. Check that its disk is mounted."
             )
         if (free := free_share(repository.directory)) is not None and free < 0.1:
-            said.append(
+            found_warnings.append(
                 f"The disk of the repository {repository.name} has {free:.0%} left. Free some space, or keep fewer "
                 "snapshots (backup_keep)."
             )
     for item in config.sets:
         record = status.of_set(item.name)
         if record["error"]:
-            said.append(f"The last backup of {item.name} failed: {record['error']}")
-        for problem in record.get("notes", []):
-            said.append(f"{item.name}: {problem}")
+            found_warnings.append(f"The last backup of {item.name} failed: {record['error']}")
+        for warning in record.get("warnings", []):
+            found_warnings.append(f"{item.name}: {warning}")
         for repository in config.repositories:
             found = status.success(item.name, repository)
             if found is None:
                 if not item.vacant:
-                    said.append(
+                    found_warnings.append(
                         f"{item.name} has no backup in {repository.name}. Run: systemctl start groundwork-backup"
                     )
             elif at - clock.parse(found["time"]) > config.max_age_hours * 3600:
-                said.append(
+                found_warnings.append(
                     f"The last backup of {item.name} in {repository.name} is of {found['time']}. "
                     "Look at: systemctl status groundwork-backup.timer groundwork-backup.service"
                 )
             drill = record["drills"].get(repository.name)
             if drill and not drill["ok"]:
-                said.append(
-                    f"{item.name} could not be restored from {repository.name} on {drill['time']}: {drill['problem']} "
-                    "Try `restic repair`, or move the repository away: the next run makes a new one."
+                found_warnings.append(
+                    f"The restore drill of {item.name} from {repository.name} failed on {drill['time']}: "
+                    f"{drill['problem']} Try `restic repair`, or move the repository away: "
+                    "the next run makes a new one."
                 )
-    return said
+    return found_warnings

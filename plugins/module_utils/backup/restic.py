@@ -69,7 +69,7 @@ class Restic:
             raise BackupError(f"restic is not installed: there is no {self.config.restic}") from None
 
     def must(self, *arguments: str, seconds: float = 0) -> LongOutput:
-        """Run restic; raises BackupError with what it said when it fails, or when it takes longer than it may.
+        """Run restic; raises BackupError with its output when it fails, or when it takes longer than it may.
 
         :param seconds: 0 for as long as it takes.
         """
@@ -81,16 +81,15 @@ class Restic:
 
     def failure(self, verb: str, result: LongOutput) -> BackupError:
         """What a failed call means."""
-        said = result.stderr.strip()
-        if result.returncode == 12 or "wrong password" in said:
+        output = result.stderr.strip()
+        if result.returncode == 12 or "wrong password" in output:
             return BackupError(
                 f"the repository {self.repository.name} ({self.repository.shown}) was made with another password than "
                 f"the one in {self.config.password_file}. Put the old one back: {PLACES}."
             )
-        said = " / ".join(dict.fromkeys(said.splitlines()[-6:])) or f"exit status {result.returncode}"
-        return BackupError(
-            f"restic {verb} in {self.repository.name}: {said.replace(self.repository.location, self.repository.shown)}"
-        )
+        output = " / ".join(dict.fromkeys(output.splitlines()[-6:])) or f"exit status {result.returncode}"
+        output = output.replace(self.repository.location, self.repository.shown)
+        return BackupError(f"restic {verb} in {self.repository.name}: {output}")
 
     def unlock(self) -> bool:
         """Remove locks that crashed runs left; False when there is no repository. Anything else raises BackupError."""
@@ -113,7 +112,7 @@ class Restic:
             if directory:
                 os.chmod(directory, 0o700)
             if record.get("password"):
-                record["made_anew"] = clock.timestamp()
+                record["recreated"] = clock.timestamp()
             for of_set in status.sets.values():
                 of_set["repositories"].pop(self.repository.name, None)
                 of_set["drills"].pop(self.repository.name, None)
@@ -122,8 +121,8 @@ class Restic:
     def snapshots(self, name: str = "") -> list[dict[str, Any]]:
         """The snapshots of this host, of one set or of all, oldest first."""
         chosen = ("--tag", name) if name else ()
-        said = self.must("snapshots", "--json", "--host", self.config.host, *chosen, seconds=REPOSITORY_SECONDS)
-        return sorted(json.loads(said.stdout) or [], key=lambda snapshot: clock.parse(snapshot["time"]))
+        output = self.must("snapshots", "--json", "--host", self.config.host, *chosen, seconds=REPOSITORY_SECONDS)
+        return sorted(json.loads(output.stdout) or [], key=lambda snapshot: clock.parse(snapshot["time"]))
 
     def backup(self, item: BackupSet, stage: Stage) -> dict[str, Any]:
         """Make one snapshot; an incomplete one is taken back and raises BackupError."""
@@ -147,7 +146,7 @@ class Restic:
         if returncode or not snapshot:
             raise self.failure("backup", result)
         if result.stderr.startswith(UNCONFINED):
-            stage.note(f"this host lets no program run without following links: {result.stderr.splitlines()[0]}")
+            stage.warn(f"this host cannot keep a program from following links: {result.stderr.splitlines()[0]}")
         return {
             "time": clock.timestamp(),
             "snapshot": snapshot,
@@ -166,7 +165,7 @@ class Restic:
 
 
 def is_there(path: str) -> bool:
-    """False for a path that nothing is at any more; true also where that cannot be told."""
+    """False for a path that nothing is at any more; true also where that cannot be determined."""
     try:
         return paths.status_of(path) is not None
     except OSError:

@@ -128,8 +128,8 @@ def finish(config: Config, plan: Mapping[str, Any], journal: Path, unit: str) ->
     copies += [move["previous"] for move in restored if move["previous"]]
     status.save()
     journal.unlink()
-    told = {key: plan[key] for key in ("set", "snapshot", "time", "repository")}
-    return {**told, "restored": restored}
+    outcome = {key: plan[key] for key in ("set", "snapshot", "time", "repository")}
+    return {**outcome, "restored": restored}
 
 
 def restore(config: Config, arguments: argparse.Namespace, lock: int) -> dict[str, Any]:

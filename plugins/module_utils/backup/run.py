@@ -78,15 +78,15 @@ def back_up_set(item: BackupSet, repositories: Sequence[Restic], status: Status)
         attempt(stage.remove, "removing the copies of its databases")
         for command in item.after:
             attempt(partial(shell, command, item, "after", seconds), f"`{command}`")
-    record["notes"] = stage.notes
-    for note in stage.notes:
-        say(f"WARNING: {item.name}: {note}")
-    record.update(tried=clock.timestamp(), seconds=round(time.monotonic() - began, 1))
+    record["warnings"] = stage.warnings
+    for warning in stage.warnings:
+        say(f"WARNING: {item.name}: {warning}")
+    record.update(attempted=clock.timestamp(), seconds=round(time.monotonic() - began, 1))
     return problems
 
 
 def compare_with_last(record: dict[str, Any], done: Mapping[str, Any], repository: Repository, stage: Stage) -> None:
-    """Note when a copy is much smaller than the one before, for as long as a week; remember this one for the next."""
+    """Warn when a copy is much smaller than the one before, for a week; remember this one for the next comparison."""
     last = record.get("baseline")
     if last and last["repository"] not in [place.name for place in stage.config.repositories]:
         last = None
@@ -96,7 +96,7 @@ def compare_with_last(record: dict[str, Any], done: Mapping[str, Any], repositor
     since = (last or {}).get("smaller_since") or clock.timestamp()
     if last and lost and clock.now() - clock.parse(since) < WARNED_FOR:
         last["smaller_since"] = since
-        stage.note(
+        stage.warn(
             f"it is much smaller than on {last['time']} (snapshot {last['snapshot']} in {repository.name}): "
             f"{'; '.join(lost)}. If that should not be, restore that snapshot; else this ends a week after {since}."
         )

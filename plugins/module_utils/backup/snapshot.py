@@ -35,8 +35,8 @@ class Snapshot:
         :param target: is not there yet, in a directory that only root can write.
         :param fresh: read every byte from the repository, nothing from the cache.
         """
-        said = self.restic.must("stats", "--json", "--mode", "restore-size", self.id, seconds=REPOSITORY_SECONDS)
-        size = json.loads(said.stdout)["total_size"]
+        output = self.restic.must("stats", "--json", "--mode", "restore-size", self.id, seconds=REPOSITORY_SECONDS)
+        size = json.loads(output.stdout)["total_size"]
         need_space(target, size * 1.05 + 64 * MEBIBYTE, "the restore")
         target.mkdir(mode=0o700, parents=True)
         options = ("--no-cache",) if fresh else ()
@@ -46,7 +46,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a snapshot says that it holds, once it is restored; it is data, and read as such.
+    """What a snapshot states that it holds, once it is restored; it is data, and read as such.
 
     :param stage: where the copies of the databases are.
     :param databases: each with ``path``, ``copy`` and ``sha256``.
@@ -77,11 +77,11 @@ class Manifest:
             raise foreign from error
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any], stage: Path) -> Manifest:
-        """Take what a manifest says; a path that is none raises ValueError."""
-        paths = tuple(map(str, given["paths"]))
+    def parse(cls, raw: Mapping[str, Any], stage: Path) -> Manifest:
+        """Take what a manifest states; a path that is none raises ValueError."""
+        paths = tuple(map(str, raw["paths"]))
         databases = tuple(
-            {key: str(database[key]) for key in ("path", "copy", "sha256")} for database in given["databases"]
+            {key: str(database[key]) for key in ("path", "copy", "sha256")} for database in raw["databases"]
         )
         for path in [*paths, *(database["path"] for database in databases)]:
             if not path.startswith("/") or path.startswith("//") or path == "/" or os.path.normpath(path) != path:
@@ -89,8 +89,8 @@ class Manifest:
         for database in databases:
             if not re.fullmatch(r"\d+(/copy)?", database["copy"]):
                 raise ValueError(database["copy"])
-        users, groups = ({int(key): str(name) for key, name in given[kind].items()} for kind in ("users", "groups"))
-        return cls(str(given["set"]), paths, databases, users, groups, stage)
+        users, groups = ({int(key): str(name) for key, name in raw[kind].items()} for kind in ("users", "groups"))
+        return cls(str(raw["set"]), paths, databases, users, groups, stage)
 
     @property
     def saved_paths(self) -> list[str]:

@@ -23,7 +23,7 @@ from .space import MEBIBYTE, need_space, shown_size
 # What belongs to root alone, and what programs of root's need the links of.
 ROOTS_OWN = ("/etc", "/root", "/usr")
 # Longer lists are not shown, and a set that needs them is not saved.
-MOST_NOTES, MOST_TOO_DEEP = 20, 1000
+WARNING_LIMIT, DEEP_LIMIT = 20, 1000
 
 
 def as_pattern(path: str) -> str:
@@ -45,17 +45,17 @@ class Stage:
         self.listed_paths = self.directory.parent / "paths"
         self.listed_excluded = self.directory.parent / "excluded"
         self.excluded: list[str] = []
-        self.notes: list[str] = []
+        self.warnings: list[str] = []
         self.paths: list[str] = []
         self.databases: dict[str, int] = {}
         self.caches: list[str] = []
 
-    def note(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Remember a warning; of many, the first."""
-        if len(self.notes) < MOST_NOTES:
-            self.notes.append(escaped(text))
-        elif len(self.notes) == MOST_NOTES:
-            self.notes.append("and more of the kind")
+        if len(self.warnings) < WARNING_LIMIT:
+            self.warnings.append(escaped(text))
+        elif len(self.warnings) == WARNING_LIMIT:
+            self.warnings.append("and more like these")
 
     def fill(self, seconds: float) -> None:
         """Copy the databases and write the manifest; raises BackupError."""
@@ -73,9 +73,9 @@ class Stage:
                 continue
             if exceeds_disk(item):
                 self.excluded.append(item.path)
-                self.note(
-                    f"{item.path} is left out: it says that it has {shown_size(item.status.st_size)}, more than its "
-                    f"disk holds, and has {shown_size(item.status.st_blocks * 512)}"
+                self.warn(
+                    f"{item.path} is left out: its stated size is {shown_size(item.status.st_size)}, more than "
+                    f"its disk holds; on the disk it takes {shown_size(item.status.st_blocks * 512)}"
                 )
             elif database := find_database(item):
                 found[item.path] = database
@@ -100,7 +100,7 @@ class Stage:
             elif path in named or "damaged" not in record:
                 raise BackupError(f"the database {path} could not be copied: {record['error']}")
             else:
-                self.note(f"{path} is damaged and was saved as it is: {record['error']}")
+                self.warn(f"{path} is damaged and was saved as it is: {record['error']}")
         manifest = {
             "set": self.item.name,
             "host": self.config.host,
@@ -117,12 +117,12 @@ class Stage:
         self.listed_excluded.write_bytes(b"".join(os.fsencode(as_pattern(path)) + b"\n" for path in self.excluded))
 
     def leave_out_deep(self, too_deep: Sequence[str]) -> None:
-        """Leave out directories whose names are longer than a program can say, and say so."""
-        if len(too_deep) > MOST_TOO_DEEP:
-            raise BackupError(f"more than {MOST_TOO_DEEP} directories are too deep to be saved, as {too_deep[0][:200]}")
+        """Leave out directories whose paths are longer than a program can name, with a warning."""
+        if len(too_deep) > DEEP_LIMIT:
+            raise BackupError(f"more than {DEEP_LIMIT} directories are too deep to be saved, as {too_deep[0][:200]}")
         self.excluded += too_deep
         if too_deep:
-            self.note(
+            self.warn(
                 f"left out, for its path has more than {trees.PATH_LIMIT} bytes: {too_deep[0][:200]}…"
                 + (f" and {len(too_deep) - 1} more directories" if len(too_deep) > 1 else "")
             )

@@ -61,7 +61,7 @@ def stop(unit: str) -> None:
 
 
 def systemctl(*arguments: str) -> None:
-    """Run systemctl; raises BackupError with what it said when it fails."""
+    """Run systemctl; raises BackupError with its output when it fails."""
     done = programs.run((SYSTEMCTL, *arguments))
     if done.returncode:
         raise BackupError(f"systemctl {' '.join(arguments)}: {programs.explanation(done)}")
