@@ -476,12 +476,11 @@ def changed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Changed:
 
 
 WHERE_CERTBOT_IS_TO_BE = """
-import importlib.machinery, importlib.util, sys
+import sys
 sys.dont_write_bytecode = True
-loader = importlib.machinery.SourceFileLoader("program", sys.argv[1])
-program = sys.modules["program"] = importlib.util.module_from_spec(importlib.util.spec_from_loader("program", loader))
-loader.exec_module(program)
-print(program.Keeper().providers["acme"].environment_of_its_own)
+sys.path.insert(0, "/usr/local/lib/groundwork/python")
+from groundwork_certificate.certificate.context import Context
+print(Context().acme.certbot.pypi.target)
 """
 
 
@@ -489,7 +488,7 @@ print(program.Keeper().providers["acme"].environment_of_its_own)
 def certbot_from_pypi(host: Host) -> Iterator[None]:
     """Put a stand-in for the certbot from PyPI where the program would install it, as `changed` has configured it."""
     stand_in = (testing.scenario_directory() / "files" / "certbot").read_text()
-    directory = host.check_output(f"/usr/bin/python3 -c %s {PROGRAM}", WHERE_CERTBOT_IS_TO_BE)
+    directory = host.check_output("/usr/bin/python3 -I -c %s", WHERE_CERTBOT_IS_TO_BE)
     host.check_output(f"mkdir -p {directory}/bin && printf %s %s > {directory}/bin/certbot", "%s", stand_in)
     host.check_output(f"chmod +x {directory}/bin/certbot && ln -sfn $(basename {directory}) {FROM_PYPI}")
     yield
