@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import units
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.cli import tell
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.cli import write_report
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.commands import shell
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import (
@@ -64,7 +64,7 @@ def test_the_name_of_a_file_does_nothing_to_a_terminal(
     damaged(scene.data / "\x1b[2J\nFAILED: wiki")
     config = scene.config(repositories=("one",))
     run(config, [], 2)
-    tell(report(Status(config)), as_json=False)
+    write_report(report(Status(config)))
     (note,) = Status(config).sets["shop"]["warnings"]
     said = capsys.readouterr()
     for text in (note, said.out.replace("\n", ""), said.err.replace("\n", "")):

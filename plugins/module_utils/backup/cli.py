@@ -9,7 +9,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +77,26 @@ def parser() -> argparse.ArgumentParser:
     return main_parser
 
 
-def tell(outcome: Mapping[str, Any], as_json: bool) -> None:
-    """Print a report, for a program or for a person."""
-    if as_json:
-        sys.stdout.write(json.dumps(outcome) + "\n")
-        return
+def write(text: str) -> None:
+    """Print a line with its control characters escaped."""
+    sys.stdout.write(f"{escaped(text)}\n")
+
+
+def write_json(outcome: Mapping[str, Any]) -> None:
+    """Print an outcome for a program."""
+    sys.stdout.write(json.dumps(outcome) + "\n")
+
+
+def write_report(outcome: Mapping[str, Any]) -> None:
+    """Print a report for a person."""
     for name, item in outcome["sets"].items():
-        drilled = item["drill"] or {}
-        last_drill = f"restore drill passed {drilled['time']}" if drilled.get("ok") else "no restore drill passed yet"
-        size = f"{item['files']} files, {shown_size(item['size'])}" if item["last"] else "never"
-        write(
-            f"{name}: {item['last'] or 'no backup'} ({size}) in {', '.join(item['repositories']) or '-'}; {last_drill}"
+        drill_of_set = item["drill"] or {}
+        last_drill = (
+            f"restore drill passed {drill_of_set['time']}" if drill_of_set.get("ok") else "no restore drill passed yet"
         )
+        size = f"{item['files']} files, {shown_size(item['size'])}" if item["last"] else "never"
+        places = ", ".join(item["repositories"]) or "-"
+        write(f"{name}: {item['last'] or 'no backup'} ({size}) in {places}; {last_drill}")
     for name, found in outcome["copies"].items():
         for path in found:
             write(f"left by a restore of {name}: {path}")
@@ -96,68 +104,76 @@ def tell(outcome: Mapping[str, Any], as_json: bool) -> None:
         write(f"warning: {warning}")
 
 
-def write(text: str) -> None:
-    """Print a line with its control characters escaped."""
-    sys.stdout.write(f"{escaped(text)}\n")
-
-
-def execute(arguments: argparse.Namespace, config: Config) -> int:
-    """Carry out one command; returns the exit status."""
-    if arguments.command == "status":
-        tell(report(Status(config)), arguments.json)
-        return 0
-    if arguments.command == "validate":
-        validate(config)
-        return 0
-    if arguments.command == "run" and arguments.dry_run:
-        status = Status(config)
-        wanted = missing(status, config.chosen_sets(arguments.set), arguments.missing)
-        tell({**report(status), "changed": bool(wanted)}, arguments.json)
-        return 0
-    problems: list[str] = []
-    with locked(config.runtime / "backup.lock", arguments.wait) as lock:
-        if arguments.command == "run":
-            changed, problems = run(config, arguments.set, lock, arguments.missing)
-            if arguments.json:
-                tell({**report(Status(config)), "changed": changed}, True)
-        elif arguments.command == "drill":
-            problems = drill(config, arguments.set, lock)
-        elif arguments.command == "check":
-            problems = check(config, lock, arguments.all)
-        elif arguments.command == "forget-copies":
-            gone = forget_copies(config, arguments.name)
-            if arguments.json:
-                sys.stdout.write(json.dumps({"removed": gone}) + "\n")
-            else:
-                for path in gone:
-                    write(f"removed {path}")
-        elif arguments.command == "list":
-            listed = list_snapshots(config, lock)
-            if arguments.json:
-                sys.stdout.write(json.dumps(listed) + "\n")
-            else:
-                for name, snapshots in listed.items():
-                    for item in snapshots:
-                        write(f"{name}  {item['snapshot']}  {item['time'][:19]}  {item['repository']}")
-        else:
-            outcome = restore(config, arguments, lock)
-            if arguments.json:
-                sys.stdout.write(json.dumps(outcome) + "\n")
-            else:
-                say_restored(outcome)
-    for problem in problems:
-        say(f"FAILED: {problem}")
-    return EXIT_FAILED if problems else 0
-
-
-def say_restored(outcome: Mapping[str, Any]) -> None:
-    """Print what was restored, and where."""
+def write_restored(outcome: Mapping[str, Any]) -> None:
+    """Print for a person what was restored, and where."""
     write(f"{outcome['set']} as of {outcome['time']} (snapshot {outcome['snapshot']} of {outcome['repository']})")
     for path in outcome.get("restored", ()):
         aside = f"; what was there is now {path['previous']}" if path["previous"] else ""
         write(f"  {path['path']}{aside}")
     if "target" in outcome:
         write(f"  is in {outcome['target']}")
+
+
+def write_snapshots(outcome: Mapping[str, Any]) -> None:
+    """Print the snapshots of each set for a person."""
+    for name, snapshots in outcome.items():
+        for item in snapshots:
+            write(f"{name}  {item['snapshot']}  {item['time'][:19]}  {item['repository']}")
+
+
+def write_removed(outcome: Mapping[str, Any]) -> None:
+    """Print for a person which paths were removed."""
+    for path in outcome["removed"]:
+        write(f"removed {path}")
+
+
+def look(arguments: argparse.Namespace, config: Config) -> bool:
+    """Carry out a command that changes nothing and needs no lock; False for any other."""
+    if arguments.command == "validate":
+        validate(config)
+        return True
+    if arguments.command != "status" and not (arguments.command == "run" and arguments.dry_run):
+        return False
+    status = Status(config)
+    outcome = report(status)
+    if arguments.command == "run":
+        outcome["changed"] = bool(missing(status, config.chosen_sets(arguments.set), arguments.missing))
+    (write_json if arguments.json else write_report)(outcome)
+    return True
+
+
+def act(arguments: argparse.Namespace, config: Config, lock: int) -> list[str]:
+    """Carry out any other command while the lock is held; returns what went wrong."""
+    if arguments.command == "run":
+        changed, problems = run(config, arguments.set, lock, arguments.missing)
+        if arguments.json:
+            write_json({**report(Status(config)), "changed": changed})
+        return problems
+    if arguments.command == "drill":
+        return drill(config, arguments.set, lock)
+    if arguments.command == "check":
+        return check(config, lock, arguments.all)
+    outcome: Mapping[str, Any]
+    for_people: Callable[[Mapping[str, Any]], None]
+    if arguments.command == "forget-copies":
+        outcome, for_people = {"removed": forget_copies(config, arguments.name)}, write_removed
+    elif arguments.command == "list":
+        outcome, for_people = list_snapshots(config, lock), write_snapshots
+    else:
+        outcome, for_people = restore(config, arguments, lock), write_restored
+    (write_json if arguments.json else for_people)(outcome)
+    return []
+
+
+def execute(arguments: argparse.Namespace, config: Config) -> int:
+    """Carry out one command; returns the exit status."""
+    if look(arguments, config):
+        return 0
+    with locked(config.runtime / "backup.lock", arguments.wait) as lock:
+        problems = act(arguments, config, lock)
+    for problem in problems:
+        say(f"FAILED: {problem}")
+    return EXIT_FAILED if problems else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,12 +10,13 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..common import clock, paths, trees
 from ..common.text import escaped
 from .config import BackupSet, Config
-from .databases import SIDECARS, Copies, find_database
+from .databases import SIDECARS, Copies, Database, find_database
 from .errors import BackupError
 from .private import clear, private_directory, write_private
 from .space import MEBIBYTE, need_space, shown_size
@@ -49,6 +50,8 @@ class Stage:
         self.paths: list[str] = []
         self.databases: dict[str, int] = {}
         self.caches: list[str] = []
+        self.users: set[int] = set()
+        self.groups: set[int] = set()
 
     def warn(self, text: str) -> None:
         """Remember a warning; of many, the first."""
@@ -64,11 +67,22 @@ class Stage:
         private_directory(self.directory)
         self.paths = self.present_paths()
         named = [self.place(path) for path in self.item.databases]
+        found = self.look_through(named)
+        if absent := [path for path in named if path not in found]:
+            raise BackupError(f"{', '.join(absent)} is not an SQLite database, or not there")
+        self.write_manifest(self.copy_databases(found, named, seconds))
+        # Lists go by file: a command line has an end.
+        listed = [*self.paths, str(self.directory)]
+        self.listed_paths.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in listed))
+        self.listed_excluded.write_bytes(b"".join(os.fsencode(as_pattern(path)) + b"\n" for path in self.excluded))
+
+    def look_through(self, named: Sequence[str]) -> dict[str, Database]:
+        """Find the databases, the owners of all files, and what is left out; the databases by path."""
         walk = trees.Walk([*self.paths, *named], {*self.config.never_copied(), str(self.directory.parent)})
-        users, groups, found = set(), set(), {}
+        found = {}
         for item in walk:
-            users.add(item.status.st_uid)
-            groups.add(item.status.st_gid)
+            self.users.add(item.status.st_uid)
+            self.groups.add(item.status.st_gid)
             if not stat.S_ISREG(item.status.st_mode) or not item.status.st_size:
                 continue
             if exceeds_disk(item):
@@ -79,16 +93,17 @@ class Stage:
                 )
             elif database := find_database(item):
                 found[item.path] = database
-        if absent := [path for path in named if path not in found]:
-            raise BackupError(f"{', '.join(absent)} is not an SQLite database, or not there")
         self.caches = walk.caches
         self.leave_out_deep(walk.too_deep)
         self.excluded += self.config.never_copied()
-        need_space(
-            self.directory,
-            sum(database.status.st_size for database in found.values()) * 1.1 + 32 * MEBIBYTE,
-            "the copies of the databases",
-        )
+        return found
+
+    def copy_databases(
+        self, found: Mapping[str, Database], named: Sequence[str], seconds: float
+    ) -> list[dict[str, Any]]:
+        """Copy the databases; a record for each copy. A damaged one is saved as it is, unless the set names it."""
+        total = sum(database.status.st_size for database in found.values())
+        need_space(self.directory, total * 1.1 + 32 * MEBIBYTE, "the copies of the databases")
         copies = Copies(self.directory, self.config.state, self.paths)
         records = []
         for record in copies.make([found[path] for path in sorted(found)], seconds):
@@ -101,20 +116,20 @@ class Stage:
                 raise BackupError(f"the database {path} could not be copied: {record['error']}")
             else:
                 self.warn(f"{path} is damaged and was saved as it is: {record['error']}")
+        return records
+
+    def write_manifest(self, databases: Sequence[Mapping[str, Any]]) -> None:
+        """Write what a restore needs to know about the snapshot."""
         manifest = {
             "set": self.item.name,
             "host": self.config.host,
             "made": clock.timestamp(),
             "paths": self.paths,
-            "databases": records,
-            "users": {str(uid): name for uid in users if (name := user_name(uid))},
-            "groups": {str(gid): name for gid in groups if (name := group_name(gid))},
+            "databases": databases,
+            "users": {str(uid): name for uid in self.users if (name := user_name(uid))},
+            "groups": {str(gid): name for gid in self.groups if (name := group_name(gid))},
         }
         write_private(self.directory / "manifest.json", manifest)
-        # Lists go by file: a command line has an end.
-        listed = [*self.paths, str(self.directory)]
-        self.listed_paths.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in listed))
-        self.listed_excluded.write_bytes(b"".join(os.fsencode(as_pattern(path)) + b"\n" for path in self.excluded))
 
     def leave_out_deep(self, too_deep: Sequence[str]) -> None:
         """Leave out directories whose paths are longer than a program can name, with a warning."""
