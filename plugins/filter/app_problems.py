@@ -51,6 +51,7 @@ _value:
 
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 
 
@@ -62,9 +63,15 @@ def app_problems(apps: Any, secrets: Any = None, facts: Any = None, deploy_keys:
         return error.problems
     if not facts:
         return []
-    version = facts["python"]["version"]
-    python = f"{version['major']}.{version['minor']}.{version['micro']}"
-    return model.host_problems(records, str(facts["distribution"]), str(facts["distribution_version"]), python)
+    try:
+        version = facts["python"]["version"]
+        python = f"{version['major']}.{version['minor']}.{version['micro']}"
+        distribution, release = str(facts["distribution"]), str(facts["distribution_version"])
+    except (KeyError, TypeError) as error:
+        raise AnsibleFilterError(
+            "app_problems: facts must hold distribution, distribution_version and python: gather them first"
+        ) from error
+    return model.host_problems(records, distribution, release, python)
 
 
 class FilterModule:

@@ -52,18 +52,19 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_names
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 
-def apps_for(apps: Any, role: str, only: Any = "", version: Any = "") -> list[Any]:
+def apps_for(apps: Any, role: Any, only: Any = "", version: Any = "") -> list[Any]:
     """See DOCUMENTATION."""
     try:
-        records = model.chosen(model.load(apps), plain(only), plain(version))
+        records = model.chosen(model.load(apps), as_names(only, "apps_for: only"), plain(version))
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
     if role == "packages":
         return model.packages(records)
-    if role not in model.ROLE_INPUTS:
+    if not isinstance(role, str) or role not in model.ROLE_INPUTS:
         raise AnsibleFilterError(
             f"apps_for: there is no role {role!r} that takes apps; known: {', '.join(model.ROLE_INPUTS)}"
         )

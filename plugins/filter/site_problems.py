@@ -45,14 +45,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as plan
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_list
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 
 def site_problems(given: Any, provider: str = "nginx", lacks: Sequence[str] = ()) -> list[str]:
     """See DOCUMENTATION."""
-    entries = plain(given)
+    entries = plain(given) or []
+    if not isinstance(entries, list):
+        return [f"proxy_sites: {entries!r} is not a list: write each site as `- name: NAME` with its options"]
     _sites, problems = plan.load(entries)
-    return [*problems, *plan.lacking(entries, str(provider), plain(lacks))]
+    options = [str(option) for option in as_list(lacks, "site_problems: lacks")]
+    return [*problems, *plan.lacking(list(filter(is_readable, entries)), str(provider), options)]
+
+
+def is_readable(entry: Any) -> bool:
+    """Whether a site has options of the right types; one that has not is a problem already."""
+    if not isinstance(entry, dict):
+        return False
+    domains, paths = entry.get("domains") or [], entry.get("paths") or {}
+    return (
+        isinstance(domains, list)
+        and isinstance(paths, dict)
+        and all(settings is None or isinstance(settings, dict) for settings in paths.values())
+    )
 
 
 class FilterModule:

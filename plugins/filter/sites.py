@@ -36,12 +36,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as plan
-from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_list
 
 
 def sites(given: Any) -> list[dict[str, Any]]:
     """See DOCUMENTATION."""
-    found, problems = plan.load(plain(given))
+    found, problems = plan.load(as_list(given, "sites"))
     if problems:
         raise AnsibleFilterError("\n".join(problems))
     return plan.resolve(found)

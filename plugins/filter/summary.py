@@ -52,7 +52,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
-from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map, as_names
 from ansible_collections.groundwork.flask.plugins.plugin_utils.summary import summarize
 
 
@@ -60,13 +60,18 @@ def summary(
     apps: Any, release: Any = None, certificate: Any = None, backup: Any = None, only: Any = "", version: Any = ""
 ) -> list[str]:
     """See DOCUMENTATION."""
-    names = [name.strip() for name in only.split(",")] if isinstance(only, str) and only else list(only)
+    names = as_names(only, "summary: only")
     try:
         records = [record for record in model.load(apps) if not names or record.name in names]
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
-    parts = [plain(part or {}) for part in (release, certificate, backup)]
-    return summarize(records, parts[0], parts[1], parts[2], str(version))
+    return summarize(
+        records,
+        as_map(release, "summary: release"),
+        as_map(certificate, "summary: certificate"),
+        as_map(backup, "summary: backup"),
+        str(version),
+    )
 
 
 class FilterModule:

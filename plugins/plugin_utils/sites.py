@@ -608,7 +608,7 @@ def lacking(given: Any, provider: str, options: Sequence[str]) -> Iterator[str]:
                     "leave it out, or take another proxy_provider"
                 )
         paths = entry.get("paths") or {}
-        places_ = {"": entry, **{f"paths.{path}.": settings for path, settings in paths.items()}}
+        places_ = {"": entry, **{f"paths.{path}.": settings or {} for path, settings in paths.items()}}
         for where, settings in places_.items():
             for option in options:
                 if option in settings:
