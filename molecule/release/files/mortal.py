@@ -16,8 +16,8 @@ sys.path.insert(0, "/usr/local/lib/groundwork/python")
 
 from groundwork_release.release import work
 from groundwork_release.release.engine import Engine
-from groundwork_release.release.system import System
 from groundwork_release.release.layout import ReleaseError
+from groundwork_release.release.system import System
 
 
 def with_accident(step: str, accident: str) -> type[Engine]:

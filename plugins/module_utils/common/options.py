@@ -71,7 +71,7 @@ def options(of: type) -> Mapping[str, Option]:
 
 def kind_of(hint: Any) -> type:
     """The type in YAML of an annotation."""
-    if hint in SCALARS:
+    if isinstance(hint, type) and hint in SCALARS:
         return hint
     scalars = [one for one in get_args(hint) if one in SCALARS]
     if get_origin(hint) in (tuple, Sequence):
