@@ -16,7 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup import set
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.settle import owners_of_today, settle
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.snapshot import Manifest
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.snapshot import SnapshotManifest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root
 
@@ -39,7 +39,7 @@ def test_owners_follow_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def manifested(stage: Path = Path("/stage"), **raw: Any) -> Any:
     """A manifest that says this."""
-    return Manifest.parse({"set": "s", "paths": [], "databases": [], "users": {}, "groups": {}, **raw}, stage)
+    return SnapshotManifest.parse({"set": "s", "paths": [], "databases": [], "users": {}, "groups": {}, **raw}, stage)
 
 
 def test_databases_outside_of_the_paths_are_restored_too() -> None:

@@ -19,7 +19,7 @@ from .config import BackupSet, Config, Repository
 from .databases import NO_ANSWER, run_jobs, sha256
 from .errors import BackupError, limited, say
 from .private import clear, private_directory
-from .snapshot import Manifest, below, find_snapshot
+from .snapshot import SnapshotManifest, below, find_snapshot
 from .status import Status, save_status
 
 
@@ -42,7 +42,7 @@ def compare(nodes: Iterable[Mapping[str, Any]], root: Path) -> Iterator[str]:
             yield f"{node['path']} has another owner"
 
 
-def check_databases(config: Config, manifest: Manifest, seconds: float) -> list[str]:
+def check_databases(config: Config, manifest: SnapshotManifest, seconds: float) -> list[str]:
     """What is wrong with the restored copies of databases; each is opened by a process of its owner."""
     problems = []
     by_owner: dict[tuple[int, int], list[tuple[str, str]]] = {}

@@ -18,10 +18,10 @@ from .config import BackupSet
 from .databases import sha256
 from .errors import BackupError
 from .private import clear
-from .snapshot import Manifest, below
+from .snapshot import SnapshotManifest, below
 
 
-def settle(target: Path, manifest: Manifest, item: BackupSet | None) -> None:
+def settle(target: Path, manifest: SnapshotManifest, item: BackupSet | None) -> None:
     """Make what restic restored look as it did: databases in their places, files owned by the users of today.
 
     No link in the restored tree is followed. What an app has put where a database's directory was, is renamed.
@@ -102,7 +102,7 @@ def make_way(parent: int, name: str, directories: bool) -> None:
         os.rename(name, unused(parent, f"{name}.was-in-the-way"), src_dir_fd=parent, dst_dir_fd=parent)
 
 
-def owners_of_today(manifest: Manifest, item: BackupSet | None) -> tuple[dict[int, int], dict[int, int]]:
+def owners_of_today(manifest: SnapshotManifest, item: BackupSet | None) -> tuple[dict[int, int], dict[int, int]]:
     """From the numbers of users and groups at the time of the backup to those of this host, where they differ."""
     owner = None
     if item and item.owner:

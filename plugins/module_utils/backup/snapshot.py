@@ -29,7 +29,7 @@ class Snapshot:
     id: str
     time: str
 
-    def restore(self, target: Path, fresh: bool = False) -> Manifest:
+    def restore(self, target: Path, fresh: bool = False) -> SnapshotManifest:
         """Restore all of it below ``target``, verified against its hashes, and return its manifest.
 
         :param target: is not there yet, in a directory that only root can write.
@@ -41,11 +41,11 @@ class Snapshot:
         target.mkdir(mode=0o700, parents=True)
         options = ("--no-cache",) if fresh else ()
         self.restic.must("restore", self.id, "--target", str(target), "--verify", *options)
-        return Manifest.read(self, target)
+        return SnapshotManifest.read(self, target)
 
 
 @dataclass(frozen=True)
-class Manifest:
+class SnapshotManifest:
     """What a snapshot states that it holds, once it is restored; it is data, and read as such.
 
     :param stage: where the copies of the databases are.
@@ -60,7 +60,7 @@ class Manifest:
     stage: Path
 
     @classmethod
-    def read(cls, snapshot: Snapshot, target: Path) -> Manifest:
+    def read(cls, snapshot: Snapshot, target: Path) -> SnapshotManifest:
         """Find and read the manifest in a restored tree; one that is not ours raises BackupError."""
         stages = below(target, str(snapshot.restic.config.state)) / "stage"
         foreign = BackupError(f"snapshot {snapshot.id} has no readable manifest: it was not made by this program")
@@ -77,7 +77,7 @@ class Manifest:
             raise foreign from error
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any], stage: Path) -> Manifest:
+    def parse(cls, raw: Mapping[str, Any], stage: Path) -> SnapshotManifest:
         """Take what a manifest states; a path that is none raises ValueError."""
         paths = tuple(map(str, raw["paths"]))
         databases = tuple(
