@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import restic
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.losses import compare_with_last, losses
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import compare_with_last, losses, run
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.run import run
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
 from ansible_collections.groundwork.flask.plugins.module_utils.common import clock, trees

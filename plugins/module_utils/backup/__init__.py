@@ -10,6 +10,7 @@ Root trusts nothing that an app owns. Directories that others can change are rea
 mount namespace that follows no link; databases are opened by their owner alone; a restore is made ready where only root
 can enter, and comes to its place by renames.
 
-From the bottom up: ``config``, ``status``, ``report``; ``restic``, ``repositories``; ``databases``, ``stage``,
-``commands``, ``run``; ``snapshot``, ``settle``, ``moves``, ``units``, ``restore``, ``copies``, ``drill``; ``cli``.
+From the bottom up: ``errors``, ``space``, ``private``, ``links``, ``steps``; ``config``, ``status``; ``databases``,
+``stage``, ``commands``, ``restic``, ``repositories``, ``losses``, ``run``; ``snapshot``, ``settle``, ``moves``,
+``units``, ``restore``, ``copies``, ``drill``; ``report``, ``cli``.
 """
