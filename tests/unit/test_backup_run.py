@@ -151,7 +151,7 @@ class Hostile:
         (Hostile.slow, "preparing it took longer than 1 s, and was ended"),
     ],
 )
-def test_one_set_s_trouble_is_its_own(
+def test_what_one_set_does_fails_that_set_alone(
     scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, how: Any, error: str
 ) -> None:
     paths = (str(scene.data),)

@@ -17,8 +17,8 @@ from .errors import BackupError
 def shell(command: str, item: BackupSet, purpose: str, seconds: float) -> None:
     """Run one of the user's commands; raises BackupError with its output when it fails.
 
-    That of an account runs as the account in its sandbox: one of root's that writes into an app's directory follows the
-    app's links.
+    Of a set with a user, it runs as that user in the user's sandbox: a command that writes into an app's directory as
+    root would follow the app's links.
     """
     argv = ("/bin/sh", "-c", command)
     if item.user:

@@ -26,8 +26,8 @@ class BackupSet:
     :param databases: SQLite databases that must be there; those under ``paths`` are found without being named.
     :param before: shell commands run first; one that fails stops the backup of this set.
     :param after: shell commands run at the end, whatever happened.
-    :param user: as whom these commands run, in the sandbox of ``<user>@.service`` if that is there; "" for root.
-    :param owner: user to whom restored files go whose own user is not known on this host; "" for nobody.
+    :param user: user who runs these commands, in the sandbox of ``<user>@.service`` if there is one; "" for root.
+    :param owner: user who gets restored files whose own user does not exist on this host; "" for none.
     :param timeout: seconds that preparing it, and then each snapshot, may take; 0 for the default.
     :param optional: paths that are not there are left out, where they would be an error; it is not restored in place.
     """

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What restores leave on the host: listed, and removed."""
+"""What restores leave on the host: list it, and remove it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ SIDECARS = ("-wal", "-shm", "-journal")
 
 
 def parsed_lines(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects among the lines of what a program printed."""
+    """The JSON objects among the lines of an output."""
     for line in text.splitlines():
         with contextlib.suppress(ValueError):
             found = json.loads(line)
@@ -166,7 +166,7 @@ def run_jobs(jobs: Sequence[Mapping[str, str]], sandbox: Directives, seconds: fl
             }
     if status and not answers:
         last = output.strip().splitlines()[-1:] or [f"exit status {status}"]
-        raise BackupError(f"the databases could not be looked at: {last[0]}")
+        raise BackupError(f"the databases could not be examined: {last[0]}")
     return answers
 
 

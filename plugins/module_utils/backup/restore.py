@@ -35,7 +35,7 @@ def restore_aside(snapshot: Snapshot, target: Path, item: BackupSet | None) -> d
     if target.exists() and any(target.iterdir()):
         if target.parent != not_shared(snapshot.restic.config.restored):
             raise BackupError(f"{target} is not empty. Name a directory that is not there yet.")
-        clear(target)  # Half of an earlier try: nobody else writes there.
+        clear(target)  # What an interrupted restore left: only this program writes there.
     elif target.exists():
         target.rmdir()
     private_directory(snapshot.restic.config.restored)
@@ -75,7 +75,7 @@ def restore_in_place(
     """Put a set's files where they were, and what is there aside.
 
     All is fetched and made ready first, so that the app stands still for the renames alone. What is about to be done
-    is written down before; a later call finishes what a crash has interrupted.
+    is recorded first; a later call finishes what a crash has interrupted.
     """
     if item.optional:
         raise BackupError(
@@ -119,7 +119,7 @@ def refuse_foreign(restored: Mapping[str, Any], item: BackupSet) -> None:
 
 
 def finish(config: Config, plan: Mapping[str, Any], journal: Path, unit: str) -> dict[str, Any]:
-    """Carry out a plan that is written down, and forget it."""
+    """Carry out a recorded plan, and remove its record."""
     with stopped(config, unit):
         restored = carry_out(plan["moves"])
     clear(Path(plan["target"]))

@@ -143,7 +143,7 @@ class Stage:
             )
 
     def place(self, path: str) -> str:
-        """A path of the set without links; one that leads through a link of somebody else's raises BackupError."""
+        """A path of the set without links; one that leads through a link of another account raises BackupError."""
         try:
             return paths.resolved(path)
         except OSError as error:

@@ -18,7 +18,7 @@ from .private import private_directory, write_private
 class Status:
     """What earlier runs have done, in one file of the state directory.
 
-    ``sets``: by set and repository, the last success, its snapshot and sizes, the last error, the last drill;
+    ``sets``: by set and repository, the last success, its snapshot and sizes, the last error, the last restore drill;
     ``repositories``: by repository, its location and the fingerprint of the password that opened it.
     """
 
@@ -60,14 +60,14 @@ class Status:
 
 
 def fingerprint(config: Config) -> str:
-    """Tells one password from another; it is kept where the password itself is kept in the clear, for root alone."""
+    """A hash that tells whether the password changed; it is stored where only root reads, as is the password itself."""
     return hashlib.sha256(b"groundwork backup\0" + config.password_file.read_bytes().strip()).hexdigest()
 
 
 def save_status(status: Status) -> list[str]:
-    """Write what is remembered; what went wrong with that, which stops no set."""
+    """Write the file; what went wrong with that, which stops no set."""
     try:
         status.save()
     except OSError as error:
-        return [f"the outcome could not be written down: {error}"]
+        return [f"the status could not be written: {error}"]
     return []

@@ -62,7 +62,7 @@ def quoted(path: str) -> str:
 
 
 def account(uid: int, gid: int) -> Directives:
-    """The user and group of a unit, and what nobody but root keeps."""
+    """The directives for the account of a unit, which takes from it what only root needs."""
     if uid == 0:
         # It reads what is root's without being able to do anything else as root.
         return [("CapabilityBoundingSet", "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER")]
@@ -97,7 +97,7 @@ def directives(text: str, release: str) -> Directives:
 
 
 def own_unit() -> str:
-    """The unit of a backup or drill that this process belongs to; "" when somebody has started it by hand."""
+    """The unit of a backup or drill that this process belongs to; "" when it was started by hand."""
     with contextlib.suppress(OSError):
         found = re.search(r"/(groundwork-backup[\w-]*\.service)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
         if found:

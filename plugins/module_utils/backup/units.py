@@ -21,7 +21,7 @@ STOP_SECONDS = 600
 
 @contextlib.contextmanager
 def stopped(config: Config, unit: str) -> Iterator[None]:
-    """Keep a unit stopped, and let whoever starts it meanwhile wait: a socket's visitors queue, none is turned away.
+    """Keep a unit stopped; a start meanwhile waits, so that requests to its socket queue and none is refused.
 
     The unit waits for a lock that this process holds, so that it starts even if this process is killed.
     """
