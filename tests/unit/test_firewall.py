@@ -86,7 +86,7 @@ def test_a_long_comment_is_cut_to_what_nft_takes() -> None:
 def test_port_of_this_connection(facts: str | None, probe: str | None, inventory: int | str | None, port: int) -> None:
     given: dict[str, Any] = {"ansible_facts": {"env": {} if facts is None else {"SSH_CONNECTION": facts}}}
     if probe is not None:
-        given["__firewall_probe"] = {"stdout": probe}
+        given["__firewall_host"] = {"ssh_connection": probe}
     if inventory is not None:
         given["ansible_port"] = inventory
     assert rendered("{{ firewall_ssh_ports }}", **given) == [port]
