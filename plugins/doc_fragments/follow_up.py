@@ -107,7 +107,9 @@ options:
         choices: [json, text]
         default: json
       seconds:
-        description: Time limit. A command that takes longer is ended, with all that it has started, and the task fails.
+        description:
+          - Time limit. A command that takes longer is ended, with all that it has started, and the task fails.
+          - V(0) is for a program that limits its own steps.
         type: float
         default: 600
 """

@@ -45,7 +45,7 @@ class Command:
     :param check_argv: what to run in check mode in its place, which must change nothing; empty for nothing.
     :param output: ``json`` for an object whose ``changed`` says whether the command changed anything; ``text`` for a
         program that prints something if, and only if, it changed something.
-    :param seconds: its time limit.
+    :param seconds: its time limit; 0 for none.
     """
 
     name: str
@@ -91,7 +91,7 @@ def run_all(commands: Sequence[Command], check_mode: bool = False) -> Outcome:
 
 def run_one(command: Command, argv: Sequence[str]) -> tuple[Any, bool]:
     """Run one command; what it printed, and whether it changed anything."""
-    result = execute(argv, command.seconds)
+    result = execute(argv, command.seconds or None)
     if result.returncode:
         raise CommandError(f"`{shlex.join(argv)}` failed: {explain(result)}")
     if command.output == "text":
@@ -125,9 +125,10 @@ def run(command: str) -> str | None:
     return explain(result) if result.returncode else None
 
 
-def execute(argv: Sequence[str], seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
+def execute(argv: Sequence[str], seconds: float | None = SECONDS) -> subprocess.CompletedProcess[str]:
     """Run a program to its end with the task's environment.
 
+    :param seconds: its time limit; None for none.
     :raises CommandError: it cannot be started, or took longer than ``seconds`` and was ended.
     """
     try:
