@@ -93,7 +93,7 @@ def run_one(command: Command, argv: Sequence[str]) -> tuple[Any, bool]:
     """Run one command; what it printed, and whether it changed anything."""
     result = execute(argv, command.seconds or None)
     if result.returncode:
-        raise CommandError(f"`{shlex.join(argv)}` failed: {explain(result)}")
+        raise CommandError(f"`{shlex.join(argv)}` failed: {shown(result.stderr) or explain(result)}")
     if command.output == "text":
         text = shown(result.stdout)
         return text, bool(text)
