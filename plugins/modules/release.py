@@ -270,12 +270,13 @@ from urllib.parse import urlsplit
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import argument_spec, options
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
-from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, work
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
-    DeploySettings,
-    Layout,
-    ReleaseError,
-)
+from ansible_collections.groundwork.flask.plugins.module_utils.release import work
+from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, other_apps
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, Spec
 
 # What the action plugin has used up before the module runs.
@@ -292,7 +293,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "keep": {"type": "int", "default": 5},
     "fallback_days": {"type": "int", "default": 31},
     "rotate_secret_key": {"type": "bool", "default": False, "no_log": False},
-    "through": {"type": "str", "default": engine.STEPS[-1], "choices": list(engine.STEPS)},
+    "through": {"type": "str", "default": STEPS[-1], "choices": list(STEPS)},
     "absent": {"type": "list", "elements": "str", "default": []},
     "purge": {"type": "bool", "default": False},
     "by": {"type": "str", "default": ""},
@@ -321,8 +322,8 @@ def main() -> None:
         secret = {key: str(value) for key, value in (params["secrets"].get(name) or {}).items()}
         spec = Spec(**{key: value for key, value in app.items() if key not in OF_CONTROLLER})
         shared_key = str(params["shared_secret_keys"].get(name) or "")
-        run = engine.Engine(spec, secret, settings, params["deploy_keys"].get(name) or "", shared_key=shared_key)
-        if key := run.read_secret_key(create=False):
+        run = Engine(spec, secret, settings, params["deploy_keys"].get(name) or "", shared_key=shared_key)
+        if key := run.secret_key.read():
             module.no_log_values.add(key)  # a traceback may show it
         rotate = params["rotate_secret_key"] and not shared_key
         options = {"through": params["through"], "rotate": rotate}
@@ -365,15 +366,15 @@ def main() -> None:
         apps=done,
         failed_apps=failed,
         **({} if params["wait"] else {"at_work": at_work}),
-        others=engine.others(known),
+        others=other_apps(known),
         diff=diffs,
         invocation={"module_args": {"apps": known, "absent": params["absent"]}},
     )
 
 
-def unchanged(run: engine.Engine) -> engine.Result | None:
+def unchanged(run: Engine) -> Result | None:
     """The result of a deploy that would change nothing, which takes no run of the engine; None if it has to run."""
-    if not run.source or not run.source.is_pinned or not run.is_settled():
+    if not run.source or not run.source.is_pinned or not run.cleanup.is_settled():
         return None
     result = run.predict()
     return result if result.action == "unchanged" else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks, python
 from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import Authority, FakeHost
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
@@ -17,7 +17,7 @@ from ansible_collections.groundwork.flask.tests.unit.release_app import App
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     """An app on a host with every Python that is asked for, and nothing of this machine's configuration."""
     monkeypatch.setattr("shutil.which", lambda name, **_options: sys.executable if name.startswith("python") else None)
-    monkeypatch.setattr(build, "PIP_WHEELS", tmp_path / "no-wheels")
+    monkeypatch.setattr(python, "PIP_WHEELS", tmp_path / "no-wheels")
     monkeypatch.setattr(build, "PIP_CONFIGURATION", tmp_path / "pip.conf")
     monkeypatch.setattr(checks, "STABLE_SECONDS", 0)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # safe on the disk is slow, and no test looks at it

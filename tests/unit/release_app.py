@@ -14,16 +14,16 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
-from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, Layout
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
 from ansible_collections.groundwork.flask.plugins.module_utils.release.source import UNPACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
-from ansible_collections.groundwork.flask.plugins.module_utils.release.system import (
-    Response,
-    Step,
-    System,
-)
+from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
+from ansible_collections.groundwork.flask.plugins.module_utils.release.unix_http import Response
 
 # What the probe says of an app with which all is well.
 GOOD: dict[str, Any] = {
@@ -34,7 +34,7 @@ GOOD: dict[str, Any] = {
     "session_cookie_secure": True,
     "max_content_length": None,
     "server_error": "",
-    "heads": None,
+    "migration_heads": None,
 }
 
 
@@ -229,16 +229,20 @@ class App:
         }
 
     def engine(
-        self, secrets: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, **changes: Any
+        self,
+        secrets: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        shared_key: str = "",
+        **changes: Any,
     ) -> Engine:
         """The engine for the app with another specification; without a source for one of what is on the host."""
         spec = Spec(**{**self.spec, **changes})
         chosen = DeploySettings(**{"installer": "pip", "by": "ann@laptop", **(settings or {})})
-        return Engine(spec, secrets, chosen, system=self.system, root=self.root)
+        return Engine(spec, secrets, chosen, system=self.system, root=self.root, shared_key=shared_key)
 
-    def on_host(self) -> Engine:
+    def on_host(self, by: str = "ann@laptop") -> Engine:
         """The engine as the app's command has it: the definition stands in the releases alone."""
-        return Engine(Spec(self.name), settings=DeploySettings(by="ann@laptop"), system=self.system, root=self.root)
+        return Engine(Spec(name=self.name), settings=DeploySettings(by=by), system=self.system, root=self.root)
 
     def deploy(self, colour: str = "red", **changes: Any) -> Result:
         """Deploy with an environment of one's choice."""
@@ -266,4 +270,4 @@ class App:
         found += self.at.home.rglob(".*.new")
         found += [path for path in self.at.saved.glob("*") if not self.at.is_complete(path.name)]
         units = self.system.active ^ self.live_units()
-        return [*map(str, found), *units, *(self.on_host().enabled() - {live})]
+        return [*map(str, found), *units, *(self.on_host().supervisor.enabled() - {live})]

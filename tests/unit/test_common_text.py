@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line, printable
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import command, sandbox, work
-from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.system import Step
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
 from ansible_collections.groundwork.flask.tests.unit.release_app import UNIT, App
 
 ROW: dict[str, Any] = {
@@ -26,7 +27,7 @@ ROW: dict[str, Any] = {
     "time": "2026-01-02T03:04:05Z",
     "seconds": 7.25,
     "health": 12,
-    "heads": ["rev1"],
+    "migration_heads": ["rev1"],
     "reason": "",
     "kept": True,
 }
@@ -58,9 +59,7 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
     """A host with two releases of the app and nobody at work; the engine runs here instead of in its unit."""
 
     def engine(at: Any, by: str = "") -> Engine:
-        found = app.on_host()
-        found.settings = DeploySettings(by=by or command.whoami(os.environ))
-        return found
+        return app.on_host(by or command.whoami(os.environ))
 
     def do(order: work.Order) -> Result:
         assert (order.app, order.spec, order.secret, order.deploy_key) == (app.name, {"name": app.name}, {}, "")
@@ -167,9 +166,9 @@ class TestTable:
         ("change", "cells"),
         [
             ({}, ["good", "v1.2 (0123456789)", "2026-01-02 03:04", "ann@laptop", "7.2 s", "12 ms", "rev1"]),
-            ({"heads": ["r1", "r2"]}, [..., ..., ..., ..., ..., ..., "r1, r2"]),
-            ({"heads": []}, [..., ..., ..., ..., ..., ..., "none yet"]),
-            ({"heads": None, "health": None, "seconds": None}, ["good", ..., ..., "ann@laptop"]),
+            ({"migration_heads": ["r1", "r2"]}, [..., ..., ..., ..., ..., ..., "r1, r2"]),
+            ({"migration_heads": []}, [..., ..., ..., ..., ..., ..., "none yet"]),
+            ({"migration_heads": None, "health": None, "seconds": None}, ["good", ..., ..., "ann@laptop"]),
             ({"state": "bad", "kept": False, "reason": "it broke"}, ["bad, gone", ..., ..., ..., ..., ..., ...]),
         ],
     )

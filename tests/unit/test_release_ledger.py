@@ -97,12 +97,12 @@ class TestLedger:
 
     def test_the_heads_of_a_release(self, at: Layout) -> None:
         ledger = Ledger(at)
-        ledger.append("live", "A", heads={"before": None, "after": ["r1"]})
-        ledger.append("live", "A", heads={"before": ["r1"], "after": ["r2"]})
+        ledger.append("live", "A", migration_heads={"before": None, "after": ["r1"]})
+        ledger.append("live", "A", migration_heads={"before": ["r1"], "after": ["r2"]})
         ledger.append("bad", "A", reason="later")
-        ledger.append("live", "B", heads={"before": ["r2"], "after": None})
+        ledger.append("live", "B", migration_heads={"before": ["r2"], "after": None})
         ledger.append("live", "C", heads={"before": None, "after": []})
-        assert [ledger.heads(release) for release in "ABCD"] == [["r2"], None, [], None]
+        assert [ledger.migration_heads(release) for release in "ABCD"] == [["r2"], None, [], None]
 
 
 class TestStates:
@@ -126,18 +126,20 @@ class TestStates:
         assert [(row["release"], row["state"], row["kept"]) for row in states(at)] == found
 
     def test_what_is_known_of_a_release(self, app: App) -> None:
-        app.system.facts["heads"] = ["r1"]
+        app.system.facts["migration_heads"] = ["r1"]
         done = app.engine().deploy()
         row = states(app.at)[0]
         assert row["time"] == app.ledger.events()[-1]["time"]
-        assert {name: row[name] for name in ("release", "state", "version", "source", "by", "seconds", "heads")} == {
+        assert {
+            name: row[name] for name in ("release", "state", "version", "source", "by", "seconds", "migration_heads")
+        } == {
             "release": done.release,
             "state": "live",
             "version": "shop (aaaaaaaaaa)",
             "source": "shop (aaaaaaaaaa)",
             "by": "ann@laptop",
             "seconds": done.seconds,
-            "heads": ["r1"],
+            "migration_heads": ["r1"],
         }
         assert row["health"] >= 0
 

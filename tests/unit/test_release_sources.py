@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, source
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import DeploySettings, ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.context import Context
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, PlainSystem
 
@@ -30,12 +32,9 @@ def builder_of(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Build
     monkeypatch.setattr(build, "PIP_CONFIGURATION", app.root / "pip.conf")
 
     def make(deploy_key: str = "", known_hosts: str = "", **spec: Any) -> Builder:
+        settings = DeploySettings(FILES_ALLOWED, known_hosts=known_hosts)
         made = Builder(
-            Spec(app.name, **spec),
-            DeploySettings(FILES_ALLOWED, known_hosts=known_hosts),
-            PlainSystem(),
-            app.at,
-            deploy_key,
+            Context(Spec(name=app.name, **spec), settings, PlainSystem(), app.at, app.ledger, deploy_key=deploy_key)
         )
         made.prepare()
         made.at.releases.mkdir(parents=True, exist_ok=True)

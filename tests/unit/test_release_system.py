@@ -1,34 +1,27 @@
-"""The host: steps as units of systemd, processes that come to an end, sockets that answer."""
+"""The host: steps as units of systemd, and processes that come to an end."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import math
 import os
 import re
 import signal
 import socket
-import socketserver
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
+from ansible_collections.groundwork.flask.plugins.module_utils.release import steps
 from ansible_collections.groundwork.flask.plugins.module_utils.release import system as module
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError, env_file, tail
-from ansible_collections.groundwork.flask.plugins.module_utils.release.system import (
-    MOST_OUTPUT,
-    Step,
-    System,
-    end_of,
-)
+from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import env_file
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import OUTPUT_LIMIT, Step, end_of
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
 
 
 def a_step(*argv: str, **more: Any) -> Step:
@@ -94,7 +87,7 @@ class FakeSystemd:
 
         def command(step: Step, unit: str, *more: str) -> list[str]:
             self.commands.append(real(step, unit, *more))
-            path = module.environment_file("shop", unit)
+            path = steps.environment_file("shop", unit)
             self.environments.append((path.stat().st_mode & 0o777, path.read_text()))
             return list(step.argv)
 
@@ -102,7 +95,8 @@ class FakeSystemd:
             self.asked.append(arguments)
             return subprocess.CompletedProcess(arguments, 0, f"{self.result}\n", "")
 
-        monkeypatch.setattr(module, "environment_file", lambda app, unit: run / app / f"{unit}.env")
+        for place in (module, steps):
+            monkeypatch.setattr(place, "environment_file", lambda app, unit: run / app / f"{unit}.env")
         monkeypatch.setattr(Step, "command", command)
         monkeypatch.setattr(System, "systemctl", systemctl)
 
@@ -219,11 +213,11 @@ class TestStep:
 class TestEndOf:
     """What a program says may have no end."""
 
-    @pytest.mark.parametrize("size", [0, 5, MOST_OUTPUT, MOST_OUTPUT + 1, 3 * MOST_OUTPUT])
+    @pytest.mark.parametrize("size", [0, 5, OUTPUT_LIMIT, OUTPUT_LIMIT + 1, 3 * OUTPUT_LIMIT])
     def test_the_last_of_it_is_kept(self, size: int) -> None:
         said = self.said_by(f"head -c {size} /dev/zero | tr '\\0' x; printf end")
         assert said.endswith("end")
-        assert len(said) == min(size + 3, MOST_OUTPUT)
+        assert len(said) == min(size + 3, OUTPUT_LIMIT)
 
     def test_it_is_fit_to_be_shown(self) -> None:
         assert self.said_by(r"printf '\033]0;x\007\377\r\n'") == "\\x1b]0;x\\x07\ufffd\n"
@@ -281,105 +275,3 @@ def test_every_process_of_an_account_is_killed() -> None:
         assert other.poll() is None
         other.kill()
     assert System().kill(uid) == []
-
-
-class TestAsk:
-    """Through an instance's own socket, as the proxy would."""
-
-    @pytest.fixture
-    def sock(self, tmp_path: Path) -> Iterator[Path]:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                status = int(self.path.strip("/") or 200)
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", "https://shop.example.org/login")
-                self.end_headers()
-                self.wfile.write("".join(f"{name}: {text}\n" for name, text in self.headers.items()).encode())
-
-            def address_string(self) -> str:
-                return ""
-
-            def log_message(self, *_words: Any) -> None:
-                pass
-
-        path = tmp_path / "app.sock"
-        with socketserver.UnixStreamServer(str(path), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            yield path
-            server.shutdown()
-            thread.join()
-
-    def test_as_a_visitor_over_https(self, sock: Path) -> None:
-        answer = System().ask(sock, "shop.example.org", "/", 5)
-        assert answer.status == 200
-        headers = dict(line.split(": ") for line in answer.body.splitlines())
-        assert headers["Host"] == headers["X-Forwarded-Host"] == "shop.example.org"
-        assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-For"]) == ("https", "127.0.0.1")
-
-    def test_other_answers(self, sock: Path) -> None:
-        unwell = System().ask(sock, "shop.example.org", "/503", 5)
-        assert (unwell.status, unwell.location) == (503, "")
-        redirect = System().ask(sock, "shop.example.org", "/302", 5)
-        assert (redirect.status, redirect.location) == (302, "https://shop.example.org/login")
-
-    @pytest.mark.parametrize(
-        ("at_once", "drip"),
-        [
-            (b"HTTP/1.1 2", b"0"),
-            (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"x"),
-            (b"HTTP/1.0 200 OK\r\n\r\n", b"x"),
-            (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
-            (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        ],
-        ids=["status", "headers", "body", "body of 1.0", "body to the end", "chunk", "continue"],
-    )
-    def test_one_that_answers_a_byte_at_a_time_has_no_more_time(
-        self, tmp_path: Path, at_once: bytes, drip: bytes
-    ) -> None:
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):
-                    self.request.sendall(at_once)
-                    for _turn in range(100):
-                        time.sleep(0.05)
-                        self.request.sendall(drip)
-
-        with socketserver.UnixStreamServer(str(tmp_path / "app.sock"), Handler) as server:
-            thread = threading.Thread(target=server.handle_request)
-            thread.start()
-            began = time.monotonic()
-            with pytest.raises((OSError, http.client.HTTPException)):
-                System().ask(tmp_path / "app.sock", "shop.example.org", "/", 0.2)
-            assert time.monotonic() - began < 3
-            thread.join()
-
-    def test_what_it_says_is_fit_to_be_shown(self, tmp_path: Path) -> None:
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                self.request.recv(1000)
-                self.request.sendall(b"HTTP/1.0 302 OK\r\nLocation: /\x1b[2J\r\n\r\n\x1b[2J" + b"x" * 100_000)
-
-        with socketserver.UnixStreamServer(str(tmp_path / "app.sock"), Handler) as server:
-            thread = threading.Thread(target=server.handle_request)
-            thread.start()
-            answer = System().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
-            thread.join()
-        assert (answer.location, answer.body[:10]) == ("/\\x1b[2J", "\\x1b[2Jxxx")
-        assert len(answer.body) < 20_010
-
-    def test_nobody_listens(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError):
-            System().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
-
-
-def test_the_end_of_what_a_program_said_has_its_whole_last_traceback() -> None:
-    noise = [f"line {number}" for number in range(300)]
-    early, late = ["Traceback (most recent call last):", "  early"], ["Traceback (most recent call last):", "  late"]
-    assert tail("\n".join(noise), 60).splitlines() == noise[-60:]
-    assert tail("\n".join([*early, *noise[:70], *late, *noise[:80]]), 60).splitlines() == [*late, *noise[:80]]
-    assert tail("\n".join([*late, *noise[:10]]), 60).splitlines() == [*late, *noise[:10]]
-    assert tail("\n".join([*early, *noise]), 60).splitlines() == noise[-60:]

@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
-from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine, Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import (
-    DeploySettings,
-    Layout,
-    ReleaseError,
-)
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
+from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
 from ansible_collections.groundwork.flask.plugins.module_utils.release.work import Order
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
@@ -279,7 +278,7 @@ class Broken(Engine):
     """An engine with a fault."""
 
     def deploy(self, *_arguments: Any, **_options: Any) -> Result:
-        raise KeyError(f"no {self.secret['TOKEN']}, no {self.read_secret_key(create=False)}")
+        raise KeyError(f"no {self.context.secrets['TOKEN']}, no {self.secret_key.read()}")
 
 
 class TestPerform:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.filter.shared_apps import shared_apps
-from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Result
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import read_env_file
+from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import read_env_file
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 KEY, OTHER = "k" * 64, "o" * 64
@@ -17,9 +17,7 @@ KEY, OTHER = "k" * 64, "o" * 64
 
 def deploy(app: App, key: str = "", secrets: dict[str, str] | None = None, **changes: Any) -> Result:
     """Deploy with a key that all hosts share."""
-    run = app.engine(secrets, **changes)
-    run.shared_key = key
-    return run.deploy()
+    return app.engine(secrets, shared_key=key, **changes).deploy()
 
 
 def live_environment(app: App) -> dict[str, str]:
@@ -66,9 +64,7 @@ def test_another_shared_key_replaces_it_everywhere(app: App, second: App) -> Non
 def test_a_dry_run_keeps_nothing_on_the_host(app: App) -> None:
     app.engine().deploy()
     own = app.at.secret_key.read_text()
-    run = app.engine()
-    run.shared_key = KEY
-    assert run.predict().action == "to deploy"
+    assert app.engine(shared_key=KEY).predict().action == "to deploy"
     assert app.at.secret_key.read_text() == own
 
 

@@ -10,39 +10,40 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, "/usr/local/lib/groundwork/python")
 
 from groundwork_release.release import work
-from groundwork_release.release.engine import Engine
-from groundwork_release.release.layout import ReleaseError
+from groundwork_release.release.deploy import Deployment
+from groundwork_release.release.errors import ReleaseError
 from groundwork_release.release.system import System
 
 
-def with_accident(step: str, accident: str) -> type[Engine]:
-    """The engine whose step ends so."""
-    proper = getattr(Engine, f"step_{step}")
+def have_accident(step: str, accident: str) -> None:
+    """Let the step of every deploy end so."""
+    proper = getattr(Deployment, f"step_{step}")
 
-    def take(engine: Engine, live: Any) -> None:
+    def take(deployment: Deployment) -> None:
         if accident == "full":
-            disk = os.statvfs(engine.at.home)
-            with open(engine.at.home / "filler", "wb") as file:
+            home = deployment.context.at.home
+            disk = os.statvfs(home)
+            with open(home / "filler", "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_bsize)
         if accident != "begin":
-            proper(engine, live)
+            proper(deployment)
         if accident in ("begin", "end"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return type("Mortal", (Engine,), {f"step_{step}": take})
+    setattr(Deployment, f"step_{step}", take)
 
 
 path, *engine = sys.argv[1:]
 given = json.loads(Path(path).read_text())
 if engine:
     order = work.Order(**json.loads(sys.stdin.read()))
-    kind = with_accident(given["step"], given["accident"]) if given["step"] else Engine
-    work.perform(order, System(engine=work.unit(order.app)), kind)
+    if given["step"]:
+        have_accident(given["step"], given["accident"])
+    work.perform(order, System(engine=work.unit(order.app)))
 else:
     program = ("/usr/bin/python3", __file__, path, "--engine")
     order = work.Order("deploy", given["spec"], {**given["settings"], "by": "mortal@test"}, {}, given["secret"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import testing
-from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import STEPS
+from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
 from stranger import MORTAL, REPOSITORY, App
 from testinfra.host import Host
 

@@ -122,7 +122,7 @@ def test_the_databases_are_saved_before_the_migration(notes: Notes) -> None:
     assert notes.query(saved, "SELECT * FROM note") == "[(1, 'first')]"
     assert notes.query("/var/lib/notes/notes.db", "SELECT * FROM note") == "[(1, 'first', None)]"
     assert notes.host.run("setpriv --reuid notes --clear-groups cat %s", saved).rc != 0
-    assert {release: row["heads"] for release, row in notes.rows().items() if row["state"] != "bad"} == {
+    assert {release: row["migration_heads"] for release, row in notes.rows().items() if row["state"] != "bad"} == {
         first: ["0001"],
         second: ["0002"],
     }

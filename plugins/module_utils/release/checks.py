@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..common.text import line
-from .layout import TRACEBACK, ReleaseError, megabytes
-from .system import Response
+from .errors import TRACEBACK, ReleaseError, megabytes
+from .unix_http import Response
 
-# A process that starts and dies does so within seconds: a missing table, a port that is taken, memory that runs out.
+# A process that does not stay up ends within seconds: a missing table, a port that is taken, memory that runs out.
 STABLE_SECONDS = 3.0
 
 
@@ -33,7 +33,7 @@ class FailedCheck:
     error: bool = False
 
 
-HEAD = re.compile(r"[\w.-]{1,64}")
+MIGRATION_HEAD = re.compile(r"[\w.-]{1,64}")
 VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?!\d)[\w.+!-]{0,30}", re.ASCII)
 # What the probe says of a Flask app, and how it has to look: the app could say anything in its place.
 FACTS: Mapping[str, Callable[[Any], bool]] = {
@@ -44,12 +44,12 @@ FACTS: Mapping[str, Callable[[Any], bool]] = {
     "session_cookie_secure": lambda value: isinstance(value, bool),
     "max_content_length": lambda value: value is None or (type(value) in (int, float) and 0 <= value < 2**63),
     "server_error": lambda value: isinstance(value, str),
-    "heads": lambda value: (
+    "migration_heads": lambda value: (
         value is None
         or (
             isinstance(value, list)
             and len(value) < 100
-            and all(isinstance(head, str) and HEAD.fullmatch(head) for head in value)
+            and all(isinstance(head, str) and MIGRATION_HEAD.fullmatch(head) for head in value)
         )
     ),
 }
@@ -161,6 +161,6 @@ def judge(findings: Iterable[FailedCheck], skipped: Iterable[str]) -> tuple[list
     """The errors and the warnings, each with the way to switch its proof off."""
     left = [finding for finding in findings if finding.check not in set(skipped)]
     texts = {
-        finding: f"{finding.text} (or, to switch this proof off: `skip_checks: [{finding.check}]`)" for finding in left
+        finding: f"{finding.text} (or, to switch this check off: `skip_checks: [{finding.check}]`)" for finding in left
     }
     return [texts[f] for f in left if f.error], [texts[f] for f in left if not f.error]

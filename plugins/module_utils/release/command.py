@@ -20,11 +20,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import sandbox, work
-from .engine import Engine, Result
-from .layout import DeploySettings, Layout, ReleaseError, apps, read_env_file
+from .engine import Engine
+from .environment import read_env_file
+from .errors import ReleaseError
+from .layout import Layout, apps
 from .ledger import states
+from .result import Result
+from .settings import DeploySettings
 from .spec import Spec
-from .system import Step, System
+from .steps import Step
+from .system import System
 
 COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migration")
 
@@ -102,7 +107,7 @@ def run(at: Layout, words: Sequence[str], release: str) -> int:
             environment[name] = os.environ[name]
     # A shell looks the command up in the app's PATH, inside the sandbox.
     argv = ("/bin/sh", "-c", 'exec "$@"', "sh", *words)
-    confined = sandbox.for_app(engine(at).builder.unit(release))
+    confined = sandbox.for_app(engine(at).builder.app_sandbox(release))
     return System().interactive(Step(at.app, "run", argv, confined, environment, str(directory / "code"), math.inf))
 
 
@@ -117,7 +122,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The releases as a person reads them."""
     lines = [COLUMNS]
     for row in rows:
-        heads = row["heads"]
+        heads = row["migration_heads"]
         lines.append(
             (
                 row["release"],

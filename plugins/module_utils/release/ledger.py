@@ -44,6 +44,7 @@ class Ledger:
         return found
 
     def read(self) -> list[Event]:
+        """Read all that is written down; a line that a crash cut off is left out."""
         try:
             lines = self.at.ledger.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
@@ -71,10 +72,9 @@ class Ledger:
         """The last event of this kind of a release; empty without one."""
         return next((e for e in reversed(self.events()) if (e["event"], e["release"]) == (event, release)), {})
 
-    def heads(self, release: str) -> list[str] | None:
-        """The migration heads of the database when the release went live; None when nobody knows."""
-        found: list[str] | None = self.last("live", release).get("heads", {}).get("after")
-        return found
+    def migration_heads(self, release: str) -> list[str] | None:
+        """The migration heads of the database when the release went live; None when they are not known."""
+        return heads_after(self.last("live", release))
 
     def way_back(self) -> list[str]:
         """The releases that a rollback would go to, the next one first.
@@ -96,10 +96,17 @@ class Ledger:
         return [release for release in reversed(stack) if release != live and self.at.is_good(release)]
 
 
+def heads_after(event: Event) -> list[str] | None:
+    """The migration heads after a run; 0.1 wrote them down as ``heads``."""
+    heads: dict[str, list[str] | None] = event.get("migration_heads") or event.get("heads") or {}
+    return heads.get("after")
+
+
 def states(at: Layout) -> Sequence[Event]:
     """The releases on the disk and the newest bad ones, newest event first, with what is known of each.
 
-    Keys: release, state (live, good, bad), version, source, by, time, seconds, health (milliseconds), heads, reason.
+    Keys: release, state (live, good, bad), version, source, by, time, seconds, health (milliseconds), migration_heads,
+    reason, kept.
     """
     known: dict[str, Event] = {}
     live, ledger = at.live(), Ledger(at)
@@ -126,7 +133,7 @@ def states(at: Layout) -> Sequence[Event]:
                 "time": event["time"],
                 "seconds": event.get("seconds"),
                 "health": event.get("health"),
-                "heads": event.get("heads", {}).get("after"),
+                "migration_heads": heads_after(event),
                 "reason": event.get("reason", "") if bad else "",
                 "kept": release in on_disk,
             }

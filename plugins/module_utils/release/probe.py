@@ -84,7 +84,7 @@ def facts(application: Any) -> dict[str, Any]:
         "session_cookie_secure": bool(config.get("SESSION_COOKIE_SECURE")),
         "max_content_length": config.get("MAX_CONTENT_LENGTH"),
         "server_error": server_error(app),
-        "heads": heads(app),
+        "migration_heads": migration_heads(app),
     }
 
 
@@ -144,7 +144,7 @@ def server_error(app: Any) -> str:
     return "traceback" if CANARY in text or "Traceback (most recent call last)" in text else ""
 
 
-def heads(app: Any) -> list[str] | None:
+def migration_heads(app: Any) -> list[str] | None:
     """The revisions that the app's database is at, as Alembic keeps them; None where there is no Alembic to ask."""
     extensions = getattr(app, "extensions", {})
     database = getattr(extensions.get("migrate"), "db", None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..common import trees
 from ..common.files import write
-from .layout import ReleaseError, tail
+from .errors import ReleaseError, tail
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -99,22 +99,22 @@ class Source(Protocol):
         """The exact code: a commit, a hash, a pinned requirement. Raises ReleaseError when it cannot be told."""
 
     def fetch(self, code: Path) -> tuple[int, str]:
-        """Put the code into an empty directory that belongs to the app's user; an exit status and what was said."""
+        """Put the code into an empty directory that belongs to the app's user; its exit status and output."""
 
     def version(self, resolved: str) -> str:
         """What a person calls it."""
 
 
-def of(given: Mapping[str, str], build: Builder) -> Source:
+def of(source: Mapping[str, str], build: Builder) -> Source:
     """The source that an app names."""
-    if "git" in given:
-        return Git(given["git"], given.get("version", "HEAD"), build)
-    if "package" in given:
-        return Package(given["package"])
-    if "tree" in given:
-        name = given.get("description") or given.get("directory") or given["tree"][:10]
-        return Sent(given["tree"], name, build, strip="archive" in given)
-    return Archive(given["archive"], given["checksum"].rpartition(":")[2], build)
+    if "git" in source:
+        return Git(source["git"], source.get("version", "HEAD"), build)
+    if "package" in source:
+        return Package(source["package"])
+    if "tree" in source:
+        name = source.get("description") or source.get("directory") or source["tree"][:10]
+        return Sent(source["tree"], name, build, strip="archive" in source)
+    return Archive(source["archive"], source["checksum"].rpartition(":")[2], build)
 
 
 class Git:
@@ -136,15 +136,15 @@ class Git:
             self.commit = self.wanted
             return self.commit
         with self.credentials() as environment:
-            status, said = self.step(
+            status, output = self.step(
                 "resolve", environment, "/usr/bin/git", "ls-remote", "--", self.url, self.wanted, f"{self.wanted}^{{}}"
             )
         if status:
             remedy = "see that the key in flask_deploy_keys may read it" if self.build.deploy_key else (
                 "is the address right? For a private one, put a deploy key into flask_deploy_keys"
             )  # fmt: skip
-            raise ReleaseError("fetch", f"{self.url} cannot be read; {remedy}", tail(said))
-        refs = {name: commit for commit, name in re.findall(r"^([0-9a-f]{40})\t(\S+)$", said, re.MULTILINE)}
+            raise ReleaseError("fetch", f"{self.url} cannot be read; {remedy}", tail(output))
+        refs = {name: commit for commit, name in re.findall(r"^([0-9a-f]{40})\t(\S+)$", output, re.MULTILINE)}
         tag = f"refs/tags/{self.wanted}"
         for name in (f"{tag}^{{}}", tag, f"refs/heads/{self.wanted}", self.wanted):
             if name in refs:
@@ -164,7 +164,7 @@ class Git:
         path = Path(self.url.removeprefix("file://"))
         hosts = self.build.at.build_cache / "known_hosts"
         readable = [*([path] if path.is_absolute() else []), *([hosts] if hosts.exists() else [])]
-        return self.build.as_app(
+        return self.build.execute(
             name, *argv, cwd=cwd, seconds=FETCH_SECONDS, environment=environment, cache=self.build.at.source_cache,
             readable=readable,
         )  # fmt: skip
@@ -202,13 +202,13 @@ class Git:
                     build.system.sleep(0.02)
                 memory.write(f"{key.strip()}\n")
                 memory.seek(0)
-                status, said = build.as_app(
+                status, output = build.execute(
                     "key", "/usr/bin/ssh-add", "-q", "-", cwd=Path("/"), stdin=memory, cache=cache,
                     environment={"SSH_AUTH_SOCK": str(sock)},
                 )  # fmt: skip
                 if status:
                     raise ReleaseError(
-                        "fetch", f"flask_deploy_keys.{build.at.app} is not a key that ssh-add takes", tail(said)
+                        "fetch", f"flask_deploy_keys.{build.at.app} is not a key that ssh-add takes", tail(output)
                     )
                 yield sock
         finally:
@@ -258,12 +258,12 @@ class Archive:
 
     def fetch(self, code: Path) -> tuple[int, str]:
         directory = self.build.scratch("download")
-        status, said = self.build.as_app(
+        status, output = self.build.execute(
             "download", "/usr/bin/python3", "-I", "-c", DOWNLOAD, self.url, str(directory / "archive"), self.checksum,
             cwd=code, seconds=FETCH_SECONDS,
         )  # fmt: skip
         if status:
-            return status, said
+            return status, output
         return self.build.unpack(trees.open_beneath(directory, "archive"), code, strip=True)
 
 

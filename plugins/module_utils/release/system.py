@@ -1,76 +1,29 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine asks of the host; tests put another in its place."""
+"""What the engine asks of the host: systemd, the processes of an app, its journal and its sockets."""
 
 from __future__ import annotations
 
-import http.client
 import os
-import select
 import signal
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from time import sleep
+from typing import IO, cast
 
 from ..common.files import write
 from ..common.programs import ENVIRONMENT
-from ..common.systemd import TIMED_OUT, Directives, Systemd, TransientUnit, runtime_limit
+from ..common.systemd import TIMED_OUT, Systemd
 from ..common.text import printable
-from .layout import Layout, ReleaseError, env_file, tail
-
-MOST_OUTPUT = 2**20  # bytes; the end of what a step says is kept
-
-
-@dataclass(frozen=True)
-class Response:
-    """What an instance answered: the status, the beginning of the body, and where it sends the visitor."""
-
-    status: int
-    body: str = ""
-    location: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command that acts for an app: it runs as the app's user, in a transient systemd unit with a sandbox.
-
-    :ivar app: the app.
-    :ivar name: what it does, in one word; part of the unit's name.
-    :ivar argv: the command.
-    :ivar sandbox: the unit's directives.
-    :ivar environment: all of its environment.
-    :ivar cwd: its working directory.
-    :ivar seconds: after which it is killed with all that it started.
-    :ivar stdin: what it reads; nothing by default.
-    """
-
-    app: str
-    name: str
-    argv: Sequence[str]
-    sandbox: Directives
-    environment: Mapping[str, str]
-    cwd: str
-    seconds: float
-    stdin: IO[Any] | None = None
-
-    def command(self, unit: str, *more: str) -> list[str]:
-        """The command line that starts it; its environment is in a file, where no list of processes shows it."""
-        properties = [
-            ("User", self.app),
-            ("Group", self.app),
-            ("WorkingDirectory", self.cwd),
-            ("EnvironmentFile", str(environment_file(self.app, unit))),
-            runtime_limit(self.seconds),
-            *self.sandbox,
-        ]
-        return TransientUnit(unit, f"{self.name} of {self.app}", self.argv, properties).command(*more)
+from .environment import env_file
+from .errors import ReleaseError, tail
+from .steps import OUTPUT_LIMIT, Step, end_of, environment_file
+from .unix_http import Response, ask
 
 
 @dataclass
@@ -183,78 +136,14 @@ class System(Systemd):
             cwd="/",
         ) as process:  # fmt: skip
             # The newest come first. A single entry may be larger than all that is shown.
-            shown = cast("IO[bytes]", process.stdout).read(MOST_OUTPUT).decode(errors="replace")
+            shown = cast("IO[bytes]", process.stdout).read(OUTPUT_LIMIT).decode(errors="replace")
             process.kill()
         return printable("\n".join(reversed(shown.strip().splitlines())))
 
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Response:
-        """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell.
-
-        :raises OSError: and HTTPException, when there is no whole answer within ``seconds``.
-        """
-        connection = UnixConnection(sock, seconds)
-        forwarded = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": host}
-        # A timeout of the socket would begin anew with each byte.
-        over = threading.Timer(seconds, connection.cut)
-        over.daemon = True
-        over.start()
-        try:
-            connection.request("GET", path, headers={"Host": host, "User-Agent": "groundwork-health", **forwarded})
-            response = connection.getresponse()
-            body = printable(response.read(20_000).decode(errors="replace"))
-            if connection.is_cut:  # what was cut may look like the end of an answer
-                raise TimeoutError(f"no whole answer within {seconds:g} s")
-            return Response(response.status, body, printable(response.getheader("Location") or ""))
-        finally:
-            over.cancel()
-            connection.close()
+        """GET a path through the socket of a release; see :func:`.unix_http.ask`."""
+        return ask(sock, host, path, seconds)
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-        self.is_cut = False
-        # A connection lets go of its own once an answer says that it will be closed.
-        self.kept: socket.socket | None = None
-
-    def connect(self) -> None:
-        self.sock = self.kept = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
-
-    def cut(self) -> None:
-        """End the conversation, whatever is awaited."""
-        self.is_cut = True
-        if self.kept:
-            with suppress(OSError):
-                self.kept.shutdown(socket.SHUT_RDWR)
-
-
-def environment_file(app: str, unit: str) -> Path:
-    """Where the environment of a step stands while it runs; root's alone."""
-    return Layout(app).run / f"{unit}.env"
-
-
-def end_of(process: subprocess.Popen[bytes]) -> str:
-    """Read what a process prints until it ends; the last of it, fit to be shown.
-
-    Its end, and not that of the pipe: somebody else may have been given the other end, and keep it.
-    """
-    stream = cast("IO[bytes]", process.stdout)
-    os.set_blocking(stream.fileno(), False)
-    kept, over = b"", False
-    while not over:
-        over = process.poll() is not None
-        select.select([stream], [], [], 0 if over else 0.1)
-        block = stream.read(MOST_OUTPUT)
-        if block == b"":
-            process.wait()
-            over = True
-        kept = (kept + (block or b""))[-MOST_OUTPUT:]
-    return printable(kept.decode(errors="replace"))
+        """Wait."""
+        sleep(seconds)

@@ -26,8 +26,11 @@ from ..common.files import read_json, write
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
-from .engine import Engine, Result
-from .layout import DeploySettings, Layout, ReleaseError, tail
+from .engine import Engine
+from .errors import ReleaseError, tail
+from .layout import Layout
+from .result import Result
+from .settings import DeploySettings
 from .spec import Spec
 from .system import System
 
@@ -38,7 +41,8 @@ PROGRAM = (
     "/usr/bin/python3",
     "-I",
     "-c",
-    "import sys; sys.path.insert(0, '/usr/local/lib/groundwork/python'); from groundwork_release.release.work import serve; serve()",
+    "import sys; sys.path.insert(0, '/usr/local/lib/groundwork/python'); "
+    "from groundwork_release.release.work import serve; serve()",
 )
 INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"
 # Longer than a build and a release command take together by their own limits' defaults.
@@ -217,7 +221,7 @@ def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
         ended["error"] = {"step": error.step, "message": error.message, "log": error.log}
     except Exception as error:
         log = traceback.format_exc()
-        log = engine.masked(log) if engine else log
+        log = engine.secret_key.masked(log) if engine else log
         message = f"{type(error).__name__}: please report this as a fault of groundwork.flask"
         ended["error"] = {"step": "engine", "message": message, "log": log}
     ended["ended"] = timestamp()

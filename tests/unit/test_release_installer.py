@@ -1,4 +1,4 @@
-"""What a release installs, with which installer, and when an environment serves another release too."""
+"""Environments: which installer makes them, and when one serves another release too."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import build
-from ansible_collections.groundwork.flask.plugins.module_utils.release.build import (
-    Builder,
-    build_hint,
-    pip_configuration,
-    requirement_files,
-)
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, python
+from ansible_collections.groundwork.flask.plugins.module_utils.release.build import pip_configuration
+from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import CA_BUNDLE
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.hints import build_hint
+from ansible_collections.groundwork.flask.plugins.module_utils.release.installer import Installer
 from ansible_collections.groundwork.flask.plugins.module_utils.release.pins import UV, UV_VERSION
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
@@ -28,9 +26,9 @@ def code(tmp_path: Path) -> Path:
     return tmp_path / "code"
 
 
-def builder(app: App, **options: Any) -> Builder:
-    """The builder of an app; ``settings`` are the call's, the others the app's."""
-    found = app.engine(**options).builder
+def installer(app: App, **options: Any) -> Installer:
+    """The installer of an app; ``settings`` are the call's, the others the app's."""
+    found = app.engine(**options).installer
     found.at.releases.mkdir(parents=True, exist_ok=True)
     return found
 
@@ -43,178 +41,10 @@ def with_uv(app: App) -> str:
     return str(path)
 
 
-WITH_UV = {"settings": {"installer": "uv"}}
+WITH_UV: dict[str, Any] = {"settings": {"installer": "uv"}}
+
+
 HASHED = "flask==3.1.3 \\\n    --hash=sha256:00\n"
-RECIPES: list[tuple[str, dict[str, str], dict[str, Any], list[list[str]], bool]] = [
-    (
-        "requirements",
-        {"requirements.txt": "flask\n", "pyproject.toml": ""},
-        {},
-        [["-r", "requirements.txt", "gunicorn"]],
-        False,
-    ),
-    (
-        "requirements and extras",
-        {"requirements.txt": "flask\n", "pyproject.toml": ""},
-        {"extras": ["pg", "s3"]},
-        [["-r", "requirements.txt", ".[pg,s3]", "gunicorn"]],
-        True,
-    ),
-    (
-        "the source among the requirements",
-        {"requirements.txt": "-e .\n"},
-        {},
-        [["-r", "requirements.txt", "gunicorn"]],
-        True,
-    ),
-    (
-        "hashes",
-        {"requirements.txt": HASHED},
-        {},
-        [["--require-hashes", "-r", "requirements.txt"], ["gunicorn"]],
-        False,
-    ),
-    (
-        "hashes in an included file",
-        {"requirements.txt": "-r base.txt\n", "base.txt": HASHED},
-        {},
-        [["--require-hashes", "-r", "requirements.txt"], ["gunicorn"]],
-        False,
-    ),
-    (
-        "hashes and extras",
-        {"requirements.txt": HASHED},
-        {"extras": ["pg"]},
-        [["--require-hashes", "-r", "requirements.txt"], [".[pg]", "gunicorn"]],
-        True,
-    ),
-    ("a project", {"pyproject.toml": "[project]\n"}, {}, [[".", "gunicorn"]], True),
-    ("a project's extras", {"pyproject.toml": ""}, {"extras": ["pg"]}, [[".[pg]", "gunicorn"]], True),
-    ("a package", {}, {"source": {"package": "shop==1.4"}}, [["shop==1.4", "gunicorn"]], False),
-    (
-        "a lock that pip cannot read",
-        {"uv.lock": "", "pyproject.toml": "", "requirements.txt": ""},
-        {},
-        [["-r", "requirements.txt", "gunicorn"]],
-        False,
-    ),
-]
-
-
-class TestRecipe:
-    """What the source asks for."""
-
-    @pytest.mark.parametrize(("name", "files", "options", "calls", "own"), RECIPES, ids=[row[0] for row in RECIPES])
-    def test_of_each_kind(
-        self,
-        app: App,
-        code: Path,
-        name: str,
-        files: dict[str, str],
-        options: dict[str, Any],
-        calls: list[list[str]],
-        own: bool,
-    ) -> None:
-        for path, text in files.items():
-            (code / path).write_text(text)
-        recipe = builder(app, **options).recipe(code)
-        assert (recipe.calls, recipe.own) == (calls, own)
-
-    @pytest.mark.parametrize(("project", "packaged"), [("[project]\n", False), ("[build-system]\n", True)])
-    def test_of_a_lock(self, app: App, code: Path, project: str, packaged: bool) -> None:
-        uv = with_uv(app)
-        (code / "uv.lock").write_text("locked")
-        (code / "pyproject.toml").write_text(project)
-        recipe = builder(app, **WITH_UV, extras=["pg"], python="3.13").recipe(code)
-        locked = app.at.releases / ".lock/locked.txt"
-        own = [["--no-deps", "."]] if packaged else []
-        assert recipe.calls == [["--no-deps", "-r", str(locked)], ["gunicorn"], *own]
-        assert recipe.own is packaged
-        asked = app.system.commands[-1]
-        assert asked.startswith(f"{uv} export --quiet --frozen --no-dev --no-emit-project --python ")
-        assert asked.endswith(f" --extra pg --output-file={locked}")
-        app.system.fail = {"export": "the lock is older than the project"}
-        with pytest.raises(ReleaseError, match="uv.lock could not be read\nthe lock is older"):
-            builder(app, **WITH_UV).recipe(code)
-
-    def test_of_nothing(self, app: App, code: Path) -> None:
-        with pytest.raises(ReleaseError, match=r"neither requirements.txt, pyproject.toml nor uv.lock: add one"):
-            builder(app).recipe(code)
-
-
-REQUIREMENTS: list[tuple[str, dict[str, str], list[str], bool]] = [
-    ("an included file", {"requirements.txt": "-r a.txt\n", "a.txt": "a"}, ["requirements.txt", "a.txt"], False),
-    ("the same, shorter", {"requirements.txt": "-ra.txt\n", "a.txt": "a"}, ["requirements.txt", "a.txt"], False),
-    ("a constraint", {"requirements.txt": "-c c.txt # why\n", "c.txt": "c"}, ["requirements.txt", "c.txt"], False),
-    (
-        "long options",
-        {"requirements.txt": "--requirement=a.txt\n--constraint c.txt\n", "a.txt": "a", "c.txt": "c"},
-        ["requirements.txt", "a.txt", "c.txt"],
-        False,
-    ),
-    (
-        "paths are the file's own",
-        {"requirements.txt": "-r req/a.txt\n", "req/a.txt": "-r b.txt", "req/b.txt": "-r ../c.txt", "c.txt": "c"},
-        ["requirements.txt", "req/a.txt", "req/b.txt", "c.txt"],
-        False,
-    ),
-    (
-        "a circle",
-        {"requirements.txt": "-r a.txt\n", "a.txt": "-r requirements.txt\n"},
-        ["requirements.txt", "a.txt"],
-        False,
-    ),
-    ("a missing file", {"requirements.txt": "-r gone.txt\n"}, ["requirements.txt", "gone.txt"], False),
-    ("a directory", {"requirements.txt": "-r req\n", "req/a.txt": "a"}, ["requirements.txt", "req"], False),
-    ("out of the source", {"requirements.txt": "-r ../out.txt\n"}, ["requirements.txt", "../out.txt"], False),
-    ("of the host", {"requirements.txt": "-r /etc/hostname\n"}, ["requirements.txt", "/etc/hostname"], False),
-    ("the source below", {"requirements.txt": "-r a.txt\n", "a.txt": "-e ."}, ["requirements.txt", "a.txt"], True),
-    *(
-        (line, {"requirements.txt": f"flask\n{line}\n"}, ["requirements.txt"], local)
-        for line, local in [
-            ("-e .", True),
-            ("-e.", True),
-            ("--editable ./lib", True),
-            ("--editable=./lib", True),
-            (".", True),
-            (".[pg]", True),
-            ("./lib", True),
-            ("lib/shop", True),
-            ("/srv/lib", True),
-            ("file:lib/shop", True),
-            ("shop @ file:lib/shop", True),
-            ("shop@file:///srv/shop", True),
-            ("flask==3.1.3", False),
-            ("flask[async]>=3 ; python_version < '3.13'", False),
-            ("flask # see ./docs", False),
-            ("# -e .", False),
-            ("shop @ https://example.org/shop.whl", False),
-            ("--index-url https://pypi.example.org/simple", False),
-            ("--extra-index-url https://pypi.example.org/simple", False),
-            ("    --hash=sha256:0a/b", False),
-        ]
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "files", "read", "local"), REQUIREMENTS, ids=[row[0] for row in REQUIREMENTS])
-def test_requirement_files(code: Path, name: str, files: dict[str, str], read: list[str], local: bool) -> None:
-    for path, text in files.items():
-        (code / path).parent.mkdir(exist_ok=True)
-        (code / path).write_text(text)
-    (code.parent / "out.txt").write_text("flask")
-    assert requirement_files(code, "requirements.txt") == ([files.get(path, "") for path in read], local)
-
-
-@pytest.mark.parametrize("link", ["/etc/hostname", "../out.txt", "requirements.txt"])
-def test_a_link_among_the_requirements_stays_in_the_source(code: Path, link: str) -> None:
-    (code.parent / "out.txt").write_text("secret")
-    (code / "requirements.txt").symlink_to(link)
-    assert requirement_files(code, "requirements.txt") == ([""], False)
-    (code / "base.txt").write_text("flask")
-    (code / "requirements.txt").unlink()
-    (code / "requirements.txt").symlink_to("base.txt")
-    assert requirement_files(code, "requirements.txt") == (["flask"], False)
 
 
 class TestEnvironment:
@@ -237,35 +67,35 @@ class TestEnvironment:
         self, app: App, code: Path, change: dict[str, Any], files: dict[str, str], same: bool
     ) -> None:
         (code / "requirements.txt").write_text("flask\n")
-        one = builder(app)
+        one = installer(app)
         before = one.key(one.recipe(code), "commit-1")
         for path, text in files.items():
             (code / path).write_text(text)
-        other = builder(app, **change)
+        other = installer(app, **change)
         assert (other.key(other.recipe(code), "commit-2") == before) is same
 
     def test_of_the_source_itself_is_new_for_each_code(self, app: App, code: Path) -> None:
         (code / "pyproject.toml").touch()
-        one = builder(app)
+        one = installer(app)
         recipe = one.recipe(code)
         assert one.key(recipe, "commit-1") != one.key(recipe, "commit-2")
 
     def test_a_half_built_one_is_built_anew(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
-        first = builder(app).install(code, "commit")
+        first = installer(app).install(code, "commit")
         (first / "complete").unlink()
         (first / "rubbish").touch()
-        assert builder(app).install(code, "commit") == first
+        assert installer(app).install(code, "commit") == first
         assert (first / "complete").exists()
         assert not (first / "rubbish").exists()
         commands = len(app.system.commands)
-        assert builder(app).install(code, "commit") == first
+        assert installer(app).install(code, "commit") == first
         assert len(app.system.commands) == commands
 
     def test_from_wheels_that_were_sent(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
         app.system.code = {"flask-3.1.3-py3-none-any.whl": ""}
-        builder(app, wheels_archive=app.spec["archive"], wheels_tree="b" * 64).install(code, "commit")
+        installer(app, wheels_archive=app.spec["archive"], wheels_tree="b" * 64).install(code, "commit")
         wheels = app.at.releases / ".wheels"
         assert [path.name for path in wheels.iterdir()] == ["flask-3.1.3-py3-none-any.whl"]
         assert app.has_run(f"install --quiet --no-compile --no-index --find-links {wheels} -r requirements.txt") == 1
@@ -274,10 +104,10 @@ class TestEnvironment:
         (code / "requirements.txt").touch()
         app.system.fail = {"-m venv": "ensurepip is not available"}
         with pytest.raises(ReleaseError, match="no virtual environment could be made with .*\nensurepip"):
-            builder(app).install(code, "commit")
+            installer(app).install(code, "commit")
         app.system.fail = {"pip install": "Error: pg_config executable not found."}
         with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\nError: pg"):
-            builder(app).install(code, "commit")
+            installer(app).install(code, "commit")
 
     def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:
         app.engine({"TOKEN": "hunter22"}, release_command="flask db upgrade").deploy()
@@ -295,7 +125,7 @@ class TestInstaller:
     def pip_wheel(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         (app.root / "wheels").mkdir()
         (app.root / "wheels/pip-23.0-py3-none-any.whl").touch()
-        monkeypatch.setattr(build, "PIP_WHEELS", app.root / "wheels")
+        monkeypatch.setattr(python, "PIP_WHEELS", app.root / "wheels")
 
     def fetched(self, app: App) -> None:
         """What pip does when it fetches uv."""
@@ -307,10 +137,10 @@ class TestInstaller:
     def test_uv_is_fetched_once(self, app: App, pip_wheel: None) -> None:
         uv = app.at.tools / f"uv-{UV_VERSION}"
         app.system.on["--require-hashes"] = lambda: self.fetched(app)
-        assert builder(app, **WITH_UV).uv() == str(uv / "bin/uv")
-        assert builder(app, **WITH_UV).uv() == str(uv / "bin/uv")
+        assert installer(app, **WITH_UV).python.uv() == str(uv / "bin/uv")
+        assert installer(app, **WITH_UV).python.uv() == str(uv / "bin/uv")
         assert app.has_run("--require-hashes") == 1
-        assert builder(app).uv() == "", "pip is asked for"
+        assert installer(app).python.uv() == "", "pip is asked for"
         assert [path.name for path in app.at.tools.iterdir()] == [uv.name]
 
     def test_uv_of_an_earlier_version_goes_once_nobody_can_be_at_work_with_it(self, app: App, pip_wheel: None) -> None:
@@ -319,7 +149,7 @@ class TestInstaller:
         for name in ("uv", "uv-0.1"):
             os.utime(app.at.tools / name, (1, 1))
         app.system.on["--require-hashes"] = lambda: self.fetched(app)
-        builder(app, **WITH_UV).uv()
+        installer(app, **WITH_UV).python.uv()
         assert {path.name for path in app.at.tools.iterdir()} == {"uv-0.2", f"uv-{UV_VERSION}"}
 
     def test_pip_where_uv_cannot_be_had(self, app: App, pip_wheel: None) -> None:
@@ -341,15 +171,15 @@ class TestInstaller:
         venv.mkdir()
         made = app.system.commands
         app.system.ends = {"venv": (0, ""), "zipfile": (0, "")}
-        assert builder(app).make(venv) == pip
+        assert installer(app).make(venv) == pip
         assert made[-1].endswith(f"-m venv {venv}")
         wheel.touch()
-        monkeypatch.setattr(build, "PIP_WHEELS", app.root)
-        assert builder(app).make(venv) == pip
+        monkeypatch.setattr(python, "PIP_WHEELS", app.root)
+        assert installer(app).make(venv) == pip
         assert made[-2].endswith(f"-m venv --without-pip {venv}")
         assert f" -m zipfile -e {wheel} {venv}/lib/python" in made[-1]
         uv = with_uv(app)
-        assert builder(app, **WITH_UV).make(venv) == [
+        assert installer(app, **WITH_UV).make(venv) == [
             uv, "pip", "install", "--quiet", "--python", f"{venv}/bin/python",
         ]  # fmt: skip
         assert made[-1].startswith(f"{uv} venv --quiet --allow-existing --no-project --python ")
@@ -358,11 +188,11 @@ class TestInstaller:
         monkeypatch.setattr("shutil.which", lambda name, path=None: None)
         where = f"flask_apps.{app.name}.python: '3.13' is not on this host"
         with pytest.raises(ReleaseError, match=f"{where}: install python3.13 and python3.13-venv, or let uv bring it"):
-            builder(app, python="3.13").python()
+            installer(app, python="3.13").python.path()
         with_uv(app)
         app.system.fail = {"python install": "no route to host"}
         with pytest.raises(ReleaseError, match=f"{where}, and uv could not bring it; a mirror .*\nno route to host"):
-            builder(app, **WITH_UV, python="3.13").python()
+            installer(app, **WITH_UV, python="3.13").python.path()
         found = f"{app.at.tools}/python/cpython-3.13/bin/python3.13"
         asked: list[tuple[str, ...]] = []
 
@@ -371,7 +201,7 @@ class TestInstaller:
             return subprocess.CompletedProcess(argv, 0, f"{found}\n", "")
 
         monkeypatch.setattr(app.system, "run", run)
-        assert builder(app, **WITH_UV, python="3.13").python() == found
+        assert installer(app, **WITH_UV, python="3.13").python.path() == found
         rest = (str(app.at.tools / "python"), "/usr/sbin:/usr/bin:/sbin:/bin", "/root")
         assert asked == [("python", verb, *rest) for verb in ("install", "find")], "as root, for all apps"
 
@@ -417,14 +247,14 @@ class TestIndex:
                 {"PIP_INDEX_URL": "https://other.example.org", "UV_DEFAULT_INDEX": "https://uv.example.org"},
                 {"UV_DEFAULT_INDEX": "https://uv.example.org"},
             ),
-            ("no section at all", {}, {"UV_DEFAULT_INDEX": None, "SSL_CERT_FILE": build.CA_BUNDLE}),
+            ("no section at all", {}, {"UV_DEFAULT_INDEX": None, "SSL_CERT_FILE": CA_BUNDLE}),
         ],
     )
     def test_of_the_hosts_configuration_and_the_users(
         self, app: App, configuration: str, given: dict[str, str], found: dict[str, str | None]
     ) -> None:
         build.PIP_CONFIGURATION.write_text(configuration)
-        environment = builder(app, settings={"build": given}).environment()
+        environment = installer(app, settings={"build": given}).builder.environment()
         assert {name: environment.get(name) for name in found} == found
 
     def test_no_configuration(self, tmp_path: Path) -> None:

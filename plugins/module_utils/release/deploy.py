@@ -1,0 +1,175 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps from nothing to a live release, in order; a rollback takes the last ones of them.
+
+Each step may be killed; the next run begins by cleaning up after it (``cleanup.py``) and finishes the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import checks
+from .app_steps import AppSteps
+from .cleanup import Cleanup
+from .context import Context
+from .errors import ReleaseError
+from .identity import Identity
+from .release_command import ReleaseCommand
+from .release_directory import ReleaseDirectory
+from .result import Result
+from .secret_key import SecretKey
+from .supervisor import Supervisor
+from .switch import inherit_static, install_command, switch
+from .units import ReleaseUnits
+
+STEPS = ("fetch", "install", "import", "save", "command", "start", "switch", "drain", "prune")
+# A kept release has passed its checks already: it is started, asked for its health, and made live.
+STEPS_BACK = ("start", "switch", "drain")
+DRAIN_SECONDS = 0.5
+
+
+@dataclass
+class Deployment:
+    """One deploy or rollback.
+
+    :ivar units: the units of a release that is built.
+    :ivar live: the release that was live before.
+    :ivar result: what the run has done so far.
+    :ivar migration_heads: those of the database before and after the run, as far as they are known.
+    """
+
+    context: Context
+    identity: Identity
+    secret_key: SecretKey
+    directory: ReleaseDirectory
+    app_steps: AppSteps
+    command: ReleaseCommand
+    supervisor: Supervisor
+    cleanup: Cleanup
+    units: ReleaseUnits
+    live: str | None
+    result: Result
+    migration_heads: dict[str, list[str] | None] = field(default_factory=lambda: {"before": None, "after": None})
+
+    def take(self, steps: Sequence[str]) -> None:
+        """Take the steps. If one fails, the old release serves on, and the new one is marked as bad.
+
+        :raises ReleaseError: the step that failed and why.
+        """
+        self.cleanup.forget_steps()
+        by, action = self.context.settings.by, self.result.action
+        self.context.ledger.append("begin", self.identity.id, by=by, previous=self.live, action=action)
+        for step in steps:
+            self.context.system.status(step)
+            began = time.monotonic()
+            try:
+                getattr(self, f"step_{step}")()
+            except Exception as error:
+                self.abandon(step, error)
+                if not isinstance(error, (OSError, http.client.HTTPException)):
+                    raise
+                raise ReleaseError(step, f"{step}: {error}") from error
+            self.result.steps[step] = round(time.monotonic() - began, 3)
+        self.result.warnings += self.context.warnings
+
+    def step_fetch(self) -> None:
+        """Put the code into the release's directory."""
+        self.directory.fetch(self.live)
+
+    def step_install(self) -> None:
+        """Install its packages, publish its static files, write its settings."""
+        self.directory.install(self.units)
+
+    def step_import(self) -> None:
+        """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
+        facts = self.app_steps.app_facts()
+        debug = self.context.spec.environment.get("GROUNDWORK_DEBUG") == "1"
+        former = bool(self.secret_key.former(self.identity.id))
+        errors, warnings = checks.judge(
+            checks.of_app(facts, self.context.spec.body_limit, former, debug), self.context.skip_checks
+        )
+        self.context.warnings.extend(warnings)
+        if errors:
+            raise ReleaseError("import", "; ".join(errors))
+        now = facts.get("migration_heads")
+        before = self.context.ledger.migration_heads(self.live) if self.live else None
+        self.migration_heads = {"before": now if before is None else before, "after": now}
+
+    def step_save(self) -> None:
+        """Save the app's databases before a command that may change them."""
+        if self.command.is_due(self.identity.id):
+            changed = self.migration_heads["before"] != self.migration_heads["after"]
+            self.command.save(self.identity.id, keep_copy=changed)
+
+    def step_command(self) -> None:
+        """Run the release command, unless it has already succeeded for this release."""
+        if not self.command.is_due(self.identity.id):
+            return
+        self.command.run(self.identity.id)
+        if self.migration_heads["after"] is not None:
+            self.migration_heads["after"] = self.app_steps.app_facts().get("migration_heads")
+
+    def step_start(self) -> None:
+        """Start the release's units beside those of the old one, and check them."""
+        self.supervisor.start(self.identity.id, check=True)
+
+    def step_switch(self) -> None:
+        """Turn the symlink. From here on the new release is live."""
+        at, release = self.context.at, self.identity.id
+        inherit_static(at, release)
+        self.context.ledger.append("switch", release, **self.outcome())
+        switch(at, release)
+        install_command(at)
+
+    def step_drain(self) -> None:
+        """Let the old socket's queue empty, then stop the old release's units, which finish what they have begun."""
+        if self.live and self.live != self.identity.id:
+            self.context.system.sleep(DRAIN_SECONDS)
+            self.supervisor.stop(self.live, wait=False)
+
+    def step_prune(self) -> None:
+        """Remove what is not needed any more."""
+        self.cleanup.prune(self.identity.id, self.live)
+
+    def abandon(self, step: str, error: Exception) -> None:
+        """Stop the new release's units, mark it as bad, and note why; but not if it is live by now."""
+        at, release = self.context.at, self.identity.id
+        if at.live() == release:
+            return
+        self.supervisor.stop(release)
+        with contextlib.suppress(OSError):
+            (at.release(release) / "bad").touch()
+        reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
+        with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
+            self.context.ledger.append(
+                "bad", release, by=self.context.settings.by, previous=self.live,
+                source=self.identity.description(), version=self.identity.version(),
+                step=step, reason=self.secret_key.masked(reason), log=self.secret_key.masked(log)[-4000:],
+            )  # fmt: skip
+
+    def outcome(self) -> dict[str, Any]:
+        """What the ledger keeps of a run that has made its release live, or is about to."""
+        heads, ledger = self.migration_heads, self.context.ledger
+        if self.result.action == "rolled_back":
+            before = ledger.migration_heads(self.live) if self.live else None
+            heads = {"before": before, "after": ledger.migration_heads(self.identity.id)}
+        return {
+            "action": self.result.action,
+            "by": self.context.settings.by,
+            "previous": self.live,
+            "source": self.identity.description(),
+            "version": self.identity.version(),
+            "seconds": self.result.seconds,
+            "steps": self.result.steps,
+            "health": self.supervisor.health_ms,
+            "migration_heads": heads,
+            "changes": self.result.changes,
+            "warnings": self.result.warnings,
+        }

@@ -1,0 +1,45 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps a release from going live, as it is reported."""
+
+from __future__ import annotations
+
+from ..common.text import printable
+
+TRACEBACK = "Traceback (most recent call last)"
+TRACEBACK_LINES = 100  # lines of a traceback that are shown beyond those asked for
+LOG_LIMIT = 50_000  # characters; a line may have any length
+
+
+class ReleaseError(Exception):
+    """A release that did not go live. The old one serves on.
+
+    :param step: the step that failed.
+    :param message: what happened and what to do.
+    :param log: the output of the program that failed.
+    """
+
+    def __init__(self, step: str, message: str, log: str = "") -> None:
+        message, log = printable(message), printable(log)
+        super().__init__(f"{message}\n{log}".strip())
+        self.step, self.message, self.log = step, message, log
+
+
+def tail(output: str, lines: int = 30) -> str:
+    """The end of a program's output, where the reason stands; more of it if a traceback begins before that.
+
+    :param lines: how many lines to return at least.
+    """
+    found = output.strip().splitlines()
+    begin = max(0, len(found) - lines)
+    for number in range(len(found) - 1, max(0, begin - TRACEBACK_LINES) - 1, -1):
+        if TRACEBACK in found[number]:
+            begin = min(begin, number)
+            break
+    return "\n".join(found[begin:])[-LOG_LIMIT:]
+
+
+def megabytes(size: float) -> str:
+    """A number of bytes as a message states it."""
+    return f"{size / 2**20:.0f} MB"

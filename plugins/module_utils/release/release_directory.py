@@ -1,0 +1,170 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directory of a release: fetches the code, installs the packages, writes the app's files."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ..common import trees
+from ..common.clock import timestamp
+from ..common.files import write
+from ..common.text import line
+from .build import COMPILE, Builder
+from .context import Context
+from .environment import app_environment, env_file
+from .errors import ReleaseError, megabytes, tail
+from .identity import Identity
+from .installer import Installer
+from .secret_key import SecretKey
+from .switch import HASHED_NAME
+from .units import ReleaseUnits
+
+# What a first build is reckoned with, and what must stay free for everybody else.
+FIRST_BUILD, RESERVE = 200 * 2**20, 64 * 2**20
+
+# Copies directories, a pair of paths each, and ends with the number of the one that cannot be copied; then compiles.
+PUBLISH = """
+python=$1 compile=$2 number=0
+shift 2
+while [ $# -gt 0 ]; do
+    number=$((number + 1))
+    mkdir -p -- "$2" && cp -RL -- "$1/." "$2/" && chmod -R u=rwX,go=rX -- "$2" || exit $number
+    shift 2
+done
+"$python" -I -c "$compile" || :
+"""
+
+
+class ReleaseDirectory:
+    """Builds the directory of the release that a run is about."""
+
+    def __init__(
+        self, context: Context, identity: Identity, builder: Builder, installer: Installer, secret_key: SecretKey
+    ) -> None:
+        self.context, self.identity, self.builder, self.installer = context, identity, builder, installer
+        self.secret_key, self.spec, self.at = secret_key, context.spec, context.at
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self.at.release(self.identity.id)
+
+    def is_built(self) -> bool:
+        """Whether there is nothing to build: the release is there and good, or can only be there."""
+        return self.at.is_good(self.identity.id) or not self.identity.source
+
+    def fetch(self, live: str | None) -> None:
+        """Put the code into a new directory that belongs to the app's user for the time of the build."""
+        source = self.identity.source
+        if self.is_built() or not source:
+            return
+        self.check_space(live)
+        trees.remove(self.path)
+        self.at.releases.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o711)
+        for name in ("code", "public"):
+            (self.path / name).mkdir(mode=0o750)
+            self.builder.give(self.path / name)
+        status, output = source.fetch(self.path / "code")
+        if status:
+            description = self.identity.description()
+            raise ReleaseError("fetch", f"the source {description} could not be fetched", tail(output))
+
+    def check_space(self, live: str | None) -> None:
+        """Refuse a build that would not fit before anything is written; the last one tells what it may need."""
+        last = self.at.facts(live).get("bytes", {}) if live else {}
+        new_environment = 0 if last and self.same_environment(live) else last.get("environment", FIRST_BUILD)
+        need = int(1.2 * (last.get("code", 0) + new_environment)) + RESERVE
+        packed = Path(self.spec.archive)
+        need += 4 * packed.stat().st_size if self.spec.archive and packed.exists() else 0
+        disk = next(path for path in (self.at.home, *self.at.home.parents) if path.exists())
+        free = shutil.disk_usage(disk).free
+        if free < need:
+            raise ReleaseError(
+                "fetch",
+                f"the disk is too full: this build is reckoned to need {megabytes(need)} below {self.at.home}, and "
+                f"{megabytes(free)} are free. Make room; to keep fewer releases helps too (release_keep: "
+                f"{self.context.settings.keep})",
+            )
+
+    def same_environment(self, live: str | None) -> bool:
+        """Whether nothing but the code has changed, as far as can be told before it is there."""
+        before = self.at.definition(live) if live else {}
+        after = self.identity.definition()
+        return all(before.get(name) == after[name] for name in ("python", "requirements", "extras", "wheels"))
+
+    def install(self, units: ReleaseUnits) -> None:
+        """Give the release its environment, static files, settings; with ``release.json`` it is complete.
+
+        :param units: the systemd units of the release.
+        """
+        if self.is_built():
+            return
+        code, public = self.path / "code", self.path / "public"
+        venv = self.installer.install(code, self.identity.commit)
+        (self.path / "venv").symlink_to(Path("../../environments", venv.name))
+        self.publish(code, venv)
+        self.builder.take(code)
+        self.builder.take(public, files_only=True)
+        os.chmod(public, 0o755)  # noqa: S103 - the proxy's user reads it
+        self.write_files()
+        facts = {
+            "id": self.identity.id,
+            "source": self.identity.description(),
+            "version": self.identity.version(),
+            "commit": self.identity.commit,
+            "python": self.installer.python.version(),
+            "built": timestamp(),
+            "units": units.record(),
+            "health": dict(self.spec.health),
+            "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
+            "bytes": {"code": trees.size(self.path), "environment": trees.size(venv)},
+            "packages": installed_packages(venv),
+        }
+        write(self.path / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
+
+    def publish(self, code: Path, venv: Path) -> None:
+        """Copy the static files to where the proxy may read, and compile the code, which nobody can once it is root's.
+
+        As a step of the build, so that no link leads further than the build can read.
+        """
+        base = code
+        if "package" in self.spec.source:
+            base = venv / "lib" / f"python{self.installer.python.version()}" / "site-packages"
+        pairs = [
+            (str(base / path), str(self.path / "public" / url.strip("/"))) for url, path in self.spec.static.items()
+        ]
+        script = ("/bin/sh", "-c", PUBLISH, "publish", f"{venv}/bin/python", COMPILE)
+        status, output = self.builder.execute("publish", *script, *(path for pair in pairs for path in pair), cwd=code)
+        if status:
+            path = [*self.spec.static.values(), ""][min(status, len(pairs) + 1) - 1]
+            message = f"proxy.static: {path!r} cannot be published; is it in the source?"
+            raise ReleaseError("install", message, tail(output))
+
+    def write_files(self) -> None:
+        """Write the server's files, the environment and the definition."""
+        group = grp.getgrnam(self.spec.name).gr_gid
+        for name, text in self.spec.files.items():
+            path = self.path / name
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            write(path, text, 0o750 if name == "start" else 0o640, gid=group)
+        environment = app_environment(self.context, self.secret_key, self.identity.id)
+        write(self.path / "env", env_file(environment), 0o600)
+        write(self.path / "definition.json", json.dumps(self.identity.definition(), indent=1) + "\n", 0o600)
+
+
+def installed_packages(venv: Path) -> list[str]:
+    """The packages in an environment, as ``flask==3.1.2``, but for the installer that pip is."""
+    packages: list[str] = []
+    for python in trees.names(venv, "lib"):
+        for name in trees.names(venv, f"lib/{python}/site-packages"):
+            stem, _dot, kind = name.rpartition(".")
+            if kind == "dist-info" and not stem.startswith("pip-"):
+                packages.append(line(stem.replace("-", "==", 1)))
+    return sorted(packages)

@@ -1,0 +1,107 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes an app off the host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from pathlib import Path
+
+from ..common import trees
+from .build import has_user
+from .context import Context
+from .errors import ReleaseError, tail
+from .result import Result
+from .supervisor import Supervisor
+from .switch import owns_command
+
+KILL_ATTEMPTS = 50
+
+
+class Removal:
+    """Removes one app: its units, releases and command; with ``purge`` also its data, secrets, journal and account."""
+
+    def __init__(self, context: Context, supervisor: Supervisor) -> None:
+        self.context, self.supervisor = context, supervisor
+        self.app, self.at, self.system = context.app, context.at, context.system
+
+    def remove(self, purge: bool) -> Result:
+        """Take the app off the host.
+
+        :raises ReleaseError: naming what could not be removed; the rest is gone.
+        """
+        found = [path for path in self.paths(purge) if os.path.lexists(path)]
+        releases = [path.name for path in self.at.releases.glob("*")]
+        for release in sorted(self.supervisor.enabled() | self.supervisor.running(releases)):
+            self.supervisor.stop(release)
+        if found:
+            self.context.ledger.append("removed", "", by=self.context.settings.by, purged=purge)
+        has_account = has_user(self.app)
+        left = self.end_processes() if has_account else []
+        for path in found:
+            try:
+                trees.remove(path)
+            except OSError as error:
+                left.append(f"{path} ({error.strerror})")
+        if purge:
+            left += self.remove_journal()
+        if purge and has_account and not left:  # what is left would belong to whoever gets the account's number next
+            left += self.remove_account()
+        if left:
+            raise ReleaseError(
+                "remove", f"these could not be removed: {'; '.join(left)}. End what uses them, and run again"
+            )
+        return Result(action="removed" if found or (purge and has_account) else "unchanged")
+
+    def paths(self, purge: bool) -> list[Path]:
+        """What to remove, whether it is there or not."""
+        at = self.at
+        paths = [at.home, at.build_cache, *([at.command] if owns_command(at) else [])]
+        if purge:
+            data, cache = at.root / at.data[1:], at.root / at.cache[1:]
+            paths += [data, cache, at.secret_key.parent, at.saved, at.ledger]
+        return paths
+
+    def remove_account(self) -> list[str]:
+        """Remove the app's account; a text that names it when that fails."""
+        done = self.system.run("/usr/sbin/userdel", self.app)
+        if done.returncode and has_user(self.app):
+            return [f"the account {self.app} ({tail(done.stderr, 1)})"]
+        return []
+
+    def remove_journal(self) -> list[str]:
+        """Stop the app's journal and remove it; what is left of it."""
+        app, root = self.app, self.at.root
+        units = (
+            f"systemd-journald@{app}.service",
+            f"systemd-journald@{app}.socket",
+            f"systemd-journald-varlink@{app}.socket",
+        )
+        self.system.systemctl("stop", *units)
+        logs = [path for kind in ("var/log", "run/log") for path in (root / kind / "journal").glob(f"*.{app}")]
+        try:
+            trees.remove(*logs, root / "run/systemd" / f"journal.{app}")
+        except OSError as error:
+            return [f"the journal of {app} ({error.strerror})"]
+        return []
+
+    def end_processes(self) -> list[str]:
+        """End what runs as the app's user, and remove what would start it again; what is left of it."""
+        user, root = self.app, self.at.root
+        uid = pwd.getpwnam(user).pw_uid
+        for kind in ("cron/crontabs", "cron/atjobs", "cron/atspool"):
+            spool = root / "var/spool" / kind
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                trees.remove(*(path for path in spool.iterdir() if path.name == user or path.lstat().st_uid == uid))
+        trees.remove(root / "var/lib/systemd/linger" / user)
+        running: list[int] = []
+        for _attempt in range(KILL_ATTEMPTS):
+            self.system.systemctl("kill", "--signal=KILL", f"user@{uid}.service", f"user-{uid}.slice")
+            running = self.system.kill(uid)
+            if not running:
+                return []
+            self.system.sleep(0.1)
+        return [f"processes of {user} ({', '.join(map(str, running[:5]))})"]

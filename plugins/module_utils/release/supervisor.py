@@ -1,0 +1,187 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts the units of a release beside those of another, checks that they are healthy, and stops them."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import checks, units
+from .context import Context
+from .errors import ReleaseError, tail
+from .hints import runtime_hint
+from .units import ReleaseUnits
+from .unix_http import Response
+
+RESTART_LIMIT = 3
+ENDED = ("inactive", "failed")
+Failure = tuple[str, str]  # a unit, and what is wrong with it
+
+
+class Supervisor:
+    """Acts on the units of an app's releases.
+
+    :ivar health_ms: how long the last health check took to be answered, in milliseconds.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.system, self.at = context, context.system, context.at
+        self.health_ms: int | None = None
+
+    def is_active(self, release: str) -> bool:
+        """Whether every unit of a release is active."""
+        return self.system.is_active(*ReleaseUnits.of(self.at, release).names)
+
+    def enabled(self) -> set[str]:
+        """The releases that a boot would start."""
+        return set(units.enabled(self.at))
+
+    def running(self, releases: Iterable[str]) -> set[str]:
+        """Those of the releases of which some unit runs, be it that it is about to end."""
+        names = {name: release for release in releases for name in ReleaseUnits.of(self.at, release).names}
+        states = self.system.states(*names) if names else {}
+        return {names[name] for name, state in states.items() if state not in ENDED}
+
+    # --- starting ----------------------------------------
+
+    def start(self, release: str, check: bool = False) -> None:
+        """Enable and start the units of a release, and wait until its server answers the health path below 500.
+
+        :param check: then see that all of them stay up, and how the server answers otherwise.
+        :raises ReleaseError: naming the unit that did not start or did not pass, with its journal.
+        """
+        began = time.time()
+        found = ReleaseUnits.of(self.at, release)
+        self.system.systemctl("reset-failed", *found.names)
+        self.enable(found.web, began)
+        health = {"host": "localhost", "path": "/", "timeout": 60, **self.health(release)}
+        sock = self.at.release(release) / "app.sock"
+        self.raise_if(self.wait_until_healthy(found.server, sock, health), began)
+        # Not before the server is healthy: a worker of a broken release would take jobs from those of the old one.
+        for name in found.processes:
+            self.enable([name], began)
+        if not check:
+            return
+        self.raise_if(self.watch(found, sock, health), began)
+
+        def ask(path: str) -> Response:
+            return self.system.ask(sock, health["host"], path, float(health["timeout"]))
+
+        answers = checks.of_answers(ask, health["host"], health["path"], health.get("prefix", ""))
+        errors, warnings = checks.judge(answers, self.context.skip_checks)
+        self.context.warnings.extend(warnings)
+        if errors:
+            raise ReleaseError("start", "; ".join(errors))
+
+    def enable(self, names: Sequence[str], began: float) -> None:
+        """Enable and start units that belong together; the last one is a service."""
+        started = self.system.start(*names)
+        if started.returncode:
+            service = names[-1]
+            log = self.system.journal(self.context.app, service, began)
+            message = f"{service} did not start"
+            if "not found" in started.stderr or "does not exist" in started.stderr:
+                message += "; its unit is not on this host: run groundwork.flask.site first"
+            raise ReleaseError("start", message, tail(f"{log}\n{started.stderr}".strip(), 60))
+
+    def health(self, release: str) -> Mapping[str, Any]:
+        """How to ask a release for its health: as the spec says; else as it was built."""
+        return dict(self.context.spec.health or self.at.facts(release).get("health", {}))
+
+    def raise_if(self, failure: Failure | None, began: float) -> None:
+        """Report a unit that is not as it should be."""
+        if failure:
+            unit, message = failure
+            log = self.system.journal(self.context.app, unit, began)
+            raise ReleaseError("start", message + runtime_hint(self.context.app, log), tail(log, 60))
+
+    def wait_until_healthy(self, server: str, sock: Path, health: Mapping[str, Any]) -> Failure | None:
+        """Ask for the health path until the answer is below 500; None then, else the last answer.
+
+        The first requests have a short timeout: a server that ends and is restarted again and again answers none.
+        """
+        seconds, path = float(health["timeout"]), health["path"]
+        until, answer, timeout = time.monotonic() + seconds, "no answer", 1.0
+        while (left := until - time.monotonic()) > 0:
+            began, timeout = time.monotonic(), timeout * 2
+            try:
+                response = self.system.ask(sock, health["host"], path, min(left, timeout))
+            except (OSError, http.client.HTTPException) as error:
+                # The last request has little time; what was answered before tells more.
+                answer = answer if answer.startswith("status") else f"{type(error).__name__}: {error}"
+            else:
+                if response.status < 500:
+                    self.health_ms = round(1000 * (time.monotonic() - began))
+                    return None
+                answer = f"status {response.status}: {response.body[:200]}"
+            if (restarts := self.system.restarts(server)) >= RESTART_LIMIT:
+                elapsed = time.monotonic() - until + seconds
+                return server, f"it does not stay up: it ended {restarts} times within {elapsed:.0f} s"
+            self.system.sleep(0.1)
+        return (
+            server,
+            f"{path} was not answered well within {seconds:.0f} s (health_path, health_timeout): {answer}",
+        )
+
+    def watch(self, found: ReleaseUnits, sock: Path, health: Mapping[str, Any]) -> Failure | None:
+        """See that no process of a healthy release ends in the next seconds; None, or what happened."""
+        restarts = {name: self.system.restarts(name) for name in found.processes}
+        if "stable" in self.context.skip_checks:
+            return self.not_up(restarts)
+        alive, until = self.system.processes(found.server), time.monotonic() + checks.STABLE_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            self.system.sleep(min(left, 0.25))
+            if gone := alive - self.system.processes(found.server):
+                return found.server, (
+                    f"it answered well, and then {len(gone)} of its {len(alive)} processes ended within "
+                    f"{checks.STABLE_SECONDS:.0f} s (or, to switch this check off: `skip_checks: [stable]`)"
+                )
+            if failure := self.not_up(restarts):
+                return failure
+        return self.not_up(restarts) or self.wait_until_healthy(found.server, sock, health)
+
+    def not_up(self, restarts: Mapping[str, int]) -> Failure | None:
+        """The first process that is not active, or was restarted; None when all are well.
+
+        :param restarts: how often each of them had been restarted when the watch began.
+        """
+        if not restarts:
+            return None
+        states = self.system.states(*restarts)
+        for name, before in restarts.items():
+            state, ended = states.get(name, "unknown"), self.system.restarts(name) - before
+            if state != "active":
+                return name, f"{name} does not stay up: it is {state}"
+            if ended > 0:
+                return name, f"{name} does not stay up: it ended {ended} times within {checks.STABLE_SECONDS:.0f} s"
+        return None
+
+    # --- stopping ----------------------------------------
+
+    def stop(self, release: str, wait: bool = True) -> None:
+        """Stop the units of a release, then disable them: in this order a half-done stop is found by its links.
+
+        :param wait: for the processes too. Without, they are told to end, and finish what they have begun.
+        """
+        found = ReleaseUnits.of(self.at, release).with_processes(units.enabled(self.at).get(release, ()))
+        self.halt(found, wait)
+        self.system.systemctl("disable", *found.names)
+        self.system.systemctl("reset-failed", *found.names)
+
+    def pause(self, release: str) -> None:
+        """Stop the units of a release, which a boot would start again."""
+        self.halt(ReleaseUnits.of(self.at, release), wait=True)
+
+    def halt(self, found: ReleaseUnits, wait: bool) -> None:
+        """Tell the processes to end, last started first; stop the server, and then its socket."""
+        processes = found.processes[::-1]
+        if processes:
+            self.system.systemctl("stop", "--no-block", *processes)
+        self.system.stop(*reversed(found.web))
+        for name in processes if wait else ():
+            self.system.stop(name)

@@ -1,0 +1,31 @@
+"""Environment variables and their file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import env_file, read_env_file
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain", "", " spaces ", 'a "quoted" word', "it's", "two\nlines\n", "back\\slash\\", "\\n is no newline",
+        "$HOME ${HOME}", "`id`", "ünïcödé ☃ \U0001f40d", '"\nNAME="x"\n', "-----BEGIN KEY-----\r\nabc\r\n", "a#b;c",
+        "tab\there", "%h %%", "\\", '\\"',
+    ],
+)  # fmt: skip
+def test_an_environment_survives_its_file(tmp_path: Path, value: str) -> None:
+    environment = {"A": "first", "VALUE": value, "Z": "last"}
+    (tmp_path / "env").write_bytes(env_file(environment).encode())
+    assert read_env_file(tmp_path / "env") == environment
+
+
+def test_a_shell_reads_the_same_from_an_environments_file(tmp_path: Path) -> None:
+    """Its quoting is systemd's, which is the shell's."""
+    values = {"A": 'a"b$c\\d`e', "B": "two\nlines", "C": "it's ☃"}
+    (tmp_path / "env").write_text(env_file(values))
+    said = os.popen(f'. {tmp_path}/env; printf "%s|" "$A" "$B" "$C"').read()
+    assert said == "".join(f"{value}|" for value in values.values())

@@ -1,0 +1,86 @@
+"""What goes with an app, and what stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+MIGRATE = "flask db upgrade"
+
+
+class TestRemove:
+    """What goes with an app, and what stays."""
+
+    def test_without_its_data(self, app: App) -> None:
+        app.engine().deploy()
+        data = app.root / "var/lib" / app.name
+        data.mkdir(parents=True)
+        assert app.on_host().remove().action == "removed"
+        assert app.system.active == set()
+        assert not app.at.home.exists()
+        assert not app.at.command.exists()
+        assert not app.at.build_cache.exists()
+        assert data.exists()
+        assert app.at.secret_key.exists()
+        assert app.events() == ["begin", "switch", "live", "removed"]
+        assert not app.on_host().remove().changed
+        assert app.engine().deploy().previous == ""
+        assert app.ledger.way_back() == []
+
+    def test_with_all_of_it(self, app: App) -> None:
+        app.deploy("red", release_command=MIGRATE)
+        (app.root / app.at.data[1:]).mkdir(parents=True)
+        spool, linger = app.root / "var/spool/cron/crontabs", app.root / "var/lib/systemd/linger"
+        jobs = [spool / app.name, linger / app.name]
+        others = [linger / "somebody", spool / "somebody"]
+        for path in (*jobs, *others):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        os.chown(others[1], 1, 1)
+        assert app.on_host().remove(purge=True).changed
+        gone = (app.root / app.at.data[1:], app.at.secret_key.parent, app.at.saved, app.at.ledger, *jobs)
+        assert [path for path in gone if path.exists()] == []
+        assert all(path.exists() for path in others)
+        assert app.has_run(f"userdel {app.name}") == 1
+
+    def test_a_command_of_the_hosts_own_stays(self, app: App) -> None:
+        app.engine().deploy()
+        app.at.command.write_text("#!/bin/sh\necho mine\n")
+        app.on_host().remove()
+        assert app.at.command.exists()
+
+    def test_what_is_left_is_named_and_the_rest_is_gone(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        app.engine().deploy()
+        data = app.root / app.at.data[1:]
+        data.mkdir(parents=True)
+        real = trees.remove
+
+        def remove(*paths: Path) -> None:
+            if data in paths:
+                raise OSError(16, "Device or resource busy")
+            real(*paths)
+
+        monkeypatch.setattr(trees, "remove", remove)
+        app.system.fail = {"userdel": f"userdel: user {app.name} is in use"}
+        app.system.undead = [7, 8]
+        with pytest.raises(ReleaseError) as error:
+            app.on_host().remove(purge=True)
+        assert error.value.step == "remove"
+        assert error.value.message == (
+            f"these could not be removed: processes of {app.name} (7, 8); {data} (Device or resource busy). "
+            "End what uses them, and run again"
+        )
+        assert not app.at.home.exists()
+        assert not app.at.secret_key.parent.exists()
+        assert app.has_run("userdel") == 0, "what is left would belong to whoever gets its number next"
+        app.system.undead = []
+        monkeypatch.setattr(trees, "remove", real)
+        with pytest.raises(ReleaseError, match=rf"the account {app.name} \(userdel: user {app.name} is in use\)"):
+            app.on_host().remove(purge=True)
+        app.system.fail = {}
+        assert app.on_host().remove(purge=True).action == "removed"
