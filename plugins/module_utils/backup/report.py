@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..common import clock
 from ..common.clock import DAY
+from .config import BackupSet, Repository
 from .copies import kept_copies
 from .space import free_share
 from .status import Status
+
+RECREATED_WARNED_FOR = 14 * DAY
+LITTLE_SPACE = 0.1  # the free share of a repository's disk
 
 
 def report(status: Status) -> dict[str, Any]:
@@ -47,48 +52,55 @@ def report(status: Status) -> dict[str, Any]:
 
 def warnings(status: Status, at: float) -> list[str]:
     """What the operator should act on, each with its remedy."""
-    config, found_warnings = status.config, []
+    config, found = status.config, []
     if all(repository.directory for repository in config.repositories):
         places = ", ".join(repository.shown for repository in config.repositories)
-        found_warnings.append(
+        found.append(
             f"All backups are on this host ({places}) and would be lost with it. "
             "Add a repository elsewhere (sftp:…, s3:…, rest:…) to backup_repositories."
         )
     for repository in config.repositories:
-        record = status.of_repository(repository)
-        if (recreated := record.get("recreated")) and at - clock.parse(recreated) < 14 * DAY:
-            found_warnings.append(
-                f"The repository {repository.name} ({repository.shown}) was missing and was created anew on "
-                f"{recreated}: older snapshots are not in it. Check that its disk is mounted."
-            )
-        if (free := free_share(repository.directory)) is not None and free < 0.1:
-            found_warnings.append(
-                f"The disk of the repository {repository.name} has {free:.0%} left. Free some space, or keep fewer "
-                "snapshots (backup_keep)."
-            )
+        found += repository_warnings(status, repository, at)
     for item in config.sets:
         record = status.of_set(item.name)
         if record["error"]:
-            found_warnings.append(f"The last backup of {item.name} failed: {record['error']}")
-        for warning in record.get("warnings", []):
-            found_warnings.append(f"{item.name}: {warning}")
+            found.append(f"The last backup of {item.name} failed: {record['error']}")
+        found += [f"{item.name}: {warning}" for warning in record.get("warnings", [])]
         for repository in config.repositories:
-            found = status.success(item.name, repository)
-            if found is None:
-                if not item.vacant:
-                    found_warnings.append(
-                        f"{item.name} has no backup in {repository.name}. Run: systemctl start groundwork-backup"
-                    )
-            elif at - clock.parse(found["time"]) > config.max_age_hours * 3600:
-                found_warnings.append(
-                    f"The last backup of {item.name} in {repository.name} is of {found['time']}. "
-                    "Look at: systemctl status groundwork-backup.timer groundwork-backup.service"
-                )
-            drill = record["drills"].get(repository.name)
-            if drill and not drill["ok"]:
-                found_warnings.append(
-                    f"The restore drill of {item.name} from {repository.name} failed on {drill['time']}: "
-                    f"{drill['problem']} Try `restic repair`, or move the repository away: "
-                    "the next run makes a new one."
-                )
-    return found_warnings
+            found += copy_warnings(status, item, repository, at)
+    return found
+
+
+def repository_warnings(status: Status, repository: Repository, at: float) -> Iterator[str]:
+    """What is wrong with a repository."""
+    recreated = status.of_repository(repository).get("recreated")
+    if recreated and at - clock.parse(recreated) < RECREATED_WARNED_FOR:
+        yield (
+            f"The repository {repository.name} ({repository.shown}) was missing and was created anew on "
+            f"{recreated}: older snapshots are not in it. Check that its disk is mounted."
+        )
+    free = free_share(repository.directory)
+    if free is not None and free < LITTLE_SPACE:
+        yield (
+            f"The disk of the repository {repository.name} has {free:.0%} left. Free some space, or keep fewer "
+            "snapshots (backup_keep)."
+        )
+
+
+def copy_warnings(status: Status, item: BackupSet, repository: Repository, at: float) -> Iterator[str]:
+    """What is wrong with the snapshots of a set in a repository."""
+    last = status.success(item.name, repository)
+    if last is None:
+        if not item.vacant:
+            yield f"{item.name} has no backup in {repository.name}. Run: systemctl start groundwork-backup"
+    elif at - clock.parse(last["time"]) > status.config.max_age_hours * 3600:
+        yield (
+            f"The last backup of {item.name} in {repository.name} is of {last['time']}. "
+            "Look at: systemctl status groundwork-backup.timer groundwork-backup.service"
+        )
+    drill = status.of_set(item.name)["drills"].get(repository.name)
+    if drill and not drill["ok"]:
+        yield (
+            f"The restore drill of {item.name} from {repository.name} failed on {drill['time']}: {drill['problem']} "
+            "Try `restic repair`, or move the repository away: the next run makes a new one."
+        )
