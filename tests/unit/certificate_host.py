@@ -17,20 +17,20 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import config, reconcile
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.certbot import Acme
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.certbot_program import CertbotProgram
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.config import Host
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.config import Paths
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.context import Context
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.reconcile import Keeper
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.store import Pair
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.reconcile import Reconciler
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.store import CertificateFiles
 
-DIRECTORY = "https://authority.test/directory"
+DIRECTORY = "https://ca.test/directory"
 WEBROOT = "/var/www/acme"
 NOW = time.time()
 NO_ARGUMENTS = argparse.Namespace()
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-def make_pair(directory: Path, *domains: str, days: int = 90, key: str = "ec") -> Any:
-    """A pair made by openssl, valid from now."""
+def make_certificate(directory: Path, *domains: str, days: int = 90, key: str = "ec") -> Any:
+    """Make a certificate and key with openssl, valid from now."""
     directory.mkdir(parents=True, exist_ok=True)
     kind = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"], "short": ["rsa:1024"]}[key]
     subprocess.run(
@@ -43,14 +43,14 @@ def make_pair(directory: Path, *domains: str, days: int = 90, key: str = "ec") -
         check=True,
         capture_output=True,
     )
-    return Pair.within(directory)
+    return CertificateFiles.within(directory)
 
 
 class FakeHost:
     """A host below a directory, with a clock that can be moved, and a log of what was deployed."""
 
     def __init__(self, root: Path) -> None:
-        self.host = Host(root)
+        self.paths = Paths(root)
         self.now = NOW
         self.deployed = root / "deployed"
         self.options(deploy_command=f"sh -c 'echo x >> {self.deployed}'")
@@ -66,28 +66,28 @@ class FakeHost:
             "deploy_command": "",
             **options,
         }
-        self.host.options.parent.mkdir(parents=True, exist_ok=True)
-        self.host.options.write_text(json.dumps(given))
+        self.paths.options.parent.mkdir(parents=True, exist_ok=True)
+        self.paths.options.write_text(json.dumps(given))
 
     def ask(self, name: str = "shop", *domains: str, provider: str = "self_signed", **more: str) -> None:
         """Configure a name."""
-        self.host.requests.mkdir(parents=True, exist_ok=True)
+        self.paths.requests.mkdir(parents=True, exist_ok=True)
         request = {"name": name, "domains": domains or ("shop.test",), "provider": provider, **more}
-        (self.host.requests / f"{name}.json").write_text(json.dumps(request))
+        (self.paths.requests / f"{name}.json").write_text(json.dumps(request))
 
-    def keeper(self) -> Any:
-        return Keeper(Context(self.host, lambda: self.now))
+    def reconciler(self) -> Any:
+        return Reconciler(Context(self.paths, lambda: self.now))
 
-    def run(self, may_ask: Callable[..., bool] = reconcile.always) -> Any:
-        """What `issue`, `tend` and `prepare` have in common; returns the keeper afterwards."""
-        keeper = self.keeper()
-        for request in keeper.context.requests.values():
-            keeper.bring(request, may_ask)
-        return keeper
+    def run(self, may_order: Callable[..., bool] = reconcile.always) -> Any:
+        """What `issue`, `reconcile` and `prepare` have in common; returns the reconciler afterwards."""
+        reconciler = self.reconciler()
+        for request in reconciler.context.requests.values():
+            reconciler.reconcile(request, may_order)
+        return reconciler
 
     def lineage(self, name: str = "shop", *domains: str, **settings: str) -> None:
         """A certificate as certbot leaves it."""
-        make_pair(self.host.letsencrypt / "live" / name, *(domains or ("shop.test",)))
+        make_certificate(self.paths.letsencrypt / "live" / name, *(domains or ("shop.test",)))
         record = {
             "fullchain": "here",
             "authenticator": "webroot",
@@ -97,7 +97,7 @@ class FakeHost:
             "renew_hook": f"{config.PROGRAM} deploy {name}",
             **settings,
         }
-        path = self.host.letsencrypt / "renewal" / f"{name}.conf"
+        path = self.paths.letsencrypt / "renewal" / f"{name}.conf"
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{key} = {value}" for key, value in record.items()]
         path.write_text("\n".join(["version = 2.1.0", "[renewalparams]", *lines, "[[webroot_map]]", "a = b"]) + "\n")
@@ -135,8 +135,8 @@ class Hostile:
         self.socket.close()
 
 
-class Authority:
-    """Stands for the authority behind certbot: notes what is ordered, refuses a domain, and leaves a lineage."""
+class FakeCA:
+    """Stands for the CA behind certbot: notes what is ordered, refuses a domain, and leaves a lineage."""
 
     def __init__(self, fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fake = fake
@@ -147,10 +147,10 @@ class Authority:
         self.words: list[str] = []
         monkeypatch.setattr(Acme, "ready", lambda _acme: None)
         monkeypatch.setattr(CertbotProgram, "launch", lambda _program, words, **_options: self.certbot(words))
-        monkeypatch.setattr(reconcile, "try_names", self.try_names)
-        fake.options(webroot=str(fake.host.root / "webroot"))
+        monkeypatch.setattr(reconcile, "check_domains", self.check_domains)
+        fake.options(webroot=str(fake.paths.root / "webroot"))
 
-    def try_names(self, domains: list[str], _token: str) -> dict[str, str]:
+    def check_domains(self, domains: list[str], _token: str) -> dict[str, str]:
         return {domain: self.unreached.get(domain, "") for domain in domains}
 
     def certbot(self, words: list[str]) -> tuple[str, bool]:
@@ -162,5 +162,5 @@ class Authority:
         self.orders.append(domains)
         if self.refused in domains:
             return f"\n  Domain: {self.refused}\n  Type:   caa\n  Detail: not by CAA\n\n", False
-        self.fake.lineage("shop", *domains, webroot_path=str(self.fake.host.root / "webroot"))
+        self.fake.lineage("shop", *domains, webroot_path=str(self.fake.paths.root / "webroot"))
         return "", True

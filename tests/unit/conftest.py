@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks, python
 from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
-from ansible_collections.groundwork.flask.tests.unit.certificate_host import Authority, FakeHost
+from ansible_collections.groundwork.flask.tests.unit.certificate_host import FakeCA, FakeHost
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 
@@ -37,6 +37,6 @@ def fake(tmp_path: Path) -> FakeHost:
 
 
 @pytest.fixture
-def authority(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Authority:
+def ca_server(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeCA:
     """The CA of that host."""
-    return Authority(fake, monkeypatch)
+    return FakeCA(fake, monkeypatch)

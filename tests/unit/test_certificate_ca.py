@@ -6,12 +6,12 @@ import time
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import ca, certbot
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.plugins.module_utils.common import clock, text
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import WEBROOT, FakeHost, Hostile
 
 CHALLENGES = """
-Certbot failed to authenticate some domains (authenticator: webroot). The Certificate Authority reported these problems:
+Certbot failed to authenticate some domains (authenticator: webroot). The Certificate FakeCA reported these problems:
   Domain: www.shop.test
   Type:   dns
   Detail: DNS problem: NXDOMAIN looking up A for www.shop.test
@@ -21,7 +21,7 @@ Certbot failed to authenticate some domains (authenticator: webroot). The Certif
   Type:   unauthorized
   Detail: 192.0.2.1: Invalid response: 404
 
-Hint: The Certificate Authority failed to download the temporary challenge files.
+Hint: The Certificate FakeCA failed to download the temporary challenge files.
 Some challenges have failed.
 """
 
@@ -37,7 +37,7 @@ LIMIT = (
 )
 
 
-def test_problems_are_told_by_domain_with_the_remedy() -> None:
+def test_problems_are_listed_by_domain_with_the_remedy() -> None:
     text = str(ca.explain(CHALLENGES, "", WEBROOT))
     assert text.startswith("www.shop.test: DNS problem: NXDOMAIN looking up A for www.shop.test - check")
     assert "shop.test: 192.0.2.1: Invalid response: 404 (unauthorized)" in text
@@ -57,9 +57,7 @@ def test_an_unknown_failure_is_quoted() -> None:
     assert text == "certbot failed: some plugin failed. See /var/log/letsencrypt/letsencrypt.log."
 
 
-def test_an_authority_that_does_not_answer_is_asked_once_in_a_run(
-    fake: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ca_that_does_not_answer_is_asked_once_in_a_run(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, ask_directory = [], ca.ask_directory
 
     def counted(*arguments: str) -> None:
@@ -82,20 +80,20 @@ def test_an_authority_that_does_not_answer_is_asked_once_in_a_run(
 @pytest.mark.parametrize(
     ("answer", "more", "pause", "words"),
     [
-        (b"HTTP/1.1 200 OK\r\n\r\n{", b" " * 2**16, 0, "is not the directory of an ACME authority"),
-        (b"HTTP/1.1 200 OK\r\n\r\n[]", b"", 0, "is not the directory of an ACME authority"),
+        (b"HTTP/1.1 200 OK\r\n\r\n{", b" " * 2**16, 0, "is not the ACME directory of a CA"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[]", b"", 0, "is not the ACME directory of a CA"),
         (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05, "cannot be reached: it takes more than 1 s"),
         (b"HTTP/1.1 200 OK\r\n\r\n{", b" ", 0.05, "cannot be reached: it takes more than 1 s"),
         (b"HTTP/1.1 503 \x1b[2J\x9b\r\n\r\n", b"", 0, r"answers 503 \x1b[2J\x9b. "),
         (b"\x1b[2J\r\n\r\n", b"", 0, "cannot be reached"),
     ],
 )
-def test_a_hostile_authority_is_heard_for_a_moment(
+def test_a_hostile_ca_holds_up_a_run_for_a_moment_only(
     monkeypatch: pytest.MonkeyPatch, answer: bytes, more: bytes, pause: float, words: str
 ) -> None:
-    monkeypatch.setattr(ca, "AUTHORITY_TIMEOUT", 0.5)
+    monkeypatch.setattr(ca, "CA_TIMEOUT", 0.5)
     began = time.monotonic()
-    with Hostile(answer, more, pause) as server, pytest.raises(Refusal) as refused:
+    with Hostile(answer, more, pause) as server, pytest.raises(CertificateError) as refused:
         ca.ask_directory(f"http://127.0.0.1:{server.port}/directory", "")
     assert words in str(refused.value)
     assert not text.UNFIT.search(str(refused.value))

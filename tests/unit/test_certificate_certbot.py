@@ -12,65 +12,65 @@ from ansible_collections.groundwork.flask.plugins.module_utils.certificate impor
     lineage,
     reconcile,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import (
     DAY,
     DIRECTORY,
     NO_ARGUMENTS,
     NOW,
-    Authority,
+    FakeCA,
     FakeHost,
-    make_pair,
+    make_certificate,
 )
 
 
 def test_wildcards_are_refused_for_acme_alone(fake: FakeHost) -> None:
     fake.ask("shop", "*.shop.test", provider="acme")
     fake.ask("wiki", "*.wiki.test")
-    assert commands.check(fake.keeper(), NO_ARGUMENTS) == 1
+    assert commands.check(fake.reconciler(), NO_ARGUMENTS) == 1
     fake.ask("shop", "shop.test", provider="acme")
-    assert commands.check(fake.keeper(), NO_ARGUMENTS) == 0
+    assert commands.check(fake.reconciler(), NO_ARGUMENTS) == 0
 
 
 @pytest.mark.parametrize("rotated", [False, True])
 def test_only_the_log_of_this_run_is_read(fake: FakeHost, rotated: bool) -> None:
-    log = fake.host.certbot_log
+    log = fake.paths.certbot_log
     log.parent.mkdir(parents=True)
     log.write_text("a long line of an earlier run\n")
-    program = fake.keeper().context.providers["acme"].certbot
+    program = fake.reconciler().context.providers["acme"].certbot
     start = program.log_size()
     log.write_text("of this run\n" if rotated else log.read_text() + "of this run\n")
     assert program.log_since(start) == "of this run\n"
 
 
-def test_refused_nonces_are_tried_again(fake: FakeHost, authority: Authority) -> None:
+def test_refused_nonces_are_tried_again(fake: FakeHost, ca_server: FakeCA) -> None:
     fake.ask(provider="acme")
-    authority.nonces = certbot.NONCE_ATTEMPTS - 1
+    ca_server.nonces = certbot.NONCE_ATTEMPTS - 1
     assert fake.run().report()["names"]["shop"]["error"] == ""
-    assert authority.orders == [["shop.test"]]
+    assert ca_server.orders == [["shop.test"]]
 
 
-def test_what_a_killed_certbot_left_is_put_aside(fake: FakeHost, authority: Authority) -> None:
+def test_what_a_killed_certbot_left_is_put_aside(fake: FakeHost, ca_server: FakeCA) -> None:
     for part in ("live", "archive"):
-        (fake.host.letsencrypt / part / "shop").mkdir(parents=True)
-    record = fake.host.letsencrypt / "renewal" / "shop.conf"
+        (fake.paths.letsencrypt / part / "shop").mkdir(parents=True)
+    record = fake.paths.letsencrypt / "renewal" / "shop.conf"
     record.parent.mkdir(parents=True)
     record.write_text("")
     fake.ask(provider="acme")
     assert not fake.run().report()["names"]["shop"]["temporary"]
-    assert authority.orders == [["shop.test"]]
-    aside = {path.name for path in (fake.host.state / "shop" / "unfinished").iterdir()}
+    assert ca_server.orders == [["shop.test"]]
+    aside = {path.name for path in (fake.paths.state / "shop" / "unfinished").iterdir()}
     assert aside == {"live-shop", "archive-shop", "renewal-shop.conf"}
 
 
-def test_the_credentials_of_an_account_are_told_in_a_file_and_the_profile_in_words(
-    fake: FakeHost, authority: Authority
+def test_the_credentials_of_an_account_are_in_a_file_and_the_profile_is_an_argument(
+    fake: FakeHost, ca_server: FakeCA
 ) -> None:
-    fake.host.account_options.write_text("eab-kid = 1\neab-hmac-key = secret\n")
+    fake.paths.account_options.write_text("eab-kid = 1\neab-hmac-key = secret\n")
     fake.ask("shop", "shop.test", "2001:DB8::0:1", provider="acme", profile="shortlived")
     fake.run()
-    words = " ".join(authority.words)
-    assert f"--config {fake.host.account_options}" in words
+    words = " ".join(ca_server.words)
+    assert f"--config {fake.paths.account_options}" in words
     assert "secret" not in words
     assert "--preferred-profile shortlived" in words
     assert words.endswith("--domain shop.test --ip-address 2001:db8::1")
@@ -87,13 +87,13 @@ def test_the_credentials_of_an_account_are_told_in_a_file_and_the_profile_in_wor
         ({"dns_plugin": "ovh"}, {"challenge": "dns-01"}, ["shop.test", "*.shop.test"], ""),
     ],
 )
-def test_what_certbot_could_never_bring_is_refused(
+def test_what_certbot_could_never_obtain_is_refused(
     fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], domains: list[str], words: str
 ) -> None:
     fake.options(**options)
     fake.ask("shop", *domains, provider="acme", **request_options)
-    keeper = fake.keeper()
-    objection = keeper.context.providers["acme"].objection(keeper.context.requests["shop"])
+    reconciler = fake.reconciler()
+    objection = reconciler.context.providers["acme"].objection(reconciler.context.requests["shop"])
     assert words in objection
     assert bool(objection) is bool(words)
 
@@ -114,13 +114,13 @@ def test_what_certbot_could_never_bring_is_refused(
         ),
     ],
 )
-def test_certbot_is_told_how_the_authority_is_convinced(
+def test_certbot_s_arguments_name_the_challenge(
     fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], words: list[str]
 ) -> None:
     fake.options(**options)
     fake.ask("shop", "shop.test", "*.shop.test", provider="acme", **request_options)
-    keeper = fake.keeper()
-    told = " ".join(keeper.context.providers["acme"].challenge(keeper.context.requests["shop"])[0])
+    reconciler = fake.reconciler()
+    told = " ".join(reconciler.context.providers["acme"].challenge(reconciler.context.requests["shop"])[0])
     assert " ".join(words) in told
 
 
@@ -140,8 +140,8 @@ def test_certbot_is_told_how_the_authority_is_convinced(
 def test_certbot_s_record_is_compared_with_the_options(fake: FakeHost, settings: dict[str, str], due: str) -> None:
     fake.ask(provider="acme")
     fake.lineage(**settings)
-    keeper = fake.keeper()
-    assert keeper.context.providers["acme"].due(keeper.context.requests["shop"], NOW) == due
+    reconciler = fake.reconciler()
+    assert reconciler.context.providers["acme"].due(reconciler.context.requests["shop"], NOW) == due
 
 
 @pytest.mark.parametrize(
@@ -155,32 +155,34 @@ def test_certbot_s_record_is_compared_with_the_options(fake: FakeHost, settings:
 def test_names_are_compared_as_a_set(fake: FakeHost, domains: list[str], due: str) -> None:
     fake.ask("shop", *domains, provider="acme")
     fake.lineage("shop", "shop.test", "www.shop.test")
-    keeper = fake.keeper()
-    assert keeper.context.providers["acme"].due(keeper.context.requests["shop"], NOW) == due
+    reconciler = fake.reconciler()
+    assert reconciler.context.providers["acme"].due(reconciler.context.requests["shop"], NOW) == due
 
 
 @pytest.mark.parametrize(("days", "is_due"), [(60, False), (67, False), (68, True), (100, True)])
 def test_a_certificate_that_certbot_neglects_is_due(fake: FakeHost, days: int, is_due: bool) -> None:
     fake.ask(provider="acme")
     fake.lineage()
-    keeper = fake.keeper()
-    assert bool(keeper.context.providers["acme"].due(keeper.context.requests["shop"], NOW + days * DAY)) is is_due
+    reconciler = fake.reconciler()
+    assert (
+        bool(reconciler.context.providers["acme"].due(reconciler.context.requests["shop"], NOW + days * DAY)) is is_due
+    )
 
 
 def test_a_live_directory_without_a_record_is_refused_before_an_order_is_spent(fake: FakeHost) -> None:
     fake.ask(provider="acme")
-    make_pair(fake.host.letsencrypt / "live" / "shop", "shop.test")
-    keeper = fake.keeper()
-    keeper.context.providers["acme"].reached = True
-    with pytest.raises(Refusal, match=r"live/shop exists, but .*renewal/shop.conf does not.*Move"):
-        keeper.context.providers["acme"].obtain(keeper.context.requests["shop"])
+    make_certificate(fake.paths.letsencrypt / "live" / "shop", "shop.test")
+    reconciler = fake.reconciler()
+    reconciler.context.providers["acme"].reached = True
+    with pytest.raises(CertificateError, match=r"live/shop exists, but .*renewal/shop.conf does not.*Move"):
+        reconciler.context.providers["acme"].obtain(reconciler.context.requests["shop"])
 
 
 def test_certbot_is_told_to_renew_by_a_fraction_of_the_lifetime(fake: FakeHost) -> None:
     fake.ask(provider="acme")
     fake.lineage(renew_hook="/bin/false")
     fake.run(reconcile.never)
-    record = (fake.host.letsencrypt / "renewal/shop.conf").read_text().splitlines()
+    record = (fake.paths.letsencrypt / "renewal/shop.conf").read_text().splitlines()
     assert record[0] == "renew_before_expiry = 720 hours"
     assert record[record.index("[renewalparams]") + 1] == f"renew_hook = {config.PROGRAM} deploy shop"
     assert not [line for line in record if "/bin/false" in line]
@@ -194,6 +196,6 @@ def test_amending_a_record_twice_changes_nothing_more() -> None:
     assert "# renew_before_expiry = 30 days\n" in once
 
 
-def test_a_certificate_that_certbot_has_for_somebody_else_is_left_alone(fake: FakeHost) -> None:
+def test_a_certificate_that_certbot_has_for_another_program_stays(fake: FakeHost) -> None:
     fake.lineage(renew_hook="systemctl reload postfix")
-    assert fake.keeper().context.providers["acme"].forget("shop") is False
+    assert fake.reconciler().context.providers["acme"].forget("shop") is False

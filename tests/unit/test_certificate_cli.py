@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import cli, commands, processes
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.certbot_program import CertbotProgram
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.plugins.module_utils.common import locks
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import FakeHost
 
@@ -24,15 +24,15 @@ def test_a_removed_name_leaves_nothing(fake: FakeHost, monkeypatch: pytest.Monke
     fake.lineage()
     fake.run()
     arguments = cli.parser().parse_args(["remove", "shop", "--json"])
-    with pytest.raises(Refusal, match="still configured"):
-        commands.remove(fake.keeper(), arguments)
-    (fake.host.requests / "shop.json").unlink()
-    keeper = fake.keeper()
-    assert commands.remove(keeper, arguments) == 0
-    assert keeper.changed == ["shop"]
+    with pytest.raises(CertificateError, match="still configured"):
+        commands.remove(fake.reconciler(), arguments)
+    (fake.paths.requests / "shop.json").unlink()
+    reconciler = fake.reconciler()
+    assert commands.remove(reconciler, arguments) == 0
+    assert reconciler.changed == ["shop"]
     assert calls == [["/usr/bin/certbot", "delete", "--non-interactive", "--cert-name", "shop"]]
-    assert not (fake.host.served / "shop").exists()
-    assert not (fake.host.state / "shop").exists()
+    assert not (fake.paths.served / "shop").exists()
+    assert not (fake.paths.state / "shop").exists()
 
 
 def test_the_deploy_hook_of_a_run_s_own_certbot_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,27 +40,27 @@ def test_the_deploy_hook_of_a_run_s_own_certbot_waits_for_nothing(monkeypatch: p
     assert cli.main(["deploy", "shop"]) == 0
 
 
-def test_nobody_else_can_open_the_lock(fake: FakeHost) -> None:
+def test_no_other_account_can_open_the_lock(fake: FakeHost) -> None:
     """Whoever can open a file can lock it, for ever."""
-    with locks.locked(fake.host.lock, 0):
-        assert fake.host.lock.stat().st_mode & 0o777 == 0o600
-        assert fake.host.lock.parent.stat().st_mode & 0o777 == 0o700
+    with locks.locked(fake.paths.lock, 0):
+        assert fake.paths.lock.stat().st_mode & 0o777 == 0o600
+        assert fake.paths.lock.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_second_run_at_the_same_time_waits_and_gives_up(
     fake: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "Host", lambda: fake.host)
+    monkeypatch.setattr(cli, "Paths", lambda: fake.paths)
     monkeypatch.setitem(cli.COMMANDS, "issue", replace(cli.COMMANDS["issue"], wait=0.3))
-    with locks.locked(fake.host.lock, 0):
+    with locks.locked(fake.paths.lock, 0):
         assert cli.main(["issue", "--all"]) == 2
     assert "another run" in capsys.readouterr().err
 
 
 def test_the_timer_that_meets_another_run_has_not_failed(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "Host", lambda: fake.host)
-    with locks.locked(fake.host.lock, 0):
-        assert cli.main(["tend"]) == 0
+    monkeypatch.setattr(cli, "Paths", lambda: fake.paths)
+    with locks.locked(fake.paths.lock, 0):
+        assert cli.main(["reconcile"]) == 0
 
 
 def test_the_report_for_a_person(fake: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import commands, config
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.config import Request
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.config import CertificateRequest
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import NO_ARGUMENTS, FakeHost
 
 
@@ -43,14 +43,14 @@ def test_wildcards_are_valid_for_one_label(domain: str, by: list[str], covered: 
 def test_a_request_that_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = tmp_path / "shop.json"
     path.write_text(json.dumps({"name": "shop", "domains": ["shop.test"], "provider": "acme", **changes}))
-    with pytest.raises(Refusal, match=message):
-        Request.load(path)
+    with pytest.raises(CertificateError, match=message):
+        CertificateRequest.load(path)
 
 
 def test_a_broken_request_stops_no_other(fake: FakeHost) -> None:
     fake.ask("shop")
-    (fake.host.requests / "wiki.json").write_text("{")
-    keeper = fake.run()
-    assert list(keeper.context.requests) == ["shop"]
-    assert "wiki.json" in keeper.context.problems[0]
-    assert commands.check(keeper, NO_ARGUMENTS) == 1
+    (fake.paths.requests / "wiki.json").write_text("{")
+    reconciler = fake.run()
+    assert list(reconciler.context.requests) == ["shop"]
+    assert "wiki.json" in reconciler.context.problems[0]
+    assert commands.check(reconciler, NO_ARGUMENTS) == 1

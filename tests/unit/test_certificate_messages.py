@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import ca, commands, messages
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.store import Facts
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.store import CertificateFacts
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import UNFIT
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import WEBROOT, FakeHost
 
@@ -36,25 +36,25 @@ def test_no_terminal_obeys_what_a_ca_a_hook_or_a_certificate_says(
     fake: FakeHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither in the journal nor in the report, for a program or for a person."""
-    facts = Facts.parse(
+    facts = CertificateFacts.parse(
         "notBefore=Jan  1 00:00:00 2026 GMT\nnotAfter=Jan  1 00:00:00 2126 GMT\nissuer=\n    O=\x1b[31mEvil\n    CN=x\n"
         "X509v3 Subject Alternative Name: \n    DNS:\x1b[2Jshop.test\n"
     )
     fake.ask()
     fake.run()
-    keeper = fake.keeper()
-    replace(keeper.context.served("shop"), facts=facts).save()
+    reconciler = fake.reconciler()
+    replace(reconciler.context.served("shop"), facts=facts).save()
     fake.options(deploy_command="sh -c 'printf \"\\033[2J%010000d\" 7; exit 1'")
-    state = keeper.context.state("shop")
+    state = reconciler.context.state("shop")
     state.error, state.deployed = HOSTILE, ""
-    state.save(fake.host.state_of("shop"))
-    keeper = fake.keeper()
-    keeper.deploy()
-    commands.show(keeper.report(), as_json=False)
+    state.save(fake.paths.state_of("shop"))
+    reconciler = fake.reconciler()
+    reconciler.deploy()
+    commands.show(reconciler.report(), as_json=False)
     messages.say(HOSTILE)
     messages.say(str(ca.explain(f"  Domain: shop.test\n  Type: dns\n  Detail: {HOSTILE}\n\n", "", WEBROOT)))
     shown = capsys.readouterr()
-    for text in (shown.out + shown.err, json.dumps(keeper.report(), ensure_ascii=False)):
+    for text in (shown.out + shown.err, json.dumps(reconciler.report(), ensure_ascii=False)):
         assert not UNFIT.search(text.replace("\n", "")), repr(text)
         assert "[2J" in text
-    assert len(json.dumps(keeper.report())) < 2 * messages.MESSAGE_LIMIT
+    assert len(json.dumps(reconciler.report())) < 2 * messages.MESSAGE_LIMIT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import processes
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 
 
@@ -45,7 +45,7 @@ def test_what_a_program_leaves_behind_holds_up_nothing(tmp_path: Path, monkeypat
     done = processes.run("/bin/sh", "-c", f"sleep 60 & echo $! > {pid}; echo done")
     assert (done.returncode, done.stdout) == (0, "done\n")
     subprocess.run(["/bin/kill", pid.read_text().strip()], check=True)
-    with pytest.raises(Refusal, match=r"/bin/sh did not finish within 0 s"):
+    with pytest.raises(CertificateError, match=r"/bin/sh did not finish within 0 s"):
         processes.run("/bin/sh", "-c", f"sleep 60 & echo $! > {pid}; wait", timeout=0.3)
     assert time.monotonic() - began < 20
     for _turn in range(50):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import certbot_program, processes, pypi
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import FakeHost
 
 
@@ -25,7 +25,7 @@ class Index:
         self.calls: list[tuple[str, ...]] = []
         self.failing = ""
         self.answer = "Looking\nERROR: no such version\n"
-        self.link = fake.host.certbot
+        self.link = fake.paths.certbot
         self.link.parent.mkdir(parents=True)
         monkeypatch.setattr(pypi, "run", self.run)
         monkeypatch.setattr(certbot_program, "run", self.run)
@@ -43,9 +43,9 @@ class Index:
     def acme(self, pinned: str = "", *requirements: str) -> Any:
         """The provider of another run of the program, with these options."""
         self.calls.clear()
-        self.fake.host.pinned.write_text(pinned)
+        self.fake.paths.pinned.write_text(pinned)
         self.fake.options(pinned=bool(pinned), requirements=requirements)
-        return self.fake.keeper().context.providers["acme"]
+        return self.fake.reconciler().context.providers["acme"]
 
     def names(self) -> set[str]:
         """What there is of it on the host."""
@@ -60,7 +60,7 @@ def index(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Index:
 def test_certbot_from_pypi_is_installed_as_it_is_pinned(index: Index) -> None:
     index.acme("certbot==5.8.0 --hash=sha256:0").certbot.install()
     new = str(index.link.resolve())
-    hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(index.fake.host.pinned))
+    hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(index.fake.paths.pinned))
     assert index.calls == [
         ("/usr/bin/python3", "-I", "-m", "venv", new),
         (f"{new}/bin/python3", "-I", "-m", "pip", "install", "--quiet", "--no-cache-dir", *hashed),
@@ -72,7 +72,7 @@ def test_certbot_from_pypi_is_installed_as_it_is_pinned(index: Index) -> None:
     assert acme.certbot.path == f"{index.link}/bin/certbot"
 
 
-def test_what_the_user_chose_is_installed_beside_what_is_pinned_and_told(
+def test_what_the_user_chose_is_installed_beside_what_is_pinned_with_a_warning(
     index: Index, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index.acme("certbot==5.8.0 --hash=sha256:0", "certbot-dns-mine==1").certbot.install()
@@ -114,14 +114,14 @@ def test_another_certbot_takes_the_place_of_the_one_before_once_it_runs(index: I
     assert acme.renew() == ""
 
 
-def test_without_any_certbot_it_is_told_why(index: Index) -> None:
+def test_without_any_certbot_the_error_says_why(index: Index) -> None:
     index.failing, index.answer = (
         "pip",
         "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If\n",
     )
     acme = index.acme("certbot==5.8.0 --hash=sha256:0")
     for _name in ("shop", "wiki"):
-        with pytest.raises(Refusal, match=r"FILE\. If\. The index gives something else than was published: "):
+        with pytest.raises(CertificateError, match=r"FILE\. If\. The index gives something else than was published: "):
             acme.certbot.install()
     assert len([argv for argv in index.calls if "pip" in argv]) == 1, "it is tried once in a run"
     assert index.names() == set()
@@ -145,19 +145,19 @@ def test_a_wheel_that_is_not_the_pinned_one_is_not_installed(
 ) -> None:
     """With the real pip, and an index that gives another wheel under the same name and version."""
     monkeypatch.setattr(pypi, "PYTHON", (sys.executable, "-I"))
-    fake.host.certbot.parent.mkdir(parents=True)
+    fake.paths.certbot.parent.mkdir(parents=True)
     here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index"), "PIP_CONFIG_FILE": os.devnull}
-    fake.host.install_environment.write_text(json.dumps(here))
+    fake.paths.install_environment.write_text(json.dumps(here))
     fake.options(pinned=True)
     true = make_wheel(tmp_path / "index", "true")
-    fake.host.pinned.write_text(f"certbot==5.8.0 {true}\n")
+    fake.paths.pinned.write_text(f"certbot==5.8.0 {true}\n")
     make_wheel(tmp_path / "index", "false")
-    with pytest.raises(Refusal, match="DO NOT MATCH THE HASHES"):
-        fake.keeper().context.providers["acme"].certbot.install()
-    assert not fake.host.certbot.is_symlink()
+    with pytest.raises(CertificateError, match="DO NOT MATCH THE HASHES"):
+        fake.reconciler().context.providers["acme"].certbot.install()
+    assert not fake.paths.certbot.is_symlink()
 
     true = make_wheel(tmp_path / "index", "true")
-    fake.host.pinned.write_text(f"certbot==5.8.0 {true}\n")
-    acme = fake.keeper().context.providers["acme"]
+    fake.paths.pinned.write_text(f"certbot==5.8.0 {true}\n")
+    acme = fake.reconciler().context.providers["acme"]
     acme.certbot.install()
     assert processes.run(acme.certbot.path).stdout == "true\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import reachability
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.reachability import Trial
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.reachability import ReachabilityFile
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import Hostile
 
 
@@ -51,7 +51,7 @@ def port() -> Iterator[int]:
         ("here.test", [], "it has no address"),
     ],
 )
-def test_what_a_name_leads_to_is_told(
+def test_the_reachability_check_says_where_a_domain_leads(
     port: int, monkeypatch: pytest.MonkeyPatch, domain: str, addresses: list[str], words: str
 ) -> None:
     resolve = socket.getaddrinfo
@@ -64,7 +64,7 @@ def test_what_a_name_leads_to_is_told(
         return [(2, 1, 6, "", (address, port)) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    said = reachability.try_names([domain], "token", port)[domain]
+    said = reachability.check_domains([domain], "token", port)[domain]
     assert words in said
     assert bool(said) is bool(words)
 
@@ -80,15 +80,15 @@ def test_what_a_name_leads_to_is_told(
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 0, "no HTTP"),
     ],
 )
-def test_a_hostile_web_server_is_heard_for_a_moment(
+def test_a_hostile_web_server_holds_up_a_run_for_a_moment_only(
     monkeypatch: pytest.MonkeyPatch, answer: bytes, more: bytes, pause: float, words: str
 ) -> None:
-    monkeypatch.setattr(reachability, "TRIAL_TIME", 1)
+    monkeypatch.setattr(reachability, "ANSWER_TIME", 1)
     began = time.monotonic()
     with Hostile(answer, more, pause) as server:
         found = [(2, 1, 6, "", ("127.0.0.1", server.port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
-        said = reachability.try_names(["evil.test"], "token", server.port)["evil.test"]
+        said = reachability.check_domains(["evil.test"], "token", server.port)["evil.test"]
     assert words in said
     assert time.monotonic() - began < 5
     assert server.sent < 10 * 2**20
@@ -97,56 +97,56 @@ def test_a_hostile_web_server_is_heard_for_a_moment(
 @pytest.mark.parametrize("scheme", ["file", "ftp", "data"])
 def test_a_redirect_leads_to_no_file_of_this_host(tmp_path: Path, scheme: str) -> None:
     """Where the token lies, so that any name would seem to lead here."""
-    trial = Trial(tmp_path)
-    token = trial.token()
+    reachability_file = ReachabilityFile(tmp_path)
+    token = reachability_file.token()
     location = (
-        f"{scheme}://{trial.path}"
+        f"{scheme}://{reachability_file.path}"
         if scheme != "data"
-        else f"data:,/{reachability.CHALLENGE_PATH}/{reachability.TRIAL_FILE}"
+        else f"data:,/{reachability.CHALLENGE_PATH}/{reachability.FILE_NAME}"
     )
     with Hostile(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode()) as server:
-        said = reachability.ask_for_token("evil.test", "127.0.0.1", server.port)
+        said = reachability.fetch_token("evil.test", "127.0.0.1", server.port)
     assert said == f"status 302 at {location}"
     assert said != token
 
 
 def test_redirects_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = f"/{reachability.CHALLENGE_PATH}/{reachability.TRIAL_FILE}"
+    path = f"/{reachability.CHALLENGE_PATH}/{reachability.FILE_NAME}"
     with Hostile(f"HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n".encode()) as server:
         connect = socket.create_connection
         monkeypatch.setattr(
             socket, "create_connection", lambda _address, timeout: connect(("127.0.0.1", server.port), timeout)
         )
-        said = reachability.ask_for_token("evil.test", "127.0.0.1", 80)
+        said = reachability.fetch_token("evil.test", "127.0.0.1", 80)
     assert said == f"status 302 at http://evil.test{path}"
 
 
 @pytest.mark.parametrize("planted", ["link", "fifo", "text"])
 def test_the_token_is_one_of_this_program(tmp_path: Path, planted: str) -> None:
     """Whoever could write to the webroot would have root read a file of its choice to the controller, or wait."""
-    trial = Trial(tmp_path)
-    trial.path.parent.mkdir(parents=True)
+    reachability_file = ReachabilityFile(tmp_path)
+    reachability_file.path.parent.mkdir(parents=True)
     secret = tmp_path / "secret"
     secret.write_text("root:$y$j9T$secret")
     if planted == "link":
-        trial.path.symlink_to(secret)
+        reachability_file.path.symlink_to(secret)
     elif planted == "fifo":
-        os.mkfifo(trial.path)
+        os.mkfifo(reachability_file.path)
     else:
-        trial.path.write_text(secret.read_text())
-    token = trial.token()
-    assert reachability.TRIAL_TOKEN.fullmatch(token)
-    assert trial.path.read_text() == token
-    assert trial.token() == token
+        reachability_file.path.write_text(secret.read_text())
+    token = reachability_file.token()
+    assert reachability.TOKEN.fullmatch(token)
+    assert reachability_file.path.read_text() == token
+    assert reachability_file.token() == token
     assert secret.read_text() == "root:$y$j9T$secret"
 
 
-def test_an_aaaa_record_that_leads_elsewhere_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_aaaa_record_that_leads_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(10, 1, 6, "", ("2001:db8::1", 80, 0, 0)), (2, 1, 6, "", ("192.0.2.1", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
     answers = {"2001:db8::1": "status 404", "192.0.2.1": "token"}
-    monkeypatch.setattr(reachability, "ask_for_token", lambda _domain, address, _port: answers[address])
-    said = reachability.try_name("here.test", "token")
+    monkeypatch.setattr(reachability, "fetch_token", lambda _domain, address, _port: answers[address])
+    said = reachability.check_domain("here.test", "token")
     assert said.startswith(
         "its AAAA record leads to another server: another server answers at 2001:db8::1 (status 404)"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import state
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import Refusal
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate.state import State
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate.state import IssueState
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import DAY, HOUR, MINUTE, NOW
 
 
@@ -36,21 +36,21 @@ def test_pauses_stay_within_the_limit_of_five_validations_an_hour() -> None:
 
 
 def test_a_failure_sets_the_next_attempt_and_a_success_clears_it() -> None:
-    state = State()
-    state.failed(Refusal("no"), NOW)
+    state = IssueState()
+    state.failed(CertificateError("no"), NOW)
     assert not state.is_time(NOW + 14 * MINUTE)
     assert state.is_time(NOW + 16 * MINUTE)
     state.settled()
     assert state.is_time(NOW)
 
 
-def test_the_authority_s_own_date_counts_if_it_is_later() -> None:
-    state = State()
-    state.failed(Refusal("too many", not_before=NOW + DAY), NOW)
+def test_the_ca_s_own_date_counts_if_it_is_later() -> None:
+    state = IssueState()
+    state.failed(CertificateError("too many", not_before=NOW + DAY), NOW)
     assert not state.is_time(NOW + DAY - MINUTE)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"failures": 1, "of": "later times"}'])
 def test_a_state_that_cannot_be_read_stops_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)
-    assert State.load(tmp_path / "state.json").error == ""
+    assert IssueState.load(tmp_path / "state.json").error == ""

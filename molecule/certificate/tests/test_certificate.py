@@ -42,7 +42,7 @@ def service_journal(host: Host) -> str:
     return str(host.check_output("journalctl --sync; journalctl --output=cat --unit=groundwork-certificate.service"))
 
 
-def tend(host: Host) -> str:
+def reconcile(host: Host) -> str:
     """What the timer does; returns what this run wrote to the journal."""
     before = service_journal(host)
     host.run("systemctl start groundwork-certificate.service")
@@ -198,7 +198,7 @@ def test_nobody_can_hold_up_a_run(host: Host) -> None:
         "/run/groundwork /etc/groundwork /usr/local/lib/groundwork /var/lib/groundwork /etc/ssl/groundwork "
         "/etc/letsencrypt /var/lib/letsencrypt /var/log/letsencrypt"
     )
-    host.check_output(f"{PROGRAM} tend")  # the lock is there
+    host.check_output(f"{PROGRAM} reconcile")  # the lock is there
     unit = "systemd-run --collect --unit=nobody -p User=nobody -p StandardOutput=file:/run/nobody.txt"
     host.check_output(f"{unit} /usr/bin/python3 -I -c %s {places}", lock_all)
     try:
@@ -224,7 +224,7 @@ def test_another_run_changes_nothing_and_does_not_reload(host: Host) -> None:
     before = workers(host)
     assert json.loads(host.check_output(f"{PROGRAM} prepare --json"))["changed"] == []
     assert json.loads(host.check_output(f"{PROGRAM} issue --all --json"))["changed"] == []
-    assert tend(host) == ""
+    assert reconcile(host) == ""
     assert workers(host) == before
 
 
@@ -246,7 +246,7 @@ def test_a_renewal_that_nobody_deployed_is_noticed(host: Host, site: MakeSite, a
     """As when certbot was killed before it called its deploy hook."""
     wiki = site("wiki.test", authority_root)
     before = serve_the_one_before(host, "wiki", wiki)
-    said = tend(host)
+    said = reconcile(host)
     assert "wiki: the certificate of Pebble" in said
     assert "asking" not in said
     assert testing.poll(partial(is_served_anew, wiki, before), 2), said
@@ -261,13 +261,13 @@ def test_a_reload_that_failed_is_tried_again(host: Host, site: MakeSite, authori
         assert host.run(f"{PROGRAM} deploy wiki").rc == 1  # as certbot calls it, which takes no notice
         assert serial(wiki) == before
         assert DEPLOY in status(host, "wiki")["error"]
-        tend(host)
+        reconcile(host)
         assert host.check_output("systemctl is-failed groundwork-certificate.service") == "failed"
         host.check_output("systemctl start groundwork-certificate-check.service || true")
         assert testing.poll(lambda: alerted(host), 5)
     finally:
         host.check_output("rm /etc/nginx/conf.d/broken.conf")
-    tend(host)
+    reconcile(host)
     assert testing.poll(partial(is_served_anew, wiki, before), 2), service_journal(host)
     assert status(host, "wiki")["error"] == ""
     assert host.run("systemctl is-failed groundwork-certificate.service").rc != 0
@@ -336,9 +336,9 @@ def test_names_that_lead_here_get_theirs_and_the_others_follow(host: Host, site:
     host.run(f"{PROGRAM} issue part")  # nothing is new: no order is spent
     assert serial(part) == before
     point_here(host, "late.test")
-    assert "left out" not in tend(host)  # not before the pause is over
+    assert "left out" not in reconcile(host)  # not before the pause is over
     forget_pause(host, "part")
-    tend(host)
+    reconcile(host)
     assert testing.poll(lambda: site("late.test", authority_root).get().text == "part", 2), service_journal(host)
     host.check_output("rm /etc/nginx/conf.d/foreign.conf; systemctl reload nginx.service")
     assert host.run(f"{PROGRAM} issue part").rc == 1  # it leads here now, but not for the CA
@@ -363,7 +363,7 @@ def test_a_run_that_is_killed_is_healed(host: Host, site: MakeSite, authority_ro
     host.check_output("systemctl kill --signal=CONT pebble.service")
     assert (ordered.rc, answered) == (0, "killed"), service_journal(host)
     forget_pause(host, "killed")
-    tend(host)
+    reconcile(host)
     assert testing.poll(lambda: site(domain, authority_root).get().text == "killed", 5), service_journal(host)
     drop(host, "killed")
 
@@ -386,7 +386,7 @@ def test_a_clock_that_is_wrong_ends_well(
     host.run(f"unshare --mount sh -c '{issue}'")
     assert site(domain, verify=False).get().text == "clock"
     forget_pause(host, "clock")
-    tend(host)
+    reconcile(host)
     assert testing.poll(lambda: site(domain, authority_root).get().text == "clock", 2), service_journal(host)
     assert status(host, "clock")["error"] == ""
     drop(host, "clock")
@@ -499,7 +499,7 @@ def certbot_from_pypi(host: Host) -> Iterator[None]:
 def test_a_ca_that_is_down_stops_no_site_and_no_play(
     host: Host, site: MakeSite, authority_root: str, changed: Changed
 ) -> None:
-    assert "the authority at https://pebble.test:14000/dir cannot be reached" in changed.output
+    assert "the CA at https://pebble.test:14000/dir cannot be reached" in changed.output
     assert status(host, "blog")["temporary"]
     with pytest.raises(ssl.SSLCertVerificationError):
         site("blog.test", authority_root).get()
@@ -509,9 +509,9 @@ def test_a_ca_that_is_down_stops_no_site_and_no_play(
     assert site("blog.test", verify=False).get().text == "blog"
 
     # Now the CA is back.
-    assert tend(host) == ""  # not before the pause is over
+    assert reconcile(host) == ""  # not before the pause is over
     forget_pause(host, "blog")
-    said = tend(host)
+    said = reconcile(host)
     assert testing.poll(lambda: site("blog.test", authority_root).get().text == "blog", 2), said
     assert not status(host, "blog")["temporary"]
     assert "blog: asking for a certificate (acme), because there is none yet" in said
@@ -520,7 +520,7 @@ def test_a_ca_that_is_down_stops_no_site_and_no_play(
 @pytest.mark.usefixtures("timer_paused", "changed", "certbot_from_pypi")
 def test_certbot_from_pypi_issues_with_profiles_and_renews(host: Host, site: MakeSite, authority_root: str) -> None:
     forget_pause(host, "blog")
-    tend(host)  # has nothing to do when the test before has run
+    reconcile(host)  # has nothing to do when the test before has run
     calls = "cat /run/certbot-calls"
     issued = host.check_output(calls).splitlines()[0]
     assert "certonly" in issued
@@ -543,11 +543,11 @@ def test_a_pair_of_one_s_own_is_served_and_its_end_is_told(host: Host, site: Mak
     facts = f"{SERVED}/own/current/certificate.json"
     kept = host.file(facts).content_string
     host.check_output("""sed -i 's/"not_before": ".*"/"not_before": "2000-01-01T00:00:00Z"/' %s""", facts)
-    said = tend(host)
+    said = reconcile(host)
     assert "own: the certificate has less than a quarter of its lifetime left and expires on " in said
     assert host.check_output("systemctl is-failed groundwork-certificate.service") == "failed"
     host.check_output("printf %%s %s > %s", kept, facts)
-    assert tend(host) == ""
+    assert reconcile(host) == ""
 
 
 def test_a_play_with_diff_shows_no_key(changed: Changed) -> None:
@@ -604,7 +604,7 @@ def test_a_new_domain_is_added_and_a_bad_one_harms_nothing(
     assert "shop: gone.invalid: " in refused
     error = status(host, "shop")["error"]
     assert error.startswith("gone.invalid: ")
-    assert "take the name out" in error
+    assert "remove the name" in error
 
     before = serial(new)
     host.run(f"{PROGRAM} issue shop")  # nothing is new: no order is spent

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep a usable certificate for every configured name at /etc/ssl/groundwork/NAME/current.
 
-A provider (base.py) brings the certificate: it has a place of its own for the pair, says why a new one is due,
-and obtains it. Whatever lies in that place is checked, copied to /etc/ssl/groundwork/NAME/FINGERPRINT/, and the symlink
-`current` is turned to the copy by a rename (store.py). What a web server reads is therefore always a whole, matching
-pair, whatever a provider is doing at that moment. A name whose provider has nothing yet gets a temporary self-signed
-pair.
+A provider (base.py) obtains the certificate and keeps it with its key in a directory of its own; it also says why a new
+one is due. The program checks what the provider has, copies it to /etc/ssl/groundwork/NAME/FINGERPRINT/, and replaces
+the symlink `current` by a rename (store.py). A web server therefore always reads a certificate with the key that
+belongs to it, whatever a provider is doing at that moment. A name whose provider has nothing yet gets a temporary
+self-signed certificate.
 
-Every command looks at what is on the host and does what is missing, so one that was killed is healed by the next.
+Each command compares the host with the configuration and does what is missing, so it also repairs what a killed run
+left.
 """

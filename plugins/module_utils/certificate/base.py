@@ -1,69 +1,78 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all providers have in common."""
+"""The interface of a provider, which obtains certificates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .config import Host, Options, Request
-from .store import Facts, Pair, Store
+from .config import CertificateRequest, HostOptions, Paths
+from .store import CertificateFacts, CertificateFiles, CertificateStore
 
 RENEW_FRACTION, LATE_FRACTION = 1 / 3, 1 / 4
 
 
 @dataclass
 class Provider:
-    """Who brings certificates. A provider keeps its pair in a place of its own and never touches what is served."""
+    """A source of certificates. It keeps its files in a directory of its own and never changes what is served.
 
-    host: Host
-    options: Options
-    store: Store
+    :ivar remedy_when_late: what the operator can do when a certificate was not renewed in time.
+    """
+
+    paths: Paths
+    options: HostOptions
+    store: CertificateStore
 
     remedy_when_late = ""
 
-    def pair(self, name: str) -> Pair:
-        """The place where the provider keeps the name's pair."""
+    def files(self, name: str) -> CertificateFiles:
+        """Return where the provider keeps the certificate and key of a name; they need not exist."""
         raise NotImplementedError
 
-    def objection(self, request: Request) -> str:
-        """Why the provider can never bring what is asked for; empty if it can."""
+    def objection(self, request: CertificateRequest) -> str:
+        """Return why the provider can never fulfil the request; empty if it can."""
         del request
         return ""
 
-    def due(self, request: Request, now: float) -> str:
-        """Why a new certificate is needed; empty if none is."""
+    def due(self, request: CertificateRequest, now: float) -> str:
+        """Return why a new certificate is needed; empty if none is."""
         del request, now
         return ""
 
     def ready(self) -> None:
-        """Refusal unless it can be asked at all."""
+        """Check that the provider is available.
 
-    def is_asked_over_http(self, request: Request) -> bool:
-        """True when somebody else will look for an answer on port 80 of each domain."""
+        :raises CertificateError: it is not.
+        """
+
+    def is_validated_over_http(self, request: CertificateRequest) -> bool:
+        """Whether a CA will fetch a file from port 80 of each domain."""
         del request
         return False
 
     def domains(self, name: str) -> tuple[str, ...]:
-        """What the provider's pair is valid for; nothing if there is none."""
-        pair = self.pair(name)
-        return self.store.facts(name, pair).domains if pair.exists else ()
+        """Return the domains of the provider's certificate; none if there is no certificate."""
+        files = self.files(name)
+        return self.store.facts(name, files).domains if files.exists else ()
 
-    def obtain(self, request: Request) -> None:
-        """Put a new pair into the provider's place; Refusal if that fails."""
+    def obtain(self, request: CertificateRequest) -> None:
+        """Obtain a new certificate and key.
 
-    def settle(self, request: Request, facts: Facts) -> None:
-        """What remains to be done once the pair is in place."""
+        :raises CertificateError: with the reason why that failed.
+        """
+
+    def settle(self, request: CertificateRequest, facts: CertificateFacts) -> None:
+        """Do what remains once the certificate is installed."""
 
     def forget(self, name: str) -> bool:
-        """Let go of a name that has another provider now, or is removed; True if there was anything."""
+        """Delete what the provider has of a name; returns whether there was anything."""
         del name
         return False
 
-    def differences(self, request: Request) -> str:
-        """How the names of the provider's certificate differ from those asked for."""
-        has = set(self.store.facts(request.name, self.pair(request.name)).domains)
+    def differences(self, request: CertificateRequest) -> str:
+        """Return how the domains of the provider's certificate differ from the request; empty if they do not."""
+        has = set(self.store.facts(request.name, self.files(request.name)).domains)
         wants = set(request.domains)
         changes = [f"+{domain}" for domain in sorted(wants - has)] + [f"-{domain}" for domain in sorted(has - wants)]
         return f"the names have changed ({' '.join(changes)})" if changes else ""

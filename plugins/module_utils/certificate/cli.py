@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from ..common.locks import BusyError, locked
 from . import commands
-from .config import MINUTE, Host
+from .config import MINUTE, Paths
 from .context import Context
-from .messages import Refusal, say
+from .messages import CertificateError, say
 from .processes import WITHIN_A_RUN
-from .reconcile import Keeper
+from .reconcile import Reconciler
 
 LOCK_WAIT = 5 * MINUTE
 DESCRIPTION = "Keep a usable certificate for every configured name at /etc/ssl/groundwork/NAME/current."
@@ -26,11 +26,13 @@ DESCRIPTION = "Keep a usable certificate for every configured name at /etc/ssl/g
 class Command:
     """A command of this program.
 
-    :param names: how many names it takes, in argparse's notation.
-    :param wait: seconds it waits for another run to end; None for a command that only looks.
+    :ivar names: how many names it takes, in argparse's notation; none by default.
+    :ivar json: it has the option ``--json``.
+    :ivar all: it has the options ``--all`` and ``--from-controller``.
+    :ivar wait: seconds to wait for the lock; None for a command that changes nothing.
     """
 
-    function: Callable[[Keeper, argparse.Namespace], int]
+    function: Callable[[Reconciler, argparse.Namespace], int]
     names: str = ""
     json: bool = False
     all: bool = False
@@ -40,7 +42,7 @@ class Command:
 COMMANDS = {
     "prepare": Command(commands.prepare, json=True),
     "issue": Command(commands.issue, names="*", json=True, all=True),
-    "tend": Command(commands.tend, wait=0),
+    "reconcile": Command(commands.reconcile, wait=0),
     "deploy": Command(commands.deploy, names="+"),
     "renew": Command(commands.renew),
     "verify": Command(commands.verify, wait=None),
@@ -51,7 +53,7 @@ COMMANDS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="certificate", description=DESCRIPTION)
     subparsers = top.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
@@ -60,34 +62,34 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("name", nargs=command.names)
         if command.all:
             one.add_argument("--all", action="store_true", help="every configured name")
-            one.add_argument("--seen", metavar="JSON", help="what `try` said elsewhere")
+            one.add_argument("--from-controller", metavar="JSON", help="what `reach` printed on the controller")
         if command.json:
-            one.add_argument("--json", action="store_true", help="for a program to read")
-    trial = subparsers.add_parser("try", help=commands.show_trial.__doc__, description=commands.show_trial.__doc__)
-    trial.add_argument("--token", required=True)
-    trial.add_argument("domain", nargs="+")
+            one.add_argument("--json", action="store_true", help="print the report as JSON")
+    reach = subparsers.add_parser("reach", help=commands.reach.__doc__, description=commands.reach.__doc__)
+    reach.add_argument("--token", required=True)
+    reach.add_argument("domain", nargs="+")
     return top
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run a command; the status is 0 if all is well, 1 if not, 2 if it could not be tried."""
-    arguments = parser().parse_args(words)
-    if arguments.command == "try":
-        return commands.show_trial(arguments.token, arguments.domain)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status is 0 if all is well, 1 if not, and 2 if it could not start."""
+    arguments = parser().parse_args(argv)
+    if arguments.command == "reach":
+        return commands.reach(arguments.token, arguments.domain)
     command = COMMANDS[arguments.command]
     if arguments.command == "deploy" and os.environ.get(WITHIN_A_RUN):
-        return 0  # the run that started certbot puts the pair in place itself
+        return 0  # the run that started certbot installs the certificate itself
     os.umask(0o022)
-    host = Host()
+    host = Paths()
     try:
         if command.wait is None:
-            return command.function(Keeper(Context(host)), arguments)
+            return command.function(Reconciler(Context(host)), arguments)
         with locked(host.lock, command.wait):
-            return command.function(Keeper(Context(host)), arguments)
+            return command.function(Reconciler(Context(host)), arguments)
     except BusyError:
-        if command.function is commands.tend:
-            return 0  # that run sees to the same; the timer comes again
-        say(f"another run of this program has been at work for {command.wait:.0f} s", "error")
-    except Refusal as refusal:
+        if command.function is commands.reconcile:
+            return 0  # that run does the same, and the timer starts the next
+        say(f"another run of this program has held the lock for {command.wait:.0f} s", "error")
+    except CertificateError as refusal:
         say(str(refusal), "error")
     return 2

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each command of the program does. The result is its exit status."""
+"""The commands of the program; each returns its exit status."""
 
 from __future__ import annotations
 
@@ -15,121 +15,127 @@ from typing import Any
 
 from .config import NAME
 from .context import Context
-from .messages import QUOTE_LIMIT, Refusal, one_line, say
-from .reachability import try_names
-from .reconcile import Keeper, always, never
-from .report import not_served, troubles
-from .state import State
+from .messages import QUOTE_LIMIT, CertificateError, one_line, say
+from .reachability import check_domains
+from .reconcile import Reconciler, always, never
+from .report import not_served, warnings
+from .state import IssueState
 
 RELOAD_WAIT = 10  # seconds for a reload to reach every new connection
 
 
-def prepare(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """Give every name a usable pair, asking nobody."""
-    for request in keeper.context.requests.values():
-        keeper.bring(request, never)
-    show(keeper.report(), arguments.json)
+def prepare(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Install a usable certificate for every name without asking a CA."""
+    for request in reconciler.context.requests.values():
+        reconciler.reconcile(request, never)
+    show(reconciler.report(), arguments.json)
     return 0
 
 
-def issue(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """Ask for whatever is due now, and put it to use."""
-    requests = keeper.context.select(list(keeper.context.requests) if arguments.all else arguments.name)
-    keeper.seen = {domain: one_line(why, QUOTE_LIMIT) for domain, why in json.loads(arguments.seen or "{}").items()}
+def issue(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Order whatever is due now, and deploy it."""
+    requests = reconciler.context.select(list(reconciler.context.requests) if arguments.all else arguments.name)
+    reconciler.from_controller = {
+        domain: one_line(why, QUOTE_LIMIT) for domain, why in json.loads(arguments.from_controller or "{}").items()
+    }
     for request in requests:
-        keeper.bring(request, always)
-    keeper.trial.end()
-    keeper.deploy()
-    keeper.have_checked()
-    report = keeper.report()
+        reconciler.reconcile(request, always)
+    reconciler.reachability.end()
+    reconciler.deploy()
+    reconciler.start_check()
+    report = reconciler.report()
     show(report, arguments.json)
     # With --json the reader judges the report; a person's shell gets a status.
     return int(not arguments.json and any(report["names"][request.name]["error"] for request in requests))
 
 
-def tend(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """What the timer does: ask for what is due if its pause is over, put to use what nobody has, look at the dates."""
+def reconcile(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Order what is due and not paused, deploy what is not deployed yet, check the dates (run by a timer)."""
     del arguments
-    for request in keeper.context.requests.values():
-        keeper.bring(request, State.is_time)
-    keeper.trial.end()
-    keeper.deploy()
-    keeper.have_checked()
-    found = troubles(keeper.context)
-    for trouble in found:
-        say(trouble, "error")
+    for request in reconciler.context.requests.values():
+        reconciler.reconcile(request, IssueState.is_time)
+    reconciler.reachability.end()
+    reconciler.deploy()
+    reconciler.start_check()
+    found = warnings(reconciler.context)
+    for warning in found:
+        say(warning, "error")
     return int(bool(found))
 
 
-def renew(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """What the timer of certbot from PyPI does: have certbot renew what is due, and put it to use."""
+def renew(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Let certbot from PyPI renew what is due, and deploy it (run by a timer)."""
     del arguments
-    if problem := keeper.context.acme.renew():
+    if problem := reconciler.context.acme.renew():
         say(problem, "error")
-    for request in keeper.context.requests.values():
-        keeper.bring(request, never)
-    keeper.trial.end()
-    keeper.deploy()
-    keeper.have_checked()
+    for request in reconciler.context.requests.values():
+        reconciler.reconcile(request, never)
+    reconciler.reachability.end()
+    reconciler.deploy()
+    reconciler.start_check()
     return int(bool(problem))
 
 
-def verify(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """Say what needs a person: dates, reloads that failed, and names served with another certificate than their own."""
-    keeper.context.host.unseen.unlink(missing_ok=True)
+def verify(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Print what needs the operator: dates, failed reloads, and domains that are served with another certificate."""
+    reconciler.context.paths.unchecked.unlink(missing_ok=True)
     deadline = time.monotonic() + RELOAD_WAIT
-    requests = list(keeper.context.requests.values())
+    requests = list(reconciler.context.requests.values())
     while True:
-        unserved = [f"{request.name}: {why}" for request in requests if (why := not_served(keeper.context, request))]
+        unserved = [
+            f"{request.name}: {why}" for request in requests if (why := not_served(reconciler.context, request))
+        ]
         if not unserved or time.monotonic() > deadline:
             break
         time.sleep(1)
-    found = troubles(keeper.context) + unserved
-    if keeper.context.host.unseen.exists():  # a check was asked for meanwhile; systemd does not start what runs
-        return verify(Keeper(Context(keeper.context.host, keeper.context.now)), arguments)
-    for trouble in found:
-        say(trouble, "error")
+    found = warnings(reconciler.context) + unserved
+    if reconciler.context.paths.unchecked.exists():  # systemd did not start the unit again while it ran
+        return verify(Reconciler(Context(reconciler.context.paths, reconciler.context.now)), arguments)
+    for warning in found:
+        say(warning, "error")
     return int(bool(found))
 
 
-def deploy(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """What certbot calls after a renewal."""
-    for request in keeper.context.select(arguments.name):
-        keeper.bring(request, never)
-    keeper.deploy()
-    keeper.have_checked()
-    return int(any(keeper.context.state(name).deploy_error for name in arguments.name))
+def deploy(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Install and deploy a renewed certificate (run by certbot)."""
+    for request in reconciler.context.select(arguments.name):
+        reconciler.reconcile(request, never)
+    reconciler.deploy()
+    reconciler.start_check()
+    return int(any(reconciler.context.state(name).deploy_error for name in arguments.name))
 
 
-def status(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """Say how things are; nothing is changed."""
-    show(keeper.report(), arguments.json)
+def status(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Print the state of every name; nothing is changed."""
+    show(reconciler.report(), arguments.json)
     return 0
 
 
-def remove(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """Take names off the host: nothing of them is renewed any more, nothing of them is left."""
+def remove(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Remove names with their certificates and keys."""
     for name in arguments.name:
         if not NAME.fullmatch(name):
-            raise Refusal(f"{name!r} is not a name")
-        if name in keeper.context.requests:
-            raise Refusal(f"{name} is still configured", f"Remove {keeper.context.host.requests}/{name}.json first.")
-        forgotten = [provider.forget(name) for provider in keeper.context.providers.values()]
-        removed = keeper.context.store.remove(name)
-        shutil.rmtree(keeper.context.host.state / name, ignore_errors=True)
+            raise CertificateError(f"{name!r} is not a name")
+        if name in reconciler.context.requests:
+            raise CertificateError(
+                f"{name} is still configured", f"Remove {reconciler.context.paths.requests}/{name}.json first."
+            )
+        forgotten = [provider.forget(name) for provider in reconciler.context.providers.values()]
+        removed = reconciler.context.store.remove(name)
+        shutil.rmtree(reconciler.context.paths.state / name, ignore_errors=True)
         if removed or any(forgotten):
-            keeper.changed.append(name)
+            reconciler.changed.append(name)
             say(f"{name}: removed")
-    show(keeper.report(), arguments.json)
+    show(reconciler.report(), arguments.json)
     return 0
 
 
-def check(keeper: Keeper, arguments: argparse.Namespace) -> int:
-    """Say what is wrong with the configuration; nothing is changed."""
+def check(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
+    """Print what is wrong with the configuration; nothing is changed."""
     del arguments
-    problems = list(keeper.context.problems)
-    for name, request in keeper.context.requests.items():
-        if objection := keeper.context.providers[request.provider].objection(request):
+    problems = list(reconciler.context.problems)
+    for name, request in reconciler.context.requests.items():
+        if objection := reconciler.context.providers[request.provider].objection(request):
             problems.append(f"{name}: {objection}")
     for problem in problems:
         say(problem, "error")
@@ -137,7 +143,7 @@ def check(keeper: Keeper, arguments: argparse.Namespace) -> int:
 
 
 def show(report: dict[str, Any], as_json: bool) -> None:
-    """Print the report, for a program or for a person."""
+    """Print the report, as JSON or for the operator."""
     if as_json:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
         return
@@ -151,7 +157,7 @@ def show(report: dict[str, Any], as_json: bool) -> None:
         sys.stdout.write(f"{problem}\n")
 
 
-def show_trial(token: str, domains: Sequence[str]) -> int:
-    """Print, as JSON, why each domain does not lead to the host that has the token; empty if it does. Runs anywhere."""
-    sys.stdout.write(json.dumps(try_names(domains, token), indent=2) + "\n")
+def reach(token: str, domains: Sequence[str]) -> int:
+    """Print, as JSON, why each domain does not lead to the host with the token (run on the controller)."""
+    sys.stdout.write(json.dumps(check_domains(domains, token), indent=2) + "\n")
     return 0

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is asked for: where it stands, what holds for the host, and the certificate of each name."""
+"""The configuration: paths, the options of the host, and the certificate request of each name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .messages import Refusal
+from .messages import CertificateError
 
 PROGRAM = "/usr/local/lib/groundwork/certificate"
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -23,19 +23,22 @@ DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)*(?=.*[a-z]){LABEL}")
 
 
 @dataclass(frozen=True)
-class Host:
-    """Where things are on this host; another ``root`` is for tests."""
+class Paths:
+    """The paths on the host.
+
+    :ivar root: another directory in tests.
+    """
 
     root: Path = Path("/")
 
     @property
     def options(self) -> Path:
-        """What holds for the host, see Options."""
+        """The options of the host, see :class:`HostOptions`."""
         return self.root / "etc/groundwork/certificate.json"
 
     @property
     def requests(self) -> Path:
-        """A directory with a file for each name, see Request."""
+        """The directory with one file for each name, see :class:`CertificateRequest`."""
         return self.root / "etc/groundwork/certificates"
 
     @property
@@ -45,11 +48,11 @@ class Host:
 
     @property
     def state(self) -> Path:
-        """What the program remembers, and the self-signed certificates; root's alone."""
+        """The program's own state and the self-signed certificates; only root can read it."""
         return self.root / "var/lib/groundwork/certificates"
 
     def state_of(self, name: str) -> Path:
-        """What the program remembers of a name."""
+        """The state of a name, see state.py."""
         return self.state / name / "state.json"
 
     @property
@@ -64,53 +67,53 @@ class Host:
 
     @property
     def certbot(self) -> Path:
-        """Certbot from PyPI: a symlink to the environment that is in use."""
+        """Certbot from PyPI: a symlink to the virtual environment in use."""
         return self.root / "usr/local/lib/groundwork/certbot"
 
     @property
     def account_options(self) -> Path:
-        """Certbot's options with the credentials of an external account binding; there only if they are given."""
+        """Certbot's options with the credentials of an external account binding; absent if none are set."""
         return self.options.with_name("certificate-account.ini")
 
     @property
     def dns_credentials(self) -> Path:
-        """The credentials of certbot's plugin for dns-01; root's alone."""
+        """The credentials of certbot's plugin for dns-01; only root can read them."""
         return self.options.with_name("certificate-dns.ini")
 
     @property
     def pinned(self) -> Path:
-        """What certbot from PyPI is made of, as a requirements file with hashes; empty if the user chose a version."""
+        """The pinned requirements of certbot from PyPI, with hashes; absent if the user chose a version."""
         return self.options.with_name("certificate-certbot.txt")
 
     @property
     def install_environment(self) -> Path:
-        """Environment variables for pip, as a JSON object; root's alone."""
+        """Environment variables for pip, as a JSON object; only root can read them."""
         return self.options.with_name("certificate-install.json")
 
     @property
-    def troubles(self) -> Path:
-        """What was wrong the last time anybody looked."""
-        return self.state / "troubles.json"
+    def warnings(self) -> Path:
+        """The warnings of the last run, as a JSON list."""
+        return self.state / "warnings.json"
 
     @property
-    def unseen(self) -> Path:
-        """Is there while something is new that the check has not looked at."""
-        return self.root / "run/groundwork/certificate.unseen"
+    def unchecked(self) -> Path:
+        """Exists while there is a change that the check has not seen."""
+        return self.root / "run/groundwork/certificate.unchecked"
 
     @property
     def lock(self) -> Path:
-        """Held by a run that changes anything."""
+        """The lock that each run holds which changes anything."""
         return self.root / "run/groundwork/certificate/lock"
 
 
 @dataclass(frozen=True)
-class Options:
-    """What holds for the host, from /etc/groundwork/certificate.json.
+class HostOptions:
+    """The options of the host, from /etc/groundwork/certificate.json; the role's README describes them.
 
-    :param check_address: HOST:PORT at which the served certificate is looked at; empty for nowhere.
-    :param pinned: certbot is from PyPI, in an environment of its own, as the file of requirements pins it.
-    :param requirements: what is installed there by the user's choice: plugins, or another version of certbot.
-    :param dns_plugin: certbot's plugin for dns-01, without `dns-`; else the two hooks are its commands.
+    :ivar check_address: HOST:PORT where the served certificate is checked; empty for no check.
+    :ivar pinned: certbot comes from PyPI, at the pinned version.
+    :ivar requirements: requirements that the user chose for certbot from PyPI: plugins, or another version.
+    :ivar dns_plugin: certbot's plugin for dns-01, without ``dns-``; if empty, the two hooks are its commands.
     """
 
     email: str
@@ -130,23 +133,30 @@ class Options:
 
     @property
     def from_pypi(self) -> bool:
-        """True when certbot is to be from PyPI."""
+        """Whether certbot comes from PyPI."""
         return self.pinned or bool(self.requirements)
 
     @classmethod
-    def load(cls, path: Path) -> Options:
-        """Read them; Refusal if they cannot be used."""
+    def load(cls, path: Path) -> HostOptions:
+        """Read them from a JSON file.
+
+        :raises CertificateError: they cannot be used.
+        """
         try:
             return cls(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise Refusal(f"{path}: {error}", "Run the play again.") from error
+            raise CertificateError(f"{path}: {error}", "Run the play again.") from error
 
 
 @dataclass(frozen=True)
-class Request:
-    """One name: the domains it is for, the first being the canonical one, and who brings the certificate.
+class CertificateRequest:
+    """What certificate a name is to have.
 
-    :param fullchain: where the provider `files` has it from, for messages; and privkey.
+    :ivar domains: at least one; the first is the canonical one.
+    :ivar provider: one of :data:`PROVIDERS`.
+    :ivar challenge: ``http-01`` or ``dns-01``, for ``acme``.
+    :ivar profile: the CA's certificate profile; empty for its default.
+    :ivar fullchain: the path on the controller that ``files`` read it from, for messages; likewise ``privkey``.
     """
 
     name: str
@@ -158,42 +168,49 @@ class Request:
     privkey: str = ""
 
     @classmethod
-    def load(cls, path: Path) -> Request:
-        """Read a request; Refusal names the file and what is wrong with it."""
+    def load(cls, path: Path) -> CertificateRequest:
+        """Read a request from a JSON file.
+
+        :raises CertificateError: with the file and what is wrong with it.
+        """
         try:
             given = json.loads(path.read_text())
             domains = (address_of(domain) or domain.lower() for domain in given["domains"])
             request = cls(**{**given, "domains": tuple(dict.fromkeys(domains))})
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Refusal(f"{path}: {type(error).__name__}: {error}") from error
+            raise CertificateError(f"{path}: {type(error).__name__}: {error}") from error
         if not NAME.fullmatch(request.name) or f"{request.name}.json" != path.name:
-            raise Refusal(f"{path}: the name {request.name!r} is not usable, or not the file's")
+            raise CertificateError(f"{path}: the name {request.name!r} is not usable, or not the file's")
         if request.provider not in PROVIDERS:
-            raise Refusal(f"{path}: there is no provider {request.provider!r}; there are {', '.join(PROVIDERS)}")
+            raise CertificateError(
+                f"{path}: there is no provider {request.provider!r}; there are {', '.join(PROVIDERS)}"
+            )
         if not request.domains:
-            raise Refusal(f"{path}: there is no domain", "Give at least one, the canonical one first.")
+            raise CertificateError(f"{path}: there is no domain", "Give at least one, the canonical one first.")
         if wrong := [
             domain
             for domain in request.domains
             if not address_of(domain) and (len(domain) > 253 or not DOMAIN.fullmatch(domain))
         ]:
-            raise Refusal(f"{path}: {', '.join(wrong)}: no domain name", "Write letters beyond ASCII in the xn-- form.")
+            raise CertificateError(
+                f"{path}: {', '.join(wrong)}: no domain name", "Write letters beyond ASCII in the xn-- form."
+            )
         return request
 
 
-def load_requests(directory: Path) -> tuple[dict[str, Request], list[str]]:
-    """All requests that can be read, by name, and what is wrong with the others."""
+def load_requests(directory: Path) -> tuple[dict[str, CertificateRequest], list[str]]:
+    """Read all requests; those that are valid, by name, and an error message for each of the others."""
     requests, problems = {}, []
     for path in sorted(directory.glob("*.json")):
         try:
-            requests[path.stem] = Request.load(path)
-        except Refusal as refusal:
+            requests[path.stem] = CertificateRequest.load(path)
+        except CertificateError as refusal:
             problems.append(str(refusal))
     return requests, problems
 
 
 def address_of(text: str) -> str:
-    """The IP address that the text is, in its usual form; empty if it is none."""
+    """Return an IP address in its canonical form; empty for any other text."""
     try:
         return str(ipaddress.ip_address(text.strip()))
     except ValueError:
@@ -201,7 +218,7 @@ def address_of(text: str) -> str:
 
 
 def is_covered(domain: str, by: Sequence[str]) -> bool:
-    """True when one of the names, of which some may be wildcards, is valid for the domain."""
+    """Whether one of a certificate's names, some of which may be wildcards, is valid for the domain."""
     if address_of(domain):
         return domain in by
     parent = domain.partition(".")[2]

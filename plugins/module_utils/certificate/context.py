@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every command works with: what is asked for, the providers, what is served, and what is remembered."""
+"""What every command works with: the configuration, the providers, the installed certificates and the state."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ from dataclasses import dataclass, field
 
 from .base import Provider
 from .certbot import Acme
-from .config import Host, Options, Request, load_requests
-from .files import Files
-from .messages import Refusal
+from .config import CertificateRequest, HostOptions, Paths, load_requests
+from .files import OwnFiles
+from .messages import CertificateError
 from .self_signed import SelfSigned
-from .state import State
-from .store import Served, Store
+from .state import IssueState
+from .store import CertificateStore, InstalledCertificate
 
 TEMPORARY = "self_signed"
 
 
 @dataclass
 class Context:
-    """A host as it is at the beginning of a run.
+    """A host at the beginning of a run.
 
     :ivar now: the clock; POSIX time.
-    :ivar requests: what is asked for, by name.
-    :ivar problems: what is wrong with the requests that cannot be read.
+    :ivar requests: the valid requests, by name.
+    :ivar problems: an error message for each invalid request.
     """
 
-    host: Host = field(default_factory=Host)
+    paths: Paths = field(default_factory=Paths)
     now: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        self.options = Options.load(self.host.options)
-        self.requests, self.problems = load_requests(self.host.requests)
-        self.store = Store(self.host.served, self.options.key_group)
-        shared = (self.host, self.options, self.store)
+        self.options = HostOptions.load(self.paths.options)
+        self.requests, self.problems = load_requests(self.paths.requests)
+        self.store = CertificateStore(self.paths.served, self.options.key_group)
+        shared = (self.paths, self.options, self.store)
         self.acme = Acme(*shared)
         self.providers: dict[str, Provider] = {
             "acme": self.acme,
             "self_signed": SelfSigned(*shared),
-            "files": Files(*shared),
+            "files": OwnFiles(*shared),
         }
 
-    def state(self, name: str) -> State:
-        """What is remembered of a name."""
-        return State.load(self.host.state_of(name))
+    def state(self, name: str) -> IssueState:
+        """Return the state of a name."""
+        return IssueState.load(self.paths.state_of(name))
 
-    def served(self, name: str) -> Served | None:
-        """The pair in place; None if there is none that can be used."""
+    def served(self, name: str) -> InstalledCertificate | None:
+        """Return the installed certificate of a name; None if there is no usable one."""
         return self.store.current(name)
 
-    def select(self, names: Sequence[str]) -> list[Request]:
-        """The requests of these names; Refusal for one that is not configured."""
+    def select(self, names: Sequence[str]) -> list[CertificateRequest]:
+        """Return the requests of these names.
+
+        :raises CertificateError: a name is not configured.
+        """
         if unknown := [name for name in names if name not in self.requests]:
-            raise Refusal(f"{', '.join(unknown)}: not configured in {self.host.requests}")
+            raise CertificateError(f"{', '.join(unknown)}: not configured in {self.paths.requests}")
         return [self.requests[name] for name in names]

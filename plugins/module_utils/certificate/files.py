@@ -12,50 +12,55 @@ from pathlib import Path
 
 from ..common import clock
 from .base import Provider
-from .config import Request, is_covered
-from .messages import Refusal
+from .config import CertificateRequest, is_covered
+from .messages import CertificateError
 from .processes import run
-from .store import OPENSSL, Facts, Pair, blocks
+from .store import OPENSSL, CertificateFacts, CertificateFiles, blocks
 
 
-class Files(Provider):
-    """The pair is the user's own, put beside the request by the play."""
+class OwnFiles(Provider):
+    """A certificate and key that the play copied to the host beside the request."""
 
-    remedy_when_late = "Put a new pair in place of the two files and run the play."
+    remedy_when_late = "Replace the two files on the controller and run the play."
 
-    def pair(self, name: str) -> Pair:
-        """The two files that the play put beside the request."""
-        return Pair(self.host.requests / f"{name}.fullchain.pem", self.host.requests / f"{name}.privkey.pem")
+    def files(self, name: str) -> CertificateFiles:
+        """Return the two files that the play wrote."""
+        return CertificateFiles(
+            self.paths.requests / f"{name}.fullchain.pem", self.paths.requests / f"{name}.privkey.pem"
+        )
 
-    def objection(self, request: Request) -> str:
-        """What is wrong with the pair, before it is served: its key, its chain, its dates, its names."""
-        pair = self.pair(request.name)
-        place = f"fullchain ({request.fullchain or pair.fullchain})"
+    def objection(self, request: CertificateRequest) -> str:
+        """Return what is wrong with the key, the chain, the dates or the domains; empty if nothing is."""
+        files = self.files(request.name)
+        place = f"fullchain ({request.fullchain or files.fullchain})"
         try:
-            pair.check()
-            check_chain(pair.fullchain)
-            facts = Facts.read(pair.fullchain)
-        except Refusal as refusal:
+            files.check()
+            check_chain(files.fullchain)
+            facts = CertificateFacts.read(files.fullchain)
+        except CertificateError as refusal:
             return (
                 str(refusal)
-                .replace(str(pair.fullchain), place)
-                .replace(str(pair.privkey), f"privkey ({request.privkey or pair.privkey})")
+                .replace(str(files.fullchain), place)
+                .replace(str(files.privkey), f"privkey ({request.privkey or files.privkey})")
             )
         now = time.time()
         if not facts.not_before <= now < facts.not_after:
             begins = f"begins {clock.timestamp(facts.not_before)}"
             when = f"expired on {clock.date(facts.not_after)}" if now > facts.not_before else begins
-            return f"{place}: the certificate {when}: bring one that is valid now"
+            return f"{place}: the certificate {when}: replace it by one that is valid now"
         if missing := [domain for domain in request.domains if not is_covered(domain, facts.domains)]:
             return (
                 f"{place}: the certificate is for {', '.join(facts.domains) or 'no domain'} and not for "
-                f"{', '.join(missing)}: bring one that is, or take them out of domains"
+                f"{', '.join(missing)}: replace it by one that is, or remove them from domains"
             )
         return ""
 
 
 def check_chain(fullchain: Path) -> None:
-    """Refusal unless each certificate is issued by the next one. A self-signed one may end the chain."""
+    """Check that each certificate is issued by the next one; a self-signed one may end the chain.
+
+    :raises CertificateError: the chain is broken or incomplete.
+    """
     certificates = blocks(fullchain)
     with tempfile.TemporaryDirectory() as directory:
         paths = [Path(directory) / f"{number}.pem" for number, _block in enumerate(certificates, 1)]
@@ -65,14 +70,14 @@ def check_chain(fullchain: Path) -> None:
             if run(
                 OPENSSL, "verify", "-partial_chain", "-no_check_time", "-trusted", *map(str, (issuer, path))
             ).returncode:
-                raise Refusal(
+                raise CertificateError(
                     f"{fullchain}: certificate {path.stem} of {len(paths)} is not issued by the one after it",
                     "Write the site's own certificate first, then its issuer's, then that one's.",
                 )
         if len(paths) == 1:
             shown = run(OPENSSL, "x509", "-noout", "-subject_hash", "-issuer_hash", "-in", str(paths[0]))
             if len(set(shown.stdout.split())) > 1:
-                raise Refusal(
+                raise CertificateError(
                     f"{fullchain}: the intermediate certificate is missing",
                     "Append the certificate of its issuer, which came with it.",
                 )

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lineage, as certbot calls it: a certificate in all its versions, with the record by which it is renewed."""
+"""A lineage, as certbot calls a certificate in all its versions with the record that it is renewed by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.files import write
-from .store import Pair
+from .store import CertificateFiles
 
 SECTION = "[renewalparams]"
 
@@ -26,9 +26,9 @@ class Lineage:
     name: str
 
     @property
-    def pair(self) -> Pair:
+    def files(self) -> CertificateFiles:
         """The newest version of the certificate."""
-        return Pair.within(self.live)
+        return CertificateFiles.within(self.live)
 
     @property
     def live(self) -> Path:
@@ -42,7 +42,7 @@ class Lineage:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the record says; the first of equal keys counts, for the last section is a map of domains."""
+        """The settings in the record; of equal keys the first counts, because the last section is a map of domains."""
         try:
             lines = self.record.read_text().splitlines()
         except FileNotFoundError:
@@ -55,7 +55,7 @@ class Lineage:
         return settings
 
     def amend(self, hours: int, hook: str) -> None:
-        """Have certbot renew it so many hours before its end, and run this deploy hook then."""
+        """Let certbot renew it so many hours before it expires, and run this deploy hook then."""
         if not self.record.exists():
             return
         before = self.record.read_text()
@@ -64,12 +64,13 @@ class Lineage:
             write(self.record, after, self.record.stat().st_mode & 0o777)
 
     def put_aside(self, aside: Path) -> bool:
-        """Move what a certbot that was killed has left; True if there was anything.
+        """Move what a killed certbot left to another directory; returns whether there was anything.
 
-        certbot would call the next certificate NAME-0001, for ever. What is whole, or has no record, is left alone.
+        Certbot would name every further certificate NAME-0001. A complete lineage stays, and so does a certificate
+        without a record, which certbot did not make.
         """
         paths = [path for path in (self.record, self.live, self.directory / "archive" / self.name) if path.exists()]
-        usable, has_record = self.pair.exists, self.record.exists()
+        usable, has_record = self.files.exists, self.record.exists()
         if not paths or (usable and (not has_record or self.settings.get("fullchain"))):
             return False
         shutil.rmtree(aside, ignore_errors=True)
@@ -80,10 +81,10 @@ class Lineage:
 
 
 def amended(record: str, window: str, hook: str) -> str:
-    """Certbot's record of a certificate, to be renewed this long before its end, with this deploy hook.
+    """Return certbot's record of a certificate with another renewal window and deploy hook.
 
-    Without the first, certbot 2 and 4.0 renew at 30 days whatever the lifetime is; the second is not stored by a run of
-    certbot that had nothing to do.
+    Without the first, certbot 2 and 4.0 renew at 30 days, whatever the lifetime is. The second is not stored by a run
+    that has nothing to do.
     """
     lines = [line for line in record.splitlines() if not line.startswith(("renew_before_expiry =", "renew_hook ="))]
     if SECTION in lines:

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run other programs: certbot, openssl, hooks of the user's."""
+"""Run other programs: certbot, openssl, the deploy command."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import subprocess
 from collections.abc import Mapping
 
 from ..common import programs
-from .messages import Refusal
+from .messages import CertificateError
 
-# What is started gets this environment, and of this program's own only what HANDED_ON matches: how the network is
-# reached, and what certbot's plugins for clouds read.
+# The environment of every program that is started, with those variables of this one's environment whose names match
+# HANDED_ON: how the network is reached, and what certbot's plugins for clouds read.
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -23,20 +23,25 @@ ENVIRONMENT = {
 HANDED_ON = re.compile(
     r"(?i:https?|no|all)_(?i:proxy)|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|AWS_\w+|GOOGLE_APPLICATION_CREDENTIALS|TZ"
 )
-# Set for what this program starts: certbot's deploy hook must not wait for the lock that its own parent holds.
+# Set for every program that is started: certbot's deploy hook must not wait for the lock that its own parent holds.
 WITHIN_A_RUN = "GROUNDWORK_CERTIFICATE_RUN"
-OUTPUT_LIMIT = 2**18  # bytes of what a program prints or logs that are kept
+OUTPUT_LIMIT = 2**18  # bytes of a program's output or log that are kept
 
 
 def run(
     *argv: str, timeout: float = 60, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command without a shell; its status is the caller's to judge. Refusal if it is absent or takes too long."""
+    """Run a program and return its exit status and output.
+
+    :param timeout: seconds.
+    :param environment: variables beside the fixed ones.
+    :raises CertificateError: the program does not exist or takes too long.
+    """
     handed_on = {name: value for name, value in os.environ.items() if HANDED_ON.fullmatch(name)}
     variables = {**ENVIRONMENT, **handed_on, WITHIN_A_RUN: "1", **(environment or {})}
     try:
         return programs.run(argv, seconds=timeout, environment=variables, limit=OUTPUT_LIMIT)
     except OSError as error:
-        raise Refusal(f"{argv[0]}: {error.strerror}", f"Install the package that has {argv[0]}.") from error
+        raise CertificateError(f"{argv[0]}: {error.strerror}", f"Install the package that has {argv[0]}.") from error
     except subprocess.TimeoutExpired as error:
-        raise Refusal(f"{argv[0]} did not finish within {timeout:.0f} s") from error
+        raise CertificateError(f"{argv[0]} did not finish within {timeout:.0f} s") from error

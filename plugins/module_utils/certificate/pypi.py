@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""certbot from PyPI, in a virtual environment of its own."""
+"""Certbot from PyPI, in a virtual environment of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .config import MINUTE, Host, Options
-from .messages import QUOTE_LIMIT, Refusal, one_line, say
+from .config import MINUTE, HostOptions, Paths
+from .messages import QUOTE_LIMIT, CertificateError, one_line, say
 from .processes import run
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -31,15 +31,15 @@ REMEDY_HASHES = (
 
 
 class PypiCertbot:
-    """certbot from PyPI. A link leads to its environment; it is turned to another one once the certbot there runs.
+    """Certbot from PyPI. A symlink leads to its environment, and is replaced once the certbot in a new one runs.
 
-    :ivar installed: a Refusal beside a certbot that works: it is not the one that is asked for.
+    :ivar installed: whether this run has installed it; an error if it could not. An older certbot may still work then.
     """
 
-    def __init__(self, host: Host, options: Options) -> None:
-        self.host, self.options = host, options
-        self.link = host.certbot
-        self.installed: Refusal | bool = False
+    def __init__(self, paths: Paths, options: HostOptions) -> None:
+        self.paths, self.options = paths, options
+        self.link = paths.certbot
+        self.installed: CertificateError | bool = False
 
     @property
     def program(self) -> Path:
@@ -48,42 +48,45 @@ class PypiCertbot:
 
     @property
     def target(self) -> Path:
-        """Where the environment is to be: named by what is in it, and by the Python it was made with."""
+        """The environment for the requirements of today and this Python; both are part of its name."""
         python = ".".join(map(str, sys.version_info[:3]))
-        pinned = [self.host.pinned.read_text()] if self.options.pinned else []
+        pinned = [self.paths.pinned.read_text()] if self.options.pinned else []
         key = hashlib.sha256("\n".join([*pinned, *sorted(self.options.requirements), python]).encode()).hexdigest()[:12]
         return self.link.with_name(f"certbot-{key}")
 
     def install(self) -> None:
-        """Install it if it is not there; Refusal if that fails and there is none from before."""
+        """Install it if the requirements or Python have changed.
+
+        :raises CertificateError: that failed, and there is no older certbot that works.
+        """
         target = self.target
         if self.installed is True or self.leads_to(target):
             return
         if self.installed is False:
             self.installed = self.try_to_make(target)
-        if isinstance(self.installed, Refusal):
+        if isinstance(self.installed, CertificateError):
             if not self.program.exists():
                 raise self.installed
             return
         self.turn(target)
 
     def leads_to(self, target: Path) -> bool:
-        """True when the environment in use is this one."""
+        """Whether this environment is the one in use."""
         return self.link.is_symlink() and os.readlink(self.link) == target.name and self.program.exists()
 
-    def try_to_make(self, target: Path) -> Refusal | bool:
-        """Make the environment; True, or why that failed."""
+    def try_to_make(self, target: Path) -> CertificateError | bool:
+        """Make the environment; returns True, or the error."""
         try:
             self.make(target)
-        except Refusal as refusal:
+        except CertificateError as refusal:
             shutil.rmtree(target, ignore_errors=True)
             if self.program.exists():
-                say(f"the certbot that was there before goes on: {refusal}", "warning")
+                say(f"the installed certbot stays in use: {refusal}", "warning")
             return refusal
         return True
 
     def turn(self, target: Path) -> None:
-        """Let the link lead to the environment, in one step, and remove the others."""
+        """Point the symlink at the environment in one step, and remove the others."""
         temporary = self.link.with_name(".certbot.new")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target.name)
@@ -93,10 +96,12 @@ class PypiCertbot:
                 shutil.rmtree(old, ignore_errors=True)
 
     def make(self, target: Path) -> None:
-        """Make the environment; Refusal if anything of it cannot be had.
+        """Make the environment.
 
-        What is pinned is only taken with the right hash, and none of its code runs to install it. What the user has
-        chosen is taken as the index gives it, unless it has hashes: pip then wants them of all that is not there yet.
+        A pinned requirement is installed only with the right hash, and none of its code runs for that. What the user
+        chose is installed as the index gives it, unless it has hashes; pip then requires them of all that is missing.
+
+        :raises CertificateError: anything of it cannot be installed.
         """
         chosen, environment = self.options.requirements, self.environment()
         say("installing certbot from PyPI")
@@ -104,7 +109,7 @@ class PypiCertbot:
         install = (f"{target}/bin/python3", "-I", "-m", "pip", "install", "--quiet", "--no-cache-dir")
         self.step("venv", (*PYTHON, "-m", "venv", str(target)), environment)
         if self.options.pinned:
-            hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(self.host.pinned))
+            hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(self.paths.pinned))
             self.step("pip", (*install, *hashed), environment)
         if chosen:
             say(f"not pinned by this collection, so taken as the index gives it: {', '.join(chosen)}", "warning")
@@ -114,8 +119,8 @@ class PypiCertbot:
         self.step("certbot", (f"{target}/bin/certbot", "--version"), environment)
 
     def environment(self) -> dict[str, str]:
-        """The environment variables of pip, with those that the user gave for it."""
-        path = self.host.install_environment
+        """Return the environment variables of pip, with those that the user set for it."""
+        path = self.paths.install_environment
         return {
             "PIP_CERT": CA_BUNDLE,
             "PIP_NO_INPUT": "1",
@@ -126,13 +131,16 @@ class PypiCertbot:
 
     @staticmethod
     def step(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Run a step of the installation; Refusal with the reason if it fails."""
+        """Run one step of the installation.
+
+        :raises CertificateError: it failed, with the reason.
+        """
         done = run(*argv, timeout=INSTALL_TIMEOUT, environment=environment)
         if done.returncode:
             lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
             reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "")
             tampered = "DO NOT MATCH THE HASHES" in reason
-            raise Refusal(
+            raise CertificateError(
                 f"certbot could not be installed from PyPI: {name}: {one_line(reason, QUOTE_LIMIT)}",
                 REMEDY_HASHES if tampered else REMEDY_INSTALL,
             )

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a name leads to this host: what a CA would find at its port 80."""
+"""The reachability check: whether a CA that follows a domain over HTTP arrives at this host."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from ..common.files import write
 from .ca import REMEDIES
 from .messages import one_line
 
-TRIAL_TIMEOUT, TRIAL_TIME = 5, 10  # seconds for a name's own port 80: to connect, and for the answer with its redirects
-TRIAL_BYTES, TRIAL_REDIRECTS, TRIAL_ADDRESSES = 2**16, 5, 8
+CONNECT_TIMEOUT, ANSWER_TIME = 5, 10  # seconds to connect to port 80, and for the answer with all redirects
+MAX_BYTES, MAX_REDIRECTS, MAX_ADDRESSES = 2**16, 5, 8
 CHALLENGE_PATH = ".well-known/acme-challenge"
-TRIAL_FILE = "groundwork-trial"
-TRIAL_TOKEN = re.compile(r"[0-9a-f]{32}")
+FILE_NAME = "groundwork-reachability"
+TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass
-class Trial:
-    """A file that whoever follows a name over plain HTTP finds, if the name leads to this host."""
+class ReachabilityFile:
+    """A file in the webroot with a random token, which is found by a domain that leads to this host."""
 
     webroot: Path
 
     @property
     def path(self) -> Path:
         """The file in the webroot."""
-        return self.webroot / CHALLENGE_PATH / TRIAL_FILE
+        return self.webroot / CHALLENGE_PATH / FILE_NAME
 
     def token(self) -> str:
-        """What stands in the file, which is made if there is none that this program has written."""
-        if not TRIAL_TOKEN.fullmatch(found := self.read()):
+        """Return the token in the file; the file is written if it is missing or not this program's."""
+        if not TOKEN.fullmatch(found := self.read()):
             found = secrets.token_hex(16)
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write(self.path, found.encode(), 0o644)
         return found
 
     def read(self) -> str:
-        """The beginning of the file; empty for anything else than a file."""
+        """Return the beginning of the file; empty for anything but a regular file."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
@@ -65,28 +65,28 @@ class Trial:
         self.path.unlink(missing_ok=True)
 
 
-def try_names(domains: Sequence[str], token: str, port: int = 80) -> dict[str, str]:
-    """Why each of the names does not lead to the host with the token; empty for one that does."""
+def check_domains(domains: Sequence[str], token: str, port: int = 80) -> dict[str, str]:
+    """Return, for each domain, why it does not lead to the host with the token; empty for one that does."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=20) as pool:
-        return dict(zip(domains, pool.map(lambda domain: try_name(domain, token, port), domains), strict=True))
+        return dict(zip(domains, pool.map(lambda domain: check_domain(domain, token, port), domains), strict=True))
 
 
-def try_name(domain: str, token: str, port: int = 80) -> str:
-    """Why the name does not lead to the host with the token; empty if it does.
+def check_domain(domain: str, token: str, port: int = 80) -> str:
+    """Return why a domain does not lead to the host with the token; empty if it does.
 
-    Every address counts, for the authority takes which it likes, IPv6 first; but not one of a kind that this machine
-    does not have.
+    Every address must lead there, because a CA may take any, IPv6 first. An address family that this machine has no
+    route for is skipped.
     """
     try:
         found = socket.getaddrinfo(domain, port, type=socket.SOCK_STREAM)
     except OSError as error:
         return f"it has no address ({error.strerror or error}). {REMEDIES['dns']}"
     wrong, closed, right = {}, {}, []
-    for address in list(dict.fromkeys(str(entry[4][0]) for entry in found))[:TRIAL_ADDRESSES]:
+    for address in list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]:
         try:
-            answer = ask_for_token(domain, address, port)
+            answer = fetch_token(domain, address, port)
         except OSError as error:
             if error.errno not in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
                 closed[address] = error.strerror or str(error)
@@ -107,21 +107,24 @@ def try_name(domain: str, token: str, port: int = 80) -> str:
     return f"port {port} does not answer at {reasons}. {REMEDIES['connection']}"
 
 
-def ask_for_token(domain: str, address: str, port: int) -> str:
-    """What the server at the address answers for the name: the token, or a few words; OSError if it does not.
+def fetch_token(domain: str, address: str, port: int) -> str:
+    """Fetch the token by a domain from one of its addresses.
 
-    A redirect is followed, as an authority does, whatever the certificate there is.
+    Redirects are followed as a CA follows them, whatever certificate is served there.
+
+    :returns: the token, or the beginning of any other answer, or what is wrong with it.
+    :raises OSError: the address does not answer.
     """
     import http.client
     from urllib.parse import urljoin, urlsplit
 
-    deadline = time.monotonic() + TRIAL_TIME
+    deadline = time.monotonic() + ANSWER_TIME
     name = f"[{domain}]" if ":" in domain else domain
-    url, at = f"http://{name}/{CHALLENGE_PATH}/{TRIAL_FILE}", ""
+    url, at = f"http://{name}/{CHALLENGE_PATH}/{FILE_NAME}", ""
     try:
         status, location, body = get(url, address, port, deadline)
-        for _redirect in range(TRIAL_REDIRECTS):
-            if not (300 <= status < 400 and location.endswith(f"/{CHALLENGE_PATH}/{TRIAL_FILE}")):
+        for _redirect in range(MAX_REDIRECTS):
+            if not (300 <= status < 400 and location.endswith(f"/{CHALLENGE_PATH}/{FILE_NAME}")):
                 break
             url = urljoin(url, location)
             parts, at = urlsplit(url), f" at {one_line(url, 200)}"
@@ -138,13 +141,15 @@ def ask_for_token(domain: str, address: str, port: int) -> str:
 
 
 def get(url: str, address: str, port: int, deadline: float) -> tuple[int, str, str]:
-    """The status, where it leads to, and the beginning of what a server answers for a URL."""
+    """Fetch a URL from an address; returns the status, the redirect's target and the beginning of the body."""
     import http.client
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)
     with contextlib.ExitStack() as stack:
-        connection = stack.enter_context(socket.create_connection((address, port), min(TRIAL_TIMEOUT, left(deadline))))
+        connection = stack.enter_context(
+            socket.create_connection((address, port), min(CONNECT_TIMEOUT, left(deadline)))
+        )
         if parts.scheme == "https":
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -154,36 +159,36 @@ def get(url: str, address: str, port: int, deadline: float) -> tuple[int, str, s
         lines = (f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", "Accept: */*", "", "")
         connection.settimeout(left(deadline))
         connection.sendall("\r\n".join(lines).encode("ascii"))
-        incoming: Any = Incoming(connection, deadline, TRIAL_BYTES)
+        incoming: Any = Incoming(connection, deadline, MAX_BYTES)
         answer = http.client.HTTPResponse(incoming, method="GET")
         answer.begin()
         return answer.status, answer.getheader("Location") or "", answer.read(64).decode(errors="replace")
 
 
 class Incoming(io.RawIOBase):
-    """What comes through a socket, as a file: until a moment and up to so many bytes, however slowly they come."""
+    """A socket as a file that ends at a deadline and after so many bytes, however slowly they arrive."""
 
     def __init__(self, connection: socket.socket, deadline: float, limit: int) -> None:
         self.connection, self.deadline, self.limit = connection, deadline, limit
 
     def readable(self) -> bool:
-        """Part of the interface of a raw stream."""
+        """Return True: part of the interface of a raw stream."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what there is, as a raw stream does."""
+        """Read at most as much as the limit allows."""
         self.connection.settimeout(left(self.deadline))
         count = self.connection.recv_into(memoryview(buffer)[: self.limit]) if self.limit else 0
         self.limit -= count
         return count
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """What http.client asks a socket for."""
+        """Return a buffered reader: what http.client wants of a socket."""
         return io.BufferedReader(self)
 
 
 def left(deadline: float) -> float:
-    """The seconds until then; TimeoutError if there are none."""
+    """Return the seconds until a deadline; TimeoutError if it is over."""
     if (seconds := deadline - time.monotonic()) <= 0:
         raise TimeoutError("timed out")
     return seconds

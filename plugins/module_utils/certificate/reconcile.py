@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reconcile what is on the host with what is asked for."""
+"""Reconcile the host with the requests: order what is due, install what providers have, deploy it."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ from ..common import clock
 from ..common.files import write
 from .base import Provider
 from .certbot import LATE
-from .config import Request
+from .config import CertificateRequest
 from .context import TEMPORARY, Context
-from .messages import Refusal, one_line, say
+from .messages import CertificateError, one_line, say
 from .processes import run
-from .reachability import Trial, try_names
-from .report import describe, troubles
+from .reachability import ReachabilityFile, check_domains
+from .report import describe, warnings
 from .served import run_deploy_command
-from .state import State
+from .state import IssueState
 
 SYSTEMCTL = "/usr/bin/systemctl"
 CHECK_UNIT = "groundwork-certificate-check.service"
 DAY_OF_FAILURES = 10  # by then attempts are half a day apart
 
-MayAsk = Callable[[State, float], bool]
+MayOrder = Callable[[IssueState, float], bool]
 
 
-def never(_state: State, _now: float) -> bool:
-    """Ask no CA."""
+def never(_state: IssueState, _now: float) -> bool:
+    """Order nothing."""
     return False
 
 
-def always(_state: State, _now: float) -> bool:
-    """Ask at once, whatever the pause."""
+def always(_state: IssueState, _now: float) -> bool:
+    """Order at once, even within a pause."""
     return True
 
 
-class Keeper:
-    """Brings every name to what is asked for, as far as it can be done now.
+class Reconciler:
+    """One run that reconciles names with their requests, as far as that is possible now.
 
-    :ivar changed: names of which anything was changed.
-    :ivar seen: why the controller did not reach this host under a domain; empty if it did.
-    :ivar to_try: domains that somebody will look for on port 80.
+    :ivar changed: names that anything was changed for.
+    :ivar from_controller: the controller's reachability check: by domain, the reason or an empty text.
+    :ivar to_check: domains that are due to be ordered over http-01, for the controller to check.
     """
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.changed: list[str] = []
-        self.seen: dict[str, str] = {}
-        self.to_try: list[str] = []
-        self.trial = Trial(Path(context.options.webroot))
+        self.from_controller: dict[str, str] = {}
+        self.to_check: list[str] = []
+        self.reachability = ReachabilityFile(Path(context.options.webroot))
 
-    def bring(self, request: Request, may_ask: MayAsk) -> None:
-        """Obtain what is due if it may be asked for, and serve the best pair there is. Never raises Refusal."""
+    def reconcile(self, request: CertificateRequest, may_order: MayOrder) -> None:
+        """Order a certificate if one is due and may be ordered, and install the best that there is.
+
+        An error is stored in the state of the name, and logged when it is a new one.
+        """
         name, now = request.name, self.context.now()
         provider = self.context.providers[request.provider]
         state = self.context.state(name)
@@ -66,56 +69,62 @@ class Keeper:
             due = provider.due(request, now)
             if not due:
                 state.settled()
-            elif may_ask(state, now):
+            elif may_order(state, now):
                 self.obtain(provider, request, due, state)
-            elif provider.is_asked_over_http(request):
-                self.to_try += self.untried(provider, request, due)
-            if provider.pair(name).exists or request.provider == "files":
+            elif provider.is_validated_over_http(request):
+                self.to_check += self.unverified(provider, request, due)
+            if provider.files(name).exists or request.provider == "files":
                 self.install(request, request.provider)
                 served = self.context.served(name)
                 if served and served.provider == request.provider:
                     provider.settle(request, served.facts)
-                    self.let_go(request)
+                    self.forget_others(request)
             else:
-                self.tide_over(request)
-        except Refusal as refusal:
+                self.install_temporary(request)
+        except CertificateError as refusal:
             state.error = str(refusal)
             if state.error != before:
                 say(f"{name}: {state.error}", "error")
-        state.save(self.context.host.state_of(name))
+        state.save(self.context.paths.state_of(name))
 
-    def obtain(self, provider: Provider, request: Request, due: str, state: State) -> None:
-        """Ask the provider for a new pair; what it says if it refuses is kept."""
+    def obtain(self, provider: Provider, request: CertificateRequest, due: str, state: IssueState) -> None:
+        """Let the provider obtain a certificate; an error is stored in the state."""
         say(f"{request.name}: asking for a certificate ({request.provider}), because {due}")
         try:
             provider.ready()
-            left_out = self.left_out(provider, request, due, state) if provider.is_asked_over_http(request) else {}
+            left_out = self.left_out(provider, request, due, state) if provider.is_validated_over_http(request) else {}
             refusal = self.order(provider, request, left_out)
             if left_out:
-                untold = "; ".join(f"{domain}: {why}" for domain, why in left_out.items())
-                refusal = refusal.after(untold) if refusal else Refusal(untold)
+                reasons = "; ".join(f"{domain}: {why}" for domain, why in left_out.items())
+                refusal = refusal.after(reasons) if refusal else CertificateError(reasons)
             if refusal:
                 raise refusal
             state.settled()
-        except Refusal as refusal:
+        except CertificateError as refusal:
             state.failed(refusal, self.context.now())
-            seen = [f"{domain}: {self.seen[domain]}" for domain in refusal.domains if self.seen.get(domain)]
+            seen = [
+                f"{domain}: {self.from_controller[domain]}"
+                for domain in refusal.domains
+                if self.from_controller.get(domain)
+            ]
             if seen:
                 state.error = one_line(f"{state.error.rstrip('.')}. Seen from the controller: {'; '.join(seen)}")
             verb = "left out of the certificate" if provider.domains(request.name) else "no new certificate"
             say(f"{request.name}: {verb}: {state.outlook}", "warning")
 
-    def order(self, provider: Provider, request: Request, left_out: dict[str, str]) -> Refusal | None:
-        """Obtain a certificate for what is not left out, unless there is one; why that failed, or failed at first.
+    def order(
+        self, provider: Provider, request: CertificateRequest, left_out: dict[str, str]
+    ) -> CertificateError | None:
+        """Obtain a certificate for the domains that are not left out, unless there is one; returns the error.
 
-        The first certificate is worth a second order: what the authority refuses in the first is left out of it.
+        If the CA refuses domains of the first certificate, a second order leaves these out.
         """
         subset = replace(request, domains=tuple(domain for domain in request.domains if domain not in left_out))
         if not subset.domains or not provider.due(subset, self.context.now()):
             return None
         try:
             provider.obtain(subset)
-        except Refusal as refusal:
+        except CertificateError as refusal:
             rest = tuple(domain for domain in subset.domains if domain not in refusal.domains)
             if rest and len(rest) < len(subset.domains) and not provider.domains(request.name):
                 provider.obtain(replace(request, domains=rest))
@@ -123,48 +132,51 @@ class Keeper:
         return None
 
     @staticmethod
-    def untried(provider: Provider, request: Request, due: str) -> list[str]:
-        """The domains of which it is not known whether the authority would reach this host under them."""
+    def unverified(provider: Provider, request: CertificateRequest, due: str) -> list[str]:
+        """Return the domains by which the CA has not reached this host yet."""
         certified = () if due == LATE else provider.domains(request.name)
         return [domain for domain in request.domains if domain not in certified]
 
-    def left_out(self, provider: Provider, request: Request, due: str, state: State) -> dict[str, str]:
-        """Domains not to ask for now, and why: neither the controller nor this host reaches this host under them.
+    def left_out(self, provider: Provider, request: CertificateRequest, due: str, state: IssueState) -> dict[str, str]:
+        """Return the domains to leave out of the order, with the reason why they do not lead to this host.
 
-        One such domain would fail the whole order, and count against the authority's limits. What is certified already
-        stays in, as long as its certificate is good. After a day of failures this host's own view counts no more:
-        behind some routers it can never reach itself by its name.
+        One such domain would fail the whole order and count against the CA's rate limits. A domain that the controller
+        reaches stays in. A domain of the present
+        certificate stays in as long as that is valid. After a day of failures the check no longer counts: behind some
+        routers a host can never reach itself by its name.
         """
-        domains = self.untried(provider, request, due)
+        domains = self.unverified(provider, request, due)
         if not domains or state.failures >= DAY_OF_FAILURES:
             state.left_out = {}
             return {}
-        found = try_names(domains, self.trial.token())
-        state.seen = [
-            domain for domain in domains if (not self.seen[domain] if domain in self.seen else domain in state.seen)
+        found = check_domains(domains, self.reachability.token())
+        state.reached = [
+            domain
+            for domain in domains
+            if (not self.from_controller[domain] if domain in self.from_controller else domain in state.reached)
         ]
         state.left_out = {}
         for domain in domains:
-            if found[domain] and domain in state.seen:
-                say(f"{domain}: reached from the controller, not from this host: a router that does not send it back?")
+            if found[domain] and domain in state.reached:
+                say(f"{domain}: the controller reaches this host and this host does not: a router without hairpin NAT?")
             elif found[domain]:
-                outside = self.seen.get(domain)
+                outside = self.from_controller.get(domain)
                 beside = f" Seen from the controller: {outside}" if outside and outside != found[domain] else ""
                 state.left_out[domain] = found[domain] + beside
         return state.left_out
 
-    def install(self, request: Request, provider: str) -> None:
-        """Serve the provider's pair."""
+    def install(self, request: CertificateRequest, provider: str) -> None:
+        """Install the provider's certificate."""
         name = request.name
-        if self.context.store.install(name, self.context.providers[provider].pair(name), provider):
+        if self.context.store.install(name, self.context.providers[provider].files(name), provider):
             self.changed.append(name)
             if served := self.context.served(name):
                 facts = served.facts
                 kind = "temporary certificate" if provider != request.provider else "certificate"
                 say(f"{name}: the {kind} of {facts.issuer}, valid until {clock.date(facts.not_after)}, is in place")
 
-    def tide_over(self, request: Request) -> None:
-        """A temporary self-signed pair, unless a better one is in place from before."""
+    def install_temporary(self, request: CertificateRequest) -> None:
+        """Install a temporary self-signed certificate, unless a better one is installed."""
         served = self.context.served(request.name)
         if served and served.provider != TEMPORARY:
             return
@@ -173,14 +185,14 @@ class Keeper:
             temporary.obtain(request)
         self.install(request, TEMPORARY)
 
-    def let_go(self, request: Request) -> None:
-        """Now that the right provider's pair is served, the others need not keep theirs."""
+    def forget_others(self, request: CertificateRequest) -> None:
+        """Delete what other providers have, now that the right one's certificate is installed."""
         for name, provider in self.context.providers.items():
             if name != request.provider and provider.forget(request.name):
                 self.changed.append(request.name)
 
     def deploy(self) -> None:
-        """Run the deploy command, once, if any name has a pair with which it has not succeeded yet."""
+        """Run the deploy command, once, if there is a certificate with which it has not succeeded yet."""
         waiting = {}
         for name in self.context.requests:
             state, served = self.context.state(name), self.context.served(name)
@@ -194,16 +206,16 @@ class Keeper:
             if not error:
                 state.deployed = served.fingerprint
                 self.changed.append(name)
-            state.save(self.context.host.state_of(name))
+            state.save(self.context.paths.state_of(name))
         command, names = self.context.options.deploy_command, ", ".join(waiting)
         if error:
             say(f"{names}: {error}", "error")
         elif command:
             say(f"{names}: now in use (`{command}`)")
 
-    def have_checked(self) -> None:
-        """Let the unit that raises the alert look, if there is anything new to see: a pair, a trouble, or its end."""
-        found, path = troubles(self.context), self.context.host.troubles
+    def start_check(self) -> None:
+        """Start the unit that raises alerts, if a certificate or the warnings have changed."""
+        found, path = warnings(self.context), self.context.paths.warnings
         before = path.read_text() if path.exists() else "[]"
         after = json.dumps(found, indent=2)
         if json.loads(before) != found:
@@ -211,16 +223,20 @@ class Keeper:
             write(path, after.encode(), 0o600)
         elif not self.changed:
             return
-        self.context.host.unseen.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self.context.host.unseen.touch()
-        if self.context.host.root == Path("/"):
+        self.context.paths.unchecked.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.context.paths.unchecked.touch()
+        if self.context.paths.root == Path("/"):
             run(SYSTEMCTL, "start", "--no-block", CHECK_UNIT)
 
     def report(self) -> dict[str, Any]:
-        """What was done, and how things are, for JSON."""
+        """Return what was done and the state of each name, for JSON."""
         return {
             "changed": sorted(set(self.changed)),
             "names": {name: describe(self.context, request) for name, request in self.context.requests.items()},
             "problems": self.context.problems,
-            **({"trial": {"domains": self.to_try, "token": self.trial.token()}} if self.to_try else {}),
+            **(
+                {"reachability": {"domains": self.to_check, "token": self.reachability.token()}}
+                if self.to_check
+                else {}
+            ),
         }

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is to say: of a name for the report, and what needs a person."""
+"""The report on a name, and the warnings that the operator should act on."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from ..common import clock
 from .base import LATE_FRACTION
-from .config import Request, is_covered
+from .config import CertificateRequest, is_covered
 from .context import TEMPORARY, Context
 from .messages import plain
 from .served import REMEDY_NOT_SERVED, served_problem
 
 
-def late(context: Context, request: Request) -> str:
-    """What is to be said of a certificate that should have been renewed by now; empty if all is well."""
+def late(context: Context, request: CertificateRequest) -> str:
+    """Return a warning if the certificate should have been renewed by now; else empty."""
     served = context.served(request.name)
     if served is None:
         return "there is no usable certificate"
@@ -28,23 +28,23 @@ def late(context: Context, request: Request) -> str:
     return f"the certificate {verb} on {clock.date(end)}. {remedy}"
 
 
-def not_served(context: Context, request: Request) -> str:
-    """Which of the names are served with another certificate than the one in place; empty if none is."""
+def not_served(context: Context, request: CertificateRequest) -> str:
+    """Return a warning if a domain is served with another certificate than the installed one; else empty."""
     served, address = context.served(request.name), context.options.check_address
     if served is None or not address:
         return ""
     problems: dict[str, str] = {}
     for domain in served.facts.domains:
-        if problem := served_problem(domain, address, served.pair.fullchain):
+        if problem := served_problem(domain, address, served.files.fullchain):
             problems[domain] = problem
     if not problems:
         return ""
     reason = next(iter(problems.values()))
-    return f"{reason} for {', '.join(problems)} than {served.pair.fullchain}. {REMEDY_NOT_SERVED}"
+    return f"{reason} for {', '.join(problems)} than {served.files.fullchain}. {REMEDY_NOT_SERVED}"
 
 
-def troubles(context: Context) -> list[str]:
-    """What a person must know of: nothing that heals by itself in time."""
+def warnings(context: Context) -> list[str]:
+    """Return what the operator should act on; what is retried in time is left out."""
     found = list(context.problems)
     for name, request in context.requests.items():
         state = context.state(name)
@@ -52,8 +52,8 @@ def troubles(context: Context) -> list[str]:
     return found
 
 
-def describe(context: Context, request: Request) -> dict[str, Any]:
-    """The name's entry in the report."""
+def describe(context: Context, request: CertificateRequest) -> dict[str, Any]:
+    """Return the entry of a name in the report."""
     state, served = context.state(request.name), context.served(request.name)
     problems = []
     if state.error:

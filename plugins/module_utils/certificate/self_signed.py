@@ -9,40 +9,40 @@ import shutil
 from typing import ClassVar
 
 from .base import RENEW_FRACTION, Provider
-from .config import DAY, PROGRAM, Request, address_of
-from .messages import Refusal
+from .config import DAY, PROGRAM, CertificateRequest, address_of
+from .messages import CertificateError
 from .processes import run
-from .store import OPENSSL, Pair
+from .store import OPENSSL, CertificateFiles
 
 SELF_SIGNED_LIFETIME = 365 * DAY
 
 
 class SelfSigned(Provider):
-    """A certificate that vouches for itself: for trials, inner networks, and until the real one is there."""
+    """A self-signed certificate: for tests, for inner networks, and until the CA has issued one."""
 
-    remedy_when_late = f"`{PROGRAM} tend` renews it; its message says why it has not."
+    remedy_when_late = f"Run `{PROGRAM} reconcile`: it renews the certificate, or says why it cannot."
     key_options: ClassVar = {"ecdsa": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
 
-    def pair(self, name: str) -> Pair:
-        """Where it is kept beside the state."""
-        return Pair.within(self.host.state / name / "self_signed")
+    def files(self, name: str) -> CertificateFiles:
+        """Return the two files, which are kept beside the state."""
+        return CertificateFiles.within(self.paths.state / name / "self_signed")
 
-    def due(self, request: Request, now: float) -> str:
-        """There is none, a third of its lifetime is left, or the names have changed."""
-        pair = self.pair(request.name)
+    def due(self, request: CertificateRequest, now: float) -> str:
+        """Return why: there is none, less than a third of its lifetime is left, or the domains have changed."""
+        files = self.files(request.name)
         try:
-            pair.check()
-        except Refusal:
+            files.check()
+        except CertificateError:
             return "there is none yet"
-        if self.store.facts(request.name, pair).has_less_than(RENEW_FRACTION, now):
+        if self.store.facts(request.name, files).has_less_than(RENEW_FRACTION, now):
             return "less than a third of its lifetime is left"
         return self.differences(request)
 
-    def obtain(self, request: Request) -> None:
-        """Make a key and a certificate that it signs itself."""
-        pair = self.pair(request.name)
-        pair.privkey.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = Pair(pair.fullchain.with_suffix(".new"), pair.privkey.with_suffix(".new"))
+    def obtain(self, request: CertificateRequest) -> None:
+        """Make a key and a certificate."""
+        files = self.files(request.name)
+        files.privkey.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = CertificateFiles(files.fullchain.with_suffix(".new"), files.privkey.with_suffix(".new"))
         names = ",".join(map(alternative, request.domains))
         made = run(
             *(OPENSSL, "req", "-x509", "-nodes", "-newkey", *self.key_options[self.options.key_type]),
@@ -52,17 +52,17 @@ class SelfSigned(Provider):
             *("-addext", "extendedKeyUsage=serverAuth"),
         )
         if made.returncode:
-            raise Refusal(f"openssl made no certificate: {made.stderr}")
-        new.privkey.rename(pair.privkey)
-        new.fullchain.rename(pair.fullchain)
+            raise CertificateError(f"openssl made no certificate: {made.stderr}")
+        new.privkey.rename(files.privkey)
+        new.fullchain.rename(files.fullchain)
 
     def forget(self, name: str) -> bool:
-        """Remove the pair."""
-        found = self.pair(name).exists
-        shutil.rmtree(self.host.state / name / "self_signed", ignore_errors=True)
+        """Delete the certificate and key."""
+        found = self.files(name).exists
+        shutil.rmtree(self.paths.state / name / "self_signed", ignore_errors=True)
         return found
 
 
 def alternative(domain: str) -> str:
-    """The name as openssl takes it in subjectAltName."""
+    """Return a domain in the form of openssl's subjectAltName."""
     return f"IP:{domain}" if address_of(domain) else f"DNS:{domain}"

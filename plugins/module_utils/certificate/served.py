@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a visitor gets: the command that puts a new certificate to use, and the certificate served over the wire."""
+"""The deploy command, which makes web servers read a new certificate, and the check of what they serve."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ import ssl
 from pathlib import Path
 
 from .config import MINUTE, address_of
-from .messages import QUOTE_LIMIT, Refusal, one_line
+from .messages import QUOTE_LIMIT, CertificateError, one_line
 from .processes import run
 from .store import blocks
 
 DEPLOY_TIMEOUT = 2 * MINUTE
 SERVED_TIMEOUT = 5  # seconds for a handshake
-REMEDY_NOT_SERVED = "Reload the server there; if its certificate is not from here, set certificate_check_address."
+REMEDY_NOT_SERVED = (
+    "Reload the server there; if its certificate is not managed by this role, set certificate_check_address."
+)
 
 
 def run_deploy_command(command: str) -> str:
-    """Run it; empty if it succeeded, else what went wrong."""
+    """Run the deploy command; returns the error, empty if it succeeded."""
     if not command:
         return ""
     try:
         result = run(*shlex.split(command), timeout=DEPLOY_TIMEOUT)
-    except (Refusal, ValueError) as error:
+    except (CertificateError, ValueError) as error:
         return f"`{command}` failed, so the old certificate may still be in use: {error}"
     said = one_line(result.stderr + result.stdout, QUOTE_LIMIT) or f"exit status {result.returncode}"
     return f"`{command}` failed, so the old certificate may still be in use: {said}" if result.returncode else ""
 
 
 def served_problem(domain: str, address: str, fullchain: Path) -> str:
-    """How what a visitor of the name gets differs from the file; empty if it does not, or nobody serves the name.
+    """Return how the certificate served for a domain differs from the file; empty if it does not.
 
-    A name is not served when nobody listens at the address, or he refuses the handshake.
+    It is no problem if no server listens at the address, or the server rejects the handshake for this domain.
     """
     host, _colon, port = address.rpartition(":")
     context = ssl.create_default_context()

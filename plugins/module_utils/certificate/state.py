@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the program remembers of a name between two runs: failures, pauses, what was put to use."""
+"""What the program stores about a name between two runs: failed attempts, pauses, the deployed certificate."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from ..common import clock
 from ..common.files import write
 from .config import HOUR, MINUTE
-from .messages import Refusal
+from .messages import CertificateError
 
 FIRST_PAUSE, LONGEST_PAUSE = 15 * MINUTE, 12 * HOUR
 
 
 def pause(failures: int) -> int:
-    """Seconds to wait after so many failures in a row: 15 minutes for the first hour, then doubling up to 12 hours.
+    """Return the seconds to wait after so many failures in a row: 15 minutes for an hour, then doubling to 12 hours.
 
     Let's Encrypt allows 5 failed validations an hour for a name, and suspends an account's name after 1,152 in a row.
     """
@@ -27,16 +27,16 @@ def pause(failures: int) -> int:
 
 
 @dataclass
-class State:
-    """What this program remembers of a name, in /var/lib/groundwork/certificates/NAME/state.json.
+class IssueState:
+    """The state of a name, in /var/lib/groundwork/certificates/NAME/state.json.
 
-    :param failures: attempts that failed, one after the other.
-    :param next_attempt: time of the next one, for the timer (a person's `issue` does not wait).
-    :param error: why there is not the certificate that is asked for, or empty.
-    :param deployed: fingerprint of the pair with which the deploy command last succeeded.
-    :param deploy_error: what it said if it failed.
-    :param left_out: domains that the certificate waits for, with the reason.
-    :param seen: domains that the controller reached at this host; the host itself may not, behind a router.
+    :ivar failures: failed attempts in a row.
+    :ivar next_attempt: when the timer tries again; the command `issue` does not wait for it.
+    :ivar error: why the requested certificate is missing or incomplete; empty if it is not.
+    :ivar deployed: fingerprint of the certificate with which the deploy command last succeeded.
+    :ivar deploy_error: the error of the last deploy command; empty if it succeeded.
+    :ivar left_out: domains that the certificate lacks because they do not lead to this host, with the reason.
+    :ivar reached: domains by which the controller reached this host; the host itself may not, behind a router.
     """
 
     failures: int = 0
@@ -45,11 +45,11 @@ class State:
     deployed: str = ""
     deploy_error: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
-    seen: list[str] = field(default_factory=list)
+    reached: list[str] = field(default_factory=list)
 
     @classmethod
-    def load(cls, path: Path) -> State:
-        """Read it; what cannot be read is as if it had never been."""
+    def load(cls, path: Path) -> IssueState:
+        """Read it; a file that is missing or damaged gives the default state."""
         try:
             given = json.loads(path.read_text())
             return cls(**{item.name: given[item.name] for item in fields(cls) if item.name in given})
@@ -57,27 +57,27 @@ class State:
             return cls()
 
     def save(self, path: Path) -> None:
-        """Write it if it differs from what is there."""
-        if self != State.load(path):
+        """Write it if it differs from the file."""
+        if self != IssueState.load(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write(path, (json.dumps(asdict(self), indent=2) + "\n").encode(), 0o600)
 
     @property
     def outlook(self) -> str:
-        """The error, and when there is another attempt."""
+        """The error and the time of the next attempt, for a message."""
         return f"{self.error.rstrip('.')}." + (f" Next attempt at {self.next_attempt}." if self.next_attempt else "")
 
     def is_time(self, now: float) -> bool:
-        """True when the pause is over."""
+        """Whether the pause is over."""
         return now >= clock.parse(self.next_attempt)
 
-    def failed(self, refusal: Refusal, now: float) -> None:
-        """Note a failed attempt, and when the next one is to be."""
+    def failed(self, refusal: CertificateError, now: float) -> None:
+        """Record a failed attempt and the time of the next one."""
         self.failures += 1
         self.error = str(refusal)
         self.next_attempt = clock.timestamp(max(now + pause(self.failures), refusal.not_before))
 
     def settled(self) -> None:
-        """Note that nothing is left to ask for."""
+        """Record that the certificate is as requested."""
         self.failures, self.next_attempt, self.error = 0, "", ""
-        self.left_out, self.seen = {}, []
+        self.left_out, self.reached = {}, []
