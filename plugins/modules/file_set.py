@@ -291,21 +291,37 @@ def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> N
 def entries(params: dict[str, Any]) -> list[Entry]:
     """The directories and files of a set as the module is given them."""
     directories = [
-        Entry(item["path"], None, item["owner"], item["group"], int(item["mode"], 8)) for item in params["directories"]
+        Entry(item["path"], None, item["owner"], item["group"], permissions(item["mode"], item["path"]))
+        for item in params["directories"]
     ]
     files = [
         Entry(
             item["dest"],
-            item["content"].encode(),
+            content(item),
             item["owner"],
             item["group"],
-            int(item["mode"], 8),
+            permissions(item["mode"], item["dest"]),
             item["secret"],
             item["part"],
         )
         for item in params["files"]
     ]
     return directories + files
+
+
+def content(item: dict[str, Any]) -> bytes:
+    """The content of a file; the action plugin has made it of a template or a file on the controller."""
+    if item["content"] is None:
+        raise FileSetError(f"{item['dest']} has no content")
+    return str(item["content"]).encode()
+
+
+def permissions(mode: str, path: str) -> int:
+    """The bits of an octal mode."""
+    try:
+        return int(mode, 8)
+    except ValueError as error:
+        raise FileSetError(f"{path}: the mode {mode!r} is not octal: write it as '0644'") from error
 
 
 if __name__ == "__main__":
