@@ -212,3 +212,45 @@ def test_what_both_calls_said_is_told_once() -> None:
 
 def test_a_call_that_broke_down_is_the_result() -> None:
     assert merge({"apps": {}}, {"failed": True, "msg": "no route"}, []) == {"failed": True, "msg": "no route"}
+
+
+def test_who_deploys_and_from_where_is_told_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    monkeypatch.setattr("socket.gethostname", lambda: "laptop")
+    action = Action({"apps": [app()]})
+    action.run(task_vars={})
+    assert [call["by"] for call in action.calls] == ["ann@laptop"]
+
+
+def test_what_was_sent_is_removed_from_the_host_s_temporary_directory(wheels: Path) -> None:
+    action = Action({"apps": [app(wheels=str(wheels))]}, needed=("shop",))
+    action.run(task_vars={})
+    assert action.files
+    assert action._connection._shell.tmpdir is None
+
+
+class Failing(Action):
+    """A host on which some apps fail."""
+
+    failed: Mapping[str, str] = {"shop": "step install: no space left"}
+    apps: Mapping[str, Any] = {}
+
+    def _execute_module(self, *, module_args: Any = None, **_options: Any) -> dict[str, Any]:
+        self.calls.append(module_args)
+        return {"changed": True, "apps": dict(self.apps), "failed_apps": dict(self.failed), "others": []}
+
+
+def test_apps_that_failed_fail_the_task_in_words_and_the_others_are_told() -> None:
+    action = Failing({"apps": [app(), app("blog")]})
+    action.apps = {"blog": {"action": "deployed", "release": "b1", "previous": "b0", "source": "v1", "steps": {"a": 1}}}
+    result = action.run(task_vars={})
+    assert (result["failed"], result["failed_apps"]) == (True, ["shop"])
+    assert result["msg"] == (
+        "shop, step install: no space left\n\nWhat was live before serves on. Correct the cause and run again."
+    )
+    assert result["apps"] == {"blog": {"action": "deployed", "release": "b1", "previous": "b0", "source": "v1"}}
+
+
+def test_an_app_that_could_not_be_removed_is_not_said_to_serve_on() -> None:
+    action = Failing({"apps": [], "absent": ["shop"]})
+    assert action.run(task_vars={})["msg"].endswith("no space left\n\nCorrect the cause and run again.")
