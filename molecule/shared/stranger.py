@@ -12,7 +12,7 @@ from typing import Any
 
 import testing
 from ansible_collections.groundwork.flask.plugins.action.release import identify
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Source
 from testinfra.host import Host
 
@@ -100,7 +100,7 @@ class App:
     def arguments(self, **settings: Any) -> dict[str, Any]:
         """The module's arguments for the app as it is defined now; what the action plugin would send is on the host."""
         (app,) = model.load({self.name: self.options})
-        spec = model.releases(app)
+        spec = role_inputs.releases(app)
         for option, part in identify(spec).items():
             spec[option] = f"/root/sent-{part.tree[:16]}"
             with packed(part) as path, path.open("rb") as stream:
@@ -152,7 +152,7 @@ class App:
     def given(self, step: str = "", accident: str = "") -> None:
         """Put the app's definition on the host for files/mortal.py."""
         (app,) = model.load({self.name: self.options})
-        spec = model.releases(app)
+        spec = role_inputs.releases(app)
         for key in ("wheels", "release_command_hosts"):
             del spec[key]
         given = {

@@ -52,7 +52,7 @@ _value:
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model
 
 
 def app_problems(apps: Any, secrets: Any = None, facts: Any = None, deploy_keys: Any = None) -> list[str]:
@@ -71,7 +71,7 @@ def app_problems(apps: Any, secrets: Any = None, facts: Any = None, deploy_keys:
         raise AnsibleFilterError(
             "app_problems: facts must hold distribution, distribution_version and python: gather them first"
         ) from error
-    return model.host_problems(records, distribution, release, python)
+    return host_checks.host_problems(records, distribution, release, python)
 
 
 class FilterModule:

@@ -51,7 +51,7 @@ _value:
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_names
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
@@ -63,12 +63,12 @@ def apps_for(apps: Any, role: Any, only: Any = "", version: Any = "") -> list[An
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
     if role == "packages":
-        return model.packages(records)
-    if not isinstance(role, str) or role not in model.ROLE_INPUTS:
+        return role_inputs.packages(records)
+    if not isinstance(role, str) or role not in role_inputs.ROLE_INPUTS:
         raise AnsibleFilterError(
-            f"apps_for: there is no role {role!r} that takes apps; known: {', '.join(model.ROLE_INPUTS)}"
+            f"apps_for: there is no role {role!r} that takes apps; known: {', '.join(role_inputs.ROLE_INPUTS)}"
         )
-    return [given for record in records if (given := model.ROLE_INPUTS[role](record))]
+    return [given for record in records if (given := role_inputs.ROLE_INPUTS[role](record))]
 
 
 class FilterModule:

@@ -43,13 +43,13 @@ _value:
 
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model
+from ansible_collections.groundwork.flask.plugins.plugin_utils import role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map, as_maps
 
 
 def release_once(apps: Any, secrets: Any = None) -> list[str]:
     """See DOCUMENTATION."""
-    return model.releases_once(as_maps(apps, "release_once: apps"), as_map(secrets, "release_once: secrets"))
+    return role_inputs.releases_once(as_maps(apps, "release_once: apps"), as_map(secrets, "release_once: secrets"))
 
 
 class FilterModule:

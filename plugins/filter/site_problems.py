@@ -44,7 +44,7 @@ _value:
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as plan
+from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as reading
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_list
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
@@ -54,9 +54,9 @@ def site_problems(given: Any, provider: str = "nginx", lacks: Sequence[str] = ()
     entries = plain(given) or []
     if not isinstance(entries, list):
         return [f"proxy_sites: {entries!r} is not a list: write each site as `- name: NAME` with its options"]
-    _sites, problems = plan.load(entries)
+    _sites, problems = reading.load(entries)
     options = [str(option) for option in as_list(lacks, "site_problems: lacks")]
-    return [*problems, *plan.lacking(list(filter(is_readable, entries)), str(provider), options)]
+    return [*problems, *reading.lacking(list(filter(is_readable, entries)), str(provider), options)]
 
 
 def is_readable(entry: Any) -> bool:

@@ -35,16 +35,17 @@ _value:
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as plan
+from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan
+from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as reading
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_list
 
 
 def sites(given: Any) -> list[dict[str, Any]]:
     """See DOCUMENTATION."""
-    found, problems = plan.load(as_list(given, "sites"))
+    found, problems = reading.load(as_list(given, "sites"))
     if problems:
         raise AnsibleFilterError("\n".join(problems))
-    return plan.resolve(found)
+    return site_plan.resolve(found)
 
 
 class FilterModule:

@@ -4,8 +4,8 @@
 """The model: what a user writes in ``flask_apps``, checked once, with every default filled in and every name derived.
 
 Pure Python without Ansible. :func:`load` turns the three maps of the inventory into :class:`App` records or raises
-:class:`ModelError`, which lists every problem with its app, field, value and remedy. The functions in
-:data:`ROLE_INPUTS` turn the records into the plain data that each role takes.
+:class:`ModelError`, which lists every problem with its app, field, value and remedy. ``role_inputs`` turns the records
+into the plain data that each role takes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import contextlib
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import tomllib
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers, sites, source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader, plain
 
@@ -41,13 +41,6 @@ URL = re.compile(r"https?://", re.IGNORECASE)
 CREDENTIALS = re.compile(r"https?://[^/]*@|[a-z][a-z0-9+.-]*://[^/@]*:[^/]*@", re.IGNORECASE)
 # git takes what has a colon before any slash for host:path.
 SSH = re.compile(r"(?:git\+)?ssh://|(?![\w+.-]+://)[^/:]+:", re.IGNORECASE)
-# SQLAlchemy's reading of a database URL, as far as the host.
-DATABASE = re.compile(
-    r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle|cockroachdb)(?:\+\w+)?://"
-    r"(?:[^:/@]*(?::[^@]*)?@)?(?P<host>\[[^]]*\]|[^:/?,]*)",
-    re.IGNORECASE,
-)
-
 # The users and groups of Debian's base-passwd, those of the software that the roles install, and the name of the host's
 # own backup set.
 TAKEN_NAMES = frozenset(
@@ -217,6 +210,12 @@ SOURCES = {
     "archive": ("archive", "checksum"),
     "package": ("package",),
 }
+
+
+def size_in_bytes(size: str) -> int:
+    """A size in nginx's notation; 0 stands for no limit."""
+    unit = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(size[-1].lower())
+    return int(size[:-1]) * unit if unit else int(size)
 
 
 @dataclass(frozen=True)
@@ -710,116 +709,6 @@ def read_confidential(where: str, given: Any, apps: Mapping[str, Any], problems:
     return Reader(where, given, problems, apps)
 
 
-# --- what depends on the host, and on the files of the controller ----------------------------------------
-
-SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("24.04", "26.04")}
-
-
-def host_problems(apps: Sequence[App], distribution: str, version: str, python: str) -> Problems:
-    """What keeps these apps from running on this host.
-
-    :param distribution: as Ansible's fact, for example ``Debian``.
-    :param version: its version; for Debian the major one counts.
-    :param python: version of the distribution's Python, for example ``3.11.2``.
-    """
-    release = version.split(".")[0] if distribution == "Debian" else version
-    problems = []
-    if release not in SUPPORTED.get(distribution, ()):
-        problems.append(
-            f"the host runs {distribution} {version}, which is not supported: "
-            "use Debian 12 or 13, or Ubuntu 24.04 or 26.04"
-        )
-    for app in apps:
-        problems += source_problems(app, python)
-    return problems
-
-
-def source_problems(app: App, python: str) -> Problems:
-    """What is wrong with an app's source and wheels as far as the controller has them."""
-    problems = []
-    if app.source.directory:
-        problems += directory_problems(app, python)
-    elif app.source.archive and not URL.match(app.source.archive):
-        problems += archive_problems(app)
-    if app.wheels:
-        try:
-            source.Source.wheels(app.wheels)
-        except source.SourceError as error:
-            problems.append(f"flask_apps.{app.name}.wheels: {error}")
-    return problems
-
-
-def archive_problems(app: App) -> Problems:
-    """What is wrong with an archive on the controller."""
-    where = f"flask_apps.{app.name}.source.archive"
-    try:
-        names = source.archive_names(app.source.archive)
-    except source.SourceError as error:
-        return [f"{where}: {error}"]
-    return requirements_problems(where, app.source.archive, names)
-
-
-def requirements_problems(where: str, path: str, names: Iterable[str]) -> Problems:
-    """A source says what it needs; ``names`` are those at its top."""
-    if {"requirements.txt", "pyproject.toml"} & set(names):  # uv.lock never stands without the latter
-        return []
-    return [f"{where}: {path!r} has neither requirements.txt nor pyproject.toml: add one that names Flask"]
-
-
-def directory_problems(app: App, python: str) -> Problems:
-    """What is wrong with a source directory."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # ansible-core brings it
-
-    where = f"flask_apps.{app.name}.source.directory"
-    try:
-        directory = source.existing_directory(app.source.directory)
-    except source.SourceError as error:
-        return [f"{where}: {error}"]
-    if problems := requirements_problems(where, app.source.directory, (path.name for path in directory.iterdir())):
-        return problems
-    for url, path in app.proxy.static.items():
-        if not (directory / path).is_dir():
-            problems.append(
-                f"flask_apps.{app.name}.proxy.static.{url}: {path!r} is not a directory in {app.source.directory}: "
-                "correct it"
-            )
-    pyproject = directory / "pyproject.toml"
-    try:
-        project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.is_file() else {}
-        required = project.get("requires-python", "")
-        fits = SpecifierSet(required).contains(app.python or python, prereleases=True)
-    except (tomllib.TOMLDecodeError, InvalidSpecifier) as error:
-        return [*problems, f"{where}: {pyproject} cannot be read ({error}): correct it"]
-    if not fits:
-        problems.append(
-            f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
-            f"{required!r}: name a Python that does, or change the app"
-        )
-    return problems + extras_problems(app, project)
-
-
-def extras_problems(app: App, project: Mapping[str, Any]) -> Problems:
-    """Extras that pyproject.toml does not define; ``project`` is its table of that name."""
-
-    def normal(name: str) -> str:
-        return re.sub(r"[-_.]+", "-", name).lower()
-
-    if "optional-dependencies" in project.get("dynamic", []):  # only a build would tell them
-        return []
-    known = {normal(name): name for name in project.get("optional-dependencies", {})}
-    problems = []
-    for extra in app.extras:
-        if normal(extra) not in known:
-            near = difflib.get_close_matches(normal(extra), known, n=1)
-            others = f"known are {', '.join(known.values())}" if known else "define it there"
-            hint = f"did you mean {known[near[0]]}?" if near else others
-            problems.append(
-                f"flask_apps.{app.name}.extras: {extra!r} is not among the optional-dependencies of "
-                f"{app.source.directory}/pyproject.toml: {hint}"
-            )
-    return problems
-
-
 # --- which apps, and which version of one ----------------------------------------
 
 
@@ -868,171 +757,3 @@ def at_version(apps: Sequence[App], version: Any) -> App:
             f"does not fit {where}.directory, which is taken as it is: check it out there, and name none here"
         )
     raise refused(f"does not fit {where}.archive, which is taken as it is: change archive and checksum instead")
-
-
-# --- where a release command runs ----------------------------------------
-
-
-def shares_database(environment: Mapping[str, Any], secrets: Mapping[str, Any]) -> bool:
-    """Whether the app's variables name a database on another machine, which all hosts of the app share then."""
-    for value in (*environment.values(), *secrets.values()):
-        if found := DATABASE.match(str(value)):
-            host = found["host"].strip("[]").lower()
-            # libpq takes the path of a local socket in the host's place, with its / as %2F.
-            if host not in ("", "localhost", "::1") and not host.startswith(("127.", "%2f")):
-                return True
-    return False
-
-
-def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any]) -> list[str]:
-    """The names of the apps whose release command runs on the first of several hosts only.
-
-    :param apps: as :func:`releases` makes them.
-    :param secrets: secret environment variables by app.
-    """
-    return [
-        app["name"]
-        for app in apps
-        if app.get("release_command")
-        and (
-            app.get("release_command_hosts") == "first"
-            or not app.get("release_command_hosts")
-            and shares_database(app.get("environment") or {}, secrets.get(app["name"]) or {})
-        )
-    ]
-
-
-# --- what each role takes ----------------------------------------
-
-
-def accounts(app: App) -> dict[str, Any]:
-    """For service_user."""
-    return {"name": app.name, "readable": [media.directory for media in app.proxy.media.values()]}
-
-
-def units(app: App) -> dict[str, Any]:
-    """For wsgi_server. The unit waits ten seconds longer than the server's own graceful stop."""
-    return {
-        "name": app.name,
-        "stop_timeout": servers.seconds(app.server, app.server_options)[1] + 10,
-        "sandbox": dict(app.sandbox),
-    }
-
-
-def releases(app: App) -> dict[str, Any]:
-    """For release: everything that defines the running process, but the secrets."""
-    prefix = app.proxy.site.prefix
-    wsgi_app = app.wsgi_app if ":" in app.wsgi_app else f"{app.wsgi_app}:application"
-    return {
-        "name": app.name,
-        "source": app.source.given,
-        "extras": list(app.extras),
-        "wheels": app.wheels,
-        "python": app.python,
-        "requirements": [*servers.SERVERS[app.server].requirements(app.server_options), *app.requirements],
-        "environment": {
-            **app.environment,
-            "WSGI_APP": app.wsgi_app,
-            "FLASK_APP": wsgi_app,
-            "FLASK_DEBUG": "1" if app.debug else "0",
-            "GROUNDWORK_DEBUG": "1" if app.debug else "0",
-            "GROUNDWORK_PROXY_FIX": "1" if app.proxy_fix else "0",
-            **({"GROUNDWORK_PREFIX": prefix} if prefix else {}),
-        },
-        "files": servers.release_files(app.server, app.server_options),
-        "unit": units(app),
-        "static": app.proxy.static,
-        "release_command": app.release_command,
-        "release_command_timeout": app.release_command_timeout,
-        "release_command_hosts": app.release_command_hosts,
-        "save_commands": list(app.backup.before),
-        "skip_checks": list(app.skip_checks),
-        "body_limit": app.proxy.body_limit,
-        "health": {
-            "host": app.domains[0],
-            "path": prefix + app.health_path,
-            "timeout": app.health_timeout,
-            **({"prefix": prefix} if prefix else {}),
-        },
-    }
-
-
-def size_in_bytes(size: str) -> int:
-    """A size in nginx's notation; 0 stands for no limit."""
-    unit = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(size[-1].lower())
-    return int(size[:-1]) * unit if unit else int(size)
-
-
-# What a visitor has uploaded must not run as the site's own: an HTML page or an SVG image can hold scripts.
-UPLOADS = {"Content-Security-Policy": "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"}
-
-
-def site(app: App) -> dict[str, Any]:
-    """For proxy. It waits five seconds longer than the server, whose error is the better one.
-
-    Health checks are not logged.
-    """
-    options, paths = dict(app.proxy.options), dict(app.proxy.options.get("paths") or {})
-    health = app.health_path.partition("?")[0].rstrip("/")
-    if health and sites.PATH.fullmatch(health):
-        paths[health] = {"access_log": False, **paths.get(health, {})}
-    directories = {
-        url: {**(given if isinstance(given, Mapping) else {}), "directory": f"{app.current}/public{url.rstrip('/')}"}
-        for url, given in (options.pop("static", None) or {}).items()
-    }
-    for url, given in (options.pop("media", None) or {}).items():
-        directory = f"{app.data}/{app.proxy.media[url].directory}"
-        directories[url] = {**(given if isinstance(given, Mapping) else {}), "directory": directory}
-        guarded = paths.setdefault(url.rstrip("/"), {})
-        paths[url.rstrip("/")] = {**guarded, "headers": {**UPLOADS, **guarded.get("headers", {})}}
-    return {
-        **options,
-        "name": app.name,
-        "domains": list(app.domains),
-        "socket": f"{app.current}/app.sock",
-        "certificate": f"/etc/ssl/groundwork/{app.proxy.owner}/current",
-        "static": directories,
-        "paths": paths,
-    }
-
-
-def certificates(app: App) -> dict[str, Any]:
-    """For certificate; nothing where another app's is served."""
-    if app.proxy.owner != app.name:
-        return {}
-    given = {key: getattr(app.certificate, key) for key in CERTIFICATE_OPTIONS}
-    own = {key: value for key, value in given.items() if value and CERTIFICATE_OPTIONS[key] == app.certificate.provider}
-    return {"name": app.name, "domains": list(app.domains), "provider": app.certificate.provider, **own}
-
-
-def backup_sets(app: App) -> dict[str, Any]:
-    """For backup: the data directory, and what the user adds; a relative path lies in the data directory already."""
-    return {
-        "name": app.name,
-        "paths": [app.data, *(path for path in app.backup.paths if path.startswith("/"))],
-        "before": list(app.backup.before),
-        "after": list(app.backup.after),
-        "user": app.name,
-        "owner": app.name,
-    }
-
-
-# Empty for an app for which a role has nothing to do.
-ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
-    "service_user": accounts,
-    "wsgi_server": units,
-    "release": releases,
-    "proxy": site,
-    "certificate": certificates,
-    "backup": backup_sets,
-}
-
-
-def packages(apps: Sequence[App]) -> list[str]:
-    """The apt packages that the apps and their servers need to be fetched, built and run, without repetition."""
-    wanted = {"git"} if any(app.source.git for app in apps) else set()
-    if any(app.source.is_ssh for app in apps):
-        wanted.add("openssh-client")
-    for app in apps:
-        wanted.update(app.packages, servers.SERVERS[app.server].packages(app.server_options))
-    return sorted(wanted)

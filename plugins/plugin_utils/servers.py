@@ -120,7 +120,7 @@ def excludes_gunicorn_26(requirement: str) -> bool:
     except ValueError:  # it is no requirement, but an option of pip's, or its version is none
         return False
     return found.name.lower() == "gunicorn" and any(
-        operator == "<" and version <= Version("26") or operator in ("==", "<=", "~=") and version < Version("26")
+        (operator == "<" and version <= Version("26")) or (operator in ("==", "<=", "~=") and version < Version("26"))
         for operator, version in bounds
     )
 

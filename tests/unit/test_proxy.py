@@ -10,7 +10,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.groundwork.flask.plugins.filter.site_problems import site_problems
-from ansible_collections.groundwork.flask.plugins.plugin_utils import sites
+from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan, sites
 
 ROLE = Path(__file__).parents[2] / "roles/proxy"
 SHOP = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org", "old.example.org"]}
@@ -34,7 +34,7 @@ def resolved(*given: dict[str, Any]) -> list[dict[str, Any]]:
     """What the templates get of these sites."""
     found, problems = sites.load(list(given))
     assert problems == [], problems
-    return sites.resolve(found)
+    return site_plan.resolve(found)
 
 
 def site(**keys: Any) -> str:
@@ -138,10 +138,10 @@ def test_no_location_stands_within_one_for_a_single_path(paths: dict[str, Any]) 
 
 def test_the_mount_without_links_is_where_its_files_are_looked_for() -> None:
     mount = lines(render("apache/data.mount.j2"))
-    assert {f"What={sites.DATA.rstrip('/')}", f"Where={sites.DATA_WITHOUT_LINKS.rstrip('/')}"} <= set(mount)
+    assert {f"What={site_plan.DATA.rstrip('/')}", f"Where={site_plan.DATA_WITHOUT_LINKS.rstrip('/')}"} <= set(mount)
     (options,) = (line.partition("=")[2].split(",") for line in mount if line.startswith("Options="))
     assert {"ro", "nosymfollow"} <= set(options)
-    unit = sites.DATA_WITHOUT_LINKS.strip("/").replace("/", "-") + ".mount"
+    unit = site_plan.DATA_WITHOUT_LINKS.strip("/").replace("/", "-") + ".mount"
     assert {f"Wants={unit}", f"After={unit}"} <= set(lines(render("apache/apache2.service.conf.j2")))
     apache = DataLoader().load_from_file(str(ROLE / "vars/main.yml"))["__proxy_providers"]["apache"]
     assert f"/etc/systemd/system/{unit}" in [file["dest"] for file in apache["files"]]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model, servers
+from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model, role_inputs, servers
 
 APPS: dict[str, Any] = {"shop": {"source": {"git": "x"}, "wsgi_app": "shop", "domains": ["shop.example.org"]}}
 
@@ -149,8 +149,8 @@ def test_uwsgi_gets_threads_or_greenlets() -> None:
 )
 def test_what_is_installed(server: dict[str, Any], requirements: list[str], packages: list[str]) -> None:
     apps = model.load({"shop": {**APPS["shop"], "source": {"package": "shop==1"}, "server": server}})
-    assert model.releases(apps[0])["requirements"] == requirements
-    assert model.packages(apps) == packages
+    assert role_inputs.releases(apps[0])["requirements"] == requirements
+    assert role_inputs.packages(apps) == packages
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_what_is_installed(server: dict[str, Any], requirements: list[str], pack
 )
 def test_the_proxy_and_the_unit_wait_longer_than_the_server(server: dict[str, Any], timeout: int, stop: int) -> None:
     (app,) = model.load({"shop": {**APPS["shop"], "server": server}})
-    assert model.site(app)["read_timeout"] == timeout
-    assert model.units(app)["stop_timeout"] == stop
+    assert role_inputs.site(app)["read_timeout"] == timeout
+    assert role_inputs.units(app)["stop_timeout"] == stop
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_eventlet_is_for_apps_that_pin_a_gunicorn_that_has_it(
 
     def problems(app: dict[str, Any]) -> list[str]:
         try:
-            return model.host_problems(model.load({"shop": app}), "Debian", "12", "3.11.2")
+            return host_checks.host_problems(model.load({"shop": app}), "Debian", "12", "3.11.2")
         except model.ModelError as error:
             return error.problems
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.plugin_utils import sites
+from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan, sites
 
 SHOP: dict[str, Any] = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org"]}
 HASH = "$6$salt$hash"
@@ -18,7 +18,7 @@ def problems(*given: dict[str, Any]) -> list[str]:
 def resolved(*given: dict[str, Any]) -> list[dict[str, Any]]:
     found, wrong = sites.load(list(given))
     assert wrong == []
-    return sites.resolve(found)
+    return site_plan.resolve(found)
 
 
 def place(path: str, *given: dict[str, Any], **options: Any) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What keeps the apps from running on a host, as far as its facts and the files of the controller tell."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.plugin_utils import source
+from ansible_collections.groundwork.flask.plugins.plugin_utils.model import URL, App
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
+
+SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("24.04", "26.04")}
+
+
+def host_problems(apps: Sequence[App], distribution: str, version: str, python: str) -> Problems:
+    """What keeps these apps from running on this host.
+
+    :param distribution: as Ansible's fact, for example ``Debian``.
+    :param version: its version; for Debian the major one counts.
+    :param python: version of the distribution's Python, for example ``3.11.2``.
+    """
+    release = version.split(".")[0] if distribution == "Debian" else version
+    problems = []
+    if release not in SUPPORTED.get(distribution, ()):
+        problems.append(
+            f"the host runs {distribution} {version}, which is not supported: "
+            "use Debian 12 or 13, or Ubuntu 24.04 or 26.04"
+        )
+    for app in apps:
+        problems += source_problems(app, python)
+    return problems
+
+
+def source_problems(app: App, python: str) -> Problems:
+    """What is wrong with an app's source and wheels as far as the controller has them."""
+    problems = []
+    if app.source.directory:
+        problems += directory_problems(app, python)
+    elif app.source.archive and not URL.match(app.source.archive):
+        problems += archive_problems(app)
+    if app.wheels:
+        try:
+            source.Source.wheels(app.wheels)
+        except source.SourceError as error:
+            problems.append(f"flask_apps.{app.name}.wheels: {error}")
+    return problems
+
+
+def archive_problems(app: App) -> Problems:
+    """What is wrong with an archive on the controller."""
+    where = f"flask_apps.{app.name}.source.archive"
+    try:
+        names = source.archive_names(app.source.archive)
+    except source.SourceError as error:
+        return [f"{where}: {error}"]
+    return requirements_problems(where, app.source.archive, names)
+
+
+def requirements_problems(where: str, path: str, names: Iterable[str]) -> Problems:
+    """A source says what it needs; ``names`` are those at its top."""
+    if {"requirements.txt", "pyproject.toml"} & set(names):  # uv.lock never stands without the latter
+        return []
+    return [f"{where}: {path!r} has neither requirements.txt nor pyproject.toml: add one that names Flask"]
+
+
+def directory_problems(app: App, python: str) -> Problems:
+    """What is wrong with a source directory."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # ansible-core brings it
+
+    where = f"flask_apps.{app.name}.source.directory"
+    try:
+        directory = source.existing_directory(app.source.directory)
+    except source.SourceError as error:
+        return [f"{where}: {error}"]
+    if problems := requirements_problems(where, app.source.directory, (path.name for path in directory.iterdir())):
+        return problems
+    for url, path in app.proxy.static.items():
+        if not (directory / path).is_dir():
+            problems.append(
+                f"flask_apps.{app.name}.proxy.static.{url}: {path!r} is not a directory in {app.source.directory}: "
+                "correct it"
+            )
+    pyproject = directory / "pyproject.toml"
+    try:
+        project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.is_file() else {}
+        required = project.get("requires-python", "")
+        fits = SpecifierSet(required).contains(app.python or python, prereleases=True)
+    except (tomllib.TOMLDecodeError, InvalidSpecifier) as error:
+        return [*problems, f"{where}: {pyproject} cannot be read ({error}): correct it"]
+    if not fits:
+        problems.append(
+            f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
+            f"{required!r}: name a Python that does, or change the app"
+        )
+    return problems + extras_problems(app, project)
+
+
+def extras_problems(app: App, project: Mapping[str, Any]) -> Problems:
+    """Extras that pyproject.toml does not define; ``project`` is its table of that name."""
+
+    def normal(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    if "optional-dependencies" in project.get("dynamic", []):  # only a build would tell them
+        return []
+    known = {normal(name): name for name in project.get("optional-dependencies", {})}
+    problems = []
+    for extra in app.extras:
+        if normal(extra) not in known:
+            near = difflib.get_close_matches(normal(extra), known, n=1)
+            others = f"known are {', '.join(known.values())}" if known else "define it there"
+            hint = f"did you mean {known[near[0]]}?" if near else others
+            problems.append(
+                f"flask_apps.{app.name}.extras: {extra!r} is not among the optional-dependencies of "
+                f"{app.source.directory}/pyproject.toml: {hint}"
+            )
+    return problems

@@ -1,0 +1,181 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each role takes, made from the apps as plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.plugin_utils import servers, sites
+from ansible_collections.groundwork.flask.plugins.plugin_utils.model import CERTIFICATE_OPTIONS, App
+
+# SQLAlchemy's reading of a database URL, as far as the host.
+DATABASE = re.compile(
+    r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle|cockroachdb)(?:\+\w+)?://"
+    r"(?:[^:/@]*(?::[^@]*)?@)?(?P<host>\[[^]]*\]|[^:/?,]*)",
+    re.IGNORECASE,
+)
+
+
+def accounts(app: App) -> dict[str, Any]:
+    """For service_user."""
+    return {"name": app.name, "readable": [media.directory for media in app.proxy.media.values()]}
+
+
+def units(app: App) -> dict[str, Any]:
+    """For wsgi_server. The unit waits ten seconds longer than the server's own graceful stop."""
+    return {
+        "name": app.name,
+        "stop_timeout": servers.seconds(app.server, app.server_options)[1] + 10,
+        "sandbox": dict(app.sandbox),
+    }
+
+
+def releases(app: App) -> dict[str, Any]:
+    """For release: everything that defines the running process, but the secrets."""
+    prefix = app.proxy.site.prefix
+    wsgi_app = app.wsgi_app if ":" in app.wsgi_app else f"{app.wsgi_app}:application"
+    return {
+        "name": app.name,
+        "source": app.source.given,
+        "extras": list(app.extras),
+        "wheels": app.wheels,
+        "python": app.python,
+        "requirements": [*servers.SERVERS[app.server].requirements(app.server_options), *app.requirements],
+        "environment": {
+            **app.environment,
+            "WSGI_APP": app.wsgi_app,
+            "FLASK_APP": wsgi_app,
+            "FLASK_DEBUG": "1" if app.debug else "0",
+            "GROUNDWORK_DEBUG": "1" if app.debug else "0",
+            "GROUNDWORK_PROXY_FIX": "1" if app.proxy_fix else "0",
+            **({"GROUNDWORK_PREFIX": prefix} if prefix else {}),
+        },
+        "files": servers.release_files(app.server, app.server_options),
+        "unit": units(app),
+        "static": app.proxy.static,
+        "release_command": app.release_command,
+        "release_command_timeout": app.release_command_timeout,
+        "release_command_hosts": app.release_command_hosts,
+        "save_commands": list(app.backup.before),
+        "skip_checks": list(app.skip_checks),
+        "body_limit": app.proxy.body_limit,
+        "health": {
+            "host": app.domains[0],
+            "path": prefix + app.health_path,
+            "timeout": app.health_timeout,
+            **({"prefix": prefix} if prefix else {}),
+        },
+    }
+
+
+# What a visitor has uploaded must not run as the site's own: an HTML page or an SVG image can hold scripts.
+UPLOADS = {"Content-Security-Policy": "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"}
+
+
+def site(app: App) -> dict[str, Any]:
+    """For proxy. It waits five seconds longer than the server, whose error is the better one.
+
+    Health checks are not logged.
+    """
+    options, paths = dict(app.proxy.options), dict(app.proxy.options.get("paths") or {})
+    health = app.health_path.partition("?")[0].rstrip("/")
+    if health and sites.PATH.fullmatch(health):
+        paths[health] = {"access_log": False, **paths.get(health, {})}
+    directories = {
+        url: {**(given if isinstance(given, Mapping) else {}), "directory": f"{app.current}/public{url.rstrip('/')}"}
+        for url, given in (options.pop("static", None) or {}).items()
+    }
+    for url, given in (options.pop("media", None) or {}).items():
+        directory = f"{app.data}/{app.proxy.media[url].directory}"
+        directories[url] = {**(given if isinstance(given, Mapping) else {}), "directory": directory}
+        guarded = paths.setdefault(url.rstrip("/"), {})
+        paths[url.rstrip("/")] = {**guarded, "headers": {**UPLOADS, **guarded.get("headers", {})}}
+    return {
+        **options,
+        "name": app.name,
+        "domains": list(app.domains),
+        "socket": f"{app.current}/app.sock",
+        "certificate": f"/etc/ssl/groundwork/{app.proxy.owner}/current",
+        "static": directories,
+        "paths": paths,
+    }
+
+
+def certificates(app: App) -> dict[str, Any]:
+    """For certificate; nothing where another app's is served."""
+    if app.proxy.owner != app.name:
+        return {}
+    given = {key: getattr(app.certificate, key) for key in CERTIFICATE_OPTIONS}
+    own = {key: value for key, value in given.items() if value and CERTIFICATE_OPTIONS[key] == app.certificate.provider}
+    return {"name": app.name, "domains": list(app.domains), "provider": app.certificate.provider, **own}
+
+
+def backup_sets(app: App) -> dict[str, Any]:
+    """For backup: the data directory, and what the user adds; a relative path lies in the data directory already."""
+    return {
+        "name": app.name,
+        "paths": [app.data, *(path for path in app.backup.paths if path.startswith("/"))],
+        "before": list(app.backup.before),
+        "after": list(app.backup.after),
+        "user": app.name,
+        "owner": app.name,
+    }
+
+
+# Empty for an app for which a role has nothing to do.
+ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
+    "service_user": accounts,
+    "wsgi_server": units,
+    "release": releases,
+    "proxy": site,
+    "certificate": certificates,
+    "backup": backup_sets,
+}
+
+
+def packages(apps: Sequence[App]) -> list[str]:
+    """The apt packages that the apps and their servers need to be fetched, built and run, without repetition."""
+    wanted = {"git"} if any(app.source.git for app in apps) else set()
+    if any(app.source.is_ssh for app in apps):
+        wanted.add("openssh-client")
+    for app in apps:
+        wanted.update(app.packages, servers.SERVERS[app.server].packages(app.server_options))
+    return sorted(wanted)
+
+
+# --- where a release command runs ----------------------------------------
+
+
+def shares_database(environment: Mapping[str, Any], secrets: Mapping[str, Any]) -> bool:
+    """Whether the app's variables name a database on another machine, which all hosts of the app share then."""
+    for value in (*environment.values(), *secrets.values()):
+        if found := DATABASE.match(str(value)):
+            host = found["host"].strip("[]").lower()
+            # libpq takes the path of a local socket in the host's place, with its / as %2F.
+            if host not in ("", "localhost", "::1") and not host.startswith(("127.", "%2f")):
+                return True
+    return False
+
+
+def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any]) -> list[str]:
+    """The names of the apps whose release command runs on the first of several hosts only.
+
+    :param apps: as :func:`releases` makes them.
+    :param secrets: secret environment variables by app.
+    """
+    return [
+        app["name"]
+        for app in apps
+        if app.get("release_command")
+        and (
+            app.get("release_command_hosts") == "first"
+            or (
+                not app.get("release_command_hosts")
+                and shares_database(app.get("environment") or {}, secrets.get(app["name"]) or {})
+            )
+        )
+    ]
