@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.backup import steps
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import databases, steps
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.databases import find_database
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite, trees
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root, database, staged
 
 UTILS = Path(__file__).parents[2] / "plugins" / "module_utils"
@@ -106,6 +106,11 @@ def test_databases_of_an_app_are_copied_as_the_app(scene: SimpleNamespace, monke
         "strict",
     )
     assert sandbox["PrivateNetwork"] == "yes"
+
+
+def test_both_programs_know_a_database_by_the_same_signs() -> None:
+    assert (databases.SQLITE_MAGIC, databases.SIDECARS) == (sqlite.MAGIC, sqlite.SIDECARS)
+    assert databases.COPIER.samefile(sqlite.__file__)
 
 
 def test_root_s_program_opens_no_database() -> None:
