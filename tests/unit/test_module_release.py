@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import engine, work
+from ansible_collections.groundwork.flask.plugins.module_utils.release import work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, other_apps
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.modules import release
 from ansible_collections.groundwork.flask.tests.unit.module_call import Caller
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
@@ -34,7 +36,7 @@ class Units:
     def holder(self, app: str) -> work.Holder | None:
         return self.at_work.get(app)
 
-    def do(self, order: work.Order, wait: float) -> engine.Result:
+    def do(self, order: work.Order, wait: float) -> Result:
         """Hand an order over as text, and read its result from the file, as the unit and its caller do."""
         self.orders.append((order, wait))
         given = work.Order(**json.loads(json.dumps(asdict(order))))
@@ -42,7 +44,7 @@ class Units:
         ended = work.result_of(Layout(given.app, self.app.root), given)
         if error := ended.get("error"):
             raise ReleaseError(error["step"], error["message"], error["log"])
-        return engine.Result(**ended["result"])
+        return Result(**ended["result"])
 
 
 @pytest.fixture
@@ -52,9 +54,9 @@ def units(app: App, monkeypatch: pytest.MonkeyPatch) -> Units:
     monkeypatch.setattr(release, "Layout", partial(Layout, root=app.root))
     monkeypatch.setattr(work, "holder", made.holder)
     monkeypatch.setattr(work, "do", made.do)
-    monkeypatch.setattr(engine, "others", partial(engine.others, root=app.root))
+    monkeypatch.setattr(release, "other_apps", partial(other_apps, root=app.root))
     in_memory = partial(Engine, system=app.system, root=app.root)
-    monkeypatch.setattr(engine, "Engine", in_memory)
+    monkeypatch.setattr(release, "Engine", in_memory)
     return made
 
 
