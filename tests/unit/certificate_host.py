@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate import config, reconcile
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate import config, order, reconcile
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.certbot import Acme
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.certbot_program import CertbotProgram
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.config import Paths
@@ -147,7 +147,7 @@ class FakeCA:
         self.words: list[str] = []
         monkeypatch.setattr(Acme, "ready", lambda _acme: None)
         monkeypatch.setattr(CertbotProgram, "launch", lambda _program, words, **_options: self.certbot(words))
-        monkeypatch.setattr(reconcile, "check_domains", self.check_domains)
+        monkeypatch.setattr(order, "check_domains", self.check_domains)
         fake.options(webroot=str(fake.paths.root / "webroot"))
 
     def check_domains(self, domains: list[str], _token: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate import reconcile
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate import order, reconcile
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.state import IssueState
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import (
     DAY,
@@ -70,7 +70,7 @@ def test_the_controller_s_check_counts_where_a_host_cannot_reach_itself(fake: Fa
 def test_after_a_day_the_ca_is_asked_whatever_the_host_reaches(fake: FakeHost, ca_server: FakeCA) -> None:
     fake.ask(provider="acme")
     ca_server.unreached = {"shop.test": "port 80 does not answer"}
-    for _turn in range(reconcile.DAY_OF_FAILURES):
+    for _turn in range(order.DAY_OF_FAILURES):
         fake.run()
     assert ca_server.orders == []
     fake.run()
@@ -175,3 +175,13 @@ def test_the_timer_waits_for_the_end_of_the_pause_and_a_person_does_not(fake: Fa
         reconciler = fake.run(may_order)
         failures.append(reconciler.context.state("shop").failures)
     assert failures == [1, 1, 2, 2, 3]
+
+
+def test_a_domain_that_was_left_out_is_ordered_once_the_challenge_is_dns_01(fake: FakeHost, ca_server: FakeCA) -> None:
+    fake.ask("shop", "shop.test", "www.shop.test", provider="acme")
+    ca_server.unreached = {"www.shop.test": "it has no address"}
+    fake.run()
+    fake.options(webroot=str(fake.paths.root / "webroot"), dns_plugin="ovh")
+    fake.ask("shop", "shop.test", "www.shop.test", provider="acme", challenge="dns-01")
+    fake.run()
+    assert ca_server.orders == [["shop.test"], ["shop.test", "www.shop.test"]]

@@ -134,7 +134,7 @@ class Acme(Provider):
                 f"{lineage.live} exists, but {lineage.record} does not",
                 "Move that directory, and the one of the same name in `archive`, away.",
             )
-        arguments = self.order(request)
+        arguments = self.arguments(request)
         for attempt in range(1, NONCE_ATTEMPTS + 1):
             refusal = self.certbot.attempt(*arguments)
             if refusal is None:
@@ -144,7 +144,7 @@ class Acme(Provider):
             if refusal.kind != "badNonce" or attempt == NONCE_ATTEMPTS:
                 raise refusal
 
-    def order(self, request: CertificateRequest) -> list[str]:
+    def arguments(self, request: CertificateRequest) -> list[str]:
         """Return certbot's arguments to order a certificate."""
         options, account = self.options, self.paths.account_options
         again = self.lineage(request.name).record.exists() and self.changed_settings(request)

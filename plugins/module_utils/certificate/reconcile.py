@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..common import clock
 from ..common.files import write
 from .base import Provider
-from .certbot import LATE
 from .config import CertificateRequest
 from .context import TEMPORARY, Context
-from .messages import CertificateError, one_line, say
+from .messages import CertificateError, say
+from .order import Order, unverified
 from .processes import run
-from .reachability import ReachabilityFile, check_domains
+from .reachability import ReachabilityFile
 from .report import describe, warnings
 from .served import run_deploy_command
 from .state import IssueState
 
 SYSTEMCTL = "/usr/bin/systemctl"
 CHECK_UNIT = "groundwork-certificate-check.service"
-DAY_OF_FAILURES = 10  # by then attempts are half a day apart
 
 MayOrder = Callable[[IssueState, float], bool]
 
@@ -70,9 +68,9 @@ class Reconciler:
             if not due:
                 state.settled()
             elif may_order(state, now):
-                self.obtain(provider, request, due, state)
+                self.order(provider, request, due, state).place()
             elif provider.is_validated_over_http(request):
-                self.to_check += self.unverified(provider, request, due)
+                self.to_check += unverified(provider, request, due)
             if provider.files(name).exists or request.provider == "files":
                 self.install(request, request.provider)
                 served = self.context.served(name)
@@ -87,83 +85,10 @@ class Reconciler:
                 say(f"{name}: {state.error}", "error")
         state.save(self.context.paths.state_of(name))
 
-    def obtain(self, provider: Provider, request: CertificateRequest, due: str, state: IssueState) -> None:
-        """Let the provider obtain a certificate; an error is stored in the state."""
-        say(f"{request.name}: asking for a certificate ({request.provider}), because {due}")
-        try:
-            provider.ready()
-            left_out = self.left_out(provider, request, due, state) if provider.is_validated_over_http(request) else {}
-            refusal = self.order(provider, request, left_out)
-            if left_out:
-                reasons = "; ".join(f"{domain}: {why}" for domain, why in left_out.items())
-                refusal = refusal.after(reasons) if refusal else CertificateError(reasons)
-            if refusal:
-                raise refusal
-            state.settled()
-        except CertificateError as refusal:
-            state.failed(refusal, self.context.now())
-            seen = [
-                f"{domain}: {self.from_controller[domain]}"
-                for domain in refusal.domains
-                if self.from_controller.get(domain)
-            ]
-            if seen:
-                state.error = one_line(f"{state.error.rstrip('.')}. Seen from the controller: {'; '.join(seen)}")
-            verb = "left out of the certificate" if provider.domains(request.name) else "no new certificate"
-            say(f"{request.name}: {verb}: {state.outlook}", "warning")
-
-    def order(
-        self, provider: Provider, request: CertificateRequest, left_out: dict[str, str]
-    ) -> CertificateError | None:
-        """Obtain a certificate for the domains that are not left out, unless there is one; returns the error.
-
-        If the CA refuses domains of the first certificate, a second order leaves these out.
-        """
-        subset = replace(request, domains=tuple(domain for domain in request.domains if domain not in left_out))
-        if not subset.domains or not provider.due(subset, self.context.now()):
-            return None
-        try:
-            provider.obtain(subset)
-        except CertificateError as refusal:
-            rest = tuple(domain for domain in subset.domains if domain not in refusal.domains)
-            if rest and len(rest) < len(subset.domains) and not provider.domains(request.name):
-                provider.obtain(replace(request, domains=rest))
-            return refusal
-        return None
-
-    @staticmethod
-    def unverified(provider: Provider, request: CertificateRequest, due: str) -> list[str]:
-        """Return the domains by which the CA has not reached this host yet."""
-        certified = () if due == LATE else provider.domains(request.name)
-        return [domain for domain in request.domains if domain not in certified]
-
-    def left_out(self, provider: Provider, request: CertificateRequest, due: str, state: IssueState) -> dict[str, str]:
-        """Return the domains to leave out of the order, with the reason why they do not lead to this host.
-
-        One such domain would fail the whole order and count against the CA's rate limits. A domain that the controller
-        reaches stays in. A domain of the present
-        certificate stays in as long as that is valid. After a day of failures the check no longer counts: behind some
-        routers a host can never reach itself by its name.
-        """
-        domains = self.unverified(provider, request, due)
-        if not domains or state.failures >= DAY_OF_FAILURES:
-            state.left_out = {}
-            return {}
-        found = check_domains(domains, self.reachability.token())
-        state.reached = [
-            domain
-            for domain in domains
-            if (not self.from_controller[domain] if domain in self.from_controller else domain in state.reached)
-        ]
-        state.left_out = {}
-        for domain in domains:
-            if found[domain] and domain in state.reached:
-                say(f"{domain}: the controller reaches this host and this host does not: a router without hairpin NAT?")
-            elif found[domain]:
-                outside = self.from_controller.get(domain)
-                beside = f" Seen from the controller: {outside}" if outside and outside != found[domain] else ""
-                state.left_out[domain] = found[domain] + beside
-        return state.left_out
+    def order(self, provider: Provider, request: CertificateRequest, due: str, state: IssueState) -> Order:
+        """Return the order of a certificate that is due."""
+        now = self.context.now
+        return Order(provider, request, due, state, now, self.reachability, self.from_controller)
 
     def install(self, request: CertificateRequest, provider: str) -> None:
         """Install the provider's certificate."""

@@ -198,17 +198,8 @@ class CertificateStore:
         staging = base / ".new"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(mode=0o755, parents=True)
-        copy = CertificateFiles.within(staging)
         try:
-            for source, target, mode in (
-                (files.fullchain, copy.fullchain, 0o644),
-                (files.privkey, copy.privkey, 0o600),
-            ):
-                write(target, source.read_bytes(), mode)
-            copy.check()
-            self.protect(copy)
-            InstalledCertificate(staging, provider, CertificateFacts.read(copy.fullchain)).save()
-            target = base / copy.fingerprint
+            target = base / self.stage(files, provider, staging)
             if InstalledCertificate.load(target):
                 os.replace(staging / "certificate.json", target / "certificate.json")
             else:
@@ -220,6 +211,16 @@ class CertificateStore:
             shutil.rmtree(staging, ignore_errors=True)
         self.turn(base, target)
         return True
+
+    def stage(self, files: CertificateFiles, provider: str, directory: Path) -> str:
+        """Copy a certificate and key into a directory, check the copy, and return its fingerprint."""
+        copy = CertificateFiles.within(directory)
+        write(copy.fullchain, files.fullchain.read_bytes(), 0o644)
+        write(copy.privkey, files.privkey.read_bytes(), 0o600)
+        copy.check()
+        self.protect(copy)
+        InstalledCertificate(directory, provider, CertificateFacts.read(copy.fullchain)).save()
+        return copy.fingerprint
 
     @staticmethod
     def turn(base: Path, target: Path) -> None:
