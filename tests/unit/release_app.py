@@ -23,6 +23,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.source im
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
 from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
+from ansible_collections.groundwork.flask.plugins.module_utils.release.units import ReleaseUnits
 from ansible_collections.groundwork.flask.plugins.module_utils.release.unix_http import Response
 
 # What the probe says of an app with which all is well.
@@ -100,6 +101,9 @@ class FakeSystem(System):
     :ivar alive: the processes of the app, each time one asks; the last ones stay.
     :ivar undead: the processes of the app's user that no signal ends.
     :ivar restarted: how often systemd says that it had to start the app again.
+    :ivar restarts_of: the same for a unit, each time one asks; the last one stays.
+    :ivar crashing: units that start and do not stay active.
+    :ivar busy: units that finish what they have begun when they are told to end; ``ending`` has those that do so now.
     :ivar kill_at: the call in which the engine is killed, counted from 1; 0 for never.
     """
 
@@ -118,6 +122,10 @@ class FakeSystem(System):
         self.undead: list[int] = []
         self.facts = dict(GOOD)
         self.code = {"requirements.txt": "flask\n", "static/a.css": "x"}
+        self.restarts_of: dict[str, list[int]] = {}
+        self.crashing: set[str] = set()
+        self.busy: set[str] = set()
+        self.ending: set[str] = set()
         self.calls = self.kill_at = self.restarted = 0
 
     def note(self, line: str) -> str | None:
@@ -154,8 +162,11 @@ class FakeSystem(System):
         if verb == "enable" and said is None:
             self.active |= set(units)
         if verb == "stop":
+            self.ending -= set(units)
+            if "--no-block" in arguments:
+                self.ending |= set(units) & self.active & self.busy
             self.active -= set(units)
-        states = ["active" if unit in self.active else "inactive" for unit in units] if verb == "show" else []
+        states = [self.state(unit) for unit in units] if verb == "show" else []
         return subprocess.CompletedProcess(arguments, 0 if said is None else 1, "\n".join(states), said or "")
 
     def step(self, step: Step) -> tuple[int, str]:
@@ -189,8 +200,14 @@ class FakeSystem(System):
     def processes(self, unit: str) -> set[int]:
         return self.alive.pop(0) if len(self.alive) > 1 else self.alive[0]
 
+    def state(self, unit: str) -> str:
+        if unit in self.active:
+            return "activating" if unit in self.crashing else "active"
+        return "deactivating" if unit in self.ending else "inactive"
+
     def restarts(self, unit: str) -> int:
-        return self.restarted
+        counts = self.restarts_of.get(unit, [self.restarted])
+        return counts.pop(0) if len(counts) > 1 else counts[0]
 
     def status(self, text: str) -> None:
         self.said.append(text)
@@ -249,7 +266,7 @@ class App:
         return self.engine(environment={"WSGI_APP": "shop:app", "COLOUR": colour}, **changes).deploy()
 
     def live_units(self) -> set[str]:
-        return {f"{self.name}@{self.at.live()}.{kind}" for kind in ("socket", "service")}
+        return set(ReleaseUnits.of(self.at, self.at.live() or "").names)
 
     def events(self) -> list[str]:
         return [event["event"] for event in self.ledger.events()]

@@ -214,6 +214,7 @@ FACTS: dict[str, Any] = {
     "restarts": 0,
     "memory": 100 * 2**20,
     "workers": "5 workers: (2 x 2 cores) + 1",
+    "units": [{"name": "shop@3f9c01d2ab44.service", "kind": "web", "state": "active"}],
     "at_work": "",
 }
 
@@ -232,6 +233,19 @@ class TestStatus:
                     "state     active since Fri 2026-01-02 03:04:04 UTC",
                     "workers   5 workers: (2 x 2 cores) + 1",
                     "memory    100 MB",
+                ],
+            ),
+            (
+                {
+                    "memory": None,
+                    "workers": "",
+                    "units": [{"name": "shop.worker@3f9c01d2ab44.service", "kind": "process", "state": "failed"}],
+                },
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "process   shop.worker@3f9c01d2ab44.service, failed",
                 ],
             ),
             (
@@ -259,9 +273,14 @@ class TestStatus:
     def test_what_systemd_says(
         self, host: App, monkeypatch: pytest.MonkeyPatch, memory: str, found: int | None
     ) -> None:
-        shown = f"ActiveState=active\nActiveEnterTimestamp=Fri 2026-01-02\nNRestarts=2\nMemoryCurrent={memory}\n"
-        monkeypatch.setattr(host.system, "systemctl", lambda *words: type("Done", (), {"stdout": shown}))
         live = host.at.live()
+        names = {kind: f"{host.name}@{live}.{kind}" for kind in ("socket", "service")}
+        shown = (
+            f"Id={names['socket']}\nActiveState=active\nNRestarts=0\n\n"
+            f"Id={names['service']}\nActiveState=active\nActiveEnterTimestamp=Fri 2026-01-02\nNRestarts=2\n"
+            f"MemoryCurrent={memory}\n"
+        )
+        monkeypatch.setattr(host.system, "systemctl", lambda *_words: type("Done", (), {"stdout": shown}))
         workers = host.root / f"run/{host.name}-{live}/workers"
         workers.parent.mkdir(parents=True)
         workers.write_text("5 workers\n")
@@ -283,6 +302,10 @@ class TestStatus:
             "restarts": 2,
             "memory": found,
             "workers": "5 workers",
+            "units": [
+                {"name": names["socket"], "kind": "socket", "state": "active"},
+                {"name": names["service"], "kind": "web", "state": "active"},
+            ],
         }
 
     def test_printed(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:

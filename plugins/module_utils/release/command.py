@@ -30,6 +30,7 @@ from .settings import DeploySettings
 from .spec import Spec
 from .steps import Step
 from .system import System
+from .units import ReleaseUnits
 
 COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migration")
 
@@ -142,15 +143,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def status(at: Layout) -> dict[str, Any]:
-    """How the app stands."""
+    """How the app stands: its live release, and the units of it; ``unit`` and what follows are about the server."""
     live = at.live()
     row = next((row for row in states(at) if row["release"] == live), {})
-    unit = f"{at.app}@{live}.service"
-    shown = (
-        System().systemctl("show", "--property=ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent", unit).stdout
-    )
-    unit_facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    memory = unit_facts.get("MemoryCurrent", "")
+    units = ReleaseUnits.of(at, live) if live else ReleaseUnits(())
+    shown = shown_units(units)
+    server = shown.get(units.server, {}) if live else {}
+    memory = server.get("MemoryCurrent", "")
     holder = work.holder(at.app)
     return {
         "app": at.app,
@@ -158,14 +157,25 @@ def status(at: Layout) -> dict[str, Any]:
         "version": row.get("version", ""),
         "deployed": row.get("time", ""),
         "by": row.get("by", ""),
-        "unit": unit if live else "",
-        "state": unit_facts.get("ActiveState", "") if live else "no release is live",
-        "since": unit_facts.get("ActiveEnterTimestamp", ""),
-        "restarts": int(unit_facts.get("NRestarts") or 0),
+        "unit": units.server if live else "",
+        "state": server.get("ActiveState", "") if live else "no release is live",
+        "since": server.get("ActiveEnterTimestamp", ""),
+        "restarts": int(server.get("NRestarts") or 0),
         "memory": int(memory) if memory.isdigit() and int(memory) < 2**60 else None,
         "workers": at.workers(live or ""),
+        "units": [{**unit, "state": shown.get(unit["name"], {}).get("ActiveState", "")} for unit in units.record()],
         "at_work": str(holder) if holder else "",
     }
+
+
+def shown_units(units: ReleaseUnits) -> dict[str, dict[str, str]]:
+    """Properties of the units of a release, by name, as systemd shows them."""
+    if not units.names:
+        return {}
+    properties = "Id,ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent"
+    shown = System().systemctl("show", f"--property={properties}", *units.names).stdout
+    blocks = (dict(row.split("=", 1) for row in block.splitlines() if "=" in row) for block in shown.split("\n\n"))
+    return {block["Id"]: block for block in blocks if "Id" in block}
 
 
 def status_lines(facts: Mapping[str, Any]) -> str:
@@ -177,6 +187,7 @@ def status_lines(facts: Mapping[str, Any]) -> str:
         ("restarts", str(facts["restarts"]) if facts["restarts"] else ""),
         ("workers", facts["workers"]),
         ("memory", f"{facts['memory'] / 2**20:.0f} MB" if facts["memory"] else ""),
+        *(("process", f"{unit['name']}, {unit['state']}") for unit in facts["units"] if unit["kind"] == "process"),
         ("at work", facts["at_work"]),
     ]
     return "\n".join(f"{name:<10}{text}" for name, text in rows if text)
