@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import run
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import (
     Change,
     Entry,
@@ -31,7 +32,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.placement import 
     same,
 )
 
-STATE_DIRECTORY = Path("/var/lib/groundwork/file_sets")
+STATE_DIRECTORY = path("state") / "file_sets"
 
 
 @dataclass

@@ -22,8 +22,9 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import shown
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 
-LOADED_DIRECTORY = Path("/run/groundwork/units")
+LOADED_DIRECTORY = path("runtime") / "units"
 PROPERTIES = (
     "Id",
     "LoadState",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import paths
+from ..common.on_host import path
 from .errors import BackupError
 
 RETENTION = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
@@ -106,6 +107,9 @@ class Repository:
         return re.sub(r"//[^/@]*@", "//", self.location)
 
 
+CONFIGURATION = path("configuration")
+
+
 @dataclass(frozen=True)
 class Config:
     """All that a run needs to know; the directories are parameters for the sake of tests."""
@@ -116,20 +120,20 @@ class Config:
     keep: Mapping[str, Any] = field(default_factory=lambda: {"daily": 7, "weekly": 4, "monthly": 6})
     max_age_hours: float = 36
     set_timeout: int = 10800
-    password_file: Path = Path("/etc/groundwork/backup.password")
-    state: Path = Path("/var/lib/groundwork/backup")
-    restored: Path = Path("/var/lib/groundwork/restore")
-    runtime: Path = Path("/run/groundwork/backup")
+    password_file: Path = path("configuration") / "backup.password"
+    state: Path = path("state") / "backup"
+    restored: Path = path("state") / "restore"
+    runtime: Path = path("runtime") / "backup"
     cache: Path = Path("/var/cache/groundwork-backup")
     restic: str = "/usr/bin/restic"
 
     @classmethod
-    def load(cls, directory: Path = Path("/etc/groundwork")) -> Config:
+    def load(cls, directory: Path = CONFIGURATION) -> Config:
         """Read and check the configuration; what is wrong raises BackupError."""
         try:
             raw = json.loads((directory / "backup.json").read_text())
             repositories = json.loads((directory / "backup.repositories.json").read_text())
-            items = [json.loads(path.read_text()) for path in sorted((directory / "backup.d").glob("*.json"))]
+            items = [json.loads(file.read_text()) for file in sorted((directory / "backup.d").glob("*.json"))]
         except (OSError, ValueError) as error:
             raise BackupError(f"the configuration cannot be read: {error}") from error
         sets = tuple(BackupSet.parse(item) for item in [*raw["sets"], *items])

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common import programs, systemd
+from ..common.on_host import on_host
 from ..common.systemd import Directives
 from .errors import BackupError
 
@@ -52,7 +53,9 @@ STRICT: Directives = [
     ("MemoryMax", "50%"),
 ]
 OFFLINE: Directives = [("PrivateNetwork", "yes"), ("RestrictAddressFamilies", "AF_UNIX")]
-SECRETS = "-/etc/ssl/private -/etc/ssl/groundwork -/etc/letsencrypt -/etc/groundwork -/run/groundwork -/root"
+SECRETS = "-/etc/ssl/private -/etc/letsencrypt -/root " + " ".join(
+    f"-{on_host(name)}" for name in ("certificates", "configuration", "runtime")
+)
 NUMBERS = itertools.count(1)
 
 
@@ -79,7 +82,7 @@ def unit_sandbox(user: str) -> Directives:
         return []
     release = ""
     with contextlib.suppress(OSError):
-        release = os.path.basename(os.readlink(f"/srv/{user}/current"))
+        release = os.path.basename(os.readlink(on_host("current", user)))
     instance = release if re.fullmatch(r"[A-Za-z0-9_.-]+", release) else ""
     found = programs.run((systemd.SYSTEMCTL, "cat", f"{user}@{instance or 'none'}.service"))
     if found.returncode:

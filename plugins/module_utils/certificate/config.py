@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.on_host import path
 from .messages import CertificateError
 
-PROGRAM = "/usr/local/lib/groundwork/certificate"
+PROGRAM = str(path("programs") / "certificate")
 MINUTE, HOUR, DAY = 60, 3600, 86400
 PROVIDERS = ("acme", "self_signed", "files")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -34,22 +35,22 @@ class Paths:
     @property
     def options(self) -> Path:
         """The options of the host, see :class:`HostOptions`."""
-        return self.root / "etc/groundwork/certificate.json"
+        return path("configuration", root=self.root) / "certificate.json"
 
     @property
     def requests(self) -> Path:
         """The directory with one file for each name, see :class:`CertificateRequest`."""
-        return self.root / "etc/groundwork/certificates"
+        return path("configuration", root=self.root) / "certificates"
 
     @property
     def served(self) -> Path:
         """The certificates and keys that web servers read."""
-        return self.root / "etc/ssl/groundwork"
+        return path("certificates", root=self.root)
 
     @property
     def state(self) -> Path:
         """The program's own state and the self-signed certificates; only root can read it."""
-        return self.root / "var/lib/groundwork/certificates"
+        return path("state", root=self.root) / "certificates"
 
     def state_of(self, name: str) -> Path:
         """The state of a name, see state.py."""
@@ -68,7 +69,7 @@ class Paths:
     @property
     def certbot(self) -> Path:
         """Certbot from PyPI: a symlink to the virtual environment in use."""
-        return self.root / "usr/local/lib/groundwork/certbot"
+        return path("programs", root=self.root) / "certbot"
 
     @property
     def account_options(self) -> Path:
@@ -98,12 +99,12 @@ class Paths:
     @property
     def unchecked(self) -> Path:
         """Exists while there is a change that the check has not seen."""
-        return self.root / "run/groundwork/certificate.unchecked"
+        return path("runtime", root=self.root) / "certificate.unchecked"
 
     @property
     def lock(self) -> Path:
         """The lock that each run holds which changes anything."""
-        return self.root / "run/groundwork/certificate/lock"
+        return path("runtime", root=self.root) / "certificate/lock"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from ..common.on_host import on_host
+
 # Errors of an app that relied on something of the machine it was made on, and their remedies.
 RUNTIME_HINTS = (
     (
@@ -18,8 +20,8 @@ RUNTIME_HINTS = (
         "the database's driver is missing: add it to its requirements",
     ),
     (
-        r"unable to open database file|Read-only file system|Permission denied: '/srv",
-        "it may write below DATA_DIR alone (/var/lib/{app}): have it keep its files there",
+        r"unable to open database file|Read-only file system|Permission denied: '" + on_host("homes"),
+        "it may write below DATA_DIR alone ({data}): have it keep its files there",
     ),
     (
         r"write\+execute memory|ffi\.callback",
@@ -61,7 +63,7 @@ def runtime_hint(app: str, output: str) -> str:
     """The remedy for an app's error, to follow the message; "" for an error that is not known."""
     for pattern, remedy in RUNTIME_HINTS:
         if re.search(pattern, output):
-            return f"; {remedy.format(app=app)}"
+            return f"; {remedy.format(app=app, data=on_host('data', app))}"
     return ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..common import trees
 from ..common.files import read_json
+from ..common.on_host import on_host, path
 from ..common.text import line
 
 
@@ -26,7 +27,7 @@ class Layout:
     @property
     def home(self) -> Path:
         """Root's directory with everything that defines the running app."""
-        return self.root / "srv" / self.app
+        return path("home", self.app, self.root)
 
     @property
     def releases(self) -> Path:
@@ -46,22 +47,22 @@ class Layout:
     @property
     def ledger(self) -> Path:
         """The event log of the app's releases."""
-        return self.root / "var/lib/groundwork/releases" / f"{self.app}.jsonl"
+        return path("state", root=self.root) / "releases" / f"{self.app}.jsonl"
 
     @property
     def saved(self) -> Path:
         """Copies of the databases, by the release whose command they were made before."""
-        return self.root / "var/lib/groundwork/saved" / self.app
+        return path("state", root=self.root) / "saved" / self.app
 
     @property
     def secret_key(self) -> Path:
         """The SECRET_KEY that was made on this host, or that it shares with others."""
-        return self.root / "etc/groundwork/secrets" / self.app / "SECRET_KEY"
+        return path("configuration", root=self.root) / "secrets" / self.app / "SECRET_KEY"
 
     @property
     def run(self) -> Path:
         """What the engine needs while it runs; root's alone."""
-        return self.root / "run/groundwork/release" / self.app
+        return path("runtime", root=self.root) / "release" / self.app
 
     @property
     def units(self) -> Path:
@@ -71,7 +72,7 @@ class Layout:
     @property
     def build_cache(self) -> Path:
         """What fetching and installing keep for the next time, apart from each other and from the running app."""
-        return self.root / "var/cache/groundwork" / self.app
+        return path("build_caches", root=self.root) / self.app
 
     @property
     def source_cache(self) -> Path:
@@ -91,17 +92,17 @@ class Layout:
     @property
     def tools(self) -> Path:
         """Uv and the Pythons it manages, shared by all apps."""
-        return self.root / "usr/local/lib/groundwork"
+        return path("programs", root=self.root)
 
     @property
     def data(self) -> str:
         """The app's data, as the app sees it."""
-        return f"/var/lib/{self.app}"
+        return on_host("data", self.app)
 
     @property
     def cache(self) -> str:
         """The app's own cache, as the app sees it."""
-        return f"/var/cache/{self.app}"
+        return on_host("cache", self.app)
 
     def release(self, release: str) -> Path:
         """The directory of a release."""
@@ -150,4 +151,6 @@ def other_apps(known: Sequence[str], root: Path = Path("/")) -> list[str]:
 
 def apps(root: Path = Path("/")) -> list[str]:
     """The apps that are live on the host."""
-    return sorted(path.name for path in (root / "srv").glob("*") if Layout(path.name, root).live() is not None)
+    return sorted(
+        home.name for home in path("homes", root=root).glob("*") if Layout(home.name, root).live() is not None
+    )

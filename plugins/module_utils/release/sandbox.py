@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..common import systemd
+from ..common.on_host import on_host
 from ..common.systemd import Directives
 
 # What a step states itself, beside its lifecycle.
@@ -35,8 +36,10 @@ ALWAYS: Directives = [
     ("KillMode", "control-group"),
     ("TimeoutStopSec", "5"),
 ]
+# The directories above those of the apps, and root's own runtime directory.
+ABOVE_APPS = tuple(map(on_host, ("homes", "datas", "caches", "runtime")))
 BUILD: Directives = [
-    ("TemporaryFileSystem", "/srv:ro /var/lib:ro /var/cache:ro /run/groundwork:ro /mnt:ro /media:ro /opt:ro"),
+    ("TemporaryFileSystem", " ".join(f"{above}:ro" for above in (*ABOVE_APPS, "/mnt", "/media", "/opt"))),
     ("ProtectSystem", "strict"),
     ("ProtectHome", "yes"),
     ("PrivateTmp", "yes"),

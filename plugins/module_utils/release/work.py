@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from ..common.clock import timestamp
 from ..common.files import read_json, write
+from ..common.on_host import on_host
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
@@ -41,7 +42,7 @@ PROGRAM = (
     "/usr/bin/python3",
     "-I",
     "-c",
-    "import sys; sys.path.insert(0, '/usr/local/lib/groundwork/python'); "
+    f"import sys; sys.path.insert(0, '{on_host('packages')}'); "
     "from groundwork_release.release.work import serve; serve()",
 )
 INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"

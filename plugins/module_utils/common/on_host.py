@@ -1,0 +1,60 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The paths and accounts on a host that roles, programs and tests agree on: one table, which Jinja reads by a filter.
+
+What a program keeps below one of these directories is its own business, and stands in its package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+OF_AN_APP: Mapping[str, str] = MappingProxyType(
+    {
+        "home": "/srv/{app}",  # root's: releases, environments, and the symlink that says which release is live
+        "releases": "/srv/{app}/releases",
+        "current": "/srv/{app}/current",
+        "socket": "/srv/{app}/current/app.sock",
+        "data": "/var/lib/{app}",
+        "cache": "/var/cache/{app}",
+        "certificate": "/etc/ssl/groundwork/{app}/current",  # of the app that owns the domains
+    }
+)
+OF_THE_HOST: Mapping[str, str] = MappingProxyType(
+    {
+        "homes": "/srv",  # the directories above those of the apps
+        "datas": "/var/lib",
+        "caches": "/var/cache",
+        "configuration": "/etc/groundwork",
+        "state": "/var/lib/groundwork",
+        "runtime": "/run/groundwork",
+        "build_caches": "/var/cache/groundwork",
+        "certificates": "/etc/ssl/groundwork",
+        "programs": "/usr/local/lib/groundwork",
+        "packages": "/usr/local/lib/groundwork/python",  # of these programs
+        "acme_webroot": "/var/www/acme",
+        "proxy_user": "www-data",  # Debian's account and group for web servers; either provider runs as it
+    }
+)
+
+
+def on_host(name: str, app: str = "") -> str:
+    """A path or account, by its name in the tables above.
+
+    :param app: the app's name, for what is an app's.
+    :raises ValueError: for a name that is in no table, for an app's without the app, and for the host's with one.
+    """
+    if name in OF_AN_APP and app:
+        return OF_AN_APP[name].format(app=app)
+    if name in OF_THE_HOST and not app:
+        return OF_THE_HOST[name]
+    known = ", ".join(sorted(OF_AN_APP if app else OF_THE_HOST))
+    raise ValueError(f"{name!r} is not known of {'an app' if app else 'a host'}; known are {known}")
+
+
+def path(name: str, app: str = "", root: Path = Path("/")) -> Path:
+    """The same as a path below another root, as tests have it."""
+    return root / on_host(name, app).lstrip("/")
