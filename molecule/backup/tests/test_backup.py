@@ -300,7 +300,7 @@ def test_one_flipped_bit_is_found_and_the_repository_can_be_replaced(host: Host)
     backup(host, "run --set shop")
     assert host.run(f"{PROGRAM} drill --set shop").rc != 0
     assert not status(host)["sets"]["shop"]["drill"]["ok"]
-    assert any("shop could not be restored from local" in warning for warning in status(host)["warnings"])
+    assert any("The restore drill of shop from local failed" in warning for warning in status(host)["warnings"])
     assert host.run("mv /var/backups/restic /var/backups/broken").rc == 0
     assert json.loads(backup(host, "run --missing --json"))["changed"]  # as the role calls it
     backup(host, "drill --set shop")
