@@ -220,6 +220,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/plugin_utils/site(s|_plan)\.py", ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache")),
     (r"plugins/plugin_utils/servers\.py", ("unit:test_servers", "unit:test_model", "wsgi_server")),
     (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),
+    (r"plugins/\w+/(check_)?request\.py", ("unit:test_request", "release:test_day_two")),
     (r"plugins/.*", ("unit",)),
     (r"playbooks/(site|remove)\.yml", ("default:test_the_next_day",)),
     (r"playbooks/restore\.yml", ("backup:playbook",)),

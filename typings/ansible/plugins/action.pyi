@@ -1,5 +1,5 @@
 # What is used here of a package without types.
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ansible.parsing.dataloader import DataLoader
@@ -33,6 +33,9 @@ class ActionBase:
         shared_loader_obj: object = ...,
     ) -> None: ...
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]: ...
+    def validate_argument_spec(
+        self, argument_spec: Mapping[str, Any], *, required_one_of: Sequence[Sequence[str]] = ...
+    ) -> tuple[object, dict[str, Any]]: ...
     def _execute_module(
         self,
         *,

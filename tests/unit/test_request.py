@@ -1,0 +1,282 @@
+"""What the playbooks refuse before a host is reached: the table of requests, the action plugin, and who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.groundwork.flask.plugins.action.check_request import ActionModule
+from ansible_collections.groundwork.flask.plugins.modules import check_request
+from ansible_collections.groundwork.flask.plugins.plugin_utils import request
+
+ROOT = Path(__file__).parents[2]
+PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
+APPS = ["shop", "blog"]
+ONE_APP = sorted(name for name, playbook in request.PLAYBOOKS.items() if not playbook.several)
+SEVERAL_APPS = sorted(name for name, playbook in request.PLAYBOOKS.items() if playbook.several)
+NEEDED = {"maintenance": {"state": "on"}, "run": {"command": "flask routes"}}
+
+
+def refusal(name: str, known: Any = APPS, /, **given: Any) -> str:
+    """What the playbook says to a request that it refuses."""
+    with pytest.raises(request.RequestError) as caught:
+        request.read(name, given, known)
+    said = str(caught.value)
+    assert said.endswith((". Nothing was done.", "? Nothing was done."))
+    return said.removesuffix(" Nothing was done.")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "given", "apps", "options"),
+    [
+        ("deploy", {}, [], {}),
+        ("deploy", {"app": ""}, [], {}),
+        ("deploy", {"app": "shop"}, ["shop"], {}),
+        ("deploy", {"app": "shop, blog"}, ["shop", "blog"], {}),
+        ("deploy", {"app": ["shop", "blog"]}, ["shop", "blog"], {}),
+        ("releases", {}, [], {}),
+        ("releases", {"app": "shop,gone"}, ["shop", "gone"], {}),
+        ("remove", {"app": "gone"}, ["gone"], {}),
+        ("restore", {"app": "1.mail"}, ["1.mail"], {}),
+        ("rollback", {"app": "shop"}, ["shop"], {"data": ""}),
+        ("rollback", {"app": "shop", "data": ""}, ["shop"], {"data": ""}),
+        ("rollback", {"app": "shop", "data": "saved"}, ["shop"], {"data": "saved"}),
+        ("run", {"app": "shop", "command": "flask routes"}, ["shop"], {"command": "flask routes"}),
+        ("unlock", {"app": "shop", "state": "is no option of this one"}, ["shop"], {}),
+        ("maintenance", {"app": "shop", "state": "on"}, ["shop"], {"state": True, "allow": []}),
+        ("maintenance", {"app": "shop", "state": "OFF"}, ["shop"], {"state": False, "allow": []}),
+        ("maintenance", {"app": "shop", "state": True}, ["shop"], {"state": True, "allow": []}),
+        ("maintenance", {"app": "shop", "state": False}, ["shop"], {"state": False, "allow": []}),
+        (
+            "maintenance",
+            {"app": "shop", "state": "on", "allow": "203.0.113.7, 2001:db8::/32"},
+            ["shop"],
+            {"state": True, "allow": ["203.0.113.7", "2001:db8::/32"]},
+        ),
+        (
+            "maintenance",
+            {"app": "shop", "state": "on", "allow": ["203.0.113.7", "203.0.113.9/24"]},
+            ["shop"],
+            {"state": True, "allow": ["203.0.113.7", "203.0.113.9/24"]},
+        ),
+    ],
+)
+def test_what_can_be_carried_out(
+    playbook: str, given: dict[str, Any], apps: list[str], options: dict[str, Any]
+) -> None:
+    assert request.read(playbook, given, APPS) == request.Request(apps, options, [])
+
+
+@pytest.mark.parametrize("playbook", ONE_APP)
+@pytest.mark.parametrize(
+    ("app", "sentence"),
+    [
+        (None, "No app is named. Name the app, as in -e app=shop."),
+        ("", "No app is named. Name the app, as in -e app=shop."),
+        ([], "No app is named. Name the app, as in -e app=shop."),
+        (
+            "shop,blog",
+            "app: shop, blog are 2 apps; this playbook takes one at a time. Name the app, as in -e app=shop.",
+        ),
+        (["shop", "blog"], "app: shop, blog are 2 apps; this playbook takes one at a time."),
+        ("Shop!", "app: 'Shop!' is not the name of an app. Name the app, as in -e app=shop."),
+        ("../etc", "app: '../etc' is not the name of an app."),
+        ("shop ", "app: 'shop ' is not the name of an app."),
+        ("shop,", "app: 'shop,' is not the name of an app."),
+        ("shop\n", "app: 'shop\\n' is not the name of an app."),
+        (["shop"], "app: ['shop'] is not the name of an app."),
+        (7, "app: 7 is not the name of an app."),
+    ],
+)
+def test_one_app_must_be_named(playbook: str, app: Any, sentence: str) -> None:
+    assert refusal(playbook, app=app, **NEEDED.get(playbook, {})).startswith(sentence)
+
+
+@pytest.mark.parametrize("playbook", SEVERAL_APPS)
+@pytest.mark.parametrize("app", ["shop,../etc", ["shop", "../etc"], "-,../etc"])
+def test_each_of_several_apps_has_a_name(playbook: str, app: Any) -> None:
+    assert "app: '../etc' is not the name of an app. Name the app, as in -e app=shop." in refusal(playbook, app=app)
+
+
+@pytest.mark.parametrize(
+    ("app", "known", "sentence"),
+    [
+        ("shap", APPS, "app: 'shap' is not in flask_apps: did you mean shop?"),
+        ("wiki", APPS, "app: 'wiki' is not in flask_apps: known are shop, blog."),
+        ("shop", [], "app: 'shop' is not in flask_apps: known are none."),
+        ("shop,blug", APPS, "app: 'blug' is not in flask_apps: did you mean blog?"),
+    ],
+)
+def test_a_deploy_takes_only_what_is_in_flask_apps(app: str, known: list[str], sentence: str) -> None:
+    assert refusal("deploy", known, app=app) == sentence
+
+
+@pytest.mark.parametrize("playbook", [*ONE_APP, "releases"])
+def test_an_app_that_left_flask_apps_may_be_on_the_host(playbook: str) -> None:
+    """A name that is nearly another is taken, with a warning; one that is near none without."""
+    near = request.read(playbook, {"app": "shap", **NEEDED.get(playbook, {})}, APPS)
+    assert (near.apps, near.warnings) == (["shap"], ["app: 'shap' is not in flask_apps: did you mean shop?"])
+    assert request.read(playbook, {"app": "wiki", **NEEDED.get(playbook, {})}, APPS).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("playbook", "given", "sentence"),
+    [
+        ("maintenance", {}, "Say -e state=on or -e state=off."),
+        ("maintenance", {"state": ""}, "Say -e state=on or -e state=off."),
+        ("maintenance", {"state": "maybe"}, "Say -e state=on or -e state=off, not maybe."),
+        (
+            "maintenance",
+            {"state": "on", "message": "Back", "_raw_params": "at noon."},
+            "Put the message into two pairs of quotes, as in -e 'message=\"Back at noon.\"', or write it as JSON. "
+            "What stood after a space (at noon.) would be lost.",
+        ),
+        (
+            "maintenance",
+            {"state": "on", "allow": "203.0.113.7, 203.0.113.300"},
+            "allow: '203.0.113.300' does not appear to be an IPv4 or IPv6 network. Give addresses or networks, as in "
+            "-e allow=203.0.113.7,2001:db8::/32.",
+        ),
+        (
+            "maintenance",
+            {"state": "on", "allow": ["::1/129"]},
+            "allow: '::1/129' does not appear to be an IPv4 or IPv6 network. Give addresses or networks, as in "
+            "-e allow=203.0.113.7,2001:db8::/32.",
+        ),
+        (
+            "maintenance",
+            {"state": "on", "allow": ""},
+            "allow: '' does not appear to be an IPv4 or IPv6 network. Give addresses or networks, as in "
+            "-e allow=203.0.113.7,2001:db8::/32.",
+        ),
+        ("rollback", {"data": "safed"}, "data: 'safed' is not one of keep, saved: did you mean saved?"),
+        ("rollback", {"data": ["keep"]}, "data: ['keep'] is not one of keep, saved: did you mean keep?"),
+        ("rollback", {"data": 1}, "data: 1 is not one of keep, saved."),
+        ("run", {}, "Name the command, as in -e 'command=\"flask routes\"'."),
+        ("run", {"command": ""}, "Name the command, as in -e 'command=\"flask routes\"'."),
+        (
+            "run",
+            {"command": "flask", "_raw_params": "routes"},
+            "Put the command into two pairs of quotes, as in -e 'command=\"flask routes\"', or write it as JSON. "
+            "What stood after a space (routes) would be lost.",
+        ),
+        (
+            "unlock",
+            {"_raw_params": "blog"},
+            "Put the app into two pairs of quotes, as in -e 'app=\"shop,blog\"', or write it as JSON. "
+            "What stood after a space (blog) would be lost.",
+        ),
+    ],
+)
+def test_an_option_that_cannot_be_used(playbook: str, given: dict[str, Any], sentence: str) -> None:
+    assert refusal(playbook, app="shop", **given) == sentence
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert refusal("rollback", data="all").splitlines() == [
+        "No app is named. Name the app, as in -e app=shop.",
+        "data: 'all' is not one of keep, saved.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("group", "sentence"),
+    [
+        ("web", "The inventory has no host in the group web. Put your server there, give the inventory with -i, "),
+        ("nobody", "The inventory has no host in the group nobody. Put your server there, "),
+        (
+            "flask_host",
+            "The inventory has no host in the group flask_host: did you mean flask_hosts? Put your server there, ",
+        ),
+    ],
+)
+def test_a_group_without_hosts(group: str, sentence: str) -> None:
+    with pytest.raises(request.RequestError) as caught:
+        request.check_hosts(group, {"all": ["web1"], "flask_hosts": ["web1"], "nobody": []})
+    said = str(caught.value)
+    assert said.startswith(sentence)
+    assert said.endswith("or name another group with -e flask_hosts_group=NAME. Nothing was done.")
+
+
+def test_a_group_with_hosts() -> None:
+    request.check_hosts("flask_hosts", {"flask_hosts": ["web1"]})
+
+
+# --- the action plugin ----------------------------------------
+
+
+def run_action(arguments: Mapping[str, Any], **variables: Any) -> dict[str, Any]:
+    task = SimpleNamespace(args=dict(arguments), async_val=0, check_mode=True)
+    loader = DataLoader()
+    shell = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
+    plugin = ActionModule(task, shell, None, loader, Templar(loader=loader, variables=variables))
+    return plugin.run(task_vars=variables)
+
+
+def test_the_plugin_returns_the_request() -> None:
+    done = run_action({"playbook": "maintenance"}, app="shop", state="on", flask_apps={"shop": {}})
+    assert (done["apps"], done["state"], done["allow"]) == (["shop"], True, [])
+    assert not {"failed", "changed", "warnings"} & {key for key, value in done.items() if value}
+
+
+def test_the_plugin_warns() -> None:
+    done = run_action({"playbook": "remove"}, app="shap", flask_apps={"shop": {"source": "{{ undefined_here }}"}})
+    assert done["warnings"] == ["app: 'shap' is not in flask_apps: did you mean shop?"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "sentence"),
+    [
+        ({"hosts": "web"}, {"groups": {"web": []}}, "The inventory has no host in the group web."),
+        ({"playbook": "remove"}, {}, "No app is named. Name the app, as in -e app=shop. Nothing was done."),
+        ({"playbook": "deploy"}, {"app": "shap", "flask_apps": {"shop": {}}}, "did you mean shop? Nothing was done."),
+        ({"playbook": "deploy"}, {"app": "shop"}, "app: 'shop' is not in flask_apps: known are none."),
+    ],
+)
+def test_the_plugin_refuses(arguments: dict[str, Any], variables: dict[str, Any], sentence: str) -> None:
+    done = run_action(arguments, **variables)
+    assert done["failed"]
+    assert sentence in done["msg"]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"playbook": "reboot"}, {"host": "web"}])
+def test_the_plugin_is_given_what_it_takes(arguments: dict[str, Any]) -> None:
+    with pytest.raises((AnsibleActionFail, AnsibleError)):
+        run_action(arguments)
+
+
+# --- the playbooks ----------------------------------------
+
+
+def plays(name: str) -> list[dict[str, Any]]:
+    loaded: list[dict[str, Any]] = yaml.safe_load(PLAYBOOKS[name].read_text())
+    return loaded
+
+
+def test_each_playbook_has_a_record() -> None:
+    assert set(request.PLAYBOOKS) == set(PLAYBOOKS) - {"site", "hosts"}
+    documented = yaml.safe_load(check_request.DOCUMENTATION)
+    assert documented["options"]["playbook"]["choices"] == sorted(request.PLAYBOOKS)
+
+
+@pytest.mark.parametrize("name", sorted(set(PLAYBOOKS) - {"hosts"}))
+def test_each_playbook_looks_at_the_inventory_first(name: str) -> None:
+    assert plays(name)[0]["ansible.builtin.import_playbook"] == "hosts.yml"
+
+
+@pytest.mark.parametrize("name", sorted(request.PLAYBOOKS))
+def test_a_request_is_checked_before_the_host_is_asked(name: str) -> None:
+    """On the hosts' own play: with --limit there is none for localhost."""
+    (play,) = plays(name)[1:]
+    tasks = play.get("pre_tasks", []) + play["tasks"]
+    before = [task for task in tasks if "groundwork.flask.check_request" not in task]
+    place = next(number for number, task in enumerate(tasks) if "groundwork.flask.check_request" in task)
+    assert tasks[place]["groundwork.flask.check_request"] == {"playbook": name}
+    assert all("ansible.builtin.assert" in task for task in before[:place])
