@@ -66,8 +66,8 @@ class Acme(Provider):
             try:
                 ask_directory(self.options.directory, self.options.ca_bundle)
                 self.reached = True
-            except CertificateError as refusal:
-                self.reached = refusal
+            except CertificateError as error:
+                self.reached = error
         if isinstance(self.reached, CertificateError):
             raise self.reached
         self.certbot.install()
@@ -136,13 +136,13 @@ class Acme(Provider):
             )
         arguments = self.arguments(request)
         for attempt in range(1, NONCE_ATTEMPTS + 1):
-            refusal = self.certbot.attempt(*arguments)
-            if refusal is None:
+            error = self.certbot.attempt(*arguments)
+            if error is None:
                 return
             if self.certbot.shortcoming:  # it may be the reason
-                refusal = refusal.after(str(self.certbot.shortcoming))
-            if refusal.kind != "badNonce" or attempt == NONCE_ATTEMPTS:
-                raise refusal
+                error = error.after(str(self.certbot.shortcoming))
+            if error.kind != "badNonce" or attempt == NONCE_ATTEMPTS:
+                raise error
 
     def arguments(self, request: CertificateRequest) -> list[str]:
         """Return certbot's arguments to order a certificate."""
@@ -165,10 +165,10 @@ class Acme(Provider):
         """Let certbot renew whatever is due; returns the error, empty if there is none."""
         try:
             self.certbot.install()
-            refusal = self.certbot.attempt("-q", "renew", "--no-random-sleep-on-renew", timeout=RENEW_TIMEOUT)
+            failure = self.certbot.attempt("-q", "renew", "--no-random-sleep-on-renew", timeout=RENEW_TIMEOUT)
         except CertificateError as error:
             return str(error)
-        return " ".join(str(problem) for problem in (refusal, self.certbot.shortcoming) if problem)
+        return " ".join(str(problem) for problem in (failure, self.certbot.shortcoming) if problem)
 
     def settle(self, request: CertificateRequest, facts: CertificateFacts) -> None:
         """Let certbot renew when a third of the lifetime is left (half below ten days), and run `deploy` then."""

@@ -90,6 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command.function is commands.reconcile:
             return 0  # that run does the same, and the timer starts the next
         say(f"another run of this program has held the lock for {command.wait:.0f} s", "error")
-    except CertificateError as refusal:
-        say(str(refusal), "error")
+    except CertificateError as error:
+        say(str(error), "error")
     return 2

@@ -38,11 +38,7 @@ def issue(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
     reconciler.from_controller = {
         domain: one_line(why, QUOTE_LIMIT) for domain, why in json.loads(arguments.from_controller or "{}").items()
     }
-    for request in requests:
-        reconciler.reconcile(request, always)
-    reconciler.reachability.end()
-    reconciler.deploy()
-    reconciler.start_check()
+    reconciler.run(requests, always)
     report = reconciler.report()
     show(report, arguments.json)
     # With --json the reader judges the report; a person's shell gets a status.
@@ -52,11 +48,7 @@ def issue(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
 def reconcile(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
     """Order what is due and not paused, deploy what is not deployed yet, check the dates (run by a timer)."""
     del arguments
-    for request in reconciler.context.requests.values():
-        reconciler.reconcile(request, IssueState.is_time)
-    reconciler.reachability.end()
-    reconciler.deploy()
-    reconciler.start_check()
+    reconciler.run(reconciler.context.requests.values(), IssueState.is_time)
     found = warnings(reconciler.context)
     for warning in found:
         say(warning, "error")
@@ -68,29 +60,24 @@ def renew(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
     del arguments
     if problem := reconciler.context.acme.renew():
         say(problem, "error")
-    for request in reconciler.context.requests.values():
-        reconciler.reconcile(request, never)
-    reconciler.reachability.end()
-    reconciler.deploy()
-    reconciler.start_check()
+    reconciler.run(reconciler.context.requests.values(), never)
     return int(bool(problem))
 
 
 def verify(reconciler: Reconciler, arguments: argparse.Namespace) -> int:
     """Print what needs the operator: dates, failed reloads, and domains that are served with another certificate."""
-    reconciler.context.paths.unchecked.unlink(missing_ok=True)
+    context = reconciler.context
+    context.paths.unchecked.unlink(missing_ok=True)
     deadline = time.monotonic() + RELOAD_WAIT
-    requests = list(reconciler.context.requests.values())
+    requests = list(context.requests.values())
     while True:
-        unserved = [
-            f"{request.name}: {why}" for request in requests if (why := not_served(reconciler.context, request))
-        ]
+        unserved = [f"{request.name}: {why}" for request in requests if (why := not_served(context, request))]
         if not unserved or time.monotonic() > deadline:
             break
         time.sleep(1)
-    found = warnings(reconciler.context) + unserved
-    if reconciler.context.paths.unchecked.exists():  # systemd did not start the unit again while it ran
-        return verify(Reconciler(Context(reconciler.context.paths, reconciler.context.now)), arguments)
+    found = warnings(context) + unserved
+    if context.paths.unchecked.exists():  # systemd did not start the unit again while it ran
+        return verify(Reconciler(Context(context.paths, context.now)), arguments)
     for warning in found:
         say(warning, "error")
     return int(bool(found))

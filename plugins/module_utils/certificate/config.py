@@ -202,11 +202,11 @@ class CertificateRequest:
 def load_requests(directory: Path) -> tuple[dict[str, CertificateRequest], list[str]]:
     """Read all requests; those that are valid, by name, and an error message for each of the others."""
     requests, problems = {}, []
-    for path in sorted(directory.glob("*.json")):
+    for file in sorted(directory.glob("*.json")):
         try:
-            requests[path.stem] = CertificateRequest.load(path)
-        except CertificateError as refusal:
-            problems.append(str(refusal))
+            requests[file.stem] = CertificateRequest.load(file)
+        except CertificateError as error:
+            problems.append(str(error))
     return requests, problems
 
 

@@ -37,9 +37,9 @@ class OwnFiles(Provider):
             files.check()
             check_chain(files.fullchain)
             facts = CertificateFacts.read(files.fullchain)
-        except CertificateError as refusal:
+        except CertificateError as error:
             return (
-                str(refusal)
+                str(error)
                 .replace(str(files.fullchain), place)
                 .replace(str(files.privkey), f"privkey ({request.privkey or files.privkey})")
             )

@@ -78,11 +78,11 @@ class PypiCertbot:
         """Make the environment; returns True, or the error."""
         try:
             self.make(target)
-        except CertificateError as refusal:
+        except CertificateError as error:
             shutil.rmtree(target, ignore_errors=True)
             if self.program.exists():
-                say(f"the installed certbot stays in use: {refusal}", "warning")
-            return refusal
+                say(f"the installed certbot stays in use: {error}", "warning")
+            return error
         return True
 
     def turn(self, target: Path) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,17 @@ class Reconciler:
         self.to_check: list[str] = []
         self.reachability = ReachabilityFile(Path(context.options.webroot))
 
+    def run(self, requests: Iterable[CertificateRequest], may_order: MayOrder) -> None:
+        """Reconcile these names, deploy what is new, and let the check see it.
+
+        :param may_order: whether to order a certificate that is due: :func:`never`, :func:`always`, or unless paused.
+        """
+        for request in requests:
+            self.reconcile(request, may_order)
+        self.reachability.end()
+        self.deploy()
+        self.start_check()
+
     def reconcile(self, request: CertificateRequest, may_order: MayOrder) -> None:
         """Order a certificate if one is due and may be ordered, and install the best that there is.
 
@@ -79,8 +90,8 @@ class Reconciler:
                     self.forget_others(request)
             else:
                 self.install_temporary(request)
-        except CertificateError as refusal:
-            state.error = str(refusal)
+        except CertificateError as error:
+            state.error = str(error)
             if state.error != before:
                 say(f"{name}: {state.error}", "error")
         state.save(self.context.paths.state_of(name))

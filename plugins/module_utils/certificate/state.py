@@ -71,11 +71,11 @@ class IssueState:
         """Whether the pause is over."""
         return now >= clock.parse(self.next_attempt)
 
-    def failed(self, refusal: CertificateError, now: float) -> None:
+    def failed(self, error: CertificateError, now: float) -> None:
         """Record a failed attempt and the time of the next one."""
         self.failures += 1
-        self.error = str(refusal)
-        self.next_attempt = clock.timestamp(max(now + pause(self.failures), refusal.not_before))
+        self.error = str(error)
+        self.next_attempt = clock.timestamp(max(now + pause(self.failures), error.not_before))
 
     def settled(self) -> None:
         """Record that the certificate is as requested."""
