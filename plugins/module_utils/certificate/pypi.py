@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certbot from PyPI, in a virtual environment of its own.
 
-The program installs it, and not a task of the role, so that an index that is down fails no play and is tried again by the
-timer, a new Python of the host gets a new environment without a play, and the old certbot renews until the new one runs.
+The program installs it, and not a task of the role. So an index that is down fails no play and is tried again by the
+timer, a new Python of the host gets a new environment without a play, and the old certbot renews until a new one runs.
 """
 
 from __future__ import annotations
