@@ -8,16 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Build releases of apps, prove them, and make them live without losing a request
+short_description: Build releases of apps, check them, and make them live without losing a request
 version_added: 0.1.0
 description:
   - For each app, builds a release (code, virtual environment, environment variables, server configuration) in a
     directory named by the hash of what defines it, imports the app once, saves its databases, runs its release command,
-    starts it beside the old release, proves it through its own socket, turns the symlink C(/srv/<app>/current), drains
+    starts it beside the old release, checks it through its own socket, turns the symlink C(/srv/<app>/current), drains
     and stops the old one, removes old releases.
   - The same inputs make the same release and change nothing. Releases with the same packages share one environment.
-  - If any step fails, the old release serves on untouched, and the task fails with the failing program's own words.
-    The other apps of the call go ahead.
+  - If any step fails, the old release serves on untouched, and the task fails with the output of the program that
+    failed. The other apps of the call go ahead.
   - Needs the units C(<app>@.socket) and C(<app>@.service) of the role C(wsgi_server) and the account of
     C(service_user).
 author: The Groundwork authors (@groundwork)
@@ -68,7 +68,7 @@ options:
         default: {}
       files:
         description: Files to put into the release, by path. C(start) is what the unit executes,
-          C(entry/groundwork_wsgi.py) is imported as proof.
+          C(entry/groundwork_wsgi.py) is imported as a check.
         type: dict
         default: {}
       static:
@@ -102,12 +102,12 @@ options:
         default: []
       health:
         description: >-
-          How to ask whether an instance is well: V(path) (C(/)), V(host) for the Host header, and V(timeout) in
-          seconds (60). Any status below 500 is well.
+          How to ask whether a release is healthy: V(path) (C(/)), V(host) for the Host header, and V(timeout) in
+          seconds (60). Any status below 500 is healthy.
         type: dict
         default: {}
       skip_checks:
-        description: Proofs to leave out, by the names that their messages give.
+        description: Checks to leave out, by the names that their messages give.
         type: list
         elements: str
         default: []
@@ -328,7 +328,7 @@ def main() -> None:
         rotate = params["rotate_secret_key"] and not shared_key
         options = {"through": params["through"], "rotate": rotate}
         deploy_key = params["deploy_keys"].get(name) or ""
-        other = None if module.check_mode else work.holder(name)
+        other = None if module.check_mode else work.active_run(name)
         if other and not params["wait"]:
             at_work[name] = str(other)
             continue
@@ -352,7 +352,7 @@ def main() -> None:
         if module.check_mode:
             changed = changed or Layout(name).home.exists()
         else:
-            if not params["wait"] and (other := work.holder(name)):
+            if not params["wait"] and (other := work.active_run(name)):
                 at_work[name] = str(other)
                 continue
             order = work.Order("remove", {"name": name}, asdict(settings), {"purge": params["purge"]})

@@ -142,9 +142,9 @@ def chosen(names: Sequence[str]) -> list[Part]:
 
 # Which tests of the scenario release are about a file of the engine.
 RELEASE_TESTS = {
-    "app_steps": ("test_proofs", "test_release"),
+    "app_steps": ("test_checks", "test_release"),
     "build": ("test_requirements", "test_sources"),
-    "checks": ("test_proofs",),
+    "checks": ("test_checks",),
     "cleanup": ("test_accidents", "test_release"),
     "command": ("test_day_two",),
     "context": ("test_release",),
@@ -153,13 +153,13 @@ RELEASE_TESTS = {
     "engine": ("test_accidents", "test_databases", "test_release"),
     "environment": ("test_release",),
     "errors": ("test_release",),
-    "hints": ("test_proofs",),
+    "hints": ("test_checks",),
     "identity": ("test_release",),
     "installer": ("test_requirements",),
     "layout": ("test_accidents", "test_release"),
     "ledger": ("test_databases", "test_day_two"),
     "pins": ("test_requirements",),
-    "probe": ("test_proofs",),
+    "probe": ("test_checks",),
     "python": ("test_requirements",),
     "release_command": ("test_databases",),
     "release_directory": ("test_release", "test_sources"),
@@ -173,11 +173,11 @@ RELEASE_TESTS = {
     "source": ("test_sources",),
     "spec": ("test_release",),
     "steps": ("test_accidents", "test_sources"),
-    "supervisor": ("test_accidents", "test_proofs", "test_release"),
+    "supervisor": ("test_accidents", "test_checks", "test_release"),
     "switch": ("test_accidents", "test_release"),
     "system": ("test_accidents", "test_sources"),
     "units": ("test_accidents", "test_release"),
-    "unix_http": ("test_proofs",),
+    "unix_http": ("test_checks",),
     "work": ("test_accidents", "test_day_two"),
 }
 # By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.

@@ -18,7 +18,7 @@ from ansible_collections.groundwork.flask.plugins.modules import release
 from ansible_collections.groundwork.flask.tests.unit.module_call import Caller
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
-BOB = work.Holder("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
+BOB = work.ActiveRun("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
 
 
 class Units:
@@ -31,9 +31,9 @@ class Units:
     def __init__(self, app: App) -> None:
         self.app = app
         self.orders: list[tuple[work.Order, float]] = []
-        self.at_work: dict[str, work.Holder] = {}
+        self.at_work: dict[str, work.ActiveRun] = {}
 
-    def holder(self, app: str) -> work.Holder | None:
+    def holder(self, app: str) -> work.ActiveRun | None:
         return self.at_work.get(app)
 
     def do(self, order: work.Order, wait: float) -> Result:
@@ -52,7 +52,7 @@ def units(app: App, monkeypatch: pytest.MonkeyPatch) -> Units:
     made = Units(app)
     monkeypatch.setattr(work, "Layout", partial(Layout, root=app.root))
     monkeypatch.setattr(release, "Layout", partial(Layout, root=app.root))
-    monkeypatch.setattr(work, "holder", made.holder)
+    monkeypatch.setattr(work, "active_run", made.holder)
     monkeypatch.setattr(work, "do", made.do)
     monkeypatch.setattr(release, "other_apps", partial(other_apps, root=app.root))
     in_memory = partial(Engine, system=app.system, root=app.root)

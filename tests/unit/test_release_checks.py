@@ -156,7 +156,7 @@ class TestRead:
 
     @pytest.mark.parametrize(("name", "value"), LIES, ids=[f"{row[0]}: {row[1]!r}"[:40] for row in LIES])
     def test_what_no_probe_says(self, name: str, value: Any) -> None:
-        with pytest.raises(ReleaseError, match=f"what the app said of its {name} cannot be: ") as error:
+        with pytest.raises(ReleaseError, match=f"the app's import reports an impossible {name}: ") as error:
             checks.read(json.dumps({**GOOD, name: value}))
         assert error.value.step == "import"
         assert len(str(error.value)) < 300
@@ -183,14 +183,14 @@ class TestRead:
         ids=lambda answer: answer[:20] or "nothing",
     )
     def test_what_is_no_answer(self, answer: str) -> None:
-        with pytest.raises(ReleaseError, match="what the app said of itself cannot be understood"):
+        with pytest.raises(ReleaseError, match="the result of the app's import cannot be read"):
             checks.read(answer)
 
     @pytest.mark.parametrize("depth", [10, 300, 900, 1_500, 5_000, 100_000])
     def test_deep_ones(self, depth: int) -> None:
         """Of any depth: what reads it, and what shows it, have limits of their own."""
         deep = "[" * depth + "]" * depth
-        with pytest.raises(ReleaseError, match="what the app said of it"):
+        with pytest.raises(ReleaseError, match="the app's import"):
             checks.read(json.dumps(GOOD).replace('"migration_heads": null', f'"migration_heads": {deep}'))
 
     def test_of_an_app_of_another_kind(self) -> None:

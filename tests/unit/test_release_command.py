@@ -33,7 +33,7 @@ ROW: dict[str, Any] = {
 }
 
 
-HOLDER = work.Holder("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
+HOLDER = work.ActiveRun("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
 
 
 class Became(BaseException):
@@ -69,7 +69,7 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(command, "System", lambda: app.system)
     monkeypatch.setattr(command, "engine", engine)
     monkeypatch.setattr(work, "do", do)
-    monkeypatch.setattr(work, "holder", lambda app: None)
+    monkeypatch.setattr(work, "active_run", lambda app: None)
     monkeypatch.setattr(work, "stop", lambda app: None)
     app.deploy("red")
     app.deploy("blue")
@@ -284,7 +284,7 @@ class TestStatus:
         workers = host.root / f"run/{host.name}-{live}/workers"
         workers.parent.mkdir(parents=True)
         workers.write_text("5 workers\n")
-        monkeypatch.setattr(work, "holder", lambda app: HOLDER)
+        monkeypatch.setattr(work, "active_run", lambda app: HOLDER)
         facts = command.status(host.at)
         assert (
             facts["at_work"] == "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command)"
@@ -361,7 +361,7 @@ class TestRollBack:
 
     def test_unlock(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
         call(host, "unlock")
-        assert capsys.readouterr().out == f"nobody is at work on {host.name}.\n"
+        assert capsys.readouterr().out == f"no run is at work on {host.name}.\n"
         call(host, "unlock", "--json")
         assert json.loads(capsys.readouterr().out) == {"changed": False, "holder": ""}
 
@@ -370,7 +370,7 @@ class TestRollBack:
     ) -> None:
         half_built, ended = host.at.release("123456789abc"), []
 
-        def stop(app: str) -> work.Holder:
+        def stop(app: str) -> work.ActiveRun:
             assert half_built.exists(), "it is ended before anything is touched"
             ended.append(app)
             return HOLDER
@@ -431,12 +431,12 @@ class TestErrors:
 
     def test_a_release_error(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_words: Any, **_options: Any) -> None:
-            raise ReleaseError("lock", "somebody else is at work", "log")
+            raise ReleaseError("lock", "another run is at work", "log")
 
         monkeypatch.setattr(Engine, "roll_back", fail)
         with pytest.raises(SystemExit) as end:
             call(host, "rollback")
-        assert end.value.code == f"{host.name}: somebody else is at work\nlog"
+        assert end.value.code == f"{host.name}: another run is at work\nlog"
 
     def test_an_interrupted_one(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupted(*_words: Any, **_options: Any) -> None:

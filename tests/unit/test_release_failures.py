@@ -132,7 +132,7 @@ class TestFailures:
             ({}, [200, 200, 200, 500], "not_found", ""),
         ],
     )
-    def test_proofs_stop_or_warn_and_can_be_switched_off(
+    def test_checks_stop_or_warn_and_can_be_switched_off(
         self, app: App, facts: dict[str, Any], answers: list[int], check: str, message: str
     ) -> None:
         app.system.facts.update(facts)

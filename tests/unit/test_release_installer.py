@@ -156,7 +156,9 @@ class TestInstaller:
         app.system.fail = {"--require-hashes": "no matching distribution"}
         done = app.engine(**WITH_UV).deploy()
         assert done.action == "deployed"
-        assert done.warnings == ["uv could not be had, so pip installs (slower, same result): no matching distribution"]
+        assert done.warnings == [
+            "uv could not be fetched, so pip installs (slower, same result): no matching distribution"
+        ]
 
     def test_uv_that_cannot_be_had_is_asked_for_once_in_a_run(self, app: App, pip_wheel: None) -> None:
         app.system.fail = {"--require-hashes": "no matching distribution"}

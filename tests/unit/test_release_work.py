@@ -133,7 +133,7 @@ class TestHolder:
     )
     def test_as_it_is_said(self, systemd: FakeSystemd, shown: str, said: str | None) -> None:
         systemd.shown = [shown]
-        found = work.holder("shop", systemd)
+        found = work.active_run("shop", systemd)
         assert (str(found) if found else None) == said
         assert systemd.asked[0][-1] == "groundwork-release@shop.service"
 
@@ -236,7 +236,7 @@ class TestDo:
             work.do(order(), systemd, wait=-1)
         assert error.value.step == "lock"
         assert str(error.value) == (
-            f"somebody else is at work: {BOB}. Wait for it; or, if it is stuck, end it with "
+            f"another run is at work: {BOB}. Wait for it; or, if it is stuck, end it with "
             "`ansible-playbook groundwork.flask.unlock -e app=shop`, then run again"
         )
         assert systemd.started == []

@@ -111,7 +111,7 @@ class TestChanged:
             ("plugins/module_utils/release/source.py", ["unit:test_release", "release:test_sources"]),
             ("plugins/module_utils/release/build.py",
              ["unit:test_release", "release:test_requirements", "release:test_sources"]),
-            ("molecule/release/tests/test_proofs.py", ["release:test_proofs"]),
+            ("molecule/release/tests/test_checks.py", ["release:test_checks"]),
             ("plugins/module_utils/backup/stage.py", ["unit:test_backup", "unit:test_trust", "backup"]),
             ("molecule/backup/prepare.yml", ["backup"]),
             ("tests/unit/test_model.py", ["unit:test_model"]),
@@ -123,7 +123,7 @@ class TestChanged:
         assert plan.touched(path) == expected
 
     def test_a_whole_part_takes_precedence_over_some_of_its_tests(self) -> None:
-        tasks = plan.changed_suite(["molecule/release/tests/test_proofs.py", "molecule/release/prepare.yml"], FAMILY)
+        tasks = plan.changed_suite(["molecule/release/tests/test_checks.py", "molecule/release/prepare.yml"], FAMILY)
         assert {task.part.name: task.arguments for task in tasks}["release"] == ()
 
     def test_some_tests_of_a_part_are_enough(self) -> None:

@@ -113,10 +113,10 @@ def attic(host: Host) -> Iterator[App]:
 
 
 def test_a_full_disk(attic: App) -> None:
-    # 64 MB stay free for everybody else; a new environment is reckoned by the last one.
+    # 64 MB stay free for everything else; a new environment is estimated by the last one.
     attic.sh("fallocate -l 330m /srv/attic/filler")
     change(attic, "v5", "a full disk")
-    attic.refused("step fetch: the disk is too full", "this build is reckoned to need", "MB are free")
+    attic.refused("step fetch: the disk is too full", "this build is estimated to need", "MB are free")
     assert len(attic.look()["releases"]) == 1
     attic.sh("rm /srv/attic/filler")
 

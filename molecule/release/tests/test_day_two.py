@@ -120,7 +120,7 @@ def test_the_second_of_two_deploys_says_who_is_at_work(counter: App) -> None:
     assert first.returncode != 0, said
     found = counter.look()
     assert (found["live"], found["instances"]) == (before, [before])
-    assert "nobody is at work" in counter.command("unlock").stdout
+    assert "no run is at work" in counter.command("unlock").stdout
 
     counter.options["environment"] = {"TURN": "after unlock"}
     counter.deploy()

@@ -56,7 +56,7 @@ class AppSteps:
         return self.execute(name, *argv, seconds=seconds, environment=environment, cwd=directory / "code")
 
     def app_facts(self) -> dict[str, Any]:
-        """Import the app alone in a process of its own, and return what it says of itself (``probe.py``)."""
+        """Import the app alone in a process of its own, and return the facts that ``probe.py`` reports."""
         python = f"{self.context.at.release(self.identity.id)}/venv/bin/python"
         status, output = self.in_release("import", python, "-c", inspect.getsource(probe), seconds=IMPORT_SECONDS)
         before, mark, answer = output.rpartition(probe.MARK)

@@ -162,7 +162,7 @@ class Builder:
             )
 
     def compile(self, venv: Path, directory: Path) -> None:
-        """Compile the Python files of a tree, which nobody can once it is root's."""
+        """Compile the Python files of a tree while the app's user can still write to it."""
         self.execute("compile", f"{venv}/bin/python", "-I", "-c", COMPILE, cwd=directory)
 
     def environment(self) -> dict[str, str]:
@@ -202,7 +202,7 @@ def has_user(name: str) -> bool:
 
 
 def is_own(path: Path) -> bool:
-    """Whether a directory is this process's, and no link to one: what belongs to an app says nothing."""
+    """Whether a directory is this process's, and no link to one; a file in a directory of the app's proves nothing."""
     found = path.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 

@@ -1,9 +1,9 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proofs of a release: what keeps it from going live, what deserves a warning, and what to do about either.
+"""The checks of a release: what keeps it from going live, what deserves a warning, and what to do about either.
 
-Every finding has a name by which an app can switch its proof off (``skip_checks``).
+Every check has a name by which an app can switch it off (``skip_checks``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ STABLE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """What a proof found. An ``error`` keeps the release from going live; the others are warnings."""
+    """A check that a release did not pass.
+
+    :ivar check: its name.
+    :ivar text: what is wrong and what to do.
+    :ivar error: it keeps the release from going live; else it is a warning.
+    """
 
     check: str
     text: str
@@ -35,7 +40,7 @@ class FailedCheck:
 
 MIGRATION_HEAD = re.compile(r"[\w.-]{1,64}")
 VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?!\d)[\w.+!-]{0,30}", re.ASCII)
-# What the probe says of a Flask app, and how it has to look: the app could say anything in its place.
+# The facts that the probe reports of a Flask app, and what each may be: the app could print anything in its place.
 FACTS: Mapping[str, Callable[[Any], bool]] = {
     "flask": lambda value: isinstance(value, str) and bool(VERSION.fullmatch(value)),
     "debug": lambda value: isinstance(value, bool),
@@ -56,9 +61,9 @@ FACTS: Mapping[str, Callable[[Any], bool]] = {
 
 
 def read(answer: str) -> dict[str, Any]:
-    """What the probe said of the app; empty when it is none of Flask's. A thread may have said more behind it.
+    """Read the facts that the probe printed; empty for an app that is none of Flask's. Output may follow them.
 
-    :raises ReleaseError: when that is not what a probe says.
+    :raises ReleaseError: when that is nothing a probe prints.
     """
     try:
         facts = json.JSONDecoder().raw_decode(answer)[0]
@@ -67,10 +72,10 @@ def read(answer: str) -> dict[str, Any]:
     if facts == {}:
         return {}
     if not isinstance(facts, dict) or facts.keys() != FACTS.keys():
-        raise ReleaseError("import", "what the app said of itself cannot be understood: does it print at exit?")
+        raise ReleaseError("import", "the result of the app's import cannot be read: does the app print at exit?")
     for name, fits in FACTS.items():
         if not fits(facts[name]):
-            raise ReleaseError("import", f"what the app said of its {name} cannot be: {line(repr(facts[name]))}")
+            raise ReleaseError("import", f"the app's import reports an impossible {name}: {line(repr(facts[name]))}")
     return {**facts, "server_error": line(facts["server_error"])}
 
 
@@ -85,17 +90,17 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
         return
     if facts["debug"] and not debug:
         yield FailedCheck(
-            "debug", "the app is in debug mode, which shows visitors its inside and lets them run code", True
+            "debug", "the app is in debug mode, which shows visitors the app's internals and lets them run code", True
         )
     make = "leave SECRET_KEY out of the code and read it from the environment, which has a good one"
-    words = {
+    faults = {
         "sample": "is one that stands in documentation, so anybody can forge sessions",
         "short": "has fewer than 16 characters, so it can be guessed, and sessions forged with it",
         "poor": "consists of less than 8 different characters, so it can be guessed, and sessions forged with it",
     }
-    if said := words.get(facts["secret_key"]):
-        yield FailedCheck("secret_key", f"the app's SECRET_KEY {said}: {make}", True)
-    elif facts["secret_key"] == "missing":
+    if fault := faults.get(facts["secret_key"]):
+        yield FailedCheck("secret_key", f"the app's SECRET_KEY {fault}: {make}", True)
+    elif facts["secret_key"] == "missing":  # noqa: S105 - a verdict, no key
         yield FailedCheck(
             "secret_key",
             "the app has no SECRET_KEY, so sessions and flashed messages fail: "
@@ -113,7 +118,7 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
             f"Flask {facts['flask']} knows no SECRET_KEY_FALLBACKS: the change of SECRET_KEY logs everybody out; "
             "Flask 3.1.1 would not",
         )
-    if facts["secret_key"] != "missing" and not facts["session_cookie_secure"]:
+    if facts["secret_key"] != "missing" and not facts["session_cookie_secure"]:  # noqa: S105 - a verdict, no key
         yield FailedCheck(
             "session_cookie",
             "the session cookie may travel unencrypted: set SESSION_COOKIE_SECURE = True in the app's configuration",
@@ -136,7 +141,7 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
 
 
 def of_answers(ask: Callable[[str], Response], host: str, health_path: str, prefix: str = "") -> Iterator[FailedCheck]:
-    """What a running instance answers; ``prefix`` is the path below which the app lives."""
+    """Check how a running server answers; ``prefix`` is the path below which the app lives."""
     at_home = ask(health_path)
     if 300 <= at_home.status < 400:
         to = urlsplit(at_home.location)
@@ -158,7 +163,7 @@ def of_answers(ask: Callable[[str], Response], host: str, health_path: str, pref
 
 
 def judge(findings: Iterable[FailedCheck], skipped: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The errors and the warnings, each with the way to switch its proof off."""
+    """The errors and the warnings, each with the way to switch its check off."""
     left = [finding for finding in findings if finding.check not in set(skipped)]
     texts = {
         finding: f"{finding.text} (or, to switch this check off: `skip_checks: [{finding.check}]`)" for finding in left

@@ -36,9 +36,10 @@ COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migr
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong and how to get help, in two lines."""
+    """Reports a wrong command line in two lines: what is wrong, and how to get help."""
 
     def error(self, message: str) -> NoReturn:
+        """End with exit status 1."""
         raise SystemExit(f"{self.prog}: {message}\nFor help: {self.prog} --help")
 
 
@@ -51,31 +52,33 @@ def parser(app: str) -> Parser:
         return verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
     run = verb("run", "run a command in the app's environment and sandbox")
-    run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for example: flask shell")
+    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for example: flask shell")
     run.add_argument("--release", default="", metavar="ID", help="in this release, not the live one")
-    logs = verb("logs", "show what the app says, live and earlier releases together")
+    logs = verb("logs", "show the app's log, live and earlier releases together")
     logs.add_argument("-f", "--follow", action="store_true", help="go on showing")
     logs.add_argument("-n", "--lines", type=int, default=100, help="how many lines of the past (100)")
     logs.add_argument("--since", default="", metavar="TIME", help="from then on, for example '1 hour ago'")
     verb("releases", "list the releases that are kept, and the bad ones").add_argument(
         "--json", action="store_true", help="as JSON"
     )
-    verb("status", "say how the app stands").add_argument("--json", action="store_true", help="as JSON")
+    verb("status", "show the state of the app and its live release").add_argument(
+        "--json", action="store_true", help="as JSON"
+    )
     back = verb("rollback", "make an earlier release live again")
     back.add_argument("release", nargs="?", default="", metavar="ID", help="default: the last good one before this one")
     back.add_argument(
         "--data", choices=("keep", "saved"), default="",
         help="across a migration: keep the database as it is, or put back the copy from before the migration",
     )  # fmt: skip
-    back.add_argument("--dry-run", action="store_true", help="say what would happen")
+    back.add_argument("--dry-run", action="store_true", help="show what would happen")
     unlock = verb("unlock", "end a deploy that is stuck")
     for each in (back, unlock):
-        each.add_argument("--json", action="store_true", help="tell the result as JSON")
+        each.add_argument("--json", action="store_true", help="print the result as JSON")
         each.add_argument("--by", default="", help=argparse.SUPPRESS)
     return top
 
 
-def tell_line(text: str) -> None:
+def print_line(text: str) -> None:
     """Print. In a module nothing may; this is a program of its own."""
     sys.stdout.write(f"{text}\n")
 
@@ -92,11 +95,11 @@ def engine(at: Layout, by: str = "") -> Engine:
     return Engine(Spec(at.app), settings=DeploySettings(by=by or whoami(os.environ)), root=at.root)
 
 
-def run(at: Layout, words: Sequence[str], release: str) -> int:
+def run(at: Layout, argv: Sequence[str], release: str) -> int:
     """Run a command as the app would run it, in its sandbox; its exit status, its streams and its signals are ours."""
-    words = list(words[1:] if words and words[0] == "--" else words)
+    argv = list(argv[1:] if argv and argv[0] == "--" else argv)
     release = release or at.live() or ""
-    if not words:
+    if not argv:
         raise SystemExit(f"{at.app} run: name the command, as in: {at.app} run flask shell")
     if not at.is_complete(release):
         raise SystemExit(f"{at.app} has no release {release}" if release else f"{at.app} has no live release")
@@ -107,16 +110,16 @@ def run(at: Layout, words: Sequence[str], release: str) -> int:
         if name in os.environ:
             environment[name] = os.environ[name]
     # A shell looks the command up in the app's PATH, inside the sandbox.
-    argv = ("/bin/sh", "-c", 'exec "$@"', "sh", *words)
+    script = ("/bin/sh", "-c", 'exec "$@"', "sh", *argv)
     confined = sandbox.for_app(engine(at).builder.app_sandbox(release))
-    return System().interactive(Step(at.app, "run", argv, confined, environment, str(directory / "code"), math.inf))
+    return System().interactive(Step(at.app, "run", script, confined, environment, str(directory / "code"), math.inf))
 
 
 def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:
     """Show the app's journal."""
     command = ["/usr/bin/journalctl", f"--namespace={at.app}", "--output=short-iso", f"--lines={lines}"]
     command += [*(["--follow"] if follow else ["--no-pager"]), *([f"--since={since}"] if since else [])]
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -150,7 +153,7 @@ def status(at: Layout) -> dict[str, Any]:
     shown = shown_units(units)
     server = shown.get(units.server, {}) if live else {}
     memory = server.get("MemoryCurrent", "")
-    holder = work.holder(at.app)
+    holder = work.active_run(at.app)
     return {
         "app": at.app,
         "release": live,
@@ -199,30 +202,30 @@ def have(at: Layout, verb: work.Verb, by: str, **options: Any) -> Result:
     try:
         return work.do(order)
     except KeyboardInterrupt as stop:
-        words = f"{order.description} goes on: `{at.app} status` says how far it is, `{at.app} unlock` stops it"
-        raise SystemExit(words) from stop
+        message = f"{order.description} goes on: `{at.app} status` says how far it is, `{at.app} unlock` stops it"
+        raise SystemExit(message) from stop
 
 
 def roll_back(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Go back; the result, and the same in words."""
+    """Go back; the result, and the same as text."""
     if options.dry_run:
         result = engine(at, options.by).roll_back(options.release, options.data, dry_run=True)
     else:
         result = have(at, "roll_back", options.by, to=options.release, data=options.data)
     did = "would be made live" if options.dry_run else f"is live, after {result.seconds:.1f} s"
-    words = (
+    text = (
         f"release {result.release} ({result.source}) {did}; before it was {result.previous}.\n"
         f"flask_apps still describes what it described: the next deploy or run of site.yml makes that live again."
     )
-    return asdict(result), "\n".join([*result.warnings, words])
+    return asdict(result), "\n".join([*result.warnings, text])
 
 
 def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """End who is at work, and heal what they leave; the result, and the same in words."""
+    """End the run that is at work, and heal what it leaves; the result, and the same as text."""
     holder = work.stop(at.app)
     have(at, "heal", options.by)
-    words = f"ended: {holder}. What it left was cleaned up." if holder else f"nobody is at work on {at.app}."
-    return {"changed": holder is not None, "holder": str(holder or "")}, words
+    text = f"ended: {holder}. What it left was cleaned up." if holder else f"no run is at work on {at.app}."
+    return {"changed": holder is not None, "holder": str(holder or "")}, text
 
 
 def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
@@ -230,7 +233,7 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
     name, *rest = arguments or sys.argv[1:]
     options = parser(name).parse_args(rest or ["--help"])
     if os.geteuid() != 0:
-        os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])
+        os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])  # noqa: S606 - no shell is wanted
     try:
         if options.verb in OVERVIEWS:
             overview(name, options, root)
@@ -238,13 +241,14 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
             act(app_at(name, root), options)
     except ReleaseError as error:
         # What the playbook calls -e data=keep is an option here.
-        words = str(error) if getattr(options, "by", "") else str(error).replace("-e data=", "--data ")
-        raise SystemExit(f"{name}: {words}") from error
+        message = str(error) if getattr(options, "by", "") else str(error).replace("-e data=", "--data ")
+        raise SystemExit(f"{name}: {message}") from error
     except KeyboardInterrupt as stop:
         raise SystemExit(130) from stop
 
 
 def app_at(name: str, root: Path) -> Layout:
+    """The app of this name; a message when the host has none."""
     at = Layout(name, root)
     if not at.ledger.exists() and at.live() is None:
         raise SystemExit(f"there is no app {name} on this host")
@@ -254,22 +258,22 @@ def app_at(name: str, root: Path) -> Layout:
 def overview(names: str, options: argparse.Namespace, root: Path) -> None:
     """Show one app, or several by name."""
     known = apps(root) if names == "-" else names.split(",")
-    tell, words = OVERVIEWS[options.verb]
-    facts = {name: tell(app_at(name, root)) for name in known}
+    facts_of, text_of = OVERVIEWS[options.verb]
+    facts = {name: facts_of(app_at(name, root)) for name in known}
     if options.json:
-        tell_line(json.dumps(facts if len(facts) != 1 or names == "-" else facts[names]))
+        print_line(json.dumps(facts if len(facts) != 1 or names == "-" else facts[names]))
     else:
-        tell_line("\n\n".join((f"{name}:\n" if len(facts) > 1 else "") + words(facts[name]) for name in facts))
+        print_line("\n\n".join((f"{name}:\n" if len(facts) > 1 else "") + text_of(facts[name]) for name in facts))
 
 
 def act(at: Layout, options: argparse.Namespace) -> None:
     """Do something to one app."""
     if options.verb == "run":
-        raise SystemExit(run(at, options.words, options.release))
+        raise SystemExit(run(at, options.argv, options.release))
     if options.verb == "logs":
         logs(at, options.follow, options.lines, options.since)
-    result, words = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)
-    tell_line(json.dumps(result) if options.json else words)
+    result, text = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)
+    print_line(json.dumps(result) if options.json else text)
 
 
 OVERVIEWS: Mapping[str, tuple[Callable[[Layout], Any], Callable[[Any], str]]] = {

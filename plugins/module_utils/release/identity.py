@@ -30,7 +30,7 @@ class Identity:
         self.id = self.commit = ""
 
     def determine(self) -> str:
-        """Find out the exact code and from it the id, which is keyed with the SECRET_KEY: nobody can guess a secret."""
+        """Find out the exact code and from it the id, a hash keyed with the SECRET_KEY, so no secret can be guessed."""
         self.commit = self.source.resolve() if self.source else ""
         text = json.dumps(self.inputs(), sort_keys=True, default=str)
         self.id = digest(text, self.secret_key.read())[:12]

@@ -37,7 +37,7 @@ class Ledger:
             os.fsync(stream.fileno())
 
     def events(self) -> list[Event]:
-        """All of them. A ``switch`` that took place counts as ``live``, should its run have died before it said so."""
+        """All of them. A ``switch`` that took place counts as ``live``, even if its run ended before it wrote that."""
         found = self.read()
         if (cut := self.cut_off(found)) is not None:
             found.append({**cut, "event": "live"})
@@ -58,7 +58,7 @@ class Ledger:
         return found
 
     def cut_off(self, events: Sequence[Event]) -> Event | None:
-        """The switch to the live release, if no later event says that it is live."""
+        """The switch to the live release, if no later event confirms it."""
         last = next((event for event in reversed(events) if event["event"] in ("switch", "live", "removed")), None)
         return last if last and last["event"] == "switch" and last["release"] == self.at.live() else None
 

@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def facts(application: Any) -> dict[str, Any]:
-    """What a Flask app says of itself; an app of another kind says nothing."""
+    """The facts of a Flask app; none for an app of another kind."""
     app = flask_app(application)
     if app is None:
         return {}

@@ -91,7 +91,7 @@ class PythonTools:
             status, output = done.returncode, done.stdout + done.stderr
         if status:
             self.context.warnings.append(
-                f"uv could not be had, so pip installs (slower, same result): {tail(output, 1)}"
+                f"uv could not be fetched, so pip installs (slower, same result): {tail(output, 1)}"
             )
         else:
             with contextlib.suppress(OSError):  # another deploy was quicker

@@ -25,7 +25,7 @@ from .secret_key import SecretKey
 from .switch import HASHED_NAME
 from .units import ReleaseUnits
 
-# What a first build is reckoned with, and what must stay free for everybody else.
+# What a first build is estimated to need, and what must stay free for everything else.
 FIRST_BUILD, RESERVE = 200 * 2**20, 64 * 2**20
 
 # Copies directories, a pair of paths each, and ends with the number of the one that cannot be copied; then compiles.
@@ -77,7 +77,7 @@ class ReleaseDirectory:
             raise ReleaseError("fetch", f"the source {description} could not be fetched", tail(output))
 
     def check_space(self, live: str | None) -> None:
-        """Refuse a build that would not fit before anything is written; the last one tells what it may need."""
+        """Refuse a build that would not fit before anything is written; the estimate is what the live release took."""
         last = self.at.facts(live).get("bytes", {}) if live else {}
         new_environment = 0 if last and self.same_environment(live) else last.get("environment", FIRST_BUILD)
         need = int(1.2 * (last.get("code", 0) + new_environment)) + RESERVE
@@ -88,13 +88,13 @@ class ReleaseDirectory:
         if free < need:
             raise ReleaseError(
                 "fetch",
-                f"the disk is too full: this build is reckoned to need {megabytes(need)} below {self.at.home}, and "
+                f"the disk is too full: this build is estimated to need {megabytes(need)} below {self.at.home}, and "
                 f"{megabytes(free)} are free. Make room; to keep fewer releases helps too (release_keep: "
                 f"{self.context.settings.keep})",
             )
 
     def same_environment(self, live: str | None) -> bool:
-        """Whether nothing but the code has changed, as far as can be told before it is there."""
+        """Whether nothing but the code has changed, as far as is known before the code is there."""
         before = self.at.definition(live) if live else {}
         after = self.identity.definition()
         return all(before.get(name) == after[name] for name in ("python", "requirements", "extras", "wheels"))
@@ -130,7 +130,7 @@ class ReleaseDirectory:
         write(self.path / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
 
     def publish(self, code: Path, venv: Path) -> None:
-        """Copy the static files to where the proxy may read, and compile the code, which nobody can once it is root's.
+        """Copy the static files to where the proxy may read, and compile the code while it is the app's.
 
         As a step of the build, so that no link leads further than the build can read.
         """

@@ -48,7 +48,7 @@ class Removal:
                 left.append(f"{path} ({error.strerror})")
         if purge:
             left += self.remove_journal()
-        if purge and has_account and not left:  # what is left would belong to whoever gets the account's number next
+        if purge and has_account and not left:  # what is left would belong to the next account that gets its number
             left += self.remove_account()
         if left:
             raise ReleaseError(

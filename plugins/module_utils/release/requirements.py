@@ -30,7 +30,7 @@ class Recipe:
 
 
 def read(code: Path, name: str) -> str:
-    """A file of the source that says what to install; "" for one that cannot be read: the installer says it better."""
+    """A file of the source that names packages; "" for one that cannot be read, which the installer reports."""
     try:
         return trees.read_text(code, name, MOST_REQUIREMENTS)
     except OSError:
@@ -45,13 +45,13 @@ def requirement_files(code: Path, name: str, seen: frozenset[str] = frozenset())
     text = read(code, path)
     texts, local = [text], False
     for line in text.splitlines():
-        words = line.split("#")[0].split()
-        if not words:
+        arguments = line.split("#")[0].split()
+        if not arguments:
             continue
-        if match := re.match(r"(?:-r|-c|--requirement|--constraint)[ =]?(\S+)", " ".join(words)):
+        if match := re.match(r"(?:-r|-c|--requirement|--constraint)[ =]?(\S+)", " ".join(arguments)):
             inner = os.path.join(os.path.dirname(name), match[1])
             more, own = requirement_files(code, inner, seen | {path})
             texts, local = texts + more, local or own
-        elif re.match(r"-e|--editable|\.|/|file:|[^=<>@]*/", words[0]) or re.search(r"@ *file:", line):
+        elif re.match(r"-e|--editable|\.|/|file:|[^=<>@]*/", arguments[0]) or re.search(r"@ *file:", line):
             local = True
     return texts, local

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the steps of a release are confined: as the app's own unit is, which is the one place that says it.
+"""The sandboxes of a release's steps, made from that of the app's own unit, which is the one place that states it.
 
 What acts for the app (import, save, release command, ``run``) sees what the app sees. What builds it sees its own cache
 and the release under construction instead of the app's data, so that neither can leave anything for the other to run.
@@ -28,7 +28,7 @@ APART = re.compile(
     r"|MemoryMax|MemoryHigh|MemorySwapMax|MemoryDenyWriteExecute|UMask|OOMScoreAdjust|ProtectSystem|LoadCredential.*|SetCredential.*"
     r"|RestrictAddressFamilies|IPAddress.*|PrivateNetwork|SocketBind.*"
 )
-# Holds for every step, whatever the unit of an app says.
+# Holds for every step, whatever the unit of an app states.
 ALWAYS: Directives = [
     ("NoNewPrivileges", "yes"),
     ("CapabilityBoundingSet", ""),

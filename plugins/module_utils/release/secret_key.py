@@ -26,7 +26,7 @@ class SecretKey:
         """Return the user's key; else the one that all hosts of the app share; else 256 bits made on this host once.
 
         :param create: keep the shared one on the host, or make one where there is none.
-        :param rotate: make a new one; a shared one is made anew by whoever hands it out.
+        :param rotate: make a new one; a shared one is replaced where it was made, on the controller.
         :returns: "" when there is none and none is to be made.
         :raises ReleaseError: when the user's own key is to be rotated.
         """

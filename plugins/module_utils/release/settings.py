@@ -18,7 +18,7 @@ class DeploySettings:
     :param keep: how many releases stay on the disk, the live one included.
     :param fallback_days: how long sessions signed with the SECRET_KEY before a change stay good.
     :param known_hosts: lines of SSH's known_hosts for private repositories; without, the key first seen counts.
-    :param by: who deploys and from where, for the ledger and for those who wait.
+    :param by: the operator and where from, for the ledger and for runs that wait.
     """
 
     build: Mapping[str, str] = field(default_factory=dict)

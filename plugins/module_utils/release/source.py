@@ -44,7 +44,7 @@ if sys.argv[1] == "strip" and len(names) == 1 and os.path.isdir(names[0]):
     os.rmdir(".groundwork-inner")
 """
 
-# Downloads to a file, as the app's user, and says what went wrong in one line.
+# Downloads to a file, as the app's user, and reports a failure in one line.
 DOWNLOAD = """
 import hashlib, shutil, sys, urllib.error, urllib.request
 url, path, wanted = sys.argv[1:]
@@ -86,17 +86,18 @@ find . -name .git -prune -exec rm -rf {} +
 class Source(Protocol):
     """What the engine asks of a source.
 
-    ``on_host``: the host gets it by itself; else the controller has to send it. ``is_pinned``: nobody has to be asked
-    which code it is.
+    ``on_host``: the host gets it by itself; else the controller has to send it. ``is_pinned``: the exact code is
+    known without asking a server.
     """
 
     on_host: bool
 
     @property
-    def is_pinned(self) -> bool: ...
+    def is_pinned(self) -> bool:
+        """Whether the exact code is known without asking a server."""
 
     def resolve(self) -> str:
-        """The exact code: a commit, a hash, a pinned requirement. Raises ReleaseError when it cannot be told."""
+        """The exact code: a commit, a hash, a pinned requirement. Raises ReleaseError when it cannot be found out."""
 
     def fetch(self, code: Path) -> tuple[int, str]:
         """Put the code into an empty directory that belongs to the app's user; its exit status and output."""
@@ -124,6 +125,7 @@ class Git:
 
     @property
     def is_pinned(self) -> bool:
+        """Whether the version is a whole commit."""
         return re.fullmatch(r"[0-9a-f]{40}", self.wanted) is not None
 
     def __init__(self, url: str, version: str, build: Builder) -> None:
@@ -132,6 +134,7 @@ class Git:
         self.commit = ""
 
     def resolve(self) -> str:
+        """The exact code."""
         if self.is_pinned:
             self.commit = self.wanted
             return self.commit
@@ -157,6 +160,7 @@ class Git:
         )
 
     def version(self, resolved: str) -> str:
+        """What a person calls it."""
         return resolved[:10] if self.wanted == resolved else f"{self.wanted} ({resolved[:10]})"
 
     def step(self, name: str, environment: Mapping[str, str], *argv: str, cwd: Path = Path("/")) -> tuple[int, str]:
@@ -216,6 +220,7 @@ class Git:
             trees.remove(directory)
 
     def fetch(self, code: Path) -> tuple[int, str]:
+        """Put the code into a directory of the app's."""
         with self.credentials() as environment:
             script = ("/bin/bash", "-e", "-o", "pipefail", "-c", FETCH, "fetch")
             return self.step("fetch", environment, *script, self.repository, self.commit, self.url, cwd=code)
@@ -231,18 +236,21 @@ class Sent:
         self.tree, self.name, self.build, self.strip = tree, name, build, strip
 
     def resolve(self) -> str:
+        """The exact code."""
         return self.tree
 
     def version(self, resolved: str) -> str:
+        """What a person calls it."""
         return self.name if "(" in self.name else f"{self.name} ({resolved[:10]})"
 
     def fetch(self, code: Path) -> tuple[int, str]:
+        """Put the code into a directory of the app's."""
         archive = os.open(self.build.spec.archive, os.O_RDONLY | os.O_NOFOLLOW)
         return self.build.unpack(archive, code, strip=self.strip)
 
 
 class Archive:
-    """An archive that the host downloads; its checksum says which one."""
+    """An archive that the host downloads; its checksum identifies it."""
 
     on_host = True
     is_pinned = True
@@ -251,12 +259,15 @@ class Archive:
         self.url, self.checksum, self.build = url, checksum, build
 
     def resolve(self) -> str:
+        """The exact code."""
         return self.checksum
 
     def version(self, resolved: str) -> str:
+        """What a person calls it."""
         return f"{self.url.rpartition('/')[2]} ({resolved[:10]})"
 
     def fetch(self, code: Path) -> tuple[int, str]:
+        """Put the code into a directory of the app's."""
         directory = self.build.scratch("download")
         status, output = self.build.execute(
             "download", "/usr/bin/python3", "-I", "-c", DOWNLOAD, self.url, str(directory / "archive"), self.checksum,
@@ -277,11 +288,14 @@ class Package:
         self.requirement = requirement
 
     def resolve(self) -> str:
+        """The exact code."""
         return self.requirement
 
     def version(self, resolved: str) -> str:
+        """What a person calls it."""
         return resolved
 
     def fetch(self, code: Path) -> tuple[int, str]:
+        """Put the code into a directory of the app's."""
         del code
         return 0, ""

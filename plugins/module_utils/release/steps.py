@@ -62,9 +62,9 @@ def environment_file(app: str, unit: str) -> Path:
 
 
 def end_of(process: subprocess.Popen[bytes]) -> str:
-    """Read what a process prints until it ends; the last of it, fit to be shown.
+    """Read what a process prints until it ends; the end of the output, as printable text.
 
-    Its end, and not that of the pipe: somebody else may have been given the other end, and keep it.
+    The end of the process counts, not that of the pipe: a process that it left behind may hold the pipe open.
     """
     stream = cast("IO[bytes]", process.stdout)
     os.set_blocking(stream.fileno(), False)

@@ -90,7 +90,7 @@ class Supervisor:
             raise ReleaseError("start", message, tail(f"{log}\n{started.stderr}".strip(), 60))
 
     def health(self, release: str) -> Mapping[str, Any]:
-        """How to ask a release for its health: as the spec says; else as it was built."""
+        """How to ask a release for its health: as the spec has it, else as recorded when it was built."""
         return dict(self.context.spec.health or self.at.facts(release).get("health", {}))
 
     def raise_if(self, failure: Failure | None, began: float) -> None:

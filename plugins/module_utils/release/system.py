@@ -119,7 +119,7 @@ class System(Systemd):
                     self.systemctl("stop", unit)
 
     def status(self, text: str) -> None:
-        """Tell systemd how far the engine is, for ``systemctl status`` and for those who wait."""
+        """Report the current step to systemd, for ``systemctl status`` and for runs that wait."""
         address = os.environ.get("NOTIFY_SOCKET", "")
         if address:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
@@ -128,7 +128,7 @@ class System(Systemd):
     # --- what runs ----------------------------------------
 
     def journal(self, app: str, unit: str, since: float) -> str:
-        """The last that an instance said, and systemd of it."""
+        """The end of a unit's journal, systemd's own messages about it included."""
         which = (f"--namespace=+{app}", f"--unit={unit}", f"--since=@{since:.0f}")
         command = ("/usr/bin/journalctl", *which, "--reverse", "--lines=200", "--output=cat")
         with subprocess.Popen(

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd units of a release: their names, the order in which they start and stop, and what proves each.
+"""The systemd units of a release: their names, the order in which they start and stop, and how each is checked.
 
 This is the one place that knows. The set is recorded in ``release.json`` when the release is built; whatever acts on
 the release later reads it from there, for ``flask_apps`` may describe another set by then.

@@ -17,7 +17,7 @@ from ..common.text import printable
 
 @dataclass(frozen=True)
 class Response:
-    """What an instance answered: the status, the beginning of the body, and where it sends the visitor."""
+    """The answer of a server: the status, the beginning of the body, and the target of a redirect."""
 
     status: int
     body: str = ""
@@ -25,7 +25,7 @@ class Response:
 
 
 def ask(sock: Path, host: str, path: str, seconds: float) -> Response:
-    """GET a path through an instance's own socket as the proxy would, over HTTPS as far as the app can tell.
+    """GET a path through a release's own socket as the proxy would, over HTTPS as far as the app can tell.
 
     :raises OSError: and HTTPException, when there is no whole answer within ``seconds``.
     """
@@ -58,6 +58,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.kept: socket.socket | None = None
 
     def connect(self) -> None:
+        """Connect to the socket."""
         self.sock = self.kept = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))

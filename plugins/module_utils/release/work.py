@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run of the engine is a systemd unit of its own, ``groundwork-release@<app>.service``.
 
-systemd is its lock, for a unit runs once at a time; its witness, for ``systemctl status`` says who is at work, since
-when, and how far; and its killer, for what the engine has started is bound to it. It outlives whoever asked for it: a
-lost connection does not end a deploy, and the next play finds it, waits for it, and learns how it ended.
+A unit runs once at a time, so systemd is the lock. ``systemctl status`` shows who started the run, when, and its step.
+What the engine has started is bound to the unit and ends with it. The run does not depend on the process that asked for
+it: a lost connection does not end a deploy, and the next play finds the run, waits for it, and learns its result.
 """
 
 from __future__ import annotations
@@ -71,15 +71,17 @@ class Order:
 
     @property
     def app(self) -> str:
+        """The app's name."""
         return str(self.spec["name"])
 
     @property
     def description(self) -> str:
+        """What the unit's description says of it."""
         return f"{WORK[self.verb]} of {self.app} by {self.settings.get('by') or 'root'}"
 
 
 @dataclass(frozen=True)
-class Holder:
+class ActiveRun:
     """The run that is at work on an app."""
 
     description: str
@@ -97,7 +99,7 @@ def unit(app: str) -> str:
     return f"groundwork-release@{app}.service"
 
 
-def holder(app: str, system: System | None = None) -> Holder | None:
+def active_run(app: str, system: System | None = None) -> ActiveRun | None:
     """The run that is at work on an app now; None when there is none."""
     names = "ActiveState,Description,ExecMainStartTimestamp,StatusText,MainPID"
     shown = (system or System()).systemctl("show", "--timestamp=utc", f"--property={names}", unit(app)).stdout
@@ -105,7 +107,7 @@ def holder(app: str, system: System | None = None) -> Holder | None:
     if found.get("ActiveState", "inactive") in ("inactive", "failed"):
         return None
     since = re.sub(r"^\w+ (\S+) (\S+) UTC$", r"\1T\2Z", found.get("ExecMainStartTimestamp", ""))
-    return Holder(
+    return ActiveRun(
         found.get("Description", ""), since, printable(found.get("StatusText", "")), int(found.get("MainPID") or 0)
     )
 
@@ -124,7 +126,7 @@ def command(app: str, description: str, program: Sequence[str] = PROGRAM) -> lis
 def do(
     order: Order, system: System | None = None, program: Sequence[str] = PROGRAM, wait: float = WAIT_SECONDS
 ) -> Result:
-    """Have the engine do something, after whoever is at work on the app, and return what it did.
+    """Have the engine carry out an order when no other run is at work on the app, and return the result.
 
     :param wait: seconds that another run may go on before this one gives up.
     :raises ReleaseError: what the engine raised; or that it was ended before it was done.
@@ -136,7 +138,7 @@ def do(
         waited += await_other(at, system, until)
         if ended := result_of(at, order):
             break  # the bus had broken off, and it went on
-        # On a pipe, for it holds secrets; read before the engine does anything, so whoever wrote it may die then.
+        # On a pipe, for it holds secrets; the engine reads all of it first, and needs this process no more.
         done = subprocess.run(
             command(order.app, order.description, program), input=json.dumps(asdict(order)), capture_output=True,
             text=True, errors="replace", check=False, env=ENVIRONMENT, cwd="/",
@@ -144,7 +146,7 @@ def do(
         if ended := result_of(at, order):
             break
         # Somebody else was quicker; or the bus broke off, and it goes on.
-        if holder(order.app, system):
+        if active_run(order.app, system):
             continue
         if ended := result_of(at, order):
             break
@@ -176,17 +178,17 @@ def result_of(at: Layout, order: Order) -> dict[str, Any]:
 
 def await_other(at: Layout, system: System, until: float) -> list[str]:
     """Wait for the run that is at work on an app; what to tell of it, nothing when there was none."""
-    first = other = holder(at.app, system)
+    first = other = active_run(at.app, system)
     began = time.monotonic()
     while other:
         if time.monotonic() > until:
             raise ReleaseError(
                 "lock",
-                f"somebody else is at work: {other}. Wait for it; or, if it is stuck, end it with "
+                f"another run is at work: {other}. Wait for it; or, if it is stuck, end it with "
                 f"`ansible-playbook groundwork.flask.unlock -e app={at.app}`, then run again",
             )
         system.sleep(0.2)
-        other = holder(at.app, system)
+        other = active_run(at.app, system)
     if not first:
         return []
     ended = read_json(at.run / "result.json")
@@ -200,13 +202,13 @@ def await_other(at: Layout, system: System, until: float) -> list[str]:
 
 
 def serve() -> None:
-    """The program of the unit: reads an order on stdin, and leaves its result where whoever asked looks for it."""
-    given = json.loads(sys.stdin.read())
-    perform(Order(**given), System(engine=unit(given["spec"]["name"])))
+    """The program of the unit: reads an order on stdin, and writes its result to a file."""
+    order = Order(**json.loads(sys.stdin.read()))
+    perform(order, System(engine=unit(order.app)))
 
 
 def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
-    """Do what an order says; the result, or the error, is in a file of root's afterwards."""
+    """Carry out an order; the result, or the error, is in a file of root's afterwards."""
     ended: dict[str, Any] = {"order": order.id, "description": order.description}
     engine = None
     try:
@@ -231,10 +233,10 @@ def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
     write(at.run / "result.json", json.dumps(ended), 0o600)
 
 
-def stop(app: str, system: System | None = None) -> Holder | None:
-    """End the run that is at work on an app; who it was."""
+def stop(app: str, system: System | None = None) -> ActiveRun | None:
+    """End the run that is at work on an app, and return it."""
     system = system or System()
-    found = holder(app, system)
+    found = active_run(app, system)
     if found:
         system.systemctl("stop", unit(app))
     return found

@@ -51,7 +51,7 @@ def change(app: App, more: str, **options: Any) -> None:
     app.options = {**app.options, "wsgi_app": "shop:app", "proxy_fix": True, "skip_checks": ["stable"], **options}
 
 
-def test_what_a_proof_of_the_import_finds_does_not_go_live(booth: App) -> None:
+def test_what_a_check_of_the_import_finds_does_not_go_live(booth: App) -> None:
     change(
         booth,
         """
@@ -72,7 +72,7 @@ def broken(error):
     )
 
 
-def test_what_a_proof_of_the_answers_finds_does_not_go_live(booth: App) -> None:
+def test_what_a_check_of_the_answers_finds_does_not_go_live(booth: App) -> None:
     change(
         booth,
         f"""
@@ -89,7 +89,7 @@ def lost(error):
     )
 
 
-def test_a_proof_can_be_switched_off_and_warnings_are_said(booth: App) -> None:
+def test_a_check_can_be_switched_off_and_warnings_are_shown(booth: App) -> None:
     """Nor is the redirect to https of the app above wrong where the app sees that the visitor came so."""
     change(
         booth,
