@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils import source
-from ansible_collections.groundwork.flask.plugins.plugin_utils.model import URL, App
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
+from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import URL, App
 
 SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("24.04", "26.04")}
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option
 
 Problems = list[str]
 Kind = TypeVar("Kind")
@@ -47,12 +47,30 @@ class Reader:
                 self.problems.append(f"{self.field(str(key))} is not an option: {hint}")
 
     def field(self, key: str) -> str:
+        """How a message names an option of the mapping; the mapping itself for ""."""
         return f"{self.where}.{key}" if key else self.where
 
     def problem(self, key: str, value: Any, sentence: str) -> None:
+        """Note what is wrong with a value, which is shown."""
         # A URL may hold a password.
         shown = re.sub(r"(?<=://)\S*@", "…@", repr(value))
         self.problems.append(f"{self.field(key)}: {shown} {sentence}")
+
+    def values(self, known: Mapping[str, Option]) -> dict[str, Any]:
+        """The values of all these options."""
+        return {key: self.value(key, one) for key, one in known.items()}
+
+    def value(self, key: str, one: Option) -> Any:
+        """The value of an option, its default where nothing is written or where it cannot be used."""
+        if one.kind is int:
+            return self.number(key, one)
+        if one.kind is bool:
+            return self.flag(key, one.default)
+        if one.kind is list:
+            return self.texts(key, one)
+        if one.choices:
+            return self.choice(key, one.default, one.choices)
+        return self.text(key, one)
 
     def get(self, key: str, kind: type[Kind], default: Kind, noun: str) -> Kind:
         """The value of ``key`` if it is of ``kind``, else the default and a problem."""
@@ -64,31 +82,33 @@ class Reader:
         self.problem(key, value, f"is not {noun}")
         return default
 
-    def text(self, key: str, default: str = "", pattern: re.Pattern[str] | None = None, remedy: str = "") -> str:
-        """The text of ``key``; ``remedy`` tells what the pattern wants."""
-        if not pattern:
+    def text(self, key: str, one: Option) -> str:
+        """A text that matches the record's pattern, if it has one."""
+        default: str = one.default
+        if not one.pattern:
             return self.get(key, str, default, "a text: put it in quotes")
         value = self.given.get(key)
         if value is None or value == "":
             return default
-        if isinstance(value, str) and pattern.fullmatch(value):
+        if isinstance(value, str) and re.fullmatch(one.pattern, value):
             return value
-        self.problem(key, value, remedy)
+        self.problem(key, value, one.remedy)
         return default
 
     def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
         return self.get(key, bool, default, "true or false")
 
-    def number(self, key: str, option: servers.Option) -> int | None:
-        value: int | None = self.get(
-            key, int, option.default, f"a whole number from {option.at_least} to {option.at_most}"
-        )
-        if value is not None and not option.at_least <= value <= option.at_most:
-            self.problem(key, value, f"is out of range: take {option.at_least} to {option.at_most}")
-            value = option.default
+    def number(self, key: str, one: Option) -> int | None:
+        """A whole number in the record's range; None where that is its default."""
+        value: int | None = self.get(key, int, one.default, f"a whole number from {one.at_least} to {one.at_most}")
+        if value is not None and not one.at_least <= value <= one.at_most:
+            self.problem(key, value, f"is out of range: take {one.at_least} to {one.at_most}")
+            value = one.default
         return value
 
     def choice(self, key: str, default: str, choices: Iterable[str]) -> str:
+        """One of some texts."""
         value = self.get(key, str, default, "a text")
         names = list(choices)
         if value in names or value == default:
@@ -98,14 +118,25 @@ class Reader:
         self.problem(key, value, f"is not one of {', '.join(names)}: {hint}")
         return default
 
-    def texts(
-        self, key: str, pattern: re.Pattern[str] | None = None, remedy: str = "put it in quotes"
-    ) -> tuple[str, ...]:
+    def texts(self, key: str, one: Option) -> tuple[str, ...]:
+        """A list of texts, each of which matches the record's pattern or is one of its choices."""
         values = self.get(key, list, [], f"a list: write `{key}: [first, second]`")
         for value in values:
-            if not isinstance(value, str) or (pattern and not pattern.fullmatch(value)):
-                self.problem(key, value, f"cannot be used: {remedy}")
+            if one.choices:
+                if str(value) not in one.choices:
+                    self.problem(key, value, f"{one.remedy}: {meant(str(value), one.choices)}")
+            elif not isinstance(value, str) or (one.pattern and not re.fullmatch(one.pattern, value)):
+                self.problem(key, value, f"cannot be used: {one.remedy or 'put it in quotes'}")
         return tuple(str(value) for value in values)
+
+
+def meant(name: str, choices: Iterable[str]) -> str:
+    """What a user may have meant by a name, with what that means where the choices are a mapping."""
+    near = difflib.get_close_matches(name, list(choices), n=1)
+    known = ", ".join(
+        f"{choice} ({choices[choice]})" if isinstance(choices, Mapping) else choice for choice in near or choices
+    )
+    return f"did you mean {known}?" if near else f"known are {known}"
 
 
 def plain(value: Any) -> Any:

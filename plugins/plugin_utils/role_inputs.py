@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.plugin_utils import servers, sites
-from ansible_collections.groundwork.flask.plugins.plugin_utils.model import CERTIFICATE_OPTIONS, App
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, ReleaseOptions
+from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
+from ansible_collections.groundwork.flask.plugins.plugin_utils.certificate_rules import PROVIDER_OF
+from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
+from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
+from ansible_collections.groundwork.flask.plugins.plugin_utils.site_options import written
+
+# The options of an app that the role release takes as they are.
+HANDED_ON = (*options(ReleaseOptions), *options(ControllerOptions))
 
 # SQLAlchemy's reading of a database URL, as far as the host.
 DATABASE = re.compile(
@@ -39,11 +48,9 @@ def releases(app: App) -> dict[str, Any]:
     prefix = app.proxy.site.prefix
     wsgi_app = app.wsgi_app if ":" in app.wsgi_app else f"{app.wsgi_app}:application"
     return {
+        **{name: plain(getattr(app, name)) for name in HANDED_ON},
         "name": app.name,
         "source": app.source.given,
-        "extras": list(app.extras),
-        "wheels": app.wheels,
-        "python": app.python,
         "requirements": [*servers.SERVERS[app.server].requirements(app.server_options), *app.requirements],
         "environment": {
             **app.environment,
@@ -57,11 +64,7 @@ def releases(app: App) -> dict[str, Any]:
         "files": servers.release_files(app.server, app.server_options),
         "unit": units(app),
         "static": app.proxy.static,
-        "release_command": app.release_command,
-        "release_command_timeout": app.release_command_timeout,
-        "release_command_hosts": app.release_command_hosts,
         "save_commands": list(app.backup.before),
-        "skip_checks": list(app.skip_checks),
         "body_limit": app.proxy.body_limit,
         "health": {
             "host": app.domains[0],
@@ -72,36 +75,23 @@ def releases(app: App) -> dict[str, Any]:
     }
 
 
-# What a visitor has uploaded must not run as the site's own: an HTML page or an SVG image can hold scripts.
-UPLOADS = {"Content-Security-Policy": "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"}
-
-
 def site(app: App) -> dict[str, Any]:
-    """For proxy. It waits five seconds longer than the server, whose error is the better one.
+    """For proxy: the site as it was read, its directories at their places on the host.
 
-    Health checks are not logged.
+    The proxy waits five seconds longer than the server, whose error is the better one.
     """
-    options, paths = dict(app.proxy.options), dict(app.proxy.options.get("paths") or {})
-    health = app.health_path.partition("?")[0].rstrip("/")
-    if health and sites.PATH.fullmatch(health):
-        paths[health] = {"access_log": False, **paths.get(health, {})}
-    directories = {
-        url: {**(given if isinstance(given, Mapping) else {}), "directory": f"{app.current}/public{url.rstrip('/')}"}
-        for url, given in (options.pop("static", None) or {}).items()
+    static = {
+        url: replace(one, directory=f"{app.current}/public{url.rstrip('/')}")
+        for url, one in app.proxy.site.static.items()
     }
-    for url, given in (options.pop("media", None) or {}).items():
-        directory = f"{app.data}/{app.proxy.media[url].directory}"
-        directories[url] = {**(given if isinstance(given, Mapping) else {}), "directory": directory}
-        guarded = paths.setdefault(url.rstrip("/"), {})
-        paths[url.rstrip("/")] = {**guarded, "headers": {**UPLOADS, **guarded.get("headers", {})}}
+    media = {url: replace(one, directory=f"{app.data}/{one.directory}") for url, one in app.proxy.media.items()}
     return {
-        **options,
+        **written(replace(app.proxy.site, static={**static, **media})),
+        "read_timeout": app.proxy.site.settings.read_timeout,
         "name": app.name,
         "domains": list(app.domains),
         "socket": f"{app.current}/app.sock",
         "certificate": f"/etc/ssl/groundwork/{app.proxy.owner}/current",
-        "static": directories,
-        "paths": paths,
     }
 
 
@@ -109,8 +99,8 @@ def certificates(app: App) -> dict[str, Any]:
     """For certificate; nothing where another app's is served."""
     if app.proxy.owner != app.name:
         return {}
-    given = {key: getattr(app.certificate, key) for key in CERTIFICATE_OPTIONS}
-    own = {key: value for key, value in given.items() if value and CERTIFICATE_OPTIONS[key] == app.certificate.provider}
+    given = {key: getattr(app.certificate, key) for key in PROVIDER_OF}
+    own = {key: value for key, value in given.items() if value and PROVIDER_OF[key] == app.certificate.provider}
     return {"name": app.name, "domains": list(app.domains), "provider": app.certificate.provider, **own}
 
 

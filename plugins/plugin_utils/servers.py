@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option
+
 FILES = Path(__file__).parents[2] / "roles" / "wsgi_server" / "files"
 ENTRY = "groundwork_wsgi.py"
 WORKERS = "workers.py"
@@ -22,29 +24,12 @@ WORKERS = "workers.py"
 Options = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Option:
-    """One option of a server, in the server's own name.
-
-    :param kind: the type of the value.
-    :param default: used when the user says nothing; None leaves it to the server.
-    :param at_least: the smallest number allowed; ``at_most`` the largest.
-    :param choices: the only values allowed.
-    """
-
-    kind: type
-    default: Any = None
-    at_least: int = 0
-    at_most: int = 1_000_000
-    choices: tuple[str, ...] = ()
-
-
 # What every server has beside its own: the number of worker processes, and what it follows from when it is not given.
 COMMON = {
     # None: (2 x cores) + 1, computed when the app starts; the rule of Gunicorn's own documentation.
-    "workers": Option(int, None, 1, 512),
+    "workers": Option(int, None, 1, 512, doc="Worker processes."),
     # MB a worker is reckoned with when memory is short: a small Flask app with SQLAlchemy takes 60 to 100.
-    "worker_memory": Option(int, 100, 16, 65536),
+    "worker_memory": Option(int, 100, 16, 65536, doc="MB a worker is reckoned with."),
 }
 
 
@@ -69,11 +54,11 @@ class Server:
     requirements: Callable[[Options], list[str]]
     command: str
     file: str
-    lines: Callable[[Options], str] = lambda options: ""
-    packages: Callable[[Options], list[str]] = lambda options: []
+    lines: Callable[[Options], str] = lambda _options: ""
+    packages: Callable[[Options], list[str]] = lambda _options: []
     timeout: str = ""
     grace: str = ""
-    refusal: Callable[[Options, Iterable[str]], tuple[str, str] | None] = lambda options, requirements: None
+    refusal: Callable[[Options, Iterable[str]], tuple[str, str] | None] = lambda _options, _requirements: None
 
 
 def seconds(server: str, options: Options) -> tuple[int, int]:
@@ -83,6 +68,7 @@ def seconds(server: str, options: Options) -> tuple[int, int]:
 
 
 def words(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
@@ -111,6 +97,7 @@ def refuse_eventlet(options: Options, requirements: Iterable[str]) -> tuple[str,
 
 
 def excludes_gunicorn_26(requirement: str) -> bool:
+    """Whether a requirement allows only versions of Gunicorn before 26."""
     from packaging.requirements import Requirement  # ansible-core brings it
     from packaging.version import Version
 
@@ -127,16 +114,37 @@ def excludes_gunicorn_26(requirement: str) -> bool:
 
 GUNICORN = Server(
     options={
-        "worker_class": Option(str, "gthread", choices=("sync", "gthread", "gevent", "eventlet")),
-        "threads": Option(int, 8, 1, 1024),
-        "worker_connections": Option(int, 1000, 1, 100_000),
-        "timeout": Option(int, 60, 1, 86400),
-        "graceful_timeout": Option(int, 30, 1, 3600),
-        "keepalive": Option(int, 5, 0, 3600),
-        "max_requests": Option(int, 0, 0, 10_000_000),
-        "max_requests_jitter": Option(int, 0, 0, 10_000_000),
+        "worker_class": Option(
+            str,
+            "gthread",
+            choices=("sync", "gthread", "gevent", "eventlet"),
+            doc="Kind of worker; eventlet only if the app's requirements pin a Gunicorn before 26, which still has it.",
+        ),
+        "threads": Option(int, 8, 1, 1024, doc="Threads of each worker; gthread alone uses them."),
+        "worker_connections": Option(int, 1000, 1, 100_000, doc="Connections of each gevent worker."),
+        "timeout": Option(
+            int,
+            60,
+            1,
+            86400,
+            doc="Seconds after which a worker that hangs is replaced; with sync the most a request may take.",
+        ),
+        "graceful_timeout": Option(int, 30, 1, 3600, doc="Seconds that requests get to end at a stop."),
+        "keepalive": Option(int, 5, 0, 3600, doc="Seconds that an idle connection is kept."),
+        "max_requests": Option(int, 0, 0, 10_000_000, doc="Requests after which a worker is replaced; 0 for never."),
+        "max_requests_jitter": Option(
+            int,
+            0,
+            0,
+            10_000_000,
+            doc="The most that is added to `max_requests` for each worker, so that not all go at once.",
+        ),
         # Not the default: a database connection opened at import would be shared by all workers.
-        "preload_app": Option(bool, False),
+        "preload_app": Option(
+            bool,
+            False,
+            doc="Import the app once for all workers: less memory, but a connection opened at import is shared by all.",
+        ),
     },
     fixed=words(
         "bind chdir control_socket control_socket_disable daemon forwarded_allow_ips forwarder_headers group pidfile "
@@ -172,17 +180,27 @@ def uwsgi_lines(options: Options) -> str:
 UWSGI = Server(
     options={
         # pyuwsgi is the same program in wheels, a release behind at times; uwsgi is compiled on the host.
-        "package": Option(str, "pyuwsgi", choices=("pyuwsgi", "uwsgi")),
-        "threads": Option(int, 8, 1, 1024),
-        "gevent": Option(int, 0, 0, 100_000),
+        "package": Option(str, "pyuwsgi", choices=("pyuwsgi", "uwsgi"), doc="Which package brings it."),
+        "threads": Option(int, 8, 1, 1024, doc="Threads of each worker; 1 for processes alone."),
+        "gevent": Option(int, 0, 0, 100_000, doc="Greenlets of each worker instead of threads; 0 for threads."),
         # Off as in uWSGI itself: it ends the whole process, with what its other threads are at.
-        "harakiri": Option(int, 0, 0, 86400),
-        "worker-reload-mercy": Option(int, 30, 1, 3600),
-        "max-requests": Option(int, 0, 0, 10_000_000),
-        "max-requests-delta": Option(int, 0, 0, 10_000_000),
-        "buffer-size": Option(int, 32768, 4096, 65535),
+        "harakiri": Option(
+            int,
+            0,
+            0,
+            86400,
+            doc="Seconds after which a request is ended, and with it the worker and its other threads; 0 for never.",
+        ),
+        "worker-reload-mercy": Option(int, 30, 1, 3600, doc="Seconds that requests get to end at a stop."),
+        "max-requests": Option(int, 0, 0, 10_000_000, doc="Requests after which a worker is replaced; 0 for never."),
+        "max-requests-delta": Option(
+            int, 0, 0, 10_000_000, doc="Added to `max-requests` for each worker, so that not all go at once."
+        ),
+        "buffer-size": Option(int, 32768, 4096, 65535, doc="Bytes of a request's headers."),
         # False imports the app once for all workers, which saves memory; see Gunicorn's preload_app.
-        "lazy-apps": Option(bool, True),
+        "lazy-apps": Option(
+            bool, True, doc="False: import the app once for all workers; see Gunicorn's `preload_app`."
+        ),
     },
     fixed=words(
         "chdir daemonize daemonize2 die-on-term enable-threads gevent-monkey-patch gid hook-master-start home http "
@@ -205,12 +223,14 @@ UWSGI = Server(
 
 WAITRESS = Server(
     options={
-        "threads": Option(int, 8, 1, 1024),
-        "connection_limit": Option(int, 1000, 1, 100_000),
-        "channel_timeout": Option(int, 120, 1, 86400),
-        "max_request_header_size": Option(int, 262_144, 1024, 10_000_000),
+        "threads": Option(int, 8, 1, 1024, doc="Threads of each worker."),
+        "connection_limit": Option(int, 1000, 1, 100_000, doc="Connections that a worker holds."),
+        "channel_timeout": Option(int, 120, 1, 86400, doc="Seconds after which a silent connection is closed."),
+        "max_request_header_size": Option(int, 262_144, 1024, 10_000_000, doc="Bytes of a request's headers."),
         # Not Waitress's own, which ends at once.
-        "graceful_timeout": Option(int, 30, 1, 3600),
+        "graceful_timeout": Option(
+            int, 30, 1, 3600, doc="Seconds that requests get to end at a stop; not Waitress's own, which cuts them."
+        ),
     },
     fixed=words(
         "asyncore_use_poll clear_untrusted_proxy_headers host listen port server_name sockets trusted_proxy "
@@ -218,7 +238,7 @@ WAITRESS = Server(
     ),
     # 3.0.1 is the first release without the request smuggling of CVE-2024-49768. The launcher reaches into Waitress to
     # stop without cutting a request, which only a new major version may break.
-    requirements=lambda options: ["waitress>=3.0.1,<4"],
+    requirements=lambda _options: ["waitress>=3.0.1,<4"],
     command='"$release/venv/bin/python" "$release/waitress_server.py"',
     file="waitress_server.py",
     grace="graceful_timeout",
@@ -228,20 +248,24 @@ WAITRESS = Server(
 
 MOD_WSGI = Server(
     options={
-        "threads": Option(int, 8, 1, 1024),
-        "request-timeout": Option(int, 60, 1, 86400),
+        "threads": Option(int, 8, 1, 1024, doc="Threads of each worker."),
+        "request-timeout": Option(
+            int, 60, 1, 86400, doc="Seconds that a worker's requests may take on average before it is replaced."
+        ),
         # mod_wsgi's own 15 would end an app that imports slowly.
-        "startup-timeout": Option(int, 60, 1, 3600),
-        "queue-timeout": Option(int, 45, 1, 3600),
-        "deadlock-timeout": Option(int, 60, 1, 3600),
-        "maximum-requests": Option(int, 0, 0, 10_000_000),
+        "startup-timeout": Option(int, 60, 1, 3600, doc="Seconds to import the app."),
+        "queue-timeout": Option(int, 45, 1, 3600, doc="Seconds that a request may wait for a worker."),
+        "deadlock-timeout": Option(int, 60, 1, 3600, doc="Seconds after which a worker that hangs is replaced."),
+        "maximum-requests": Option(
+            int, 0, 0, 10_000_000, doc="Requests after which a worker is replaced; 0 for never."
+        ),
     },
     fixed=words(
         "application-type entry-point group host http2 https-only https-port include-file limit-request-body locale "
         "log-to-terminal port processes python-path server-root trust-proxy trust-proxy-header user working-directory"
     ),
-    requirements=lambda options: ["mod_wsgi>=6"],
-    packages=lambda options: ["apache2-bin", "apache2-dev", *COMPILER],
+    requirements=lambda _options: ["mod_wsgi>=6"],
+    packages=lambda _options: ["apache2-bin", "apache2-dev", *COMPILER],
     command='"$release/venv/bin/python" "$release/mod_wsgi_server.py"',
     file="mod_wsgi_server.py",
     timeout="request-timeout",
@@ -249,6 +273,12 @@ MOD_WSGI = Server(
 
 SERVERS: Mapping[str, Server] = {"gunicorn": GUNICORN, "uwsgi": UWSGI, "waitress": WAITRESS, "mod_wsgi": MOD_WSGI}
 DEFAULT = "gunicorn"
+
+
+def options_of(provider: str) -> dict[str, Option]:
+    """All options of a server, its own and those that each has."""
+    return {**COMMON, **SERVERS[provider].options}
+
 
 # What others call the number of workers, and where.
 OTHER_NAMES = {"processes": "workers", "worker_processes": "workers"}

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.plugin_utils.sites import YEAR, Named, Site, address_of, below
+from ansible_collections.groundwork.flask.plugins.plugin_utils.site_options import YEAR, Site, below
+from ansible_collections.groundwork.flask.plugins.plugin_utils.sites import Named, address_of
 
 # Where a contract of the collection puts an app's files: root alone can change what stands in such a path.
 ROOTS_OWN = re.compile(r"/srv/[^/]+/current(?=/)|/var/lib/[^/]+(?=/)")
@@ -102,12 +103,15 @@ class Numbers:
         return self.seen[kind].index(thing) + 1
 
     def headers(self) -> list[dict[str, Any]]:
+        """The headers with their numbers."""
         return [{"number": n, "name": name, "value": value} for n, (name, value) in enumerate(self.seen["headers"], 1)]
 
     def limits(self) -> list[dict[str, Any]]:
+        """The rates of requests with their numbers."""
         return [{"number": n, "rate": limit.rate} for n, limit in enumerate(self.seen["limits"], 1)]
 
     def passwords(self) -> list[dict[str, Any]]:
+        """The password files with their numbers."""
         return [{"number": n, "users": users} for n, users in enumerate(self.seen["passwords"], 1)]
 
 

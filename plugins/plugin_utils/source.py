@@ -170,6 +170,7 @@ class Archive:
 
     @property
     def description(self) -> str:
+        """The name of the file."""
         return self.path.name
 
 
@@ -196,6 +197,7 @@ def archive_names(archive: str) -> set[str]:
 
 
 def existing_directory(directory: str) -> Path:
+    """The absolute path of a directory on the controller; SourceError when there is none."""
     path = Path(directory).expanduser().resolve()
     if not path.is_dir():
         raise SourceError(f"{directory!r} is not a directory on the controller: correct the path")
@@ -203,6 +205,7 @@ def existing_directory(directory: str) -> Path:
 
 
 def existing_file(file: str) -> Path:
+    """The absolute path of a file on the controller; SourceError when there is none."""
     path = Path(file).expanduser().resolve()
     if not path.is_file():
         raise SourceError(f"{file!r} is not a file on the controller: correct the path")
@@ -212,6 +215,7 @@ def existing_file(file: str) -> Path:
 def _git(path: Path, *arguments: str) -> str:
     """What git prints for a directory, "" when there is no git or no work tree."""
     try:
-        return subprocess.run(("git", *arguments), cwd=path, capture_output=True, text=True, check=True).stdout
+        command = ("git", *arguments)  # the controller's own, wherever it is
+        return subprocess.run(command, cwd=path, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""

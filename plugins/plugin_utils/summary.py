@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.plugin_utils.model import App
+from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
 Facts = Mapping[str, Any]
 
@@ -64,6 +64,7 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
 
 
 def release_line(released: Facts) -> str:
+    """The release, what was done, and from which source."""
     if not released:
         return ""
     took = f" in {released['seconds']:.0f} s" if released.get("seconds") else ""
@@ -75,6 +76,7 @@ def release_line(released: Facts) -> str:
 
 
 def certificate_line(kind: Facts) -> str:
+    """Who issued the certificate, and until when it is valid."""
     if not kind:
         return ""
     temporary = "temporary, no browser trusts it; " if kind.get("temporary") else ""
@@ -82,6 +84,7 @@ def certificate_line(kind: Facts) -> str:
 
 
 def backup_line(saved: Facts) -> str:
+    """The last backup, and where it is."""
     if not saved or not saved.get("last"):
         return ""
     return f"{saved['last']} in {', '.join(str(name) for name in saved.get('repositories', []))}"

@@ -217,7 +217,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("unit:test_commands", "unit:test_file_set", "unit:test_follow_up", "file_set", "unit_set"),
     ),
     (r"plugins/\w+/host_facts\.py", ("unit:test_host_facts", "firewall")),
-    (r"plugins/plugin_utils/site(s|_plan)\.py", ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache")),
+    (r"plugins/plugin_utils/site(s|_options|_plan)\.py", ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache")),
     (r"plugins/plugin_utils/servers\.py", ("unit:test_servers", "unit:test_model", "wsgi_server")),
     (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),
     (r"plugins/\w+/(check_)?request\.py", ("unit:test_request", "release:test_day_two")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.filter.certificate_problems import certificate_problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.tests.unit.flask_app import app, problems
 
@@ -20,7 +21,7 @@ REFUSALS = [
     ),
     (
         app(domains=["shop.example.org", "*.shop.example.org"]),
-        "flask_apps.shop.domains: '*.shop.example.org' is a wildcard, which an authority certifies by a DNS record "
+        "flask_apps.shop.domains: '*.shop.example.org' is a wildcard, which a CA certifies by a DNS record "
         "alone: write `certificate: {challenge: dns-01}` and set certificate_dns_plugin or certificate_dns_auth_hook, "
         "or bring a certificate of your own with provider files",
     ),
@@ -35,7 +36,7 @@ REFUSALS = [
     ),
     (
         app(domains=["192.0.2.1"]),
-        "flask_apps.shop.domains: '192.0.2.1' is an IP address, which an authority certifies for six days alone: "
+        "flask_apps.shop.domains: '192.0.2.1' is an IP address, which a CA certifies for six days alone: "
         "write `certificate: {profile: shortlived}` and set certificate_certbot to pypi, or use provider "
         "self_signed or files",
     ),
@@ -103,3 +104,110 @@ def test_wildcards_and_addresses_where_a_certificate_can_be_valid_for_them(
 ) -> None:
     (shop,) = model.load(app(domains=domains, certificate=certificate))
     assert role_inputs.certificates(shop) == {"name": "shop", "domains": domains, **expected}
+
+
+NAME = {"name": "shop", "domains": ["shop.example.org"]}
+PYPI = {"certbot": "pypi"}
+PLUGINS = {"known_plugins": {"distribution": ["cloudflare", "gandi"], "certbot": ["cloudflare"]}}
+
+
+@pytest.mark.parametrize(
+    ("names", "variables", "sentence"),
+    [
+        (
+            [{**NAME, "name": "../shop"}],
+            {},
+            "certificate_names: ../shop names a directory: use letters, digits, dots, dashes and underscores, at most "
+            "63, the first a letter or digit",
+        ),
+        (
+            [{**NAME, "name": "old"}],
+            {},
+            "certificate_names: old stands twice in certificate_names and certificate_absent: keep it in one place",
+        ),
+        (
+            [{**NAME, "provider": "files", "fullchain": "a.pem"}],
+            {},
+            "certificate_names.shop: provider files needs fullchain and privkey: give both, as paths on the controller",
+        ),
+        (
+            [{**NAME, "profile": "tlsserver"}],
+            {"certbot": "distribution"},
+            "certificate_names.shop.profile: tlsserver needs a newer certbot than the distribution's: set "
+            "certificate_certbot to pypi",
+        ),
+        (
+            [{**NAME, "challenge": "dns-01"}],
+            {},
+            "certificate_names.shop.challenge: dns-01 needs a way to write DNS records: set certificate_dns_plugin or "
+            "certificate_dns_auth_hook",
+        ),
+        (
+            [{**NAME, "domains": ["a.example.org", "*.a.example.org"]}],
+            {},
+            "certificate_names.shop.domains: '*.a.example.org' is a wildcard, which a CA certifies by a DNS record "
+            "alone: write `challenge: dns-01` and set certificate_dns_plugin or certificate_dns_auth_hook, or bring a "
+            "certificate of your own with provider files",
+        ),
+        (
+            [{**NAME, "domains": ["192.0.2.1"]}],
+            PYPI,
+            "certificate_names.shop.domains: '192.0.2.1' is an IP address, which a CA certifies for six days alone: "
+            "write `profile: shortlived` and set certificate_certbot to pypi, or use provider self_signed or files",
+        ),
+        (
+            [{**NAME, "domains": ["192.0.2.1"], "challenge": "dns-01"}],
+            {"dns_plugin": "cloudflare", **PYPI, **PLUGINS},
+            "certificate_names.shop.domains: '192.0.2.1' is an IP address, which has no DNS record: write "
+            "`challenge: http-01`",
+        ),
+        (
+            [],
+            {"acme_staging": True, "acme_directory": "https://ca.example.org", "production": "https://example.com"},
+            "certificate_acme_staging: true is Let's Encrypt's staging, and certificate_acme_directory is "
+            "https://ca.example.org: take one of the two",
+        ),
+        (
+            [],
+            {"acme_eab_kid": "kid-1", "acme_eab_hmac_key": ""},
+            "certificate_acme_eab_kid: the CA issues it together with certificate_acme_eab_hmac_key: set both or "
+            "neither",
+        ),
+        (
+            [],
+            {"dns_plugin": "cloudflare", "dns_auth_hook": "/usr/local/bin/hook", **PYPI, **PLUGINS},
+            "certificate_dns_plugin: cloudflare and certificate_dns_auth_hook are two ways to write DNS records: take "
+            "one of the two",
+        ),
+        (
+            [],
+            {"dns_plugin": "acme", "certbot": "distribution", **PLUGINS},
+            "certificate_dns_plugin: acme is in no distribution: set certificate_certbot to pypi, or use "
+            "certificate_dns_auth_hook",
+        ),
+        (
+            [],
+            {"dns_plugin": "gandi", **PYPI, **PLUGINS},
+            "certificate_dns_plugin: gandi is no plugin of certbot's own project: name its package in "
+            "certificate_certbot_plugins",
+        ),
+    ],
+)
+def test_what_the_role_refuses(names: Any, variables: Any, sentence: str) -> None:
+    assert certificate_problems(names, ["old"], variables) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("names", "variables"),
+    [
+        ([NAME, {**NAME, "name": "blog", "provider": None, "challenge": "", "profile": None}], {}),
+        ([{**NAME, "domains": ["192.0.2.1"], "profile": "shortlived"}], PYPI),
+        ([{**NAME, "domains": ["a.example.org", "*.a.example.org"], "challenge": "dns-01"}], {"dns_auth_hook": "/x"}),
+        ([{**NAME, "domains": ["*.a.example.org", "192.0.2.1"], "provider": "self_signed"}], {}),
+        ([{**NAME, "provider": "files", "fullchain": "a.pem", "privkey": "a.key"}], {}),
+        ([], {"dns_plugin": "gandi", "certbot_plugins": ["certbot-plugin-gandi"], **PYPI, **PLUGINS}),
+        ([], {"acme_staging": True, "acme_directory": "https://example.com", "production": "https://example.com"}),
+    ],
+)
+def test_what_the_role_takes(names: Any, variables: Any) -> None:
+    assert certificate_problems(names, [], variables) == []

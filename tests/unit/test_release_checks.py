@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import checks
 from ansible_collections.groundwork.flask.plugins.module_utils.release.checks import FailedCheck
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import CHECKS
 from ansible_collections.groundwork.flask.plugins.module_utils.release.unix_http import Response
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 from ansible_collections.groundwork.flask.tests.unit.release_app import GOOD
 
 SAID: list[tuple[str, dict[str, Any], dict[str, Any], str, bool, str]] = [
@@ -265,4 +265,4 @@ class TestJudge:
 
     def test_every_name_can_be_given_in_flask_apps(self) -> None:
         names = {row[3] for row in SAID} | {check for row in ANSWERS for check, _error in row[3]} | {"stable"}
-        assert names == set(model.CHECKS)
+        assert names == set(CHECKS)

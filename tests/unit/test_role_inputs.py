@@ -20,7 +20,7 @@ def test_an_app_below_a_path_of_another_s_domain() -> None:
     site = role_inputs.site(blog)
     assert site["certificate"] == "/etc/ssl/groundwork/shop/current"
     assert site["paths"] == {"/up": {"access_log": False}}
-    assert (site["prefix"], site["cache"]) == ("/blog", "1m")
+    assert (site["prefix"], site["cache"]) == ("/blog", 60)
     release = role_inputs.releases(blog)
     assert release["environment"]["GROUNDWORK_PREFIX"] == "/blog"
     assert release["health"] == {
@@ -40,7 +40,7 @@ def test_uploads_are_served_and_run_nothing() -> None:
     )
     assert role_inputs.accounts(record) == {"name": "shop", "readable": ["uploads/public"]}
     site = role_inputs.site(record)
-    assert site["static"] == {"/media/": {"directory": "/var/lib/shop/uploads/public", "expires": "1d"}}
+    assert site["static"] == {"/media/": {"directory": "/var/lib/shop/uploads/public", "expires": 86400}}
     assert site["paths"]["/media"]["allow"] == ["::1"]
     assert "script-src 'none'" in site["paths"]["/media"]["headers"]["Content-Security-Policy"]
     assert "media" not in site

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option
 from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model, role_inputs, servers
 
 APPS: dict[str, Any] = {"shop": {"source": {"git": "x"}, "wsgi_app": "shop", "domains": ["shop.example.org"]}}
@@ -201,7 +202,7 @@ def test_eventlet_is_for_apps_that_pin_a_gunicorn_that_has_it(
         assert found == [] if taken else "eventlet" in found[0] and "gunicorn[eventlet]==25.3.0" in found[0]
 
 
-def documented(option: servers.Option) -> tuple[str, str]:
+def documented(option: Option) -> tuple[str, str]:
     """Default and range as docs/servers.md writes them."""
     if option.kind is bool:
         return str(option.default).lower(), "true, false"
@@ -221,7 +222,7 @@ def documented(option: servers.Option) -> tuple[str, str]:
         ("mod_wsgi", servers.MOD_WSGI.options),
     ],
 )
-def test_the_page_tells_each_option_its_default_and_range(section: str, options: dict[str, servers.Option]) -> None:
+def test_the_page_tells_each_option_its_default_and_range(section: str, options: dict[str, Option]) -> None:
     page = (servers.FILES.parents[2] / "docs/servers.md").read_text()
     (text,) = (part for part in page.split("\n## ") if part.startswith(f"{section}\n"))
     rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if line.startswith("| `")]

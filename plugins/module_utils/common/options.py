@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 # The scalar types, and the type of YAML by which other ones are written.
@@ -50,20 +49,29 @@ class Option:
     defines: bool = False
 
 
+FOUND: dict[type[Any], dict[str, Option]] = {}
+
+
 def option(default: Any = None, **record: Any) -> Any:
-    """A dataclass's field with the record of an option; the field's annotation says the kind."""
+    """A dataclass's field with the record of an option; its kind is that of the annotation unless it is given."""
     metadata = {"option": {"default": default, **record}}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-@cache
-def options(of: type) -> Mapping[str, Option]:
+def options(of: type[Any]) -> Mapping[str, Option]:
     """The options among a dataclass's fields, by name, in their order."""
+    if of not in FOUND:
+        FOUND[of] = found(of)
+    return FOUND[of]
+
+
+def found(of: type[Any]) -> dict[str, Option]:
+    """The same, found out anew."""
     hints = get_type_hints(of)
     return {
-        one.name: Option(kind_of(hints[one.name]), **one.metadata["option"])
+        one.name: Option(**{"kind": kind_of(hints[one.name]), **one.metadata["option"]})
         for one in fields(of)
         if "option" in one.metadata
     }

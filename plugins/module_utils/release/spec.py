@@ -71,6 +71,7 @@ class ReleaseOptions:
     skip_checks: Sequence[str] = option(
         (),
         choices=CHECKS,
+        remedy="is not a check",
         doc="Checks of a release to leave out, by the names that their messages give.",
         example=["session_cookie"],
         roles=("release",),
@@ -79,7 +80,7 @@ class ReleaseOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerOptions:
-    """Options of an app that the action plugin uses up on the controller; the module takes them and the engine does not."""
+    """Options of an app that the action plugin uses up on the controller: the module takes them, the engine does not."""
 
     wheels: str = option(
         "",

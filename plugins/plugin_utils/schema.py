@@ -1,0 +1,398 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user may write in ``flask_apps``: one record for each option, as a field of a dataclass.
+
+From these records come the reader (``model``), what the messages call an option, what the roles are given
+(``role_inputs``), ``docs/reference.md`` and ``docs/flask_apps.schema.json`` (``script/reference``). Those that the
+release engine takes as they are stand in ``module_utils/release/spec.py``, because the module ``release`` gets its
+arguments from them and cannot import ``plugin_utils``. The options of each server are in ``servers``, the settings of
+a site in ``site_options``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, option, options
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import (
+    NAME,
+    ControllerOptions,
+    ReleaseOptions,
+)
+from ansible_collections.groundwork.flask.plugins.plugin_utils import certificate_rules, servers, site_options
+
+# A Linux user name (useradd's 32 characters less room for suffixes) that is also safe in unit names and paths.
+APP_NAME = r"[a-z][a-z0-9_-]{0,29}"
+HOST_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+DOMAIN = re.compile(rf"{HOST_LABEL}(\.{HOST_LABEL})+")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PINNED = re.compile(rf"(?P<name>{NAME}(?:\[{NAME}(?:,{NAME})*\])?)==(?P<version>[0-9A-Za-z][0-9A-Za-z.!+_-]*)")
+VERSION = re.compile(r"(?!-)[^\s~^:?*\[\\]+")  # what git allows in a branch or tag, and no option of git
+URL = re.compile(r"https?://", re.IGNORECASE)
+# git takes what has a colon before any slash for host:path.
+SSH = re.compile(r"(?:git\+)?ssh://|(?![\w+.-]+://)[^/:]+:", re.IGNORECASE)
+
+# Directives of the unit's sandbox that some apps must loosen, with what makes an app need it. This is the one place
+# that names them; the unit's template takes them by these names.
+SANDBOX = {
+    "MemoryDenyWriteExecute": "cffi callbacks, JIT compilers, Node.js as a subprocess",
+    "RestrictNamespaces": "programs with a sandbox of their own, such as Chromium",
+    "RestrictSUIDSGID": "chmod with the setgid bit",
+    "RestrictAddressFamilies": "AF_NETLINK for interface lists",
+    "ProtectProc": "seeing other processes",
+    "ProtectHome": "reading below /home",
+    "PrivateTmp": "sharing /tmp with others",
+    "PrivateDevices": "devices such as a camera",
+    "SystemCallFilter": "os.nice, sched_setaffinity, os.chown",
+    "NoExecPaths": "running programs it downloaded",
+    "ReadWritePaths": "writing outside its data directory",
+    "BindReadOnlyPaths": "reading below /opt, /mnt or another app's directory",
+    "IPAddressDeny": "tightening: no connections, with IPAddressAllow for the exceptions",
+    "IPAddressAllow": "the exceptions from IPAddressDeny",
+    "UMask": "files that the group may read",
+    "MemoryMax": "more or less memory than 60% of the host's",
+    "LimitAS": "tightening: the address space of each process, on hosts where MemoryMax cannot be had",
+    "TasksMax": "more threads and processes than 512",
+    "LimitNOFILE": "more open files",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the code comes from: one of :data:`SOURCES`."""
+
+    git: str = option(
+        "",
+        doc="Address of a repository that the host can read; a private one has its key in `flask_deploy_keys`.",
+        example="https://example.org/other.git",
+        roles=("release",),
+        defines=True,
+    )
+    version: str = option(
+        "HEAD",
+        pattern=VERSION.pattern,
+        remedy="is not a branch, tag or commit: write it exactly and in quotes, as v1.2",
+        doc="Branch, tag or commit of `git`.",
+        example="v1.3",
+        roles=("release",),
+        defines=True,
+    )
+    directory: str = option(
+        "",
+        doc="Directory on the controller, of which is sent what git tracks or does not ignore, uncommitted work too.",
+        example="../shop",
+        roles=("release",),
+        defines=True,
+    )
+    archive: str = option(
+        "",
+        doc="Tar or zip archive: a path on the controller, or an http or https URL, which needs `checksum`.",
+        example="shop-1.2.tar.gz",
+        roles=("release",),
+        defines=True,
+    )
+    checksum: str = option(
+        "",
+        pattern=r"sha256:[0-9a-fA-F]{64}",
+        remedy="is not a checksum: write sha256: and 64 hexadecimal digits",
+        doc="`sha256:` and what `sha256sum` prints of `archive`.",
+        example="sha256:" + "0" * 64,
+        roles=("release",),
+        defines=True,
+    )
+    package: str = option(
+        "",
+        pattern=PINNED.pattern,
+        remedy="is not a package with its exact version, as a release needs it: write shop==1.4",
+        doc="Requirement with its exact version, from the package index.",
+        example="shop==1.4",
+        roles=("release",),
+        defines=True,
+    )
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether git fetches it by SSH."""
+        return bool(SSH.match(self.git))
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The keys of its one kind that say something."""
+        kind = next(kind for kind in SOURCES if getattr(self, kind))
+        return {key: value for key in SOURCES[kind] if (value := getattr(self, key))}
+
+
+# The kinds of source, each with the keys that belong to it.
+SOURCES = {
+    "git": ("git", "version"),
+    "directory": ("directory",),
+    "archive": ("archive", "checksum"),
+    "package": ("package",),
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Where the site's certificate comes from; see :data:`certificate_rules.PROVIDER_OF`."""
+
+    provider: str = option(
+        "acme",
+        choices=certificate_rules.PROVIDERS,
+        doc="Who issues the certificate: `acme` (a CA such as Let's Encrypt), `self_signed`, or `files` (your own).",
+        example="self_signed",
+        roles=("certificate",),
+    )
+    fullchain: str = option(
+        "",
+        doc="Path of the certificate with its chain, PEM, on the controller; with provider `files` alone.",
+        example="tls/shop.pem",
+        roles=("certificate",),
+    )
+    privkey: str = option(
+        "",
+        doc="Path of the private key, PEM, on the controller, vaulted or not; with provider `files` alone.",
+        example="tls/shop.key",
+        roles=("certificate",),
+    )
+    challenge: str = option(
+        "http-01",
+        choices=certificate_rules.CHALLENGES,
+        doc="How the CA is shown whose domain it is, with provider `acme` alone; a wildcard needs `dns-01`.",
+        example="dns-01",
+        roles=("certificate",),
+    )
+    profile: str = option(
+        "",
+        choices=certificate_rules.PROFILES,
+        doc="Kind of certificate, with provider `acme` alone; by default the CA's own. An IP address needs "
+        "`shortlived`.",
+        example="tlsserver",
+        roles=("certificate",),
+    )
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What is saved beside the data directory."""
+
+    paths: tuple[str, ...] = option(
+        (),
+        doc="Further paths to save; a relative one lies in the data directory, which is always saved.",
+        example=["/srv/exports"],
+        roles=("backup",),
+    )
+    before: tuple[str, ...] = option(
+        (),
+        doc="Shell commands to run before a backup and before a release command, such as a database dump.",
+        example=["pg_dump --file $DATA_DIR/shop.sql"],
+        roles=("backup", "release"),
+    )
+    after: tuple[str, ...] = option(
+        (),
+        doc="Shell commands to run after a backup.",
+        example=["rm -f $DATA_DIR/shop.sql"],
+        roles=("backup",),
+    )
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """What the proxy does for the app.
+
+    :param site: its settings, with those that the app's uploads and its health check need.
+    :param media: URL prefix to a directory of uploads, below the data directory.
+    :param owner: the app that owns the domains: itself, or one with which it shares them.
+    """
+
+    site: site_options.Site = field(default_factory=site_options.Site)
+    media: Mapping[str, site_options.Static] = option(
+        {},
+        doc="URL prefix to a directory of uploads below the app's data directory, served from disk; as `static`. What "
+        "is in it runs no scripts.",
+        example={"/media/": "uploads"},
+        roles=("proxy", "service_user"),
+    )
+    owner: str = ""
+
+    @property
+    def static(self) -> dict[str, str]:
+        """URL prefix to directory in the source."""
+        return {url: static.directory for url, static in self.site.static.items()}
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes of the largest body that passes anywhere on the site; 0 for no limit."""
+        settings = (self.site.settings, *self.site.paths.values())
+        limits = [site_options.size_in_bytes(one.client_max_body_size) for one in settings]
+        return 0 if 0 in limits else max(limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class App(ReleaseOptions, ControllerOptions):
+    """One app, complete."""
+
+    name: str
+    source: Source = option(
+        Source(),
+        required="source: {git: URL, version: v1.2} or source: {directory: PATH}",
+        doc="Where the code comes from; exactly one of `git`, `directory`, `archive` and `package`.",
+        example={"package": "shop==1.4"},
+        roles=("release",),
+        defines=True,
+    )
+    wsgi_app: str = option(
+        "",
+        required="wsgi_app: module:app or wsgi_app: module:create_app()",
+        doc="The WSGI callable as Gunicorn takes it: `module:app`, or a factory, `module:create_app()`.",
+        example="shop:app",
+        roles=("release",),
+        defines=True,
+    )
+    domains: tuple[str, ...] = option(
+        (),
+        required="domains: [www.example.org]",
+        doc="Names and addresses that the site answers under; the first is the canonical one, the others redirect to "
+        "it, but for wildcards.",
+        example=["other.example.org"],
+        roles=("certificate", "proxy", "release"),
+    )
+    requirements: tuple[str, ...] = option(
+        (),
+        pattern=r"[A-Za-z0-9][\w.-]*(\[[\w., -]*\])?\s*([<>=!~].*|@ .+|;.+)?",
+        remedy='write each as "name" or "name>=1.2", in quotes',
+        doc="Requirements to install beside those that the app asks for.",
+        example=["psycopg"],
+        roles=("release",),
+        defines=True,
+    )
+    packages: tuple[str, ...] = option(
+        (),
+        pattern=r"[a-z0-9][a-z0-9+.:-]+",
+        remedy="write the names of apt packages",
+        doc="apt packages to build or to run the app.",
+        example=["libpq-dev"],
+        roles=("packages",),
+    )
+    environment: Mapping[str, str] = option(
+        {},
+        doc="Environment variables; secret ones belong into `flask_app_secrets`.",
+        example={"MAIL_SERVER": "mail.example.org"},
+        roles=("release",),
+        defines=True,
+    )
+    health_path: str = option(
+        "/",
+        pattern=r"/\S*",
+        remedy="is not a path: begin it with /",
+        doc="Path that tells whether the app is healthy: any status below 500 is.",
+        example="/healthz",
+        roles=("proxy", "release"),
+    )
+    health_timeout: int = option(
+        60,
+        at_least=1,
+        at_most=3600,
+        doc="Seconds until a new release must have answered at `health_path`.",
+        example=90,
+        roles=("release",),
+    )
+    server: str = option(
+        servers.DEFAULT,
+        kind=dict,
+        doc="The WSGI server and its options, in its own names.",
+        example={"threads": 4},
+        roles=("release",),
+        defines=True,
+    )
+    server_options: Mapping[str, Any] = field(default_factory=dict)
+    proxy: Proxy = option(
+        Proxy(),
+        doc="What the proxy does for the app; see `docs/proxy.md`.",
+        example={"buffering": False},
+        roles=("proxy",),
+    )
+    certificate: Certificate = option(
+        Certificate(),
+        doc="Where the certificate comes from.",
+        example={"provider": "self_signed"},
+        roles=("certificate",),
+    )
+    backup: Backup = option(
+        Backup(),
+        doc="What is saved beside the data directory and the SQLite databases in it.",
+        example={"paths": ["/srv/exports"]},
+        roles=("backup",),
+    )
+    sandbox: Mapping[str, Any] = option(
+        {},
+        doc="systemd directives that replace those of the app's sandbox.",
+        example={"MemoryDenyWriteExecute": False},
+        roles=("release", "wsgi_server"),
+        defines=True,
+    )
+    proxy_fix: bool = option(
+        True,
+        doc="Whether the app sees the visitor's address and https; false for one that applies werkzeug's ProxyFix.",
+        example=False,
+        roles=("release",),
+        defines=True,
+    )
+    debug: bool = option(
+        False,
+        doc="Whether Flask's debug mode is on, which shows tracebacks to visitors.",
+        example=True,
+        roles=("release",),
+        defines=True,
+    )
+
+    @property
+    def data(self) -> str:
+        """The directory of the app's data."""
+        return f"/var/lib/{self.name}"
+
+    @property
+    def current(self) -> str:
+        """The symlink that leads to the live release."""
+        return f"/srv/{self.name}/current"
+
+
+PROVIDER = Option(
+    str,
+    servers.DEFAULT,
+    choices=tuple(servers.SERVERS),
+    doc="The WSGI server.",
+    example="waitress",
+    roles=("release",),
+    defines=True,
+)
+SERVER_OPTIONS = Option(
+    dict,
+    {},
+    doc="Options of the server that are not listed here, as they are, in its own names.",
+    roles=("release",),
+    defines=True,
+)
+
+
+def section(key: str) -> Mapping[str, Option]:
+    """The options below one of an app's, those of the default server for ``server``; empty for one that is no map."""
+    return {
+        "source": options(Source),
+        "server": {"provider": PROVIDER, **servers.options_of(servers.DEFAULT), "options": SERVER_OPTIONS},
+        "proxy": {**site_options.OPTIONS, **options(Proxy)},
+        "certificate": options(Certificate),
+        "backup": options(Backup),
+    }.get(key, {})
+
+
+# What to do about an option that stands beside the section that it belongs to.
+MISPLACED = {
+    key: f"it belongs below {place}, as `{place}: {{{key}: …}}`"
+    for place in ("source", "server", "proxy")
+    for key in section(place)
+    if key not in ("package", "provider", "options")
+}
