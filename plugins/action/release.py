@@ -38,13 +38,19 @@ class ActionModule(ActionBase):
         arguments = plain(self._task.args)
         arguments.setdefault("by", whoami())
         apps = arguments.get("apps") or []
+        before = arguments.pop("continues", None) or {}
         elsewhere = [] if is_first(task_vars or {}) else releases_once(apps, arguments.get("secrets") or {})
         parts: dict[str, Parts] = {}
         for app in apps:
             app.pop("release_command_hosts", None)
             app["run_release_command"] = app["name"] not in elsewhere
             parts[app["name"]] = identify(app)
-        done = self._execute_module(module_args={**arguments, "wait": 0}, task_vars=task_vars)
+        if before.get("begun"):
+            waiting = [app for app in apps if app["name"] in before["begun"]]
+            rest = {**arguments, "apps": waiting, "absent": [], "continues": {"begun": before["begun"]}}
+            done = self.again({**before, "begun": {}}, {**rest, "background": False}, apps, task_vars)
+        else:
+            done = self._execute_module(module_args={**arguments, "wait": 0}, task_vars=task_vars)
         # What another run is at work on is waited for in a call of its own: one knows why it takes time.
         if at_work := done.get("at_work"):
             for name, holder in at_work.items():
@@ -137,6 +143,7 @@ def merge(first: dict[str, Any], second: dict[str, Any], names: list[str]) -> di
         "changed": bool(first.get("changed") or second.get("changed")),
         "apps": {**first["apps"], **second["apps"]},
         "failed_apps": {**first["failed_apps"], **second["failed_apps"]},
+        "begun": {**first.get("begun", {}), **second.get("begun", {})},
         "others": [name for name in second["others"] if name not in names],
     }
 

@@ -200,6 +200,21 @@ options:
     description: Also remove the data, cache, secrets and account of the apps in O(absent).
     type: bool
     default: false
+  background:
+    description:
+      - Do not wait until the first release of an app is live, but only until it is built. That it starts, answers and
+        stays up is seen to on the host while the play goes on.
+      - The apps are in RV(begun). Call the module again with O(continues) to wait for them; that call fails if one of
+        them did not go live, and says why.
+      - An app that has been live before is waited for.
+    type: bool
+    default: false
+  continues:
+    description:
+      - The result of a call with O(background). This call waits for the apps in its RV(begun) and returns one result for
+        both. The other options are as in that call.
+    type: dict
+    default: {}
   by:
     description: Who deploys and from where, for the ledger and for those who wait. Found by default.
     type: str
@@ -229,6 +244,17 @@ EXAMPLES = r"""
   groundwork.flask.release:
     apps: "{{ flask_apps | groundwork.flask.apps_for('release', 'shop') }}"
     secrets: "{{ flask_app_secrets }}"
+
+- name: Build the first release of each app and let it start
+  groundwork.flask.release:
+    apps: "{{ flask_apps | groundwork.flask.apps_for('release') }}"
+    background: true
+  register: begun
+
+- name: Wait until each of them is live
+  groundwork.flask.release:
+    apps: "{{ flask_apps | groundwork.flask.apps_for('release') }}"
+    continues: "{{ begun }}"
 """
 
 RETURN = r"""
@@ -253,6 +279,11 @@ failed_apps:
   type: list
   elements: str
   returned: failure
+begun:
+  description: The apps whose first release is built and being started; O(continues) waits for them.
+  type: dict
+  returned: always
+  sample: {shop: 3f9c01d2ab440177}
 at_work:
   description: The apps that were left as they are because another run is at work on them, and who that is.
   type: dict
@@ -264,7 +295,7 @@ others:
   returned: always
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -296,6 +327,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "through": {"type": "str", "default": STEPS[-1], "choices": list(STEPS)},
     "absent": {"type": "list", "elements": "str", "default": []},
     "purge": {"type": "bool", "default": False},
+    "background": {"type": "bool", "default": False},
+    "continues": {"type": "dict", "default": {}},
     "by": {"type": "str", "default": ""},
     "wait": {"type": "int", "default": int(work.WAIT_SECONDS)},
 }
@@ -314,6 +347,8 @@ def main() -> None:
     done: dict[str, dict[str, object]] = {}
     failed: dict[str, str] = {}
     at_work: dict[str, str] = {}
+    begun: dict[str, str] = {}
+    continues = params["continues"].get("begun") or {}
     diffs: list[dict[str, str]] = []
     wait = params["wait"] or work.WAIT_SECONDS
     changed = False
@@ -328,7 +363,7 @@ def main() -> None:
         rotate = params["rotate_secret_key"] and not shared_key
         options = {"through": params["through"], "rotate": rotate}
         deploy_key = params["deploy_keys"].get(name) or ""
-        other = None if module.check_mode else work.active_run(name)
+        other = None if module.check_mode or name in continues else work.active_run(name)
         if other and not params["wait"]:
             at_work[name] = str(other)
             continue
@@ -337,7 +372,13 @@ def main() -> None:
                 result = run.predict()
             else:
                 order = work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key, shared_key)
-                settled = None if other or rotate else unchanged(run)
+                if name in continues:
+                    order = replace(order, id=continues[name])
+                settled = None if other or rotate or name in continues else unchanged(run)
+                is_first = not settled and name not in continues and run.at.live() is None
+                if params["background"] and is_first and work.begin(order):
+                    begun[name] = order.id
+                    continue
                 result = settled or work.do(order, wait=wait)
         except ReleaseError as error:
             failed[name] = f"step {error.step}: {error}"
@@ -362,9 +403,10 @@ def main() -> None:
                 failed[name] = f"step {error.step}: {error}"
     known = [app["name"] for app in params["apps"]]
     module.exit_json(
-        changed=changed,
+        changed=changed or bool(begun),
         apps=done,
         failed_apps=failed,
+        begun=begun,
         **({} if params["wait"] else {"at_work": at_work}),
         others=other_apps(known),
         diff=diffs,

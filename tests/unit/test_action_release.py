@@ -154,6 +154,37 @@ def test_it_says_whom_it_waits_for_before_it_waits(code: Path, monkeypatch: pyte
     assert "at_work" not in result
 
 
+def test_the_rest_of_a_first_release_is_waited_for(code: Path) -> None:
+    """One result of both calls, in which nothing is under way any more."""
+    before = {
+        "changed": True,
+        "apps": {"blog": {"action": "unchanged"}},
+        "failed_apps": {},
+        "begun": {"shop": "3f9c"},
+        "others": ["old"],
+        "failed": False,
+    }
+    apps = [app(source={"directory": str(code)}), app("blog")]
+    arguments = {"apps": apps, "absent": ["gone"], "background": True, "continues": before}
+    action = Action(arguments)
+    result = action.run(task_vars={})
+    (call,) = action.calls
+    assert [each["name"] for each in call["apps"]] == ["shop"]
+    assert (call["absent"], call["background"], call["continues"]) == ([], False, {"begun": {"shop": "3f9c"}})
+    assert "wait" not in call
+    assert result["changed"]
+    assert set(result["apps"]) == {"shop", "blog"}
+    assert result["begun"] == {}
+
+
+def test_nothing_begun_is_an_ordinary_call() -> None:
+    action = Action({"apps": [app()], "continues": {"apps": {}, "begun": {}}})
+    action.run(task_vars={})
+    (call,) = action.calls
+    assert call["wait"] == 0
+    assert "continues" not in call
+
+
 def test_an_archive_is_sent_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "the shop.tar.gz"
     path.write_bytes(b"content")

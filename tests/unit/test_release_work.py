@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
+from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
@@ -69,6 +70,12 @@ class FakeSystemd(System):
         status, said = self.runs.pop(0)(Order(**json.loads(options["input"])))
         return subprocess.CompletedProcess(argv, status, "", said)
 
+    def in_background(self, argv: list[str], **options: Any) -> SimpleNamespace:
+        """What ``subprocess.Popen`` does in place of systemd-run; it ends when nobody is at work any more."""
+        self.started.append((argv, options["env"]))
+        status, _said = self.runs.pop(0)(Order(**json.loads(options["stdin"].read())))
+        return SimpleNamespace(poll=lambda: None if self.shown else status)
+
     def ended(self, **result: Any) -> None:
         """Leave what a run leaves."""
         self.at.run.mkdir(parents=True, exist_ok=True)
@@ -79,7 +86,8 @@ class FakeSystemd(System):
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
     found = FakeSystemd(Layout("shop", tmp_path))
     monkeypatch.setattr(work, "Layout", partial(Layout, root=tmp_path))
-    monkeypatch.setattr(work, "subprocess", SimpleNamespace(run=found.systemd_run))
+    replaced = SimpleNamespace(run=found.systemd_run, Popen=found.in_background, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(work, "subprocess", replaced)
     return found
 
 
@@ -272,6 +280,60 @@ class TestDo:
         systemd.runs = [fails(1, "Connection reset", lambda _given: setattr(systemd, "sleep", lambda _seconds: end()))]
         assert work.do(given, systemd).release == "A"
         assert len(systemd.started) == 1
+
+
+class TestBegin:
+    """A deploy that is waited for in two parts."""
+
+    def test_it_is_left_when_the_release_starts(self, systemd: FakeSystemd) -> None:
+        systemd.shown = [
+            NOBODY,
+            AT_WORK.replace("=command", "=install"),
+            AT_WORK.replace("=command", "=start"),
+            AT_WORK,
+        ]
+        systemd.runs = [fails(0)]
+        assert work.begin(order(), systemd)
+        assert systemd.naps == 2
+
+    def test_one_that_has_ended_before_is_not(self, systemd: FakeSystemd) -> None:
+        systemd.shown = [AT_WORK.replace("=command", "=fetch")]
+        systemd.runs = [fails(1)]
+        assert not work.begin(order(), systemd)
+
+    def test_what_came_of_it_is_told_as_if_it_had_been_waited_for(self, systemd: FakeSystemd) -> None:
+        systemd.shown = [AT_WORK.replace("=command", "=start")]
+        given = order()
+        systemd.runs = [works(systemd, release="A", action="deployed", warnings=["own"])]
+        assert work.begin(given, systemd)
+        systemd.shown = [AT_WORK, AT_WORK]
+        assert work.do(given, systemd) == Result("A", action="deployed", warnings=["own"])
+        assert len(systemd.started) == 1
+
+    def test_an_error_too(self, systemd: FakeSystemd) -> None:
+        error = {"step": "start", "message": "it does not stay up", "log": "Traceback"}
+        systemd.shown = [AT_WORK.replace("=command", "=start")]
+        given = order()
+        systemd.runs = [fails(0, then=lambda given: systemd.ended(order=given.id, error=error))]
+        assert work.begin(given, systemd)
+        with pytest.raises(ReleaseError, match="it does not stay up"):
+            work.do(given, systemd)
+
+    def test_one_that_was_killed_is_done_again(self, systemd: FakeSystemd) -> None:
+        systemd.shown = [AT_WORK.replace("=command", "=start")]
+        given = order()
+        systemd.runs = [fails(0), works(systemd, release="A")]
+        assert work.begin(given, systemd)
+        assert work.do(given, systemd).release == "A"
+
+    def test_no_list_of_processes_shows_a_secret(self, systemd: FakeSystemd) -> None:
+        systemd.runs = [fails(0)]
+        work.begin(order(secret={"TOKEN": "hunter22"}), systemd)
+        assert "hunter22" not in str(systemd.started)
+
+    def test_the_steps_after_the_build_are_steps_of_a_deploy(self) -> None:
+        assert [step for step in STEPS if step in work.BUILT] == list(STEPS[STEPS.index("start") :])
+        assert set(STEPS) >= work.BUILT
 
 
 class Broken(Engine):

@@ -11,6 +11,7 @@ it: a lost connection does not end a deploy, and the next play finds the run, wa
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -49,6 +50,8 @@ INSTALL = "run groundwork.flask.site, or the role release with its tag release_p
 # Longer than a build and a release command take together by their own limits' defaults.
 WAIT_SECONDS = 3600.0
 STOP_SECONDS = 5
+# The steps of a deploy that build nothing any more: the release is started, watched and made live.
+BUILT = frozenset(("start", "switch", "drain", "prune"))
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,29 @@ def command(app: str, description: str, program: Sequence[str] = PROGRAM) -> lis
     return TransientUnit(unit(app), description, program, properties).command("--pipe", "--wait", "--collect")
 
 
+def begin(order: Order, system: System | None = None, program: Sequence[str] = PROGRAM) -> bool:
+    """Have the engine begin a deploy, and wait until it has built the release; it goes on by itself then.
+
+    :func:`do` with the same order waits for its end and returns what came of it.
+
+    :returns: False when the run is over already, or could not begin.
+    """
+    system = system or System()
+    with open(os.memfd_create("order"), "w+b") as stream:  # it holds secrets, and outlives whoever asks
+        stream.write(json.dumps(asdict(order)).encode())
+        stream.seek(0)
+        process = subprocess.Popen(
+            command(order.app, order.description, program), stdin=stream, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd="/", start_new_session=True,
+        )  # fmt: skip
+    while process.poll() is None:
+        found = active_run(order.app, system)
+        if found and found.step in BUILT:
+            return True
+        system.sleep(0.1)
+    return False
+
+
 def do(
     order: Order, system: System | None = None, program: Sequence[str] = PROGRAM, wait: float = WAIT_SECONDS
 ) -> Result:
@@ -135,9 +161,10 @@ def do(
     waited: list[str] = []
     until = time.monotonic() + wait
     while True:
-        waited += await_other(at, system, until)
+        other = await_other(at, system, until)
         if ended := result_of(at, order):
-            break  # the bus had broken off, and it went on
+            break  # it was this order that was waited for: begun before, or the bus had broken off
+        waited += other
         # On a pipe, for it holds secrets; the engine reads all of it first, and needs this process no more.
         done = subprocess.run(
             command(order.app, order.description, program), input=json.dumps(asdict(order)), capture_output=True,
