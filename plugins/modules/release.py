@@ -211,8 +211,8 @@ options:
     default: false
   continues:
     description:
-      - The result of a call with O(background). This call waits for the apps in its RV(begun) and returns one result for
-        both. The other options are as in that call.
+      - The result of a call with O(background). This call waits for the apps in its RV(begun) and returns one result
+        for both. The other options are as in that call.
     type: dict
     default: {}
   by:

@@ -173,12 +173,12 @@ RELEASE_TESTS = {
     "source": ("test_sources",),
     "spec": ("test_release",),
     "steps": ("test_accidents", "test_sources"),
-    "supervisor": ("test_accidents", "test_checks", "test_release"),
+    "supervisor": ("test_accidents", "test_background", "test_checks", "test_release"),
     "switch": ("test_accidents", "test_release"),
     "system": ("test_accidents", "test_sources"),
     "units": ("test_accidents", "test_release"),
     "unix_http": ("test_checks",),
-    "work": ("test_accidents", "test_day_two"),
+    "work": ("test_accidents", "test_background", "test_day_two"),
 }
 # By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -209,7 +209,10 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/module_utils/certificate/.*", ("unit:test_certificate", "unit:test_trust", "certificate")),
     (r"plugins/module_utils/release/pins\.py", ("unit:test_pins", "release:test_requirements")),
     (r"plugins/module_utils/release/(\w+)\.py", ("unit:test_release", "release:<{1}>")),
-    (r"plugins/modules/release\.py", ("unit:test_action_release", "release:test_day_two", "release:test_release")),
+    (
+        r"plugins/modules/release\.py",
+        ("unit:test_action_release", "release:test_background", "release:test_day_two", "release:test_release"),
+    ),
     (r"plugins/action/release\.py", ("unit:test_action_release", "release:test_requirements", "release:test_sources")),
     (r"plugins/\w+/(file_set|unit_set)\.py", ("unit:test_{1}", "{1}")),
     (
