@@ -375,7 +375,7 @@ def main() -> None:
                 if name in continues:
                     order = replace(order, id=continues[name])
                 settled = None if other or rotate or name in continues else unchanged(run)
-                is_first = not settled and name not in continues and run.at.live() is None
+                is_first = not settled and name not in continues and Layout(name).live() is None
                 if params["background"] and is_first and work.begin(order):
                     begun[name] = order.id
                     continue

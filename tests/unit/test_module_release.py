@@ -141,6 +141,39 @@ def test_who_is_at_work_is_told_instead_of_waited_for_when_asked_so(call: Caller
     assert [wait for _order, wait in units.orders] == [60]
 
 
+def test_a_first_release_in_the_background_is_waited_for_by_the_call_that_continues(
+    call: Caller, units: Units, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[work.Order] = []
+
+    def begin(order: work.Order) -> bool:
+        begun.append(order)
+        return True
+
+    monkeypatch.setattr(work, "begin", begin)
+    first = call(apps=[options(app)], installer="pip", background=True)
+    (order,) = begun
+    assert (first["changed"], first["apps"], first["failed_apps"]) == (True, {}, {})
+    assert first["begun"] == {app.name: order.id}
+    assert units.orders == []
+    units.at_work = {app.name: BOB}  # it is the run that was begun
+    then = call(apps=[options(app)], installer="pip", continues={"begun": first["begun"]})
+    assert (then["changed"], of(then, app)["action"], then["begun"]) == (True, "deployed", {})
+    assert [given.id for given, _wait in units.orders] == [order.id]
+    units.at_work = {}
+    again = call(apps=[options(app, "blue")], installer="pip", background=True)
+    assert (of(again, app)["action"], again["begun"], len(begun)) == ("deployed", {}, 1)
+
+
+def test_a_first_release_that_ends_before_it_starts_is_told_at_once(
+    call: Caller, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "begin", lambda _order: False)
+    app.system.fail["venv"] = "no space left"
+    result = call(apps=[options(app)], installer="pip", background=True)
+    assert (result["begun"], list(result["failed_apps"])) == ({}, [app.name])
+
+
 def test_an_app_that_was_named_absent_goes(call: Caller, units: Units, app: App) -> None:
     call(apps=[options(app)], installer="pip")
     assert call(apps=[])["others"] == [app.name]
