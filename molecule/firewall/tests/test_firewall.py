@@ -107,6 +107,17 @@ def test_ipv6_is_filtered_alike(knock_by_ipv6: Callable[[int], str]) -> None:
     assert "TimeoutError" in knock_by_ipv6(9000)
 
 
+def test_one_look_tells_what_the_host_is(host: Host, host_ip: str) -> None:
+    """From this the role has the port of its connection, and other roles the distribution and the packages."""
+    found = testing.module(host, "host_facts")
+    facts, system = found["ansible_facts"], host.system_info
+    assert facts["distribution"].lower() == system.distribution
+    assert (facts["distribution_release"], facts["distribution_major_version"]) == (system.codename, system.release[:2])
+    assert host_ip in facts["all_ipv4_addresses"]
+    assert sorted(found["packages"]) == sorted(set(testing.installed_packages(host)))
+    assert not found["changed"]
+
+
 @pytest.mark.usefixtures("as_converged", "with_foreign_table")
 def test_a_play_honours_sources_and_closes_what_left_and_leaves_other_tables_alone(
     host: Host, host_ip: str, knock_by_ipv6: Callable[[int], str]
