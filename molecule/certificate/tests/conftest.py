@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from testinfra.host import Host
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
 
 
 @pytest.fixture
