@@ -286,11 +286,18 @@ def live(host: Host, app: str) -> str:
     return str(host.check_output("readlink /srv/%s/current", app)).rpartition("/")[2]
 
 
+def server_unit(host: Host, app: str) -> str:
+    """Return the systemd service of the WSGI server in the app's live release, as the release has it recorded."""
+    facts = json.loads(host.check_output("cat /srv/%s/current/release.json", app))
+    return str(next(unit["name"] for unit in facts["units"] if unit["kind"] == "web"))
+
+
 def leftovers(host: Host, app: str) -> list[str]:
     """Return the units of the app's releases that run, or would run after a boot, beside the live release's."""
     current = live(host, app)
-    units = host.check_output(f"systemctl list-units --plain --no-legend --state=active '{app}@*'").splitlines()
-    links = host.check_output(f"ls /etc/systemd/system/*.wants/ | grep '^{app}@' || true").splitlines()
+    running = "systemctl list-units --plain --no-legend --state=active"
+    units = host.check_output(f"{running} '{app}@*' '{app}.*@*'").splitlines()
+    links = host.check_output(f"ls /etc/systemd/system/*.wants/ | grep -E '^{app}([.][^@]+)?@' || true").splitlines()
     return [line for line in units + links if current not in line]
 
 

@@ -27,7 +27,7 @@ def tally(site: MakeSite, authority_root: str) -> Site:
 
 
 def service(host: Host, app: str) -> str:
-    return f"{app}@{testing.live(host, app)}.service"
+    return testing.server_unit(host, app)
 
 
 def explain(host: Host, app: str) -> str:

@@ -99,7 +99,7 @@ class TestChanges:
         assert result.returncode == 0, testing.said(result)[-3000:]
         assert testing.live(host, "tally") != before
         assert testing.leftovers(host, "tally") == []
-        main = host.check_output(f"systemctl show -P MainPID tally@{testing.live(host, 'tally')}.service")
+        main = host.check_output(f"systemctl show -P MainPID {testing.server_unit(host, 'tally')}")
         assert "COLOUR=red" in host.check_output(f"tr '\\0' '\\n' < /proc/{main}/environ").splitlines()
         assert list(map(str, load.failures)) == []
         assert load.summary().requests > 100

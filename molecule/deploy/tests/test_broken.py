@@ -14,7 +14,7 @@ from testing import Site
 
 def processes(host: Host) -> str:
     """The live instance's main process and how often it was started again."""
-    unit = f"shop@{testing.live(host, 'shop')}.service"
+    unit = testing.server_unit(host, "shop")
     return str(host.check_output("systemctl show --property=MainPID,NRestarts %s", unit))
 
 

@@ -37,7 +37,7 @@ def counted(host: Host) -> int:
 
 def kill_master(host: Host) -> None:
     """Kill the live instance's main process, and wait for the next one."""
-    unit = f"shop@{testing.live(host, 'shop')}.service"
+    unit = testing.server_unit(host, "shop")
     before = host.check_output("systemctl show --value --property=MainPID %s", unit)
     host.check_output("kill -KILL %s", before)
     assert testing.poll(

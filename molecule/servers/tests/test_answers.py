@@ -16,7 +16,7 @@ each_kind = each(SERVERS, full=OTHERS)
 
 
 def service(host: Host, kind: Kind) -> str:
-    return f"{kind.app}@{testing.live(host, kind.app)}.service"
+    return testing.server_unit(host, kind.app)
 
 
 @each_kind

@@ -128,7 +128,7 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
     """
     site = shop(kind)
     repeats = host.service("nginx").is_running
-    unit = f"{kind.app}@{testing.live(host, kind.app)}.service"
+    unit = testing.server_unit(host, kind.app)
     ask = f"systemctl show --value --property=MainPID {unit}"
     killed: dict[float, str] = {}
     with load(site) as visitors:

@@ -68,7 +68,11 @@ class PythonTools:
         return done.stdout.strip().splitlines()[-1]
 
     def uv(self) -> str:
-        """The path of uv, fetched from the index once for all apps; "" when pip is to be used."""
+        """The path of uv, fetched from the index once for all apps; "" when pip is to be used.
+
+        That is so where pip is asked for, where the index has no uv, as a private one may, and on Debian's armel and
+        mips64el, for which there are no wheels of uv.
+        """
         if self.uv_path is None:
             path = self.tools / f"uv-{UV_VERSION}" / "bin/uv"
             wanted = self.context.settings.installer == "uv"

@@ -14,7 +14,7 @@ class DeploySettings:
     """How to deploy, the same for all apps of a call.
 
     :param build: environment variables of the build only, such as an index or a proxy.
-    :param installer: ``uv`` (pip where uv cannot be had) or ``pip``.
+    :param installer: ``uv``, or ``pip``; pip also where uv cannot be fetched, see ``python.py``.
     :param keep: how many releases stay on the disk, the live one included.
     :param fallback_days: how long sessions signed with the SECRET_KEY before a change stay good.
     :param known_hosts: lines of SSH's known_hosts for private repositories; without, the key first seen counts.
