@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 SUITES = ("bookworm", "trixie")
+# An Ubuntu release takes the place of the Debian release whose code paths it takes; only where it is chosen.
+UBUNTU = {"noble": "bookworm", "resolute": "trixie"}
 THIRDS = 3
 CI_MINUTES = 75  # what continuous integration may take; a third of the full suite ends before
 
@@ -79,9 +81,9 @@ class Task:
 
 
 def suites(commits: int, chosen: str = "") -> dict[str, str]:
-    """Return the Debian release of each family: by the parity of the number of commits, or the chosen one for both."""
-    if chosen and chosen not in SUITES:
-        raise PlanError(f"SUITE is {chosen!r}, and there are: {' '.join(SUITES)}")
+    """Return the release of each family: by the parity of the number of commits, or the chosen one for both."""
+    if chosen and chosen not in (*SUITES, *UBUNTU):
+        raise PlanError(f"SUITE is {chosen!r}, and there are: {' '.join((*SUITES, *UBUNTU))}")
     site = commits % 2
     return {"site": chosen or SUITES[site], "role": chosen or SUITES[1 - site]}
 
@@ -106,10 +108,13 @@ def default_suite(names: Sequence[str], family: Mapping[str, str]) -> list[Task]
 
 
 def one_suite(part: Part, family: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a part of the default suite: one Debian release where that is enough."""
+    """The environment of a part of the default suite: one release where that is enough."""
     if not part.family:
         return {}
     suite = family.get(part.family, family["site"])
+    if debian := UBUNTU.get(suite):
+        # Its hosts have the names of Debian's, so that inventories, marks and tests hold for them too.
+        return {"TEST_SUITE": debian, "TEST_HOSTS": f"-{debian}$", "TEST_FULL": "", "TEST_INSTEAD": f"{debian}={suite}"}
     return {"TEST_SUITE": suite, "TEST_HOSTS": "" if part.family == "both" else f"-{suite}$", "TEST_FULL": ""}
 
 

@@ -240,7 +240,7 @@ def kept_key(scenario: str) -> str:
     files += sorted((directory / "files").rglob("*"))
     files += sorted((ROOT / "molecule" / "shared").glob("*.*"))
     files.append(ROOT / "script" / "test-host")
-    digest = hashlib.sha256(os.environ.get("TEST_HOSTS", "").encode())
+    digest = hashlib.sha256((os.environ.get("TEST_HOSTS", "") + os.environ.get("TEST_INSTEAD", "")).encode())
     for file in files:
         if file.is_file():
             digest.update(file.name.encode() + file.read_bytes())

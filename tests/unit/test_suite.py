@@ -55,18 +55,30 @@ class TestSuites:
             (1, "", {"site": "trixie", "role": "bookworm"}),
             (2, "", {"site": "bookworm", "role": "trixie"}),
             (1, "bookworm", {"site": "bookworm", "role": "bookworm"}),
+            (1, "noble", {"site": "noble", "role": "noble"}),
         ],
     )
     def test_it_follows_the_parity_or_the_choice(self, commits: int, chosen: str, expected: dict[str, str]) -> None:
         assert plan.suites(commits, chosen) == expected
 
     def test_another_release_is_refused(self) -> None:
-        with pytest.raises(plan.PlanError, match="SUITE is 'sid', and there are: bookworm trixie"):
+        with pytest.raises(plan.PlanError, match="SUITE is 'sid', and there are: bookworm trixie noble resolute"):
             plan.suites(0, "sid")
 
     def test_the_default_suite_takes_one_and_the_scenario_default_both(self) -> None:
         hosts = {task.part.name: task.environment.get("TEST_HOSTS") for task in plan.default_suite([], FAMILY)}
         assert (hosts["proxy"], hosts["deploy"], hosts["default"]) == ("-trixie$", "-bookworm$", "")
+
+    @pytest.mark.parametrize(("suite", "debian"), [("noble", "bookworm"), ("resolute", "trixie")])
+    def test_an_ubuntu_release_takes_the_place_of_a_debian_release(self, suite: str, debian: str) -> None:
+        tasks = {task.part.name: task.environment for task in plan.default_suite([], plan.suites(0, suite))}
+        taken = {
+            "TEST_SUITE": debian,
+            "TEST_HOSTS": f"-{debian}$",
+            "TEST_FULL": "",
+            "TEST_INSTEAD": f"{debian}={suite}",
+        }
+        assert (tasks["default"], tasks["proxy"], tasks["lint"]) == (taken, taken, {})
 
     def test_the_scenario_default_comes_first(self) -> None:
         for tasks in (plan.default_suite([], FAMILY), plan.full_suite("", [])):
