@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..common import paths
-from ..common.on_host import path
+from ..common import on_host, paths
 from .errors import BackupError
 
 RETENTION = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
@@ -107,7 +106,7 @@ class Repository:
         return re.sub(r"//[^/@]*@", "//", self.location)
 
 
-CONFIGURATION = path("configuration")
+CONFIGURATION = on_host.path("configuration")
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,10 @@ class Config:
     keep: Mapping[str, Any] = field(default_factory=lambda: {"daily": 7, "weekly": 4, "monthly": 6})
     max_age_hours: float = 36
     set_timeout: int = 10800
-    password_file: Path = path("configuration") / "backup.password"
-    state: Path = path("state") / "backup"
-    restored: Path = path("state") / "restore"
-    runtime: Path = path("runtime") / "backup"
+    password_file: Path = on_host.path("configuration") / "backup.password"
+    state: Path = on_host.path("state") / "backup"
+    restored: Path = on_host.path("state") / "restore"
+    runtime: Path = on_host.path("runtime") / "backup"
     cache: Path = Path("/var/cache/groundwork-backup")
     restic: str = "/usr/bin/restic"
 
