@@ -334,83 +334,114 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+class Call:
+    """One call of the module: what it is asked for, and what came of it, app by app."""
+
+    def __init__(self, module: QuietModule) -> None:
+        self.module, self.params = module, module.params
+        params = module.params
+        build = {name: str(value) for name, value in params["build_environment"].items()}
+        module.no_log_values.update(passwords(build))
+        self.settings = DeploySettings(
+            build, params["installer"], params["keep"], params["fallback_days"], params["known_hosts"], params["by"]
+        )
+        self.wait = params["wait"] or work.WAIT_SECONDS
+        self.continues: dict[str, str] = params["continues"].get("begun") or {}
+        self.changed = False
+        self.done: dict[str, dict[str, object]] = {}
+        self.failed: dict[str, str] = {}
+        self.at_work: dict[str, str] = {}
+        self.begun: dict[str, str] = {}
+        self.diffs: list[dict[str, str]] = []
+
+    def is_left(self, name: str, other: work.ActiveRun | None) -> bool:
+        """Whether an app is left as it is because another run is at work on it; noted."""
+        if other and not self.params["wait"]:
+            self.at_work[name] = str(other)
+            return True
+        return False
+
+    def deploy(self, app: dict[str, Any]) -> None:
+        """Deploy an app, or find out what a deploy would do."""
+        name, continued = app["name"], self.continues.get(app["name"])
+        engine, order = self.engine_and_order(app)
+        other = None if self.module.check_mode or continued else work.active_run(name)
+        if self.is_left(name, other):
+            return
+        if continued:
+            order = replace(order, id=continued)
+        try:
+            result = engine.predict() if self.module.check_mode else None
+            if not result and not (continued or other or order.options["rotate"]):
+                result = unchanged(engine)
+            if not result:
+                is_first = not continued and Layout(name).live() is None
+                if self.params["background"] and is_first and work.begin(order):
+                    self.begun[name] = order.id
+                    return
+                result = work.do(order, wait=self.wait)
+        except ReleaseError as error:
+            self.failed[name] = f"step {error.step}: {error}"
+        else:
+            self.note(name, result)
+
+    def engine_and_order(self, app: dict[str, Any]) -> tuple[Engine, work.Order]:
+        """The engine for an app in this process, which changes nothing, and the order for the one in its unit."""
+        name, params = app["name"], self.params
+        secret = {key: str(value) for key, value in (params["secrets"].get(name) or {}).items()}
+        spec = Spec(**{key: value for key, value in app.items() if key not in OF_CONTROLLER})
+        shared_key, deploy_key = (
+            str(params["shared_secret_keys"].get(name) or ""),
+            params["deploy_keys"].get(name) or "",
+        )
+        engine = Engine(spec, secret, self.settings, deploy_key, shared_key=shared_key)
+        if key := engine.secret_key.read():
+            self.module.no_log_values.add(key)  # a traceback may show it
+        options = {"through": params["through"], "rotate": params["rotate_secret_key"] and not shared_key}
+        settings = asdict(self.settings)
+        return engine, work.Order("deploy", asdict(spec), settings, options, secret, deploy_key, shared_key)
+
+    def note(self, name: str, result: Result) -> None:
+        """Keep the result of an app for the module's own."""
+        for warning in result.warnings:
+            self.module.warn(f"{name}: {warning}")
+        self.done[name] = {key: value for key, value in vars(result).items() if key != "differences"}
+        if result.changed and not result.needs_archive:
+            self.changed = True
+            if result.previous:
+                self.diffs.append(difference(name, result.previous, result.differences))
+
+    def remove(self, name: str) -> None:
+        """Take an app off the host, or find out whether there is one."""
+        if self.module.check_mode:
+            self.changed = self.changed or Layout(name).home.exists()
+        elif not self.is_left(name, work.active_run(name)):
+            order = work.Order("remove", {"name": name}, asdict(self.settings), {"purge": self.params["purge"]})
+            try:
+                self.changed = work.do(order, wait=self.wait).changed or self.changed
+            except ReleaseError as error:
+                self.failed[name] = f"step {error.step}: {error}"
+
+
 def main() -> None:
     """Run the module; its action plugin has packed the sources that lie on the controller."""
     # The arguments stay out of the host's log; the values of `secrets` are masked in all results as well.
     module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
-    params = module.params
-    build = {name: str(value) for name, value in params["build_environment"].items()}
-    module.no_log_values.update(passwords(build))
-    settings = DeploySettings(
-        build, params["installer"], params["keep"], params["fallback_days"], params["known_hosts"], params["by"]
-    )
-    done: dict[str, dict[str, object]] = {}
-    failed: dict[str, str] = {}
-    at_work: dict[str, str] = {}
-    begun: dict[str, str] = {}
-    continues = params["continues"].get("begun") or {}
-    diffs: list[dict[str, str]] = []
-    wait = params["wait"] or work.WAIT_SECONDS
-    changed = False
-    for app in params["apps"]:
-        name = app["name"]
-        secret = {key: str(value) for key, value in (params["secrets"].get(name) or {}).items()}
-        spec = Spec(**{key: value for key, value in app.items() if key not in OF_CONTROLLER})
-        shared_key = str(params["shared_secret_keys"].get(name) or "")
-        run = Engine(spec, secret, settings, params["deploy_keys"].get(name) or "", shared_key=shared_key)
-        if key := run.secret_key.read():
-            module.no_log_values.add(key)  # a traceback may show it
-        rotate = params["rotate_secret_key"] and not shared_key
-        options = {"through": params["through"], "rotate": rotate}
-        deploy_key = params["deploy_keys"].get(name) or ""
-        other = None if module.check_mode or name in continues else work.active_run(name)
-        if other and not params["wait"]:
-            at_work[name] = str(other)
-            continue
-        try:
-            if module.check_mode:
-                result = run.predict()
-            else:
-                order = work.Order("deploy", asdict(spec), asdict(settings), options, secret, deploy_key, shared_key)
-                if name in continues:
-                    order = replace(order, id=continues[name])
-                settled = None if other or rotate or name in continues else unchanged(run)
-                is_first = not settled and name not in continues and Layout(name).live() is None
-                if params["background"] and is_first and work.begin(order):
-                    begun[name] = order.id
-                    continue
-                result = settled or work.do(order, wait=wait)
-        except ReleaseError as error:
-            failed[name] = f"step {error.step}: {error}"
-            continue
-        for warning in result.warnings:
-            module.warn(f"{name}: {warning}")
-        done[name] = {key: value for key, value in vars(result).items() if key != "differences"}
-        changed = changed or (result.changed and not result.needs_archive)
-        if result.changed and result.previous and not result.needs_archive:
-            diffs.append(difference(name, result.previous, result.differences))
-    for name in params["absent"]:
-        if module.check_mode:
-            changed = changed or Layout(name).home.exists()
-        else:
-            if not params["wait"] and (other := work.active_run(name)):
-                at_work[name] = str(other)
-                continue
-            order = work.Order("remove", {"name": name}, asdict(settings), {"purge": params["purge"]})
-            try:
-                changed = work.do(order, wait=wait).changed or changed
-            except ReleaseError as error:
-                failed[name] = f"step {error.step}: {error}"
-    known = [app["name"] for app in params["apps"]]
+    call = Call(module)
+    for app in module.params["apps"]:
+        call.deploy(app)
+    for name in module.params["absent"]:
+        call.remove(name)
+    known = [app["name"] for app in module.params["apps"]]
     module.exit_json(
-        changed=changed or bool(begun),
-        apps=done,
-        failed_apps=failed,
-        begun=begun,
-        **({} if params["wait"] else {"at_work": at_work}),
+        changed=call.changed or bool(call.begun),
+        apps=call.done,
+        failed_apps=call.failed,
+        begun=call.begun,
+        **({} if module.params["wait"] else {"at_work": call.at_work}),
         others=other_apps(known),
-        diff=diffs,
-        invocation={"module_args": {"apps": known, "absent": params["absent"]}},
+        diff=call.diffs,
+        invocation={"module_args": {"apps": known, "absent": module.params["absent"]}},
     )
 
 

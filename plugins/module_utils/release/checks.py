@@ -92,32 +92,8 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
         yield FailedCheck(
             "debug", "the app is in debug mode, which shows visitors the app's internals and lets them run code", True
         )
-    make = "leave SECRET_KEY out of the code and read it from the environment, which has a good one"
-    faults = {
-        "sample": "is one that stands in documentation, so anybody can forge sessions",
-        "short": "has fewer than 16 characters, so it can be guessed, and sessions forged with it",
-        "poor": "consists of less than 8 different characters, so it can be guessed, and sessions forged with it",
-    }
-    if fault := faults.get(facts["secret_key"]):
-        yield FailedCheck("secret_key", f"the app's SECRET_KEY {fault}: {make}", True)
-    elif facts["secret_key"] == "missing":  # noqa: S105 - a verdict, no key
-        yield FailedCheck(
-            "secret_key",
-            "the app has no SECRET_KEY, so sessions and flashed messages fail: "
-            'set app.config["SECRET_KEY"] = os.environ["SECRET_KEY"]',
-        )
-    if (fallbacks or facts["fallbacks"]) and facts["flask"] == "3.1.0":
-        yield FailedCheck(
-            "fallbacks",
-            "Flask 3.1.0 signs with the wrong key when there are SECRET_KEY_FALLBACKS (CVE-2025-47278): take 3.1.1",
-            True,
-        )
-    elif fallbacks and (found := VERSION.fullmatch(facts["flask"])) and (int(found[1]), int(found[2])) < (3, 1):
-        yield FailedCheck(
-            "fallbacks",
-            f"Flask {facts['flask']} knows no SECRET_KEY_FALLBACKS: the change of SECRET_KEY logs everybody out; "
-            "Flask 3.1.1 would not",
-        )
+    yield from of_secret_key(facts["secret_key"])
+    yield from of_fallbacks(facts, fallbacks)
     if facts["secret_key"] != "missing" and not facts["session_cookie_secure"]:  # noqa: S105 - a verdict, no key
         yield FailedCheck(
             "session_cookie",
@@ -138,6 +114,40 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
         )
     elif facts["server_error"]:
         yield FailedCheck("server_error", f"the app's own handler of errors is broken: {facts['server_error']}")
+
+
+def of_secret_key(verdict: str) -> Iterator[FailedCheck]:
+    """Check the app's SECRET_KEY, of which ``probe.py`` has the verdict."""
+    make = "leave SECRET_KEY out of the code and read it from the environment, which has a good one"
+    faults = {
+        "sample": "is one that stands in documentation, so anybody can forge sessions",
+        "short": "has fewer than 16 characters, so it can be guessed, and sessions forged with it",
+        "poor": "consists of less than 8 different characters, so it can be guessed, and sessions forged with it",
+    }
+    if fault := faults.get(verdict):
+        yield FailedCheck("secret_key", f"the app's SECRET_KEY {fault}: {make}", True)
+    elif verdict == "missing":
+        yield FailedCheck(
+            "secret_key",
+            "the app has no SECRET_KEY, so sessions and flashed messages fail: "
+            'set app.config["SECRET_KEY"] = os.environ["SECRET_KEY"]',
+        )
+
+
+def of_fallbacks(facts: Mapping[str, Any], fallbacks: bool) -> Iterator[FailedCheck]:
+    """Check that Flask can do with former SECRET_KEYs what is asked of it."""
+    if (fallbacks or facts["fallbacks"]) and facts["flask"] == "3.1.0":
+        yield FailedCheck(
+            "fallbacks",
+            "Flask 3.1.0 signs with the wrong key when there are SECRET_KEY_FALLBACKS (CVE-2025-47278): take 3.1.1",
+            True,
+        )
+    elif fallbacks and (found := VERSION.fullmatch(facts["flask"])) and (int(found[1]), int(found[2])) < (3, 1):
+        yield FailedCheck(
+            "fallbacks",
+            f"Flask {facts['flask']} knows no SECRET_KEY_FALLBACKS: the change of SECRET_KEY logs everybody out; "
+            "Flask 3.1.1 would not",
+        )
 
 
 def of_answers(ask: Callable[[str], Response], host: str, health_path: str, prefix: str = "") -> Iterator[FailedCheck]:

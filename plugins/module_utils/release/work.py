@@ -172,29 +172,37 @@ def do(
         )  # fmt: skip
         if ended := result_of(at, order):
             break
-        # Somebody else was quicker; or the bus broke off, and it goes on.
+        # Another run was quicker; or the bus broke off, and this one goes on.
         if active_run(order.app, system):
             continue
         if ended := result_of(at, order):
             break
-        if "already loaded" in done.stderr or "was already" in done.stderr:
-            # A step that heeds no signal has failed when it is killed with its engine, and keeps the unit loaded.
-            system.systemctl("reset-failed", f"groundwork-release@{order.app}.*")
-            if time.monotonic() > until:
-                raise ReleaseError(
-                    "lock", f"systemd does not let go of {unit(order.app)}", tail(printable(done.stderr))
-                )
-            system.sleep(0.1)
-            continue
-        if "No module named 'release" in done.stderr:
-            raise ReleaseError("engine", f"the release engine is not on this host: {INSTALL}")
-        what = "was ended before it was done, by an unlock or by the system; what is live serves on, the next run heals"
-        raise ReleaseError("engine", f"{order.description} {what}", tail(printable(done.stderr)))
+        make_room(order, done.stderr, system, until)
     if error := ended.get("error"):
         raise ReleaseError(error["step"], error["message"], error["log"])
     result = Result(**ended["result"])
     result.warnings[:0] = waited
     return result
+
+
+def make_room(order: Order, output: str, system: System, until: float) -> None:
+    """Return when a run that ended without a result may be tried again: its unit could not start.
+
+    :param output: what systemd-run and the engine printed.
+    :param until: when to give up, on the monotonic clock.
+    :raises ReleaseError: there is no use in trying again.
+    """
+    if "already loaded" in output or "was already" in output:
+        # A step that heeds no signal has failed when it is killed with its engine, and keeps the unit loaded.
+        system.systemctl("reset-failed", f"groundwork-release@{order.app}.*")
+        if time.monotonic() > until:
+            raise ReleaseError("lock", f"systemd does not let go of {unit(order.app)}", tail(printable(output)))
+        system.sleep(0.1)
+        return
+    if "No module named 'groundwork_release" in output:
+        raise ReleaseError("engine", f"the release engine is not on this host: {INSTALL}")
+    what = "was ended before it was done, by an unlock or by the system; what is live serves on, the next run heals"
+    raise ReleaseError("engine", f"{order.description} {what}", tail(printable(output)))
 
 
 def result_of(at: Layout, order: Order) -> dict[str, Any]:

@@ -1,0 +1,247 @@
+"""What the app's command shows: releases and status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import command, work
+from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
+from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+ROW: dict[str, Any] = {
+    "release": "3f9c01d2ab44",
+    "state": "good",
+    "version": "v1.2 (0123456789)",
+    "source": "https://example.org/shop.git v1.2 (0123456789)",
+    "by": "ann@laptop",
+    "time": "2026-01-02T03:04:05Z",
+    "seconds": 7.25,
+    "health": 12,
+    "migration_heads": ["rev1"],
+    "reason": "",
+    "kept": True,
+}
+
+
+HOLDER = work.ActiveRun("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
+
+
+class Became(BaseException):
+    """Stands for exec: the process is another program from here on."""
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Which program the command became, with which arguments."""
+    found: dict[str, Any] = {}
+
+    def become(program: str, words: Sequence[str]) -> None:
+        found.update(program=program, words=list(words))
+        raise Became
+
+    monkeypatch.setattr(os, "execv", become)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return found
+
+
+@pytest.fixture
+def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
+    """A host with two releases of the app and nobody at work; the engine runs here instead of in its unit."""
+
+    def engine(at: Any, by: str = "") -> Engine:
+        return app.on_host(by or command.whoami(os.environ))
+
+    def do(order: work.Order) -> Result:
+        assert (order.app, order.spec, order.secret, order.deploy_key) == (app.name, {"name": app.name}, {}, "")
+        found: Result = getattr(engine(app.at, order.settings["by"]), order.verb)(**order.options) or Result()
+        return found
+
+    monkeypatch.setattr(command, "System", lambda: app.system)
+    monkeypatch.setattr(command, "engine", engine)
+    monkeypatch.setattr(work, "do", do)
+    monkeypatch.setattr(work, "active_run", lambda app: None)
+    monkeypatch.setattr(work, "stop", lambda app: None)
+    app.deploy("red")
+    app.deploy("blue")
+    return app
+
+
+def call(app: App, *words: str) -> None:
+    command.main([app.name, *words], app.root)
+
+
+class TestTable:
+    """The releases as a person reads them."""
+
+    @pytest.mark.parametrize(
+        ("change", "cells"),
+        [
+            ({}, ["good", "v1.2 (0123456789)", "2026-01-02 03:04", "ann@laptop", "7.2 s", "12 ms", "rev1"]),
+            ({"migration_heads": ["r1", "r2"]}, [..., ..., ..., ..., ..., ..., "r1, r2"]),
+            ({"migration_heads": []}, [..., ..., ..., ..., ..., ..., "none yet"]),
+            ({"migration_heads": None, "health": None, "seconds": None}, ["good", ..., ..., "ann@laptop"]),
+            ({"state": "bad", "kept": False, "reason": "it broke"}, ["bad, gone", ..., ..., ..., ..., ..., ...]),
+        ],
+    )
+    def test_a_row(self, change: dict[str, Any], cells: list[Any]) -> None:
+        lines = command.table([{**ROW, **change}]).splitlines()
+        assert re.split(r"\s\s+", lines[0]) == list(command.COLUMNS)
+        found = re.split(r"\s\s+", lines[1])
+        assert found == [
+            "3f9c01d2ab44",
+            *(old if new is ... else new for old, new in zip(found[1:], cells, strict=True)),
+        ]
+        assert lines[2:] == ([f"3f9c01d2ab44 is bad: {change['reason']}"] if "reason" in change else [])
+
+    def test_columns_stand_below_each_other(self) -> None:
+        lines = command.table([ROW, {**ROW, "version": "v1.10-with-a-long-name", "by": "b"}]).splitlines()
+        assert len({line.index("2026") for line in lines[1:]} | {lines[0].index("when")}) == 1
+        assert not [line for line in lines if line != line.rstrip()]
+
+    def test_printed(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "releases")
+        lines = capsys.readouterr().out.splitlines()
+        assert [re.split(r"\s\s+", line)[:2] for line in lines[1:]] == [
+            [host.at.live(), "live"],
+            [host.ledger.way_back()[0], "good"],
+        ]
+
+    def test_as_json(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "releases", "--json")
+        assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["live", "good"]
+        command.main(["-", "releases", "--json"], host.root)
+        assert [len(rows) for rows in json.loads(capsys.readouterr().out).values()] == [2]
+
+
+FACTS: dict[str, Any] = {
+    "app": "shop",
+    "release": "3f9c01d2ab44",
+    "version": "v1.2",
+    "deployed": "2026-01-02T03:04:05Z",
+    "by": "ann@laptop",
+    "unit": "shop@3f9c01d2ab44.service",
+    "state": "active",
+    "since": "Fri 2026-01-02 03:04:04 UTC",
+    "restarts": 0,
+    "memory": 100 * 2**20,
+    "workers": "5 workers: (2 x 2 cores) + 1",
+    "units": [{"name": "shop@3f9c01d2ab44.service", "kind": "web", "state": "active"}],
+    "at_work": "",
+}
+
+
+class TestStatus:
+    """How the app stands."""
+
+    @pytest.mark.parametrize(
+        ("change", "lines"),
+        [
+            (
+                {},
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "workers   5 workers: (2 x 2 cores) + 1",
+                    "memory    100 MB",
+                ],
+            ),
+            (
+                {
+                    "memory": None,
+                    "workers": "",
+                    "units": [{"name": "shop.worker@3f9c01d2ab44.service", "kind": "process", "state": "failed"}],
+                },
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "process   shop.worker@3f9c01d2ab44.service, failed",
+                ],
+            ),
+            (
+                {"restarts": 3, "memory": None, "workers": "", "at_work": "a deploy by bob"},
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "restarts  3",
+                    "at work   a deploy by bob",
+                ],
+            ),
+            (
+                dict.fromkeys(FACTS, "") | {"release": None, "state": "no release is live", "memory": None},
+                ["release   none", "state     no release is live"],
+            ),
+        ],
+    )
+    def test_lines(self, change: dict[str, Any], lines: list[str]) -> None:
+        assert command.status_lines({**FACTS, **change}).splitlines() == lines
+
+    @pytest.mark.parametrize(
+        ("memory", "found"), [("104857600", 104857600), ("[not set]", None), ("18446744073709551615", None), ("", None)]
+    )
+    def test_what_systemd_says(
+        self, host: App, monkeypatch: pytest.MonkeyPatch, memory: str, found: int | None
+    ) -> None:
+        live = host.at.live()
+        names = {kind: f"{host.name}@{live}.{kind}" for kind in ("socket", "service")}
+        shown = (
+            f"Id={names['socket']}\nActiveState=active\nNRestarts=0\n\n"
+            f"Id={names['service']}\nActiveState=active\nActiveEnterTimestamp=Fri 2026-01-02\nNRestarts=2\n"
+            f"MemoryCurrent={memory}\n"
+        )
+        monkeypatch.setattr(host.system, "systemctl", lambda *_words: type("Done", (), {"stdout": shown}))
+        workers = host.root / f"run/{host.name}-{live}/workers"
+        workers.parent.mkdir(parents=True)
+        workers.write_text("5 workers\n")
+        monkeypatch.setattr(work, "active_run", lambda app: HOLDER)
+        facts = command.status(host.at)
+        assert (
+            facts["at_work"] == "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command)"
+        )
+        last = host.ledger.events()[-1]
+        assert {name: text for name, text in facts.items() if name != "at_work"} == {
+            "app": host.name,
+            "release": live,
+            "version": last["version"],
+            "deployed": last["time"],
+            "by": "ann@laptop",
+            "unit": f"{host.name}@{live}.service",
+            "state": "active",
+            "since": "Fri 2026-01-02",
+            "restarts": 2,
+            "memory": found,
+            "workers": "5 workers",
+            "units": [
+                {"name": names["socket"], "kind": "socket", "state": "active"},
+                {"name": names["service"], "kind": "web", "state": "active"},
+            ],
+        }
+
+    def test_printed(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        call(host, "status")
+        assert capsys.readouterr().out.startswith(f"release   {host.at.live()}, shop (aaaaaaaaaa)\n")
+        call(host, "status", "--json")
+        assert json.loads(capsys.readouterr().out)["release"] == host.at.live()
+
+    def test_without_a_live_release(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        host.at.current.unlink()
+        call(host, "status")
+        assert capsys.readouterr().out == "release   none\nstate     no release is live\n"
+
+    def test_of_several_apps(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
+        (host.root / "srv/blog/releases/A").mkdir(parents=True)
+        (host.root / "srv/blog/releases/A/release.json").write_text("{}")
+        (host.root / "srv/blog/current").symlink_to("releases/A")
+        command.main(["-", "status"], host.root)
+        said = capsys.readouterr().out
+        assert said.index("blog:\n") < said.index(f"\n\n{host.name}:\n")
+        command.main([f"{host.name},blog", "status", "--json"], host.root)
+        assert list(json.loads(capsys.readouterr().out)) == [host.name, "blog"]
