@@ -29,112 +29,126 @@ options:
     default: []
     suboptions:
       name:
-        description: Name of the app.
+        description: >-
+          Name of the app.
         type: str
         required: true
       source:
-        description:
-          - Where the code comes from, one of four kinds.
-          - V(git), the address of a repository that the host can read, with V(version), a branch, tag or commit.
-            Submodules come along.
-          - V(directory) on the controller, of which is sent what git tracks or does not ignore.
-          - V(archive), a tar or zip archive on the controller, or an address that the host downloads from; with
-            V(checksum), as C(sha256:…), which an address needs. A single directory around everything is taken away.
-          - V(package), a requirement pinned with C(==), from the index.
+        description: >-
+          Where the code comes from, one of four kinds: C(git), the address of a repository that the host can
+          read, with C(version), a branch, tag or commit (submodules come along); C(directory) on the
+          controller, of which is sent what git tracks or does not ignore; C(archive), a tar or zip archive on
+          the controller, or an address that the host downloads from, with C(checksum) as C(sha256:…), which
+          an address needs (a single directory around everything is taken away); C(package), a requirement
+          pinned with C(==), from the index.
         type: dict
         required: true
       python:
-        description: Version of Python, such as C(3.12), which is on the host or which uv can bring. The distribution's
-          by default.
+        description: >-
+          Version of Python, which is on the host or which uv can bring; by default the distribution's.
         type: str
         default: ""
-      requirements:
-        description: What is installed beside what the app asks for, such as the WSGI server.
-        type: list
-        elements: str
-        default: []
       extras:
-        description: Optional dependency groups of the app's pyproject.toml.
+        description: >-
+          Optional dependency groups of the app's C(pyproject.toml).
         type: list
         elements: str
         default: []
-      wheels:
-        description: Directory on the controller with wheels. The host then installs from these alone, without an index.
-        type: str
-        default: ""
-      environment:
-        description: Environment variables of the app.
-        type: dict
-        default: {}
-      files:
-        description: Files to put into the release, by path. C(start) is what the unit executes,
-          C(entry/groundwork_wsgi.py) is imported as a check.
-        type: dict
-        default: {}
-      static:
-        description: Directories of the source to publish below C(public/), by URL prefix. Files with a hash in their
-          name
-          stay reachable for as long as their release is kept.
-        type: dict
-        default: {}
       release_command:
-        description: Shell command to run in the new release before it goes live, once for each release.
+        description: >-
+          Shell command to run in the new release before it goes live, once for each release.
         type: str
         default: ""
       release_command_timeout:
-        description: Seconds after which the release command is ended and the release refused.
+        description: >-
+          Seconds after which the release command is ended and the release refused.
         type: int
         default: 1800
-      release_command_hosts:
-        description:
-          - V(first) runs the release command on the first host of the play alone, V(each) on every host. By default
-            it is
-            V(first) if a variable of the app is the URL of a database on another machine, else V(each).
-          - With V(first), deploy the first host before the others, as the role C(release) does.
-        type: str
-        default: ""
-        choices: ["", first, each]
+      skip_checks:
+        description: >-
+          Checks of a release to leave out, by the names that their messages give.
+        type: list
+        elements: str
+        default: []
+      environment:
+        description: >-
+          Environment variables of the app.
+        type: dict
+        default: {}
+      files:
+        description: >-
+          Files to put into the release, by path. C(start) is what the unit executes,
+          C(entry/groundwork_wsgi.py) is imported as a check.
+        type: dict
+        default: {}
+      requirements:
+        description: >-
+          What is installed beside what the app asks for, such as the WSGI server.
+        type: list
+        elements: str
+        default: []
+      static:
+        description: >-
+          Directories of the source to publish below C(public/), by URL prefix. Files with a hash in their
+          name stay reachable for as long as their release is kept.
+        type: dict
+        default: {}
+      run_release_command:
+        description: >-
+          Whether this host runs the release command; set by the action plugin.
+        type: bool
+        default: true
       save_commands:
-        description: Shell commands that save databases before the release command, run as the app in its sandbox; one
+        description: >-
+          Shell commands that save databases before the release command, run as the app in its sandbox; one
           that fails stops the deploy. SQLite databases in the data directory are saved without.
         type: list
         elements: str
         default: []
       health:
         description: >-
-          How to ask whether a release is healthy: V(path) (C(/)), V(host) for the Host header, and V(timeout) in
-          seconds (60). Any status below 500 is healthy.
+          How to ask whether a release is healthy: C(path) (C(/)), C(host) for the Host header, and C(timeout)
+          in seconds (60). Any status below 500 is healthy.
         type: dict
         default: {}
-      skip_checks:
-        description: Checks to leave out, by the names that their messages give.
-        type: list
-        elements: str
-        default: []
       body_limit:
-        description: The largest request body that the proxy lets through, in bytes; 0 for any. The app's own limit is
+        description: >-
+          The largest request body that the proxy lets through, in bytes; 0 for any. The app's own limit is
           compared with it.
         type: int
         default: 0
       unit:
-        description: Anything else whose change shall make a new release, such as the unit's sandbox.
+        description: >-
+          Anything else whose change shall make a new release, such as the unit's sandbox.
         type: dict
         default: {}
-      run_release_command:
-        description: Whether this host runs the release command; set by the action plugin.
-        type: bool
-        default: true
       archive:
-        description: The packed source on the host; set by the action plugin.
-        type: str
-        default: ""
-      wheels_archive:
-        description: The packed wheels on the host; set by the action plugin.
+        description: >-
+          The packed source on the host; set by the action plugin.
         type: str
         default: ""
       wheels_tree:
-        description: A hash of the wheels; set by the action plugin.
+        description: >-
+          A hash of the wheels; set by the action plugin.
         type: str
+        default: ""
+      wheels_archive:
+        description: >-
+          The packed wheels on the host; set by the action plugin.
+        type: str
+        default: ""
+      wheels:
+        description: >-
+          Directory on the controller with wheels; the host then installs from these alone, without an index.
+        type: str
+        default: ""
+      release_command_hosts:
+        description: >-
+          Which hosts run the release command: C(first), the first of the play alone, which is to be deployed
+          before the others, or C(each); by default C(first) if a variable of the app is the URL of a database
+          on another machine, else C(each).
+        type: str
+        choices: ["", "first", "each"]
         default: ""
   secrets:
     description: Secret environment variables, by app. Without C(SECRET_KEY) one is generated on the host, once. After a

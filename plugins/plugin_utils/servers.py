@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +276,13 @@ DEFAULT = "gunicorn"
 
 
 def options_of(provider: str) -> dict[str, Option]:
-    """All options of a server, its own and those that each has."""
-    return {**COMMON, **SERVERS[provider].options}
+    """All options of a server, its own and those that each has, with the roles whose input each changes."""
+    server = SERVERS[provider]
+    roles = {server.timeout: ("proxy", "release"), server.grace: ("release", "wsgi_server")}
+    return {
+        name: replace(one, roles=roles.get(name, ("release",)), defines=True)
+        for name, one in {**COMMON, **server.options}.items()
+    }
 
 
 # What others call the number of workers, and where.

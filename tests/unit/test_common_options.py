@@ -47,7 +47,7 @@ def test_a_record_gives_the_default() -> None:
         (Option(str, ""), {"type": "str", "default": ""}),
         (Option(str, "", required="name: shop"), {"type": "str", "required": True}),
         (Option(str, "", choices=("a", "b")), {"type": "str", "default": "", "choices": ["", "a", "b"]}),
-        (Option(str, "b", choices={"a": "first", "b": "second"}), {"type": "str", "default": "b", "choices": ["a", "b"]}),
+        (Option(str, "b", choices={"a": "A", "b": "B"}), {"type": "str", "default": "b", "choices": ["a", "b"]}),
         (Option(list, (), choices=("a", "b")), {"type": "list", "elements": "str", "default": []}),
         (Option(dict, {}), {"type": "dict", "default": {}}),
     ],

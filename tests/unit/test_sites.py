@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan, sites
+from ansible_collections.groundwork.flask.plugins.plugin_utils import site_options, site_plan, sites
 
 SHOP: dict[str, Any] = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org"]}
 HASH = "$6$salt$hash"
@@ -272,3 +272,33 @@ def test_what_a_provider_lacks_is_refused_by_name() -> None:
         "proxy_sites.shop.paths./a.limit_req",
     ]
     assert list(sites.lacking(given, "nginx", [])) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prefix": "/shop", "client_max_body_size": "20M", "directives": "# of the site", "log_query": False},
+        {"cache": "10m", "cache_ignore_cookies": True, "paths": {"/a": {"cache": 0, "cache_ignore_cookies": False}}},
+        {"static": {"/s/": "/srv/s", "/t/": {"directory": "/srv/t/", "expires": "1d", "immutable": True}}},
+        {"headers": {"X-A": "b", "Referrer-Policy": ""}, "paths": {"/a": {"headers": {"X-A": "c", "X-D": "e"}}}},
+        {
+            "limit_req": "10r/s",
+            "limit_conn": 4,
+            "allow": ["192.0.2.1"],
+            "auth_basic": {"ada": HASH},
+            "paths": {
+                "/a": {"limit_req": {"rate": "5r/m", "burst": 1}, "allow": [], "directives": "# of /a"},
+                "/a/b": {"limit_req": "none", "limit_conn": 0, "auth_basic": {}, "buffering": False},
+                "/a/b/c": {"limit_req": "10r/s", "read_timeout": 600, "access_log": False},
+                "/a/d": {},
+            },
+        },
+    ],
+)
+def test_what_is_written_of_a_site_is_read_as_the_same_site(options: dict[str, Any]) -> None:
+    ((one,), wrong) = sites.load([SHOP | options])
+    assert wrong == []
+    ((again,), wrong) = sites.load([SHOP | site_options.written(one.site)])
+    assert wrong == []
+    assert again.site == one.site

@@ -80,7 +80,7 @@ class ReleaseOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerOptions:
-    """Options of an app that the action plugin uses up on the controller: the module takes them, the engine does not."""
+    """Options of an app that the action plugin uses on the controller: the module takes them, the engine does not."""
 
     wheels: str = option(
         "",
@@ -92,8 +92,8 @@ class ControllerOptions:
     release_command_hosts: str = option(
         "",
         choices={"first": "the first host of the play alone", "each": "every host"},
-        doc="Which hosts run the release command: `first`, the first of the play alone, which is to be deployed before "
-        "the others, or `each`; by default `first` if a variable of the app is the URL of a database on another "
+        doc="Which hosts run the release command: `first`, the first of the play alone, which is to be deployed "
+        "before the others, or `each`; by default `first` if a variable of the app is the URL of a database on another "
         "machine, else `each`.",
         example="each",
         roles=("release",),
@@ -141,13 +141,13 @@ class Spec(ReleaseOptions):
     )
     health: Mapping[str, Any] = option(
         {},
-        doc="How to ask whether an instance is healthy: `path` (`/`), `host` for the Host header, and `timeout` in "
+        doc="How to ask whether a release is healthy: `path` (`/`), `host` for the Host header, and `timeout` in "
         "seconds (60). Any status below 500 is healthy.",
     )
     body_limit: int = option(
         0,
-        doc="The largest request body that the proxy lets through, in bytes; 0 for any. The app's own limit is compared "
-        "with it.",
+        doc="The largest request body that the proxy lets through, in bytes; 0 for any. The app's own limit is "
+        "compared with it.",
     )
     unit: Mapping[str, Any] = option(
         {}, doc="Anything else whose change shall make a new release, such as the unit's sandbox.", defines=True
