@@ -12,6 +12,8 @@ from typing import Any
 
 import testing
 from ansible_collections.groundwork.flask.plugins.action.release import identify
+from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Source
 from testinfra.host import Host
@@ -153,7 +155,7 @@ class App:
         """Put the app's definition on the host for files/mortal.py."""
         (app,) = model.load({self.name: self.options})
         spec = role_inputs.releases(app)
-        for key in ("wheels", "release_command_hosts"):
+        for key in options(ControllerOptions):
             del spec[key]
         given = {
             "spec": spec, "secret": self.secrets, "settings": self.settings, "step": step, "accident": accident,
