@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, ReleaseOptions
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
@@ -91,7 +92,7 @@ def site(app: App) -> dict[str, Any]:
         "name": app.name,
         "domains": list(app.domains),
         "socket": f"{app.current}/app.sock",
-        "certificate": f"/etc/ssl/groundwork/{app.proxy.owner}/current",
+        "certificate": on_host("certificate", app.proxy.owner),
     }
 
 

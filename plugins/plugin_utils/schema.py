@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, option, options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import (
     NAME,
@@ -352,12 +353,12 @@ class App(ReleaseOptions, ControllerOptions):
     @property
     def data(self) -> str:
         """The directory of the app's data."""
-        return f"/var/lib/{self.name}"
+        return on_host("data", self.name)
 
     @property
     def current(self) -> str:
         """The symlink that leads to the live release."""
-        return f"/srv/{self.name}/current"
+        return on_host("current", self.name)
 
 
 PROVIDER = Option(

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.plugin_utils.site_options import YEAR, Site, below
 from ansible_collections.groundwork.flask.plugins.plugin_utils.sites import Named, address_of
 
 # Where a contract of the collection puts an app's files: root alone can change what stands in such a path.
-ROOTS_OWN = re.compile(r"/srv/[^/]+/current(?=/)|/var/lib/[^/]+(?=/)")
+ROOTS_OWN = re.compile("|".join(f"{on_host(name, '[^/]+')}(?=/)" for name in ("current", "data")))
 # The data of apps, and the same mounted so that the kernel follows no link in it: Apache cannot do without by itself.
-DATA, DATA_WITHOUT_LINKS = "/var/lib/", "/run/groundwork/data/"
+DATA, DATA_WITHOUT_LINKS = f"{on_host('datas')}/", f"{on_host('runtime')}/data/"
 # Those by which a path is guarded, limited or kept. Raw lines may hold a guard that nobody here can read.
 GUARDS = ("auth_basic", "allow", "limit_req", "limit_conn", "cache", "directives")
 

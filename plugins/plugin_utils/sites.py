@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import option, options
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader
 from ansible_collections.groundwork.flask.plugins.plugin_utils.site_options import (
@@ -317,7 +318,7 @@ def load(given: Any) -> tuple[list[Named], Problems]:
             problems.append(f"{reader.field('domains')}: the first is the canonical one: write it, without *")
         if not NAME.fullmatch(name):
             reader.problem("name", name, "is not a name: use lower-case letters, digits, - and _")
-        socket = reader.text("socket", NAMED["socket"]) or f"/srv/{name}/current/app.sock"
+        socket = reader.text("socket", NAMED["socket"]) or on_host("socket", name)
         certificate = reader.text("certificate", NAMED["certificate"])
         found.append(Named(name, domains, socket, certificate, read(reader, Settings(), relative=False)))
     sharing = [(one.name, one.domains, one.site.prefix) for one in found]
@@ -329,7 +330,7 @@ def load(given: Any) -> tuple[list[Named], Problems]:
         replace(
             one,
             owner=owner[one.name],
-            certificate=one.certificate or f"/etc/ssl/groundwork/{owner[one.name]}/current",
+            certificate=one.certificate or on_host("certificate", owner[one.name]),
         )
         for one in found
     ], problems

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,19 +9,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.groundwork.flask.plugins.action.file_set import ActionModule
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lookups() -> Iterator[None]:
-    """Have Ansible find its own lookups, as it does when it starts; imports go on as the other tests have them."""
-    finders, hooks = list(sys.meta_path), list(sys.path_hooks)
-    init_plugin_loader([])
-    yield
-    sys.meta_path[:], sys.path_hooks[:] = finders, hooks
-    sys.path_importer_cache.clear()
 
 
 class Action(ActionModule):

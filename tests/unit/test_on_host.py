@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,57 @@ def test_a_name_that_is_in_no_table(name: str, app: str, refusal: str) -> None:
 def test_the_documentation_names_all_of_them() -> None:
     described = yaml.safe_load(plugin.DOCUMENTATION)["options"]["_input"]["description"]
     assert [name for name in (*OF_AN_APP, *OF_THE_HOST) if f"V({name})" not in described] == []
+
+
+# --- nothing else states one of them ----------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = ("plugins/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/defaults/*.yml", "playbooks/*.yml")
+TEMPLATES = "roles/*/templates/**/*.j2"
+STATED = re.compile(
+    r"(?<![\w.])/(?:etc|etc/ssl|var/lib|var/cache|run|usr/local/lib)/groundwork(?![\w-])|/var/www/acme"
+    r"|(?<![\w.])/(?:srv|var/lib|var/cache)(?:/?[\"']|/[{\[%])"
+)
+# What is right all the same, and why.
+EXEMPT = {
+    "plugins/module_utils/common/on_host.py": "the table",
+    "plugins/filter/on_host.py": "its documentation",
+}
+
+
+def statements(text: str) -> list[str]:
+    """The lines of a Python file, outside of docstrings and comments, that state a path of the table."""
+    documented: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        name = str(getattr(node.targets[0], "id", "")) if isinstance(node, ast.Assign) else ""
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_docstring or name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
+            documented |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    rows = enumerate(text.splitlines(), 1)
+    return [row.strip() for number, row in rows if number not in documented and STATED.search(row.partition("#")[0])]
+
+
+def test_no_other_file_states_a_path_of_the_table() -> None:
+    found = []
+    for pattern in (*PLACES, TEMPLATES):
+        for file in sorted(ROOT.glob(pattern)):
+            name, text = str(file.relative_to(ROOT)), file.read_text()
+            if name in EXEMPT:
+                continue
+            if file.suffix == ".py":
+                rows = statements(text)
+            else:
+                rows = [
+                    row.strip()
+                    for row in text.splitlines()
+                    if STATED.search(row) and not re.match(r"\s*(#|(description|Description)[:=])", row)
+                ]
+            found += [f"{name}: {row}" for row in rows]
+    assert found == []
+
+
+def test_a_statement_is_found() -> None:
+    text = (
+        '"""About /srv/shop."""\nHOME = "/srv"  # below /srv\nDATA = f"/var/lib/{app}"\nOTHER = "/var/lib/dpkg"\n'
+    )
+    assert statements(text) == ['HOME = "/srv"  # below /srv', 'DATA = f"/var/lib/{app}"']

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.locks import BusyError, locked
+from ..common.on_host import path
 from ..common.text import escaped
 from .config import Config
 from .copies import forget_copies
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--snapshot", default="latest", metavar="ID", help="default: latest")
     command.add_argument("--repository", default="", metavar="NAME", help="default: the first that has the snapshot")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--target", type=Path, metavar="DIR", help="default: /var/lib/groundwork/restore/SET-ID")
+    where.add_argument("--target", type=Path, metavar="DIR", help=f"default: {path('state')}/restore/SET-ID")
     where.add_argument("--in-place", action="store_true", help="to where it was; what is there is put aside")
     command.add_argument("--stop", default="", metavar="UNIT", help="keep this unit stopped while files are replaced")
     add(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..common.locks import BusyError, locked
+from ..common.on_host import on_host
 from . import commands
 from .config import MINUTE, Paths
 from .context import Context
@@ -19,7 +20,7 @@ from .processes import WITHIN_A_RUN
 from .reconcile import Reconciler
 
 LOCK_WAIT = 5 * MINUTE
-DESCRIPTION = "Keep a usable certificate for every configured name at /etc/ssl/groundwork/NAME/current."
+DESCRIPTION = f"Keep a usable certificate for every configured name at {on_host('certificate', 'NAME')}."
 
 
 @dataclass(frozen=True)
