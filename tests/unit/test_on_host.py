@@ -63,6 +63,8 @@ def statements(text: str) -> list[str]:
     """The lines of a Python file, outside of docstrings and comments, that state a path of the table."""
     documented: set[int] = set()
     for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.stmt):
+            continue
         name = str(getattr(node.targets[0], "id", "")) if isinstance(node, ast.Assign) else ""
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_docstring or name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
