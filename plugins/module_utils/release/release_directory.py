@@ -160,7 +160,10 @@ class ReleaseDirectory:
 
 
 def installed_packages(venv: Path) -> list[str]:
-    """The packages in an environment, as ``flask==3.1.2``, but for the installer that pip is."""
+    """The packages in an environment, as ``flask==3.1.2``, but for pip.
+
+    By the names of their directories: importlib.metadata would open by path, as root, files that a build has written.
+    """
     packages: list[str] = []
     for python in trees.names(venv, "lib"):
         for name in trees.names(venv, f"lib/{python}/site-packages"):

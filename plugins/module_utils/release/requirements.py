@@ -1,7 +1,10 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the source of an app asks to have installed."""
+"""What the source of an app asks to have installed.
+
+Which files and which code of its own it names is all that is read here; what a requirement means is for the installer.
+"""
 
 from __future__ import annotations
 
