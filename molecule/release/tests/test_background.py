@@ -37,7 +37,7 @@ def begin(app: App) -> dict[str, Any]:
 
 
 def test_it_is_built_at_once_and_live_when_it_has_been_waited_for(host: Host, tmp_path: Any) -> None:
-    app = first(host, "kiosk", tmp_path)
+    app = first(host, "pavilion", tmp_path)
     begun = begin(app)
     done = app.deploy(continues=begun)
     assert (done["action"], done["release"]) == ("deployed", app.live)
@@ -46,7 +46,7 @@ def test_it_is_built_at_once_and_live_when_it_has_been_waited_for(host: Host, tm
     assert app.ask().json == {"version": "first"}
     # Who has been live is waited for.
     result = app.module(background=True)
-    assert (result["begun"], result["apps"]["kiosk"]["action"], result["changed"]) == ({}, "unchanged", False)
+    assert (result["begun"], result["apps"]["pavilion"]["action"], result["changed"]) == ({}, "unchanged", False)
 
 
 def test_one_that_does_not_stay_up_fails_as_if_it_had_been_waited_for(host: Host, tmp_path: Any) -> None:
