@@ -1,13 +1,13 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the sites of a proxy come to."""
+"""The sites of a proxy, resolved for its templates."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: sites
-short_description: What the sites of a proxy come to
+short_description: Resolve the sites of a proxy for its templates
 version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description:

@@ -35,7 +35,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Refuse an inventory without hosts
+- name: Check that the inventory has hosts
   groundwork.flask.check_request:
     hosts: "{{ flask_hosts_group | default('flask_hosts') }}"
 

@@ -36,7 +36,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Gather facts about the host
   groundwork.flask.host_facts:
   register: my_host
 

@@ -38,7 +38,7 @@ class Server:
     """A WSGI server.
 
     :param options: its options by name, beside those in :data:`COMMON`.
-    :param fixed: options of its own that nobody may set, because how it is run here depends on them.
+    :param fixed: options of the server that cannot be set, because the way it is run here depends on them.
     :param requirements: what pip installs into each release's environment, given the options.
     :param command: what ``start`` executes; ``$release`` is the release's directory.
     :param file: its file in ``roles/wsgi_server/files/<provider>``, which finds the options in ``server.json``.

@@ -27,7 +27,7 @@ GUARDS = ("auth_basic", "allow", "limit_req", "limit_conn", "cache", "directives
 
 
 def identifier(name: str) -> str:
-    """A name as part of a variable of nginx's; no two names come to the same."""
+    """A name as part of a variable of nginx's; different names give different results."""
     return name.replace("_", "_u").replace("-", "_h")
 
 

@@ -87,7 +87,7 @@ def read(reader: Reader, base: Settings, relative: bool, also: Mapping[str, Mapp
 
 
 def completed(given: Mapping[str, Any], also: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Paths as the user wrote them, with the settings that hold unless he says otherwise."""
+    """Paths as the user wrote them, with the settings that hold unless the user says otherwise."""
     found = dict(given)
     for path, settings in also.items():
         own = {} if found.get(path) is None else found[path]

@@ -64,7 +64,7 @@ class TestBadInput:
         assert "flask_apps.tally.sorce is not an option: did you mean source?" in said
         assert "'guestbook.test' stands in flask_apps.guestbook.domains too" in said
         assert "changed=0" in said
-        assert "Look at the host" not in said
+        assert "Gather facts about the host" not in said
 
     def test_an_inventory_without_hosts(self, host: Host) -> None:
         result = testing.play(host, flask_hosts_group="nobody")

@@ -1,6 +1,6 @@
 """The entry through which every WSGI server starts the app.
 
-It loads the callable named by WSGI_APP, keeps debug mode off, and lets the app see the visitor as the proxy saw him:
+It loads the callable named by WSGI_APP, keeps debug mode off, and shows the app the visitor as the proxy saw it:
 with exactly one trusted hop, because the proxy overwrites the headers that a visitor may have sent. An app below a path
 of its domain gets that path as its SCRIPT_NAME, and what an app logs gets the number of the request.
 """
