@@ -17,6 +17,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.spec impo
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Source
 from testinfra.host import Host
+from testing import on_host
 
 REPOSITORY = "file:///usr/local/share/shop.git"
 CLOSED = "http://127.0.0.1:9/"  # nobody listens there
@@ -46,7 +47,7 @@ print(json.dumps([answer.status, answer.getheaders(), answer.read().decode()]))
 """
 LOOK = """
 import json, os, pathlib, subprocess, sys
-home = pathlib.Path("/srv", sys.argv[1])
+home = pathlib.Path(sys.argv[2])
 def names(path):
     return {found.name for found in path.iterdir()} if path.exists() else set()
 def lines(*command):
@@ -189,7 +190,7 @@ class App:
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> testing.Answer:
         """Ask the live release as the proxy would over HTTPS."""
-        sock = f"/srv/{self.name}/current/app.sock"
+        sock = on_host("socket", self.name)
         said = self.host.check_output("python3 -c %s %s %s %s %s", ASK, sock, path, method, json.dumps(headers))
         status, found, body = json.loads(said)
         return testing.Answer(status, [(pair[0], pair[1]) for pair in found], body.encode())
@@ -200,13 +201,15 @@ class App:
         ``live``, ``releases`` and ``instances`` (ids), and ``leftovers``, which a deploy that ended badly could have
         left: instances that are not live, half-built releases, environments that nothing uses.
         """
-        found: dict[str, Any] = json.loads(self.host.check_output("python3 -c %s %s", LOOK, self.name))
+        found: dict[str, Any] = json.loads(
+            self.host.check_output("python3 -c %s %s %s", LOOK, self.name, on_host("home", self.name))
+        )
         return found
 
     @property
     def live(self) -> str:
         """The id of the live release; "" without one."""
-        return str(self.host.run("readlink /srv/%s/current", self.name).stdout).strip().rpartition("/")[2]
+        return str(self.host.run("readlink %s", on_host("current", self.name)).stdout).strip().rpartition("/")[2]
 
     def sh(self, command: str) -> str:
         """What a shell command on the host prints; it must succeed."""
@@ -219,18 +222,16 @@ class App:
 
     def facts(self) -> dict[str, Any]:
         """The live release's release.json."""
-        facts: dict[str, Any] = json.loads(self.sh(f"cat /srv/{self.name}/current/release.json"))
+        facts: dict[str, Any] = json.loads(self.sh(f"cat {on_host('current', self.name)}/release.json"))
         return facts
 
     def environment(self) -> str:
         """The name of the virtual environment that the live release runs in."""
-        return self.sh(f"readlink /srv/{self.name}/current/venv").rpartition("/")[2]
+        return self.sh(f"readlink {on_host('current', self.name)}/venv").rpartition("/")[2]
 
     def events(self) -> list[dict[str, Any]]:
         """The ledger's lines."""
-        return [
-            json.loads(line) for line in self.sh(f"cat /var/lib/groundwork/releases/{self.name}.jsonl").splitlines()
-        ]
+        return [json.loads(line) for line in self.sh(f"cat {on_host('state')}/releases/{self.name}.jsonl").splitlines()]
 
     def log(self) -> str:
         """What the app said last."""

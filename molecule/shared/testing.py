@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 
 import costs
 import yaml
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host as on_host
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
@@ -283,12 +284,12 @@ def warnings(host: Host, since: float, lines: int = 40) -> str:
 
 def live(host: Host, app: str) -> str:
     """Return the id of the app's live release."""
-    return str(host.check_output("readlink /srv/%s/current", app)).rpartition("/")[2]
+    return str(host.check_output("readlink %s", on_host("current", app))).rpartition("/")[2]
 
 
 def server_unit(host: Host, app: str) -> str:
     """Return the systemd service of the WSGI server in the app's live release, as the release has it recorded."""
-    facts = json.loads(host.check_output("cat /srv/%s/current/release.json", app))
+    facts = json.loads(host.check_output("cat %s/release.json", on_host("current", app)))
     return str(next(unit["name"] for unit in facts["units"] if unit["kind"] == "web"))
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from stranger import App, project
 from testinfra.host import Host
+from testing import on_host
 
 OWNED = Path(__file__).resolve().parents[1] / "files" / "owned"
 # Writes down as whom it ran, where root alone or the app alone can: a module of Python, or an app's setup.py.
 CANARY = """
 import os, pathlib, sys
-for place in ("/root", "/var/lib/{app}", "/var/cache/groundwork/{app}", "/tmp"):
+for place in ("/root", "{data}", "{build_caches}/{app}", "/tmp"):
     try:
         pathlib.Path(place, "canary-{name}").write_text(str(os.geteuid()))
     except OSError:
@@ -40,7 +41,8 @@ class Attacker(App):
 
     def canary(self, name: str) -> str:
         """Python that leaves a canary."""
-        return CANARY.format(app=self.name, name=name)
+        data, build_caches = on_host("data", self.name), on_host("build_caches")
+        return CANARY.format(app=self.name, name=name, data=data, build_caches=build_caches)
 
     def code(self, files: Mapping[str, str], **options: Any) -> None:
         """Let the next deploy have these files beside the app's own."""

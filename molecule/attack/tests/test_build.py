@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 from attacker import Attacker
+from testing import on_host
+
+BUILD_CACHES = on_host("build_caches")
+MALLORY_CURRENT = on_host("current", "mallory")
+MALLORY_DATA = on_host("data", "mallory")
 
 
 def plant(mallory: Attacker, attack: str) -> None:
@@ -46,7 +51,7 @@ def test_links_in_what_is_published_lead_nowhere(mallory: Attacker) -> None:
         "        os.mkfifo(release / 'code' / f'{name}.pipe')\n",
     )
     mallory.deploy()
-    shown = mallory.sh("cd /srv/mallory/current/ && find public -not -type d; find code -type p")
+    shown = mallory.sh(f"cd {MALLORY_CURRENT}/ && find public -not -type d; find code -type p")
     assert sorted(shown.split()) == ["public/static/drop/canary.3f9c01d2ab44.conf", "public/static/page.css"]
 
 
@@ -68,7 +73,7 @@ def test_what_a_build_leaves_runs_in_no_other(mallory: Attacker) -> None:
         "        os.symlink('/etc/important.conf', f'{home}/known_hosts')\n",
     )
     mallory.deploy()
-    assert mallory.sh("ls /var/cache/groundwork/mallory/packages")
+    assert mallory.sh(f"ls {BUILD_CACHES}/mallory/packages")
     mallory.code({"requirements.txt": "flask\nitsdangerous\n"})
     mallory.deploy()
     mallory.run("true")
@@ -76,11 +81,12 @@ def test_what_a_build_leaves_runs_in_no_other(mallory: Attacker) -> None:
 
 
 def test_a_build_sees_neither_data_nor_the_sources_of_later_ones(mallory: Attacker) -> None:
-    mallory.run("echo secret > /var/lib/mallory/secret")
+    mallory.run(f"echo secret > {MALLORY_DATA}/secret")
+    own = (MALLORY_DATA, on_host("cache", "mallory"), f"{BUILD_CACHES}/mallory/source")
+    others = (on_host("data", "guestbook"), on_host("home", "guestbook"), f"{on_host('runtime')}/release")
     plant(
         mallory,
-        "for place in ('/var/lib/mallory', '/var/cache/mallory', '/var/cache/groundwork/mallory/source',\n"
-        "              '/var/lib/guestbook', '/srv/guestbook', '/run/groundwork/release'):\n"
+        f"for place in {own + others}:\n"
         "    try:\n"
         "        found = os.listdir(place)\n"
         "    except OSError:\n"
@@ -104,8 +110,8 @@ for _turn in range(300):
 
 def test_a_build_hands_nothing_open_over_to_the_running_app(mallory: Attacker) -> None:
     """It could go on to write to the code when that is root's."""
-    mallory.run(f"cat > /var/lib/mallory/keep.py <<'END'\n{KEEP}\nEND")
-    mallory.run("nohup setsid python3 /var/lib/mallory/keep.py > /var/lib/mallory/kept 2>&1 &")
+    mallory.run(f"cat > {MALLORY_DATA}/keep.py <<'END'\n{KEEP}\nEND")
+    mallory.run(f"nohup setsid python3 {MALLORY_DATA}/keep.py > {MALLORY_DATA}/kept 2>&1 &")
     plant(
         mallory,
         "import socket\n"
@@ -119,7 +125,7 @@ def test_a_build_hands_nothing_open_over_to_the_running_app(mallory: Attacker) -
     )
     mallory.deploy()
     assert mallory.host.run("pgrep -u mallory -f keep.py").stdout == "", "it goes on in no unit"
-    assert "forged" not in mallory.sh("cat /srv/mallory/current/code/owned.py")
+    assert "forged" not in mallory.sh(f"cat {MALLORY_CURRENT}/code/owned.py")
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "uv.lock"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attacker import Attacker
+from testing import on_host
 
 PROGRAMS = """
 apt-get bash cat chgrp chmod chown cp dpkg env find git grep id install journalctl kill ln ls mkdir mv nginx nsenter pip
@@ -24,7 +25,8 @@ def test_root_runs_none_of_its_scripts(mallory: Attacker) -> None:
         release_command="setpriv; true",
     )
     mallory.deploy()
-    assert mallory.sh("cat /var/lib/mallory/canary-script") == mallory.sh("id -u mallory"), "the scripts are no use"
+    canary = f"{on_host('data', 'mallory')}/canary-script"
+    assert mallory.sh(f"cat {canary}") == mallory.sh("id -u mallory"), "the scripts are no use"
     for arguments in ("run setpriv", "run true", "status", "releases", "rollback", "unlock"):
         mallory.command(arguments)
     mallory.options.update(release_command="")

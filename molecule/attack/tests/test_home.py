@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from attacker import Attacker
+from testing import on_host
+
+DATA = on_host("data", "mallory")
 
 
 def test_nothing_in_its_home_runs_outside_its_sandbox(mallory: Attacker) -> None:
@@ -10,22 +13,20 @@ def test_nothing_in_its_home_runs_outside_its_sandbox(mallory: Attacker) -> None
     mallory.code({})
     mallory.deploy()
     lines = mallory.canary("home")
-    for place in ("/var/lib/mallory", "/var/cache/mallory"):
+    for place in (DATA, on_host("cache", "mallory")):
         for version in ("3.11", "3.13"):
             packages = f"{place}/.local/lib/python{version}/site-packages"
             mallory.run(f"mkdir -p {packages} && cat > {packages}/usercustomize.py <<'END'\n{lines}\nEND")
         mallory.run(
             f"cd {place} && for name in .profile .bashrc sqlite3.py; do cp {packages}/usercustomize.py $name; done"
         )
-    mallory.run(
-        """python3 -c "import sqlite3; sqlite3.connect('/var/lib/mallory/data.db').execute('create table t (a)')" """
-    )
+    mallory.run(f"""python3 -c "import sqlite3; sqlite3.connect('{DATA}/data.db').execute('create table t (a)')" """)
     mallory.code({"static/new.css": "x"}, release_command="true")
     mallory.deploy()
     mallory.command("run true")
-    left = mallory.sh("find / -xdev -name 'canary-home*' -not -path '/var/lib/mallory/*'")
+    left = mallory.sh(f"find / -xdev -name 'canary-home*' -not -path '{DATA}/*'")
     assert left == ""
-    assert mallory.sh("ls /var/lib/groundwork/saved/mallory/*/") != "", "nothing was saved"
+    assert mallory.sh(f"ls {on_host('state')}/saved/mallory/*/") != "", "nothing was saved"
 
 
 def test_the_host_s_bus_is_out_of_reach(mallory: Attacker) -> None:
@@ -44,7 +45,7 @@ def test_what_a_release_command_starts_ends_with_it(mallory: Attacker) -> None:
     assert mallory.host.run("pgrep -fx 'sleep 4711'").stdout == ""
     assert mallory.host.run("ls /var/spool/cron/crontabs/mallory").rc != 0
     rights = "grep -E 'NoNewPrivs|CapBnd|Seccomp:' /proc/self/status | tr -d '\\t' | tr '\\n' ' '"
-    mallory.code({"static/rights.css": "x"}, release_command=f"({rights}) > /var/lib/mallory/rights")
+    mallory.code({"static/rights.css": "x"}, release_command=f"({rights}) > {DATA}/rights")
     mallory.deploy()
-    assert mallory.sh("cat /var/lib/mallory/rights").split() == ["CapBnd:0000000000000000", "NoNewPrivs:1", "Seccomp:2"]
+    assert mallory.sh(f"cat {DATA}/rights").split() == ["CapBnd:0000000000000000", "NoNewPrivs:1", "Seccomp:2"]
     mallory.options["release_command"] = ""

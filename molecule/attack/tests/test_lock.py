@@ -6,11 +6,12 @@ import json
 
 import testing
 from attacker import Attacker
+from testing import on_host
 
 HOLD = """
-import fcntl, glob, time
+import fcntl, glob, sys, time
 held = []
-for path in glob.glob("/run/groundwork/**", recursive=True):
+for path in glob.glob(f"{sys.argv[1]}/**", recursive=True):
     try:
         held.append(open(path))
         fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -23,7 +24,7 @@ time.sleep(60)
 
 def test_no_other_account_holds_up_a_deploy(mallory: Attacker) -> None:
     host = mallory.host
-    host.check_output("runuser -u nobody -- python3 -c %s >/dev/null 2>&1 & sleep 0.5", HOLD)
+    host.check_output("runuser -u nobody -- python3 -c %s %s >/dev/null 2>&1 & sleep 0.5", HOLD, on_host("runtime"))
     started = host.run("runuser -u nobody -- systemd-run --unit=groundwork-release@mallory.service sleep 60")
     mallory.code({"static/lock.css": "x"})
     try:

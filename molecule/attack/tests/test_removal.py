@@ -6,6 +6,10 @@ import pytest
 import testing
 from attacker import Attacker
 from testinfra.host import Host
+from testing import on_host
+
+DATA = on_host("data", "trudy")
+HOME = on_host("home", "trudy")
 
 # As a release command of an earlier version of the collection could leave them, which ran outside the sandbox.
 ENTRENCH = """
@@ -32,20 +36,20 @@ def test_nothing_of_a_removed_app_is_left_and_what_cannot_be_removed_is_named(tr
     host = trudy.host
     uid = trudy.sh("id -u trudy").strip()
     trudy.sh(ENTRENCH)
-    trudy.run(f"cd /var/lib/trudy && {DEEP}; cd /var/cache/trudy && {DEEP}; ln -s /etc /var/lib/trudy/link")
-    host.check_output("mkdir /var/lib/trudy/mounted && mount -t tmpfs tmpfs /var/lib/trudy/mounted")
+    trudy.run(f"cd {DATA} && {DEEP}; cd {on_host('cache', 'trudy')} && {DEEP}; ln -s /etc {DATA}/link")
+    host.check_output(f"mkdir {DATA}/mounted && mount -t tmpfs tmpfs {DATA}/mounted")
     try:
         result = trudy.module(apps=[], absent=["trudy"], purge=True)
     finally:
-        host.check_output("umount /var/lib/trudy/mounted")
-    assert "these could not be removed: /var/lib/trudy (" in result["failed_apps"]["trudy"]
+        host.check_output(f"umount {DATA}/mounted")
+    assert f"these could not be removed: {DATA} (" in result["failed_apps"]["trudy"]
     assert host.run(f"pgrep -a -u {uid}").stdout == ""
     assert host.run("id trudy").rc == 0
 
     host.check_output("install -d -o trudy /var/lib/trudy.before-restore-20260101T000000")
     done = testing.play(host, "remove.yml", app="trudy", purge=True)
     assert done.returncode == 0, testing.said(done)
-    assert host.run("id trudy; ls -d /var/lib/trudy* /srv/trudy /etc/groundwork/secrets/trudy").stdout == ""
+    assert host.run(f"id trudy; ls -d {DATA}* {HOME} {on_host('configuration')}/secrets/trudy").stdout == ""
     assert host.run(f"find / -xdev -user {uid}").stdout == ""
     assert host.run("ls /var/spool/cron/crontabs/trudy /var/lib/systemd/linger/trudy").stdout == ""
     assert host.run("ls -d /var/log/journal/*.trudy /run/log/journal/*.trudy /run/systemd/journal.trudy").stdout == ""

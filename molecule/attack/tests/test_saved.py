@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from attacker import Attacker
+from testing import on_host
 
-EXCHANGE = """
-cd /var/lib/mallory
+DATA = on_host("data", "mallory")
+STATE = on_host("state")
+EXCHANGE = f"""
+cd {DATA}
 mkdir -p data
 python3 -c "import sqlite3; sqlite3.connect('data/app.db').execute('create table if not exists t (a)')"
 nohup setsid sh -c 'while :; do
-    mv data real; ln -s /etc/systemd/system data; rm data; ln -s /var/lib/groundwork data; rm data; mv real data
+    mv data real; ln -s /etc/systemd/system data; rm data; ln -s {STATE} data; rm data; mv real data
 done' exchange >/dev/null 2>&1 &
 """
 
@@ -28,7 +31,7 @@ def test_nothing_is_saved_from_or_put_back_to_where_a_link_leads(mallory: Attack
         host.run("pkill -KILL -u mallory -f 'data real'")
         mallory.options["release_command"] = ""
     found = host.check_output(r"find / -xdev \( -user mallory -o -name '*.before-rollback-*' -o -name '*.restored' \)")
-    own = ("/var/lib/mallory", "/var/cache/mallory", "/var/cache/groundwork/mallory")
+    own = (DATA, on_host("cache", "mallory"), f"{on_host('build_caches')}/mallory")
     assert [path for path in found.split("\n") if not path.startswith(own)] == []
-    assert host.check_output("stat -c %U:%a /var/lib/groundwork/saved/mallory/*").split().count("root:700") > 0
+    assert host.check_output(f"stat -c %U:%a {STATE}/saved/mallory/*").split().count("root:700") > 0
     assert mallory.ask().status == 200

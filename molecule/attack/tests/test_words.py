@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attacker import Attacker
+from testing import on_host
 
 ESCAPES = "\\x1b]0;owned\\x07\\x1b[2J\\r\\u202eforged"
 
@@ -10,7 +11,7 @@ ESCAPES = "\\x1b]0;owned\\x07\\x1b[2J\\r\\u202eforged"
 def test_an_exception_is_shown_with_its_escapes_as_text(mallory: Attacker) -> None:
     mallory.code({"owned.py": f'raise RuntimeError("{ESCAPES}")\n'})
     reason = mallory.refused("the app cannot be imported")
-    ledger = mallory.sh("tail -n 1 /var/lib/groundwork/releases/mallory.jsonl")
+    ledger = mallory.sh(f"tail -n 1 {on_host('state')}/releases/mallory.jsonl")
     shown = mallory.command("releases").stdout
     for text in (reason, ledger, shown):
         assert not set(text) & set("\x1b\x07\r\u202e"), ascii(text)

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from testinfra.host import Host
+from testing import on_host
 
-PROGRAM = "/usr/local/lib/groundwork/backup"
+PROGRAM = f"{on_host('programs')}/backup"
 
 
 def backup(host: Host, arguments: str) -> str:

@@ -13,30 +13,35 @@ import pytest
 import testing
 from program import PROGRAM, backup, newest, snapshots, status
 from testinfra.host import Host
+from testing import on_host
 
+CONFIGURATION = on_host("configuration")
+DATA = on_host("data", "shop")
+SOCKET = on_host("socket", "shop")
+STATE = on_host("state")
 SERVICE = "groundwork-backup.service"
 RESTORE = str(testing.ROOT / "playbooks" / "restore.yml")
 
 # All of a file that a restore has to bring back: kind, mode, owner by name, links, target, time, size, content, ACL.
-DESCRIBE = r"""
-cd /var/lib/shop
+DESCRIBE = rf"""
+cd {DATA}
 find . -name 'shop.db*' -prune -o -printf '%p %y %m %u:%g %n %l %T+\n' -type f -printf '%p %s\n' | sort
 find . -name 'shop.db*' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
 getfacl --recursive --skip-base uploads
 stat --format '%n %a %U:%G' . shop.db
 """
 
-# Asks until the file that it is given the name of is there, and once more; then it prints each answer with how often it
-# came, and the longest time that one took.
+# Asks at its first argument, a socket, until the file that is its second is there, and once more; then it prints each
+# answer with how often it came, and the longest time that one took.
 VISIT = r"""
 import collections, json, os, socket, sys, time
 answers, longest, ended = collections.Counter(), 0.0, False
 while not ended:
-    ended, begin = os.path.exists(sys.argv[1]), time.time()
+    ended, begin = os.path.exists(sys.argv[2]), time.time()
     try:
         with socket.socket(socket.AF_UNIX) as visitor:
             visitor.settimeout(30)
-            visitor.connect("/srv/shop/current/app.sock")
+            visitor.connect(sys.argv[1])
             visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
             while part := visitor.recv(1000):
@@ -50,7 +55,7 @@ print(json.dumps([answers, longest]))
 """
 
 # All that a play writes.
-WRITTEN = "sha256sum /etc/groundwork/backup.[jpr]* /etc/groundwork/backup.d/* /etc/systemd/system/groundwork-backup*"
+WRITTEN = f"sha256sum {CONFIGURATION}/backup.[jpr]* {CONFIGURATION}/backup.d/* /etc/systemd/system/groundwork-backup*"
 
 
 def back_up(host: Host) -> None:
@@ -61,7 +66,7 @@ def back_up(host: Host) -> None:
 def sql(host: Host, statement: str) -> list[Any]:
     """Ask the app's database, as the app's user."""
     script = (
-        "import json, sqlite3, sys; d = sqlite3.connect('/var/lib/shop/shop.db', timeout=30, isolation_level=None); "
+        f"import json, sqlite3, sys; d = sqlite3.connect('{DATA}/shop.db', timeout=30, isolation_level=None); "
         "print(json.dumps(d.execute(sys.argv[1]).fetchall()))"
     )
     return list(json.loads(host.check_output("runuser -u shop -- python3 -c %s %s", script, statement)))
@@ -81,7 +86,7 @@ def visitors(host: Host) -> Iterator[Visits]:
     visits, end = Visits(), "/run/visits-end"
     printed: list[str] = []
     thread = threading.Thread(
-        target=lambda: printed.append(host.check_output("timeout 300 /usr/bin/python3 -c %s %s", VISIT, end))
+        target=lambda: printed.append(host.check_output("timeout 300 /usr/bin/python3 -c %s %s %s", VISIT, SOCKET, end))
     )
     host.check_output(f"rm -f {end}")
     thread.start()
@@ -104,9 +109,9 @@ def test_the_first_run_made_a_backup_and_says_what_it_is_worth(host: Host) -> No
 
 def test_secrets_are_for_root_alone(host: Host) -> None:
     for path in ("backup.password", "backup.repositories.json", "backup.json"):
-        assert host.file(f"/etc/groundwork/{path}").mode == 0o600
-    assert host.run("runuser -u shop -- ls /var/backups/restic /var/lib/groundwork/backup").rc != 0
-    assert host.check_output("cat /etc/groundwork/backup.password") not in host.check_output("journalctl --no-pager")
+        assert host.file(f"{CONFIGURATION}/{path}").mode == 0o600
+    assert host.run(f"runuser -u shop -- ls /var/backups/restic {STATE}/backup").rc != 0
+    assert host.check_output(f"cat {CONFIGURATION}/backup.password") not in host.check_output("journalctl --no-pager")
 
 
 def test_the_nightly_run_and_the_drill(host: Host) -> None:
@@ -116,13 +121,13 @@ def test_the_nightly_run_and_the_drill(host: Host) -> None:
     assert len(after) >= len(before)
     assert after[-1] not in before
     assert after[-1] == newest(host, "shop")
-    assert not host.file("/var/lib/groundwork/backup/stage").exists
+    assert not host.file(f"{STATE}/backup/stage").exists
     drill = "groundwork-backup-drill.service"
     assert host.run(f"systemctl start {drill}").rc == 0, testing.journal(host, drill)
     for name, item in status(host)["sets"].items():
         assert item["drill"]["ok"], f"{name}: {item}"
     assert status(host)["sets"]["shop"]["drill"]["databases"] == 1
-    assert not host.file("/var/lib/groundwork/backup/drill").exists
+    assert not host.file(f"{STATE}/backup/drill").exists
 
 
 def test_all_is_lost_and_comes_back_on_a_host_with_other_ids(host: Host) -> None:
@@ -130,16 +135,16 @@ def test_all_is_lost_and_comes_back_on_a_host_with_other_ids(host: Host) -> None
     assert host.run("systemctl stop shop-writer").rc == 0
     sql(host, "INSERT INTO entry (text) VALUES ('kept')")
     entries = sql(host, "SELECT * FROM entry")
-    host.check_output("setfacl --modify user:www-data:r /var/lib/shop/uploads/private")
+    host.check_output(f"setfacl --modify user:www-data:r {DATA}/uploads/private")
     backup(host, "run --set shop")
     before = host.check_output(DESCRIBE)
     assert "user:www-data:r--" in before
     stop = "systemctl stop shop@r1.socket shop@r1.service"
     change = "usermod --uid 1999 shop && groupmod --gid 1999 shop"
-    assert host.run(f"{stop}; rm -rf /var/lib/shop && {change}").rc == 0
+    assert host.run(f"{stop}; rm -rf {DATA} && {change}").rc == 0
     backup(host, "restore shop --in-place")
     assert host.check_output(DESCRIBE) == before
-    assert host.file("/var/lib/shop/shop.db").uid == 1999
+    assert host.file(f"{DATA}/shop.db").uid == 1999
     assert sql(host, "SELECT * FROM entry") == entries
     assert sql(host, "PRAGMA journal_mode") == [["wal"]]
     assert sql(host, "SELECT sum(amount) FROM account") == [[2000000]]
@@ -150,9 +155,9 @@ def test_a_restore_beside_the_live_files_leaves_them_alone(host: Host) -> None:
     sql(host, "INSERT INTO entry (text) VALUES ('after the backup')")
     entries = sql(host, "SELECT count(*) FROM entry")
     told = json.loads(backup(host, "restore shop --json"))
-    picture = host.file(f"{told['target']}/var/lib/shop/uploads/picture.png")
-    assert picture.sha256sum == host.file("/var/lib/shop/uploads/picture.png").sha256sum
-    assert host.file(f"{told['target']}/var/lib/shop/shop.db").user == "shop"
+    picture = host.file(f"{told['target']}{DATA}/uploads/picture.png")
+    assert picture.sha256sum == host.file(f"{DATA}/uploads/picture.png").sha256sum
+    assert host.file(f"{told['target']}{DATA}/shop.db").user == "shop"
     assert host.file(told["target"]).mode == 0o700
     assert sql(host, "SELECT count(*) FROM entry") == entries
     assert json.loads(backup(host, "restore shop --json")) == told
@@ -209,7 +214,7 @@ def test_a_snapshot_that_is_not_there_is_refused_before_the_app_is_stopped(host:
 
 
 def test_another_password_is_refused_and_changes_nothing(host: Host) -> None:
-    before, password = host.check_output(WRITTEN), host.check_output("cat /etc/groundwork/backup.password")
+    before, password = host.check_output(WRITTEN), host.check_output(f"cat {CONFIGURATION}/backup.password")
     result = testing.play(host, backup_password="another one")
     assert result.returncode != 0
     assert "was made with another password. Put the old one back" in testing.said(result)
@@ -226,7 +231,7 @@ def sets_that_fail(host: Host) -> Iterator[list[dict[str, Any]]]:
         {"name": "failing", **failing},
         {"name": "wiki", "paths": ["/etc/hostname"]},
     ]
-    host.check_output("cd /etc/groundwork/backup.d && rm gone.json failing.json wiki.json")
+    host.check_output(f"cd {CONFIGURATION}/backup.d && rm gone.json failing.json wiki.json")
 
 
 def test_a_set_that_fails_leaves_no_snapshot_and_holds_up_no_other(
@@ -253,7 +258,7 @@ def test_a_set_that_fails_leaves_no_snapshot_and_holds_up_no_other(
 
 def test_the_next_run_after_a_killed_one_is_green(host: Host) -> None:
     locks = "/var/backups/restic/locks"
-    assert host.run("truncate --size=300M /var/lib/shop/big").rc == 0
+    assert host.run(f"truncate --size=300M {DATA}/big").rc == 0
     try:
         kill = (
             f"systemctl start --no-block {SERVICE}; "
@@ -264,7 +269,7 @@ def test_the_next_run_after_a_killed_one_is_green(host: Host) -> None:
         assert testing.poll(lambda: host.check_output(f"systemctl show -P ActiveState {SERVICE}") == "failed")
         assert host.check_output(f"ls -A {locks}")
     finally:
-        host.run("rm /var/lib/shop/big")
+        host.run(f"rm {DATA}/big")
     back_up(host)
     assert not host.check_output(f"ls -A {locks}")
     assert host.run(f"{PROGRAM} check --all").rc == 0

@@ -10,19 +10,24 @@ import pytest
 import testing
 from program import PROGRAM, backup, newest, status
 from testinfra.host import Host
+from testing import on_host
 
+CONFIGURATION = on_host("configuration")
+DATA = on_host("data", "mallory")
+RELEASES = on_host("releases", "mallory")
+RUNTIME = on_host("runtime")
 MALLORY = (testing.scenario_directory() / "files" / "mallory.py").read_text()
 SYSTEMD = "ls -laR --time-style=+ /etc/systemd/system"
-UNIT = """[Service]
+UNIT = f"""[Service]
 ProtectSystem=strict
 StateDirectory=mallory
 Environment=FROM=unit
-EnvironmentFile=/srv/mallory/releases/%i/env
+EnvironmentFile={RELEASES}/%i/env
 """
 # Instead of restic: between the copies of the databases and the snapshot, the app exchanges a directory for a link.
-EXCHANGING = """#!/bin/sh
-if [ "$1" = backup ] && [ -d /var/lib/mallory/d ] && [ ! -L /var/lib/mallory/d ]; then
-    runuser -u mallory -- sh -c 'cd /var/lib/mallory && mv d was-d && ln -s /etc/systemd/system d'
+EXCHANGING = f"""#!/bin/sh
+if [ "$1" = backup ] && [ -d {DATA}/d ] && [ ! -L {DATA}/d ]; then
+    runuser -u mallory -- sh -c 'cd {DATA} && mv d was-d && ln -s /etc/systemd/system d'
 fi
 exec /root/restic "$@"
 """
@@ -30,33 +35,31 @@ exec /root/restic "$@"
 
 def write_set(host: Host, name: str, **options: Any) -> None:
     """Have the host know a set, as a play would."""
-    given = json.dumps({"name": name, "paths": ["/var/lib/mallory"], **options})
-    host.check_output("printf %%s %s > /etc/groundwork/backup.d/%s.json", given, name)
+    given = json.dumps({"name": name, "paths": [DATA], **options})
+    host.check_output(f"printf %%s %s > {CONFIGURATION}/backup.d/%s.json", given, name)
 
 
 @pytest.fixture(scope="module")
 def mallory(host: Host) -> Iterator[Host]:
     """The host with an app that wants to harm, and its set."""
-    host.check_output("useradd --system --home-dir /srv/mallory --shell /usr/sbin/nologin mallory")
-    host.check_output("install -d -o mallory -g mallory -m 0750 /var/lib/mallory")
+    host.check_output(f"useradd --system --home-dir {on_host('home', 'mallory')} --shell /usr/sbin/nologin mallory")
+    host.check_output(f"install -d -o mallory -g mallory -m 0750 {DATA}")
     host.check_output("cd / && runuser -u mallory -- /usr/bin/python3 -c %s", MALLORY)
     write_set(host, "mallory", owner="mallory", user="mallory")
     yield host
-    host.check_output("rm /etc/groundwork/backup.d/mallory.json")
+    host.check_output(f"rm {CONFIGURATION}/backup.d/mallory.json")
 
 
 def test_what_an_app_s_data_is_like_harms_no_other_set(mallory: Host) -> None:
     """One set hangs, one has all that is hard to save, nobody tries to hold the lock: the others are saved."""
     write_set(mallory, "hanging", user="mallory", before=["sleep 987 & sleep 986"], timeout=2)
     before = newest(mallory, "shop")
-    lock = (
-        "cd /run/groundwork/backup; for lock in . /run/groundwork/backup/backup.lock; do flock -n $lock sleep 60; done"
-    )
+    lock = f"cd {RUNTIME}/backup; for lock in . {RUNTIME}/backup/backup.lock; do flock -n $lock sleep 60; done"
     try:
         assert mallory.run("setpriv --reuid nobody --regid nogroup --clear-groups sh -c %s", lock).rc != 0
         result = mallory.run(f"{PROGRAM} run --set hanging --set mallory --set shop")
     finally:
-        mallory.check_output("rm /etc/groundwork/backup.d/hanging.json")
+        mallory.check_output(f"rm {CONFIGURATION}/backup.d/hanging.json")
     assert result.rc == 1
     assert result.stderr.splitlines()[-2:] == [
         "FAILED: hanging: preparing it took longer than 2 s, and was ended",
@@ -81,16 +84,16 @@ def test_a_directory_that_is_exchanged_while_it_is_saved_leads_no_restore_away(m
         backup(mallory, "run --set mallory")
     finally:
         mallory.check_output("umount /usr/bin/restic")
-    assert mallory.file("/var/lib/mallory/d").is_symlink
+    assert mallory.file(f"{DATA}/d").is_symlink
     before = mallory.check_output(SYSTEMD)
     told = json.loads(backup(mallory, "restore mallory --in-place --json"))
     assert mallory.check_output(SYSTEMD) == before
-    place = mallory.file("/var/lib/mallory/d")
+    place = mallory.file(f"{DATA}/d")
     assert (place.is_symlink, place.is_directory, place.user) == (False, True, "mallory")
     read = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT x FROM t').fetchone())"
     for name in ("d/app.db", "odd/$HOME.db", "odd/a\nb.db"):
         argv = "runuser -u mallory -- /usr/bin/python3 -c %s %s"
-        assert mallory.check_output(argv, read, f"/var/lib/mallory/{name}") == "kept"
+        assert mallory.check_output(argv, read, f"{DATA}/{name}") == "kept"
     (previous,) = [path["previous"] for path in told["restored"]]
     assert status(mallory)["copies"]["mallory"] == [previous]
     assert json.loads(backup(mallory, "forget-copies mallory --json"))["removed"] == [previous]
@@ -99,31 +102,31 @@ def test_a_directory_that_is_exchanged_while_it_is_saved_leads_no_restore_away(m
 
 def test_the_commands_of_an_app_follow_its_links_with_its_own_rights(mallory: Host) -> None:
     """A command of root's that writes into the app's directory would write wherever a link of the app's leads."""
-    mallory.check_output("mkdir -p /srv/mallory/releases/r1 && ln -sfn releases/r1 /srv/mallory/current")
-    mallory.check_output("echo TOKEN=secret > /srv/mallory/releases/r1/env && chmod 600 /srv/mallory/releases/r1/env")
+    mallory.check_output(f"mkdir -p {RELEASES}/r1 && ln -sfn releases/r1 {on_host('current', 'mallory')}")
+    mallory.check_output(f"echo TOKEN=secret > {RELEASES}/r1/env && chmod 600 {RELEASES}/r1/env")
     mallory.check_output("printf %%s %s > '/etc/systemd/system/mallory@.service'", UNIT)
     mallory.check_output("echo precious > /root/important && systemctl daemon-reload")
-    mallory.check_output("runuser -u mallory -- ln -sf /root/important /var/lib/mallory/dump")
-    who = 'echo $(id -un) $FROM $TOKEN $BACKUP_SET $(grep -c "^NoNewPrivs:.1" /proc/self/status) > /var/lib/mallory/who'
+    mallory.check_output(f"runuser -u mallory -- ln -sf /root/important {DATA}/dump")
+    who = f'echo $(id -un) $FROM $TOKEN $BACKUP_SET $(grep -c "^NoNewPrivs:.1" /proc/self/status) > {DATA}/who'
     write_set(
         mallory,
         "mallory",
         user="mallory",
-        before=[who, "touch /etc/mallory || true", "echo dumped > /var/lib/mallory/dump"],
-        after=["id -un > /var/lib/mallory/after"],
+        before=[who, "touch /etc/mallory || true", f"echo dumped > {DATA}/dump"],
+        after=[f"id -un > {DATA}/after"],
     )
     result = mallory.run(f"{PROGRAM} run --set mallory")
     assert result.rc == 1
-    assert "FAILED: mallory: `echo dumped > /var/lib/mallory/dump` (before) ended with 2" in result.stderr
+    assert f"FAILED: mallory: `echo dumped > {DATA}/dump` (before) ended with 2" in result.stderr
     assert mallory.check_output("cat /root/important") == "precious"
-    assert mallory.check_output("cat /var/lib/mallory/who") == "mallory unit secret mallory 1"
-    assert mallory.check_output("cat /var/lib/mallory/after") == "mallory"
+    assert mallory.check_output(f"cat {DATA}/who") == "mallory unit secret mallory 1"
+    assert mallory.check_output(f"cat {DATA}/after") == "mallory"
     assert not mallory.file("/etc/mallory").exists
 
 
 def test_a_copy_that_is_much_smaller_is_saved_and_warned_of(mallory: Host) -> None:
     write_set(mallory, "mallory", owner="mallory")
-    mallory.check_output("rm -rf /var/lib/mallory/small")
+    mallory.check_output(f"rm -rf {DATA}/small")
     before = newest(mallory, "mallory")
     result = mallory.run(f"{PROGRAM} run --set mallory")
     assert result.rc == 0, result.stderr

@@ -9,11 +9,14 @@ from typing import Any
 
 import testing
 from testinfra.host import Host
+from testing import on_host
 
-PROGRAM = "/usr/local/lib/groundwork/certificate"
-FROM_PYPI = "/usr/local/lib/groundwork/certbot"
-SERVED = "/etc/ssl/groundwork"
-STATE = "/var/lib/groundwork/certificates"
+CONFIGURATION = on_host("configuration")
+PROGRAMS = on_host("programs")
+PROGRAM = f"{PROGRAMS}/certificate"
+FROM_PYPI = f"{PROGRAMS}/certbot"
+SERVED = on_host("certificates")
+STATE = f"{on_host('state')}/certificates"
 DEPLOY = "systemctl try-reload-or-restart nginx[.]service apache2[.]service"
 SHOP: dict[str, Any] = {"name": "shop", "domains": ["shop.test", "www.shop.test"]}
 WIKI: dict[str, Any] = {"name": "wiki", "domains": ["wiki.test"]}
@@ -131,7 +134,7 @@ def point_here(host: Host, domain: str) -> None:
 def configure(host: Host, name: str, *domains: str, **more: str) -> None:
     """Write a request, as the play does."""
     request = json.dumps({"name": name, "domains": domains, "provider": "acme", **more})
-    host.check_output("echo %s > %s", request, f"/etc/groundwork/certificates/{name}.json")
+    host.check_output("echo %s > %s", request, f"{CONFIGURATION}/certificates/{name}.json")
 
 
 def ask_for(host: Host, name: str, *domains: str, **more: str) -> None:
@@ -150,10 +153,10 @@ def ask_for(host: Host, name: str, *domains: str, **more: str) -> None:
 def drop(host: Host, *names: str) -> None:
     """Remove what ask_for has made."""
     for name in names:
-        host.check_output(f"rm /etc/nginx/conf.d/{name}.conf /etc/groundwork/certificates/{name}.json")
+        host.check_output(f"rm /etc/nginx/conf.d/{name}.conf {CONFIGURATION}/certificates/{name}.json")
     host.check_output(f"systemctl reload nginx.service; {PROGRAM} remove {' '.join(names)}")
 
 
 def set_option(host: Host, name: str, value: str) -> None:
     """Change one of the host's options."""
-    host.check_output(f"""sed -i 's|"{name}": ".*"|"{name}": "{value}"|' /etc/groundwork/certificate.json""")
+    host.check_output(f"""sed -i 's|"{name}": ".*"|"{name}": "{value}"|' {CONFIGURATION}/certificate.json""")

@@ -9,6 +9,7 @@ import pytest
 import testing
 from load import asking, failed
 from program import (
+    CONFIGURATION,
     DEPLOY,
     PROGRAM,
     SERVED,
@@ -29,7 +30,7 @@ from program import (
     workers,
 )
 from testinfra.host import Host
-from testing import MakeSite
+from testing import MakeSite, on_host
 
 
 def test_every_name_has_a_real_certificate(host: Host, site: MakeSite, authority_root: str) -> None:
@@ -51,7 +52,7 @@ def test_no_other_account_can_hold_up_a_run(host: Host) -> None:
     """Any account that can open a file can lock it, so another account locks all that it can."""
     lock_all = (testing.scenario_directory() / "files" / "lock_all.py").read_text()
     places = (
-        "/run/groundwork /etc/groundwork /usr/local/lib/groundwork /var/lib/groundwork /etc/ssl/groundwork "
+        f"{on_host('runtime')} {CONFIGURATION} {on_host('programs')} {on_host('state')} {SERVED} "
         "/etc/letsencrypt /var/lib/letsencrypt /var/log/letsencrypt"
     )
     host.check_output(f"{PROGRAM} reconcile")  # the lock is there
@@ -72,7 +73,7 @@ def test_keys_are_for_the_web_server_alone(host: Host) -> None:
         assert (key.user, key.group, key.mode) == ("root", "www-data", 0o640)
         assert host.run(f"setpriv --reuid nobody --clear-groups cat {key.path}").rc != 0
         assert host.run(f"setpriv --reuid www-data --regid www-data --clear-groups cat {key.path}").rc == 0
-    assert host.file("/var/lib/groundwork/certificates").mode == 0o700
+    assert host.file(STATE).mode == 0o700
 
 
 @pytest.mark.usefixtures("timer_paused")
@@ -143,7 +144,7 @@ def test_a_server_that_keeps_the_old_certificate_raises_an_alert(
         assert serial(wiki) == before
         assert testing.poll(lambda: alerted(host), 30, 1)
         said = testing.journal(host, "groundwork-certificate-check.service")
-        assert "wiki: 127.0.0.1:443 serves another certificate for wiki.test than /etc/ssl/groundwork/wiki/" in said
+        assert f"wiki: 127.0.0.1:443 serves another certificate for wiki.test than {SERVED}/wiki/" in said
     finally:
         set_option(host, "deploy_command", DEPLOY)
     host.check_output("systemctl reload nginx.service")
@@ -251,7 +252,7 @@ def test_a_clock_that_is_wrong_ends_well(
 def test_a_wildcard_by_a_plugin(host: Host, site: MakeSite, authority_root: str) -> None:
     for domain in ("wild.test", "any.wild.test"):
         assert site(domain, authority_root).get().text == "wild"
-    credentials = host.file("/etc/groundwork/certificate-dns.ini")
+    credentials = host.file(f"{CONFIGURATION}/certificate-dns.ini")
     assert (credentials.user, credentials.mode) == ("root", 0o600)
     assert status(host, "wild")["error"] == ""
 
@@ -259,7 +260,7 @@ def test_a_wildcard_by_a_plugin(host: Host, site: MakeSite, authority_root: str)
 @pytest.mark.usefixtures("timer_paused")
 def test_a_wildcard_by_hooks_and_then_from_another_directory(host: Host, site: MakeSite, authority_root: str) -> None:
     """As from staging to production: certbot alone would keep the certificate of the other directory."""
-    options = "/etc/groundwork/certificate.json"
+    options = f"{CONFIGURATION}/certificate.json"
     host.check_output(f"cp {options} /run/options")
     try:
         set_option(host, "dns_plugin", "")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import testing
 from program import (
+    CONFIGURATION,
     FROM_PYPI,
     OWN,
     PROGRAM,
@@ -33,7 +34,7 @@ from program import (
     unreachable_ca,
 )
 from testinfra.host import Host
-from testing import MakeSite
+from testing import MakeSite, on_host
 
 
 def make_certificate(directory: Path, domain: str) -> dict[str, str]:
@@ -70,7 +71,7 @@ def changed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Changed:
     """
     (key,) = re.findall('secret "(.+)"', host.file("/etc/bind/update.key").content_string)
     files = make_certificate(tmp_path_factory.mktemp("own") / "files", "own.test")
-    credentials = host.file("/etc/groundwork/certificate-dns.ini").content_string
+    credentials = host.file(f"{CONFIGURATION}/certificate-dns.ini").content_string
     with unreachable_ca(host):
         output = run_play(
             host,
@@ -85,7 +86,7 @@ def changed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Changed:
 WHERE_CERTBOT_IS_TO_BE = """
 import sys
 sys.dont_write_bytecode = True
-sys.path.insert(0, "/usr/local/lib/groundwork/python")
+sys.path.insert(0, sys.argv[1])
 from groundwork_certificate.certificate.context import Context
 print(Context().acme.certbot.pypi.target)
 """
@@ -95,7 +96,7 @@ print(Context().acme.certbot.pypi.target)
 def certbot_from_pypi(host: Host) -> Iterator[None]:
     """Put a stand-in for the certbot from PyPI where the program would install it, as `changed` has configured it."""
     stand_in = (testing.scenario_directory() / "files" / "certbot").read_text()
-    directory = host.check_output("/usr/bin/python3 -I -c %s", WHERE_CERTBOT_IS_TO_BE)
+    directory = host.check_output("/usr/bin/python3 -I -c %s %s", WHERE_CERTBOT_IS_TO_BE, on_host("packages"))
     host.check_output(f"mkdir -p {directory}/bin && printf %s %s > {directory}/bin/certbot", "%s", stand_in)
     host.check_output(f"chmod +x {directory}/bin/certbot && ln -sfn $(basename {directory}) {FROM_PYPI}")
     yield
@@ -160,7 +161,7 @@ def test_a_user_s_certificate_is_served_and_its_end_raises_a_warning(
 
 
 def test_a_play_with_diff_shows_no_key(changed: Changed) -> None:
-    for path in ("/etc/groundwork/certificate-dns.ini", "/etc/groundwork/certificates/own.privkey.pem"):
+    for path in (f"{CONFIGURATION}/certificate-dns.ini", f"{CONFIGURATION}/certificates/own.privkey.pem"):
         assert path in changed.output
     for secret in (changed.dns_key, *Path(changed.files["privkey"]).read_text().splitlines()[1:-1]):
         assert secret not in changed.output
@@ -183,7 +184,7 @@ def test_certbot_from_pypi_issues_for_profiles_and_addresses(host: Host, site: M
     assert serial(wiki) == before
     renew(host, "wiki", "groundwork-certificate-renew.service")
     assert testing.poll(partial(is_served_anew, wiki, before), 2)
-    host.check_output(f"rm /etc/groundwork/certificates/bare.json; {PROGRAM} remove bare")
+    host.check_output(f"rm {CONFIGURATION}/certificates/bare.json; {PROGRAM} remove bare")
 
 
 BAD_SHOP = {**SHOP, "domains": [*SHOP["domains"], "new.shop.test", "gone.invalid"]}
@@ -241,10 +242,10 @@ def test_a_key_that_does_not_match_is_refused_and_the_previous_certificate_serve
 def test_a_removed_name_is_gone_and_the_others_stay(
     host: Host, site: MakeSite, authority_root: str, refused: str
 ) -> None:
-    assert "/etc/groundwork/certificates/blog.json" in refused  # in the diff
+    assert f"{CONFIGURATION}/certificates/blog.json" in refused  # in the diff
     for path in (f"{SERVED}/blog", f"{STATE}/blog", "/etc/letsencrypt/renewal/blog.conf", "/etc/letsencrypt/live/blog"):
         assert not host.file(path).exists
-    assert not host.run("ls /etc/groundwork/certificates | grep blog").stdout
+    assert not host.run(f"ls {CONFIGURATION}/certificates | grep blog").stdout
     assert json.loads(host.check_output(f"{PROGRAM} remove --json blog"))["changed"] == []
     assert site("shop.test", authority_root).get().text == "shop"
 

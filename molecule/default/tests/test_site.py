@@ -12,8 +12,12 @@ from contextlib import ExitStack
 import pytest
 import testing
 from testinfra.host import Host
-from testing import MakeSite, Site
+from testing import MakeSite, Site, on_host
 from wire import exchange, status
+
+CONFIGURATION = on_host("configuration")
+CURRENT = on_host("current", "guestbook")
+DATA = on_host("data", "guestbook")
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ class TestVisitor:
         answer = testing.sign(guestbook, message)
         assert answer.status == 303, explain(host, "guestbook")
         assert message in guestbook.get("/api/entries").text
-        database = "sqlite3.connect('/var/lib/guestbook/guestbook.sqlite3')"
+        database = f"sqlite3.connect('{DATA}/guestbook.sqlite3')"
         select = "select count(*) from entry where message = ?"
         query = f"import sqlite3; print({database}.execute({select!r}, [{message!r}]).fetchone()[0])"
         assert host.check_output("python3 -c %s", query) == "1"
@@ -78,7 +82,7 @@ class TestVisitor:
         assert answer.status == 200
         source = testing.ROOT / "examples/guestbook/guestbook/static/style.css"
         assert answer.body == source.read_bytes()
-        probe = "/srv/guestbook/current/public/static/probe.txt"
+        probe = f"{CURRENT}/public/static/probe.txt"
         host.check_output(f"echo from the disk > {probe}")
         try:
             assert guestbook.get("/static/probe.txt").text == "from the disk\n"
@@ -156,15 +160,15 @@ class TestThief:
     @pytest.mark.parametrize(
         "command",
         [
-            "ls /srv/guestbook",
-            "ls /srv/guestbook/releases",
-            "ls /srv/guestbook/current/code",
-            "cat /srv/guestbook/current/code/requirements.txt",
-            "cat /srv/guestbook/current/env",
-            "cat /srv/guestbook/current/server.json",
-            "ls /var/lib/guestbook",
-            "cat /etc/groundwork/secrets/guestbook/SECRET_KEY",
-            "cat /etc/ssl/groundwork/guestbook/current/privkey.pem",
+            f"ls {on_host('home', 'guestbook')}",
+            f"ls {on_host('releases', 'guestbook')}",
+            f"ls {CURRENT}/code",
+            f"cat {CURRENT}/code/requirements.txt",
+            f"cat {CURRENT}/env",
+            f"cat {CURRENT}/server.json",
+            f"ls {DATA}",
+            f"cat {CONFIGURATION}/secrets/guestbook/SECRET_KEY",
+            f"cat {on_host('certificate', 'guestbook')}/privkey.pem",
             "cat /var/log/journal/*.guestbook/system.journal",
         ],
     )
@@ -174,17 +178,17 @@ class TestThief:
         assert "ermission denied" in result.stderr
 
     def test_another_account_cannot_reach_the_socket(self, host: Host) -> None:
-        code = "import socket; socket.socket(socket.AF_UNIX).connect('/srv/guestbook/current/app.sock')"
+        code = f"import socket; socket.socket(socket.AF_UNIX).connect('{on_host('socket', 'guestbook')}')"
         assert "Permission" in host.run("runuser -u tally -- python3 -c %s", code).stderr
 
     def test_an_app_cannot_change_its_own_code(self, host: Host) -> None:
-        result = host.run("runuser -u guestbook -- touch /srv/guestbook/current/code/x /srv/guestbook/current/venv/x")
+        result = host.run(f"runuser -u guestbook -- touch {CURRENT}/code/x {CURRENT}/venv/x")
         assert result.rc != 0
 
     def test_the_proxy_reads_static_files_and_the_socket_only(self, host: Host) -> None:
-        assert host.run("runuser -u www-data -- cat /srv/guestbook/current/public/static/style.css").rc == 0
+        assert host.run(f"runuser -u www-data -- cat {CURRENT}/public/static/style.css").rc == 0
         for path in ("code/requirements.txt", "env", "venv/pyvenv.cfg"):
-            assert host.run(f"runuser -u www-data -- cat /srv/guestbook/current/{path}").rc != 0
+            assert host.run(f"runuser -u www-data -- cat {CURRENT}/{path}").rc != 0
 
     @pytest.mark.parametrize("app", ["guestbook", "tally"])
     def test_the_account_is_locked(self, host: Host, app: str) -> None:
@@ -204,14 +208,14 @@ class TestThief:
         assert owners == {app}
 
     def test_secrets_show_nowhere(self, host: Host) -> None:
-        key = host.check_output("cat /etc/groundwork/secrets/guestbook/SECRET_KEY")
+        key = host.check_output(f"cat {CONFIGURATION}/secrets/guestbook/SECRET_KEY")
         assert len(key) == 64
         for secret in (key, "canary-4711-token"):
             assert host.run("journalctl --no-pager | grep -F %s", secret).rc == 1
             assert host.run("journalctl --namespace=guestbook --no-pager | grep -F %s", secret).rc == 1
             assert host.run("grep -rlF %s /var/log --include=*.log", secret).stdout == ""
         modes = host.check_output(
-            "stat -c '%a %U' /etc/groundwork/secrets/guestbook /etc/groundwork/secrets/guestbook/SECRET_KEY"
+            f"stat -c '%a %U' {CONFIGURATION}/secrets/guestbook {CONFIGURATION}/secrets/guestbook/SECRET_KEY"
         )
         assert modes.splitlines() == ["700 root", "600 root"]
 
@@ -237,8 +241,8 @@ class TestOperator:
 
     def test_flask_commands_find_the_app(self, host: Host) -> None:
         command = (
-            "systemd-run --pipe --wait --quiet --uid=guestbook --property=EnvironmentFile=/srv/guestbook/current/env "
-            "--working-directory=/srv/guestbook/current/code /srv/guestbook/current/venv/bin/flask"
+            f"systemd-run --pipe --wait --quiet --uid=guestbook --property=EnvironmentFile={CURRENT}/env "
+            f"--working-directory={CURRENT}/code {CURRENT}/venv/bin/flask"
         )
         host.run(f"{command} routes > /tmp/routes 2>&1")
         assert "/healthz" in host.check_output("cat /tmp/routes")
@@ -251,7 +255,7 @@ class TestOperator:
         assert f"RELEASE={testing.live(host, 'guestbook')}" in environment
 
     def test_each_app_has_been_saved(self, host: Host) -> None:
-        saved = json.loads(host.check_output("/usr/local/lib/groundwork/backup list --json --wait 60"))
+        saved = json.loads(host.check_output(f"{on_host('programs')}/backup list --json --wait 60"))
         assert [app for app in ("guestbook", "tally") if not saved.get(app)] == []
 
     def test_a_killed_master_costs_no_get(self, host: Host, guestbook: Site) -> None:

@@ -18,7 +18,9 @@ import testing
 import yaml
 from load import Load
 from testinfra.host import Host
-from testing import Site
+from testing import Site, on_host
+
+DATA = on_host("data", "tally")
 
 MakeSite = testing.MakeSite
 EXAMPLES = testing.ROOT / "examples"
@@ -126,11 +128,11 @@ class TestChanges:
             tally.post("/hit")
         before = tally.get("/").text
         host.check_output("systemctl start groundwork-backup.service")
-        host.check_output("rm -rf /var/lib/tally/*")
+        host.check_output(f"rm -rf {DATA}/*")
         result = testing.play(host, "restore.yml", app="tally")
         assert result.returncode == 0, testing.said(result)[-3000:]
         assert tally.get("/").text == before
-        assert set(host.check_output("stat -c %U /var/lib/tally /var/lib/tally/*").split()) == {"tally"}
+        assert set(host.check_output(f"stat -c %U {DATA} {DATA}/*").split()) == {"tally"}
 
 
 def test_everything_answers_after_a_reboot(host: Host, authority_root: str) -> None:
@@ -157,9 +159,9 @@ def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, 
     assert result.returncode == 0, testing.said(result)[-3000:]
     with pytest.raises(OSError, match=r"(?i)unrecognized.name|handshake"):
         site("tally.test", verify=False).get("/")
-    assert host.run("ls /srv/tally").rc != 0
+    assert host.run(f"ls {on_host('home', 'tally')}").rc != 0
     assert host.run("systemctl cat tally@x.service").rc != 0
     assert host.run("ls /etc/letsencrypt/renewal/tally.conf").rc != 0
-    assert host.check_output("ls /var/lib/tally")
-    assert host.check_output("ls /etc/groundwork/secrets/tally")
+    assert host.check_output(f"ls {DATA}")
+    assert host.check_output(f"ls {on_host('configuration')}/secrets/tally")
     assert site("guestbook.test", verify=False).get("/").status == 200

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 import testing
 from testinfra.host import Host
+from testing import on_host
 
 
 @pytest.fixture
 def shop(host: Host, site: testing.MakeSite) -> testing.Site:
-    return site("shop.test", root=host.check_output("cat /etc/ssl/groundwork/shop/current/fullchain.pem"))
+    return site("shop.test", root=host.check_output(f"cat {on_host('certificate', 'shop')}/fullchain.pem"))
 
 
 @pytest.fixture(autouse=True)
@@ -20,4 +21,4 @@ def explain(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.session.testsfailed > failed:
         print(testing.journal(host, "shop@*", 60, namespace="+shop"))
-        print(host.run("tail -n 20 /var/log/nginx/error.log; tail -n 5 /var/lib/groundwork/releases/shop.jsonl").stdout)
+        print(host.run(f"tail -n 20 /var/log/nginx/error.log; tail -n 5 {on_host('state')}/releases/shop.jsonl").stdout)

@@ -12,7 +12,7 @@ import pytest
 import testing
 from load import Load
 from testinfra.host import Host
-from testing import Site
+from testing import Site, on_host
 
 LEAST = 200  # requests a second
 BACK = "back"
@@ -31,8 +31,8 @@ def deploy(host: Host, version: str, **variables: int) -> bool:
 
 def counted(host: Host) -> int:
     """How many POSTs the app's database has seen."""
-    script = "import sqlite3; print(*sqlite3.connect('/var/lib/shop/shop.sqlite3').execute('SELECT count FROM hits'))"
-    return int(host.check_output("python3 -c %s", script).strip("(,)"))
+    script = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT count FROM hits'))"
+    return int(host.check_output("python3 -c %s %s", script, f"{on_host('data', 'shop')}/shop.sqlite3").strip("(,)"))
 
 
 def kill_master(host: Host) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import testing
 from testinfra.host import Host
+from testing import on_host
 
 UNIT = "groundwork-firewall.service"
-RULES = "/etc/groundwork/firewall.nft"
+RULES = f"{on_host('configuration')}/firewall.nft"
 FOREIGN = "table inet docker_like { chain forward { type filter hook forward priority 0; tcp dport 1 drop; }; }"
 
 
@@ -26,7 +27,7 @@ def foreign_table(host: Host) -> str:
 
 def hold(host: Host) -> str:
     """Hold the kernel to the rules, as the play does; return what the program says."""
-    return str(host.check_output("/usr/local/lib/groundwork/firewall hold --now"))
+    return str(host.check_output(f"{on_host('programs')}/firewall hold --now"))
 
 
 def assert_filtered(address: str, port: int) -> None:

@@ -14,6 +14,7 @@ from testinfra.host import Host
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
 
 from providers import NGINX, PROVIDERS, Provider
+from testing import on_host
 
 INVENTORY = yaml.safe_load((testing.scenario_directory() / "inventory" / "hosts.yml").read_text())
 PROVIDER = PROVIDERS[INVENTORY["flask_hosts"].get("vars", {}).get("proxy_provider", NGINX.name)]
@@ -48,7 +49,7 @@ def provider() -> Provider:
 @pytest.fixture(scope="module")
 def shop_certificate(host: Host) -> str:
     """What the shop's visitors trust, as PEM."""
-    return str(host.check_output("cat /etc/ssl/groundwork/shop/current/fullchain.pem"))
+    return str(host.check_output(f"cat {on_host('certificate', 'shop')}/fullchain.pem"))
 
 
 @pytest.fixture(scope="module")

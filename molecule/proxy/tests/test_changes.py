@@ -12,7 +12,9 @@ import testing
 from load import asking, failed
 from providers import Provider
 from testinfra.host import Host
-from testing import Answer, Site
+from testing import Answer, Site, on_host
+
+HOME = on_host("home", "shop")
 
 
 def test_a_broken_site_holds_up_no_other(host: Host, shop: Site, wiki: Site, provider: Provider) -> None:
@@ -33,7 +35,7 @@ def test_a_broken_site_holds_up_no_other(host: Host, shop: Site, wiki: Site, pro
     assert host.run(f"systemctl reload {provider.unit}").rc == 0
 
 
-KEY, OTHER_KEY = "/etc/ssl/wiki/privkey.pem", "/etc/ssl/groundwork/shop/current/privkey.pem"
+KEY, OTHER_KEY = "/etc/ssl/wiki/privkey.pem", f"{on_host('certificate', 'shop')}/privkey.pem"
 
 
 @contextmanager
@@ -104,12 +106,12 @@ def test_turning_the_symlink_to_the_socket_loses_no_request(host: Host, shop: Si
     """As a deploy does it: without a reload."""
     with asking(shop) as answers:
         for release in (2, 1, 2, 1, 2, 1):
-            host.check_output(f"ln -s releases/{release} /srv/shop/next && mv -T /srv/shop/next /srv/shop/current")
+            host.check_output(f"ln -s releases/{release} {HOME}/next && mv -T {HOME}/next {on_host('current', 'shop')}")
             assert testing.poll(partial(has_grown, answers, len(answers) + 10), 30, 0.02)
     assert_all_answered(answers)
     assert {answer.json["socket"] for answer in answers if isinstance(answer, Answer)} == {
-        "/srv/shop/current/app.sock",
-        "/srv/shop/releases/2/app.sock",
+        on_host("socket", "shop"),
+        f"{on_host('releases', 'shop')}/2/app.sock",
     }
 
 

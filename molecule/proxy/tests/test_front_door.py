@@ -17,10 +17,11 @@ import pytest
 import testing
 from providers import Provider
 from testinfra.host import Host
-from testing import Site
+from testing import Site, on_host
 
+ACME_WEBROOT = on_host("acme_webroot")
 CHALLENGE = "/.well-known/acme-challenge"
-WIKI_SOCKET = "/srv/wiki/other.sock"
+WIKI_SOCKET = f"{on_host('home', 'wiki')}/other.sock"
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def test_the_key_exchange_is_post_quantum_where_openssl_can(host: Host) -> None:
     """From OpenSSL 3.5 on, which Debian 13 has and Debian 12 has not."""
     said = host.check_output(
         "openssl s_client -brief -connect 127.0.0.1:443 -servername shop.example.org -CAfile %s 2>&1 </dev/null",
-        "/etc/ssl/groundwork/shop/current/fullchain.pem",
+        f"{on_host('certificate', 'shop')}/fullchain.pem",
     )
     assert "X25519MLKEM768" in said
 
@@ -212,7 +213,7 @@ def test_a_request_whose_server_died_is_tried_on_a_fresh_one(shop: Site, provide
 
 
 def test_static_files_come_from_the_disk(host: Host, shop: Site) -> None:
-    with stopped(host, "/srv/shop/current/app.sock"):
+    with stopped(host, on_host("socket", "shop")):
         answer = shop.get("/static/style.css")
     assert (answer.status, answer.text) == (200, "body { color: teal; }\n")
     assert answer.header("Content-Type") == "text/css; charset=utf-8"
@@ -279,8 +280,8 @@ def test_old_tls_is_refused(host_ip: str) -> None:
 def test_acme_challenges_are_answered_under_every_name(
     request: pytest.FixtureRequest, host: Host, site_name: str
 ) -> None:
-    host.check_output(f"mkdir -p /var/www/acme{CHALLENGE}")
-    host.check_output(f"echo token.key >/var/www/acme{CHALLENGE}/token")
+    host.check_output(f"mkdir -p {ACME_WEBROOT}{CHALLENGE}")
+    host.check_output(f"echo token.key >{ACME_WEBROOT}{CHALLENGE}/token")
     site = request.getfixturevalue(site_name)
     answer = site.get(f"{CHALLENGE}/token", scheme="http")
     assert (answer.status, answer.text) == (200, "token.key\n")

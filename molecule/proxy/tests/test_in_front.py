@@ -17,14 +17,14 @@ import testing
 from providers import NGINX, Provider
 from test_front_door import over_http2
 from testinfra.host import Host
-from testing import Site
+from testing import Site, on_host
 
 nginx_alone = pytest.mark.provider(NGINX.name)
 TOLD = {"X-Forwarded-For": "192.0.2.66, 198.51.100.7", "X-Forwarded-Proto": "https"}
 BARE = {
     "name": "bare",
     "domains": ["bare.example.org", "192.0.2.10"],
-    "socket": "/srv/blog/app.sock",
+    "socket": f"{on_host('home', 'blog')}/app.sock",
     "certificate": "/etc/ssl/bare",
 }
 
@@ -127,7 +127,7 @@ class TestBehindABalancer:
         assert shop.get("/").header("Alt-Svc") == 'h3=":443"; ma=86400'
         host.check_output("apt-get install --yes --quiet --no-install-recommends curl >/dev/null")
         answer = host.check_output(
-            "curl --silent --show-error --http3-only --cacert /etc/ssl/groundwork/shop/current/fullchain.pem "
+            f"curl --silent --show-error --http3-only --cacert {on_host('certificate', 'shop')}/fullchain.pem "
             "--resolve shop.example.org:443:127.0.0.1 --write-out ' %{http_version}' https://shop.example.org/over-3"
         )
         assert '"path": "/over-3"' in answer

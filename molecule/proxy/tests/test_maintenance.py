@@ -16,8 +16,9 @@ import pytest
 import testing
 from providers import NGINX, Provider
 from testinfra.host import Host
-from testing import Answer, Site
+from testing import Answer, Site, on_host
 
+ACME_WEBROOT = on_host("acme_webroot")
 MESSAGE = (
     """Back at "noon", it's <script>alert(1)</script> {{ 6 * 7 }} {% raw %} $host ${uri} """
     """\\n &amp; <!--# echo var="uri" -->"""
@@ -115,7 +116,7 @@ class TestOn:
     def test_http_still_redirects_and_answers_challenges(self, host: Host, shop: Site) -> None:
         answer = shop.get("/basket", scheme="http")
         assert (answer.status, answer.header("Location")) == (301, "https://shop.example.org/basket")
-        host.check_output(f"mkdir -p /var/www/acme{CHALLENGE} && echo proof >/var/www/acme{CHALLENGE}/token")
+        host.check_output(f"mkdir -p {ACME_WEBROOT}{CHALLENGE} && echo proof >{ACME_WEBROOT}{CHALLENGE}/token")
         answer = shop.get(f"{CHALLENGE}/token", scheme="http")
         assert (answer.status, answer.text) == (200, "proof\n")
 

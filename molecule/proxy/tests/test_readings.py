@@ -9,7 +9,9 @@ import pytest
 import testing
 from test_front_door import over_http2
 from testinfra.host import Host
-from testing import Site
+from testing import Site, on_host
+
+SHOP_CERTIFICATE = on_host("certificate", "shop")
 
 # Of the shop, everything below /inside is for others, and what is below /kept is cached (nginx). Proxy and app may
 # differ about where each of these leads.
@@ -113,12 +115,13 @@ def test_a_site_whose_paths_are_all_alike_takes_every_path(wiki: Site, path: str
 
 # --- links on the disk ------------------------------------------------------------------------------------------------
 
-KEY = "/etc/ssl/groundwork/shop/current/privkey.pem"
-PUBLIC, UPLOADS, FOREIGN = "/srv/shop/releases/1/public", "/var/lib/shop/uploads", "/srv/foreign"
+KEY = f"{SHOP_CERTIFICATE}/privkey.pem"
+PUBLIC, UPLOADS = f"{on_host('releases', 'shop')}/1/public", f"{on_host('data', 'shop')}/uploads"
+FOREIGN = on_host("home", "foreign")
 LINKS = {  # what is asked for: a link to be made, and where it leads
     "/static/key.css": (f"{PUBLIC}/static/key.css", KEY),
     "/static/near.css": (f"{PUBLIC}/static/near.css", "style.css"),
-    "/static/up/privkey.pem": (f"{PUBLIC}/static/up", "/etc/ssl/groundwork/shop/current"),
+    "/static/up/privkey.pem": (f"{PUBLIC}/static/up", SHOP_CERTIFICATE),
     "/static/packed-link.css": (f"{PUBLIC}/static/packed-link.css.gz", "packed.txt.gz"),
     "/static/packed-link.js": (f"{PUBLIC}/static/packed-link.js.br", "packed.txt.gz"),
     "/media/key.pem": (f"{UPLOADS}/public/key.pem", KEY),
@@ -126,7 +129,7 @@ LINKS = {  # what is asked for: a link to be made, and where it leads
     "/media/log": (f"{UPLOADS}/public/log", "/var/log"),
     "/media/log/dpkg.log": (f"{UPLOADS}/public/log", "/var/log"),
     "/media/up/shop/releases/1/public/static/style.css": (f"{UPLOADS}/public/up", "../../../../../srv"),
-    "/elsewhere/passwd": ("/srv/elsewhere/passwd", "/etc/passwd"),
+    "/elsewhere/passwd": (f"{on_host('home', 'elsewhere')}/passwd", "/etc/passwd"),
 }
 
 

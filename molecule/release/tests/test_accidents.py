@@ -9,7 +9,9 @@ import testing
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
 from stranger import MORTAL, REPOSITORY, App
 from testinfra.host import Host
+from testing import on_host
 
+ATTIC_HOME = on_host("home", "attic")
 KILLED = "was ended before it was done"
 KEEP = 2  # few, so that there are some to prune
 # From the end of this step on, the new release is live.
@@ -48,7 +50,7 @@ def kill_and_heal(app: App, number: int, moment: str, again: Callable[[], object
     assert answer == {"version": f"v{number + 3}", "release": found["live"], "scheme": "https"}
     assert found["leftovers"] == []
     assert switched or len(found["releases"]) == KEEP, "what is live already is pruned by the next deploy"
-    commands = app.sh("cat /var/lib/kiosk/migrations").split()
+    commands = app.sh(f"cat {on_host('data', 'kiosk')}/migrations").split()
     assert len(set(commands)) == len(commands), "a release command has run twice"
     assert commands[-1] == found["live"]
 
@@ -106,19 +108,19 @@ def test_a_reboot_in_the_middle(kiosk: App) -> None:
 def attic(host: Host) -> Iterator[App]:
     """An app with a small disk of its own."""
     app = App(host, "attic")
-    app.sh("mount -t tmpfs -o size=400m,mode=711 tmpfs /srv/attic")
+    app.sh(f"mount -t tmpfs -o size=400m,mode=711 tmpfs {ATTIC_HOME}")
     app.deploy()
     yield app
-    app.sh("systemctl stop 'attic@*' && umount /srv/attic")
+    app.sh(f"systemctl stop 'attic@*' && umount {ATTIC_HOME}")
 
 
 def test_a_full_disk(attic: App) -> None:
     # 64 MB stay free for everything else; a new environment is estimated by the last one.
-    attic.sh("fallocate -l 330m /srv/attic/filler")
+    attic.sh(f"fallocate -l 330m {ATTIC_HOME}/filler")
     change(attic, "v5", "a full disk")
     attic.refused("step fetch: the disk is too full", "this build is estimated to need", "MB are free")
     assert len(attic.look()["releases"]) == 1
-    attic.sh("rm /srv/attic/filler")
+    attic.sh(f"rm {ATTIC_HOME}/filler")
 
     before = attic.live
     result = attic.with_accident("install", "full")
@@ -127,7 +129,7 @@ def test_a_full_disk(attic: App) -> None:
     assert "No space left on device" in result.stderr or "os error 28" in result.stderr
     assert "Traceback" not in result.stderr
     assert attic.ask().json["release"] == before
-    attic.sh("rm /srv/attic/filler")
+    attic.sh(f"rm {ATTIC_HOME}/filler")
     attic.deploy()
     found = attic.look()
     assert attic.ask().json["release"] == found["live"] != before

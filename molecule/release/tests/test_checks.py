@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stranger import App, project
 from testinfra.host import Host
+from testing import on_host
 
 SHOP = """
 import os, traceback
@@ -121,6 +122,6 @@ def test_hashed_static_files_of_earlier_releases_stay(booth: App) -> None:
         (directory / "static" / name).unlink()
     project(directory, {"static/app.9d21cc07be55.css": "new", "static/both.css": "new"})
     booth.deploy()
-    public = "/srv/booth/current/public/static"
+    public = f"{on_host('current', 'booth')}/public/static"
     assert booth.sh(f"ls {public}").split() == ["app.3f9c01d2ab44.css", "app.9d21cc07be55.css", "both.css"]
     assert booth.sh(f"cat {public}/both.css {public}/app.3f9c01d2ab44.css") == "newold"

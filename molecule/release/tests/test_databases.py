@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from stranger import App, project
 from testinfra.host import Host
+from testing import on_host
 
+DATA = on_host("data", "notes")
 APP = """
 import os
 from flask import Flask, request
@@ -109,7 +111,7 @@ def test_a_failing_save_stops_the_deploy(notes: Notes) -> None:
     notes.options["backup"] = {"before": ["echo the store is down; exit 3"]}
     notes.refused("step save", "exit status 3", "the store is down", "flask db upgrade")
     del notes.options["backup"]
-    assert notes.query("/var/lib/notes/notes.db", "SELECT version_num FROM alembic_version") == "[('0001',)]"
+    assert notes.query(f"{DATA}/notes.db", "SELECT version_num FROM alembic_version") == "[('0001',)]"
     assert notes.notes() == ["first"]
 
 
@@ -118,9 +120,9 @@ def test_the_databases_are_saved_before_the_migration(notes: Notes) -> None:
     first = notes.live
     notes.deploy()
     second = notes.live
-    saved = f"/var/lib/groundwork/saved/notes/{second}/notes.db"
+    saved = f"{on_host('state')}/saved/notes/{second}/notes.db"
     assert notes.query(saved, "SELECT * FROM note") == "[(1, 'first')]"
-    assert notes.query("/var/lib/notes/notes.db", "SELECT * FROM note") == "[(1, 'first', None)]"
+    assert notes.query(f"{DATA}/notes.db", "SELECT * FROM note") == "[(1, 'first', None)]"
     assert notes.host.run("setpriv --reuid notes --clear-groups cat %s", saved).rc != 0
     assert {release: row["migration_heads"] for release, row in notes.rows().items() if row["state"] != "bad"} == {
         first: ["0001"],
@@ -154,7 +156,7 @@ def test_the_saved_copy_can_be_put_back(notes: Notes) -> None:
     assert notes.notes() == ["first"]
     notes.write("after")
     assert notes.notes() == ["first", "after"]
-    kept = notes.sh("ls /var/lib/notes/notes.db.before-rollback-*").splitlines()[0]
+    kept = notes.sh(f"ls {DATA}/notes.db.before-rollback-*").splitlines()[0]
     assert "third" in notes.query(kept, "SELECT text FROM note")
 
 
@@ -162,5 +164,5 @@ def test_what_was_put_back_is_migrated_again(notes: Notes) -> None:
     notes.version("v2")
     notes.deploy()
     assert notes.ask().json == {"version": "v2"}
-    assert notes.query("/var/lib/notes/notes.db", "SELECT version_num FROM alembic_version") == "[('0002',)]"
+    assert notes.query(f"{DATA}/notes.db", "SELECT version_num FROM alembic_version") == "[('0002',)]"
     assert notes.notes() == ["first", "after"]

@@ -13,7 +13,10 @@ import pytest
 import testing
 from stranger import REPOSITORY, App
 from testinfra.host import Host
+from testing import on_host
 
+CURRENT = on_host("current", "counter")
+DATA = on_host("data", "counter")
 HOOKS = ("before_build", "after_build", "before_switch", "after_switch", "on_failure")
 
 
@@ -40,11 +43,11 @@ def test_a_command_runs_as_the_app_would(counter: App) -> None:
     assert counter.command("run sh -c 'exit 7'").returncode == 7
     assert counter.command("run id -un").stdout == "counter\n"
     assert counter.command("""run sh -c 'echo "$RELEASE $TOKEN $PWD"'""").stdout == (
-        f'{counter.live} ca"na$r\\y` {counter.sh("realpath /srv/counter/current/code")}\n'
+        f'{counter.live} ca"na$r\\y` {counter.sh(f"realpath {CURRENT}/code")}\n'
     )
     assert "migrate" in counter.command("run flask --help").stdout
     assert counter.command("run --release nowhere true").returncode == 1
-    first = counter.sh("head -n 1 /var/lib/counter/migrations")
+    first = counter.sh(f"head -n 1 {DATA}/migrations")
     assert counter.command(f"run --release {first} sh -c 'echo $RELEASE'").stdout == f"{first}\n"
 
 
@@ -90,7 +93,7 @@ def test_the_way_back(counter: App) -> None:
     assert "is no release of counter that is kept; these are:" in result.stderr
     assert "is live already" in counter.command(f"rollback {third}").stderr
     assert counter.look()["leftovers"] == []
-    assert len(counter.sh("cat /var/lib/counter/migrations").split()) == 3
+    assert len(counter.sh(f"cat {DATA}/migrations").split()) == 3
 
 
 # --- one deploy at a time ----------------------------------------
@@ -145,7 +148,7 @@ def user(app: App, cookie: str) -> str | None:
 def test_hooks_are_called_in_their_order(counter: App, tmp_path: Path) -> None:
     """The play does no more than to make a new SECRET_KEY, once for its three calls of the module."""
     for hook in HOOKS:
-        line = f"echo {hook} $(basename $(readlink /srv/counter/current)) >> /root/hooks"
+        line = f"echo {hook} $(basename $(readlink {CURRENT})) >> /root/hooks"
         (tmp_path / f"{hook}.yml").write_text(f"- ansible.builtin.shell: {line}\n")
     before, session = counter.live, cookie(counter)
     counter.sh("rm -f /root/hooks")
@@ -194,14 +197,15 @@ def test_a_new_secret_key_logs_nobody_out(counter: App) -> None:
     assert "canary" not in counter.by_play("--diff", "-vv", fallback_days=0)
     assert user(counter, third) is None
     assert user(counter, cookie(counter)) == "ann"
-    assert "canary" not in counter.sh("cat /srv/counter/current/definition.json") + str(counter.events())
+    assert "canary" not in counter.sh(f"cat {CURRENT}/definition.json") + str(counter.events())
 
 
 # --- looking first ----------------------------------------
 
 
 def test_a_dry_run_tells_what_would_happen(counter: App) -> None:
-    list_files = "find /srv/counter /var/lib/groundwork /etc/groundwork -printf '%p %T@\\n' | sort | sha256sum"
+    places = f"{on_host('home', 'counter')} {on_host('state')} {on_host('configuration')}"
+    list_files = f"find {places} -printf '%p %T@\\n' | sort | sha256sum"
     version(counter, "v4")
     counter.options["environment"] = {"COLOUR": "red"}
     counter.deploy()

@@ -8,6 +8,10 @@ import pytest
 import testing
 from stranger import App
 from testinfra.host import Host
+from testing import on_host
+
+CURRENT = on_host("current", "shop")
+DATA = on_host("data", "shop")
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +28,11 @@ def test_the_first_release(shop: App) -> None:
     facts = shop.facts()
     assert facts["commit"] == shop.sh("git -C /usr/local/share/shop.git rev-parse v1")
     assert any(name.startswith("flask==") for name in facts["packages"])
-    assert shop.sh("cat /srv/shop/current/public/static/shop.css") == "body {}"
-    assert shop.sh("cat /var/lib/shop/migrations") == shop.live
+    assert shop.sh(f"cat {CURRENT}/public/static/shop.css") == "body {}"
+    assert shop.sh(f"cat {DATA}/migrations") == shop.live
     # Compiled once, by the build: the app cannot, and would do it anew at each start.
-    assert shop.sh("ls /srv/shop/current/code/__pycache__/ | grep -c '^shop.*pyc$'") == "1"
-    assert int(shop.sh("find /srv/shop/current/venv/ -name '*.pyc' | wc -l")) > 100
+    assert shop.sh(f"ls {CURRENT}/code/__pycache__/ | grep -c '^shop.*pyc$'") == "1"
+    assert int(shop.sh(f"find {CURRENT}/venv/ -name '*.pyc' | wc -l")) > 100
     assert shop.deploy()["action"] == "unchanged"
 
 
@@ -102,7 +106,7 @@ def test_a_new_version_and_back(shop: App) -> None:
 def test_an_app_is_taken_off(shop: App) -> None:
     result = testing.play(shop.host, gone=["shop"])
     assert result.returncode == 0, testing.said(result)
-    assert shop.host.run("ls /srv/shop").rc != 0
+    assert shop.host.run(f"ls {on_host('home', 'shop')}").rc != 0
     assert shop.look()["instances"] == []
-    assert shop.host.run("ls /var/lib/shop/migrations /etc/groundwork/secrets/shop/SECRET_KEY").rc == 0
+    assert shop.host.run(f"ls {DATA}/migrations {on_host('configuration')}/secrets/shop/SECRET_KEY").rc == 0
     assert testing.module(shop.host, "release", absent=["shop"])["changed"] is False

@@ -12,6 +12,7 @@ import pytest
 import testing
 from stranger import CLOSED, SHOP, App, project
 from testinfra.host import Host
+from testing import on_host
 
 # Held back, so that only the lock can be the reason for the version on the host.
 PROJECT = """
@@ -87,8 +88,8 @@ def test_both_installers_install_the_same(stock: App, host: Host, tmp_path: Path
     other.by_play(installer="pip")
     assert other.ask().json["version"] == "by pip"
     assert other.facts()["packages"] == stock.facts()["packages"]
-    installers = "cat /srv/%s/current/venv/lib/python3*/site-packages/flask-*.dist-info/INSTALLER"
-    assert [app.sh(installers % app.name) for app in (stock, other)] == ["uv", "pip"]
+    installers = "cat %s/venv/lib/python3*/site-packages/flask-*.dist-info/INSTALLER"
+    assert [app.sh(installers % on_host("current", app.name)) for app in (stock, other)] == ["uv", "pip"]
 
 
 def test_wheels_of_the_controller_need_no_index(stock: App, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_wheels_of_the_controller_need_no_index(stock: App, tmp_path: Path) -> N
         extras=[],
         wheels=str(tmp_path / "wheels"),
     )
-    stock.sh("rm -rf /var/cache/groundwork/stock")
+    stock.sh(f"rm -rf {on_host('build_caches')}/stock")
     stock.by_play(build_environment={"PIP_INDEX_URL": CLOSED})
     assert stock.ask().json["version"] == "wheels"
     assert stock.look()["leftovers"] == []

@@ -13,6 +13,7 @@ import pytest
 import testing
 from stranger import CLOSED, REPOSITORY, SHOP, App, project
 from testinfra.host import Host
+from testing import on_host
 
 # A wheel of an app, on the host.
 PACKAGE = """
@@ -67,7 +68,7 @@ def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tm
     allow = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
     depot.by_play(build_environment=allow, **keys(depot, tmp_path / "right"))
     assert depot.ask().json["version"] == "from the submodule"
-    assert depot.sh("find /srv/depot/current/code/ -name .git") == ""
+    assert depot.sh(f"find {on_host('current', 'depot')}/code/ -name .git") == ""
     line = (tmp_path / "right").read_text().splitlines()[4]
     found = depot.host.run("grep -rslF --devices=skip -e %s /srv /var /etc /tmp /run /root /home", line)
     assert found.stdout == ""

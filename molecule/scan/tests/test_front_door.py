@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import testing
 from testinfra.host import Host
-from testing import Site
+from testing import Site, on_host
 from wire import exchange, status
 
 REFUSED = (0, 400, 421)  # 0: closed without an answer
@@ -76,7 +76,7 @@ class TestFiles:
         ],
     )
     def test_nothing_else_is_served(self, host: Host, guestbook: Site, path: str) -> None:
-        hidden = "/srv/guestbook/current/public/static/.hidden"
+        hidden = f"{on_host('current', 'guestbook')}/public/static/.hidden"
         host.check_output(f"echo SECRET_KEY > {hidden}")
         try:
             answer = guestbook.get(path)

@@ -14,6 +14,7 @@ from testing import Site
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
 
 from kinds import FIGURES, Kind, MakeShop
+from testing import on_host
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -28,7 +29,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="module")
 def authorities(host: Host) -> str:
     """The certificates of all apps, each its own authority, as PEM."""
-    return str(host.check_output("cat /etc/ssl/groundwork/*/current/fullchain.pem"))
+    return str(host.check_output(f"cat {on_host('certificates')}/*/current/fullchain.pem"))
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import testing
 from kinds import OTHERS, SERVERS, UWSGI, Kind, MakeShop, each
 from load import Connection
 from testinfra.host import Host
+from testing import on_host
 
 each_kind = each(SERVERS, full=OTHERS)
 
@@ -98,7 +99,7 @@ def test_an_upload_is_served_from_the_disk_and_no_link(host: Host, shop: MakeSho
     served = site.get("/media/page.html")
     assert (served.status, served.text) == (200, "<script>")
     assert "script-src 'none'" in str(served.header("Content-Security-Policy"))
-    key = f"/etc/ssl/groundwork/{kind.app}/current/privkey.pem"
+    key = f"{on_host('certificate', kind.app)}/privkey.pem"
     for name, target in {"key": key, "passwd": "/etc/passwd", "near": "page.html", "up": "/etc"}.items():
         assert site.post(f"/keep/{name}?symlink={target}").status == 200
         assert site.get(f"/media/{name}").status in (403, 404)

@@ -12,7 +12,9 @@ import testing
 from kinds import FIGURES, FULL, GUNICORN, MOD_WSGI, OTHERS, SERVERS, UWSGI, WAITRESS, Kind, MakeShop, each
 from load import Load
 from testinfra.host import Host
-from testing import Answer, Site
+from testing import Answer, Site, on_host
+
+CURRENT = on_host("current", "guestbook")
 
 full = pytest.mark.full
 
@@ -106,11 +108,11 @@ def test_each_server_follows_another(host: Host, guestbook: Site, servers: list[
     with load(guestbook, "/api/entries", "/healthz") as visitors:
         for server in servers:
             deploy(host, app="guestbook", guestbook_server=server)
-            assert server in host.check_output("cat /srv/guestbook/current/server.json")
+            assert server in host.check_output(f"cat {CURRENT}/server.json")
             signed.append(sign(guestbook, server))
             assert guestbook.get("/static/style.css").status == 200
         host.check_output("guestbook rollback")
-        assert followed in host.check_output("cat /srv/guestbook/current/server.json")
+        assert followed in host.check_output(f"cat {CURRENT}/server.json")
     tell(host, f"gunicorn, {', '.join(servers)}, and back to {followed}", visitors)
     assert all(question() for question in signed)
     # /healthz takes no POST: the app says so each time, under every server.

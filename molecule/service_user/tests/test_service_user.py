@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import testing
 from testinfra.host import Host
+from testing import on_host
+
+CACHE = on_host("cache", "shop")
+DATA = on_host("data", "shop")
+HOME = on_host("home", "shop")
 
 
 def assert_denied(host: Host, user: str, *commands: str) -> None:
@@ -23,35 +28,33 @@ def test_nobody_can_log_in(host: Host) -> None:
 
 
 def test_directories(host: Host) -> None:
-    shown = host.check_output("stat -c '%n %U %a' /srv/shop /var/lib/shop /var/cache/shop").splitlines()
-    assert shown == ["/srv/shop root 711", "/var/lib/shop shop 750", "/var/cache/shop shop 750"]
+    shown = host.check_output(f"stat -c '%n %U %a' {HOME} {DATA} {CACHE}").splitlines()
+    assert shown == [f"{HOME} root 711", f"{DATA} shop 750", f"{CACHE} shop 750"]
 
 
 def test_accounts_keep_each_other_out(host: Host) -> None:
-    host.check_output("touch /var/lib/shop/data")
-    assert_denied(host, "blog", "ls /srv/shop", "ls /var/lib/shop", "cat /var/lib/shop/data", "touch /var/cache/shop/x")
-    assert_denied(host, "shop", "touch /srv/shop/x")  # code is not the account's to change
-    assert host.run("runuser -u shop -- touch /var/lib/shop/x").rc == 0
+    host.check_output(f"touch {DATA}/data")
+    assert_denied(host, "blog", f"ls {HOME}", f"ls {DATA}", f"cat {DATA}/data", f"touch {CACHE}/x")
+    assert_denied(host, "shop", f"touch {HOME}/x")  # code is not the account's to change
+    assert host.run(f"runuser -u shop -- touch {DATA}/x").rc == 0
 
 
 def test_the_web_server_reads_what_it_may_and_nothing_else(host: Host) -> None:
     host.check_output(
         "runuser -u shop -- sh -c %s",
-        "umask 077; cd /var/lib/shop; echo no >secret; mkdir -p uploads/public/a; echo yes >uploads/public/a/picture",
+        f"umask 077; cd {DATA}; echo no >secret; mkdir -p uploads/public/a; echo yes >uploads/public/a/picture",
     )
-    picture = "/var/lib/shop/uploads/public/a/picture"
+    picture = f"{DATA}/uploads/public/a/picture"
     as_reader = "setpriv --reuid=www-data --regid=www-data --clear-groups"
     assert host.check_output(f"{as_reader} cat {picture}") == "yes"
-    assert_denied(
-        host, "www-data", "cat /var/lib/shop/secret", "ls /var/lib/shop", "touch /var/lib/shop/uploads/public/x"
-    )
+    assert_denied(host, "www-data", f"cat {DATA}/secret", f"ls {DATA}", f"touch {DATA}/uploads/public/x")
     assert_denied(host, "blog", f"cat {picture}")
 
 
 def test_a_lost_directory_comes_back_at_boot(host: Host) -> None:
-    host.check_output("rm -r /var/cache/shop")
+    host.check_output(f"rm -r {CACHE}")
     host.run("systemd-tmpfiles --create --boot")  # as at boot; some of the system's own lines fail in a container
-    assert host.check_output("stat -c '%U %a' /var/cache/shop") == "shop 750"
+    assert host.check_output(f"stat -c '%U %a' {CACHE}") == "shop 750"
 
 
 def test_an_account_that_is_forgotten_keeps_its_files(host: Host) -> None:
@@ -61,4 +64,4 @@ def test_an_account_that_is_forgotten_keeps_its_files(host: Host) -> None:
     for directory in ("/etc/sysusers.d", "/etc/tmpfiles.d"):
         assert not host.file(f"{directory}/groundwork-shop.conf").exists
         assert host.file(f"{directory}/groundwork-blog.conf").exists
-    assert host.check_output("stat -c %U /var/lib/shop") == "shop"
+    assert host.check_output(f"stat -c %U {DATA}") == "shop"

@@ -11,13 +11,14 @@ import pytest
 import testing
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
+from testing import on_host
 
 ASK = """
 import http.client, socket, sys
 connection = http.client.HTTPConnection("x")
 connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.settimeout(10)
-connection.sock.connect(f"/srv/{sys.argv[1]}/releases/r1/app.sock")
+connection.sock.connect(sys.argv[1])
 connection.request("GET", sys.argv[2])
 print(connection.getresponse().read().decode())
 """
@@ -29,8 +30,12 @@ def running(host: Host) -> None:
     host.check_output("systemctl start shop@r1.socket shop@r1.service jit@r1.socket jit@r1.service")
 
 
+def socket_of(app: str) -> str:
+    return f"{on_host('releases', app)}/r1/app.sock"
+
+
 def ask_as(host: Host, user: str, app: str, path: str = "/") -> CommandResult:
-    return host.run(f"runuser -u {user} -- python3 -c %s %s %s", ASK, app, path)
+    return host.run(f"runuser -u {user} -- python3 -c %s %s %s", ASK, socket_of(app), path)
 
 
 def ask(host: Host, app: str, path: str = "/") -> dict[str, Any]:
@@ -48,7 +53,7 @@ def test_the_proxys_group_gets_an_answer_and_nobody_else(host: Host) -> None:
 
 
 def test_the_app_sees_itself_only(host: Host) -> None:
-    assert ask(host, "shop")["possible"] == ["/var/lib/shop*", "/tmp*"]
+    assert ask(host, "shop")["possible"] == [f"{on_host('data', 'shop')}*", "/tmp*"]
 
 
 # Writes a line into another app's journal, if it may.
@@ -106,7 +111,7 @@ def test_what_it_prints_is_in_its_own_journal(host: Host) -> None:
 
 
 def test_a_stopped_instance_takes_its_socket_along(host: Host) -> None:
-    path = "/srv/shop/releases/r1/app.sock"
+    path = socket_of("shop")
     assert host.file(path).is_socket
     host.check_output("systemctl stop shop@r1.service shop@r1.socket")
     assert not host.file(path).exists
