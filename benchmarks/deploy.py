@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from load import Load
 from testing import Site, measuring
 
 from benchmarks import hosts
-from benchmarks.hosts import WORK, Play, on_host, test_host
+from benchmarks.hosts import WORK, Play, run_on, test_host
 
 HOST = "bench-deploy"
 APP = {
@@ -33,18 +34,19 @@ APPS_OWN = ("start", "drain")
 
 # What one would write by hand for the steps of a deploy. Each step prints its name and its seconds.
 BY_HAND = """set -euo pipefail
-old=$(basename "$(readlink /srv/shop/current)") new=byhand
-directory=/srv/shop/releases/$new repository=/var/cache/shop/byhand.git
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CERT=/etc/ssl/certs/ca-certificates.crt HOME=/var/cache/shop
+home={home} cache={cache}
+old=$(basename "$(readlink $home/current)") new=byhand
+directory=$home/releases/$new repository=$cache/byhand.git
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CERT=/etc/ssl/certs/ca-certificates.crt HOME=$cache
 as_app() { setpriv --reuid shop --regid shop --clear-groups -- "$@"; }
 began=$EPOCHREALTIME
 done_with() { echo "$1 $(python3 -c "print($EPOCHREALTIME - $began)")"; began=$EPOCHREALTIME; }
 
 # As it would be before a second deploy: the repository is there, and pip has a cache.
 as_app git clone --quiet --bare --branch v1 --single-branch file:///usr/local/share/shop.git $repository
-if [[ ! -d /var/cache/shop/warm ]]; then
-    as_app python3 -m venv /var/cache/shop/warm
-    as_app /var/cache/shop/warm/bin/pip install -q flask {requirements}
+if [[ ! -d $cache/warm ]]; then
+    as_app python3 -m venv $cache/warm
+    as_app $cache/warm/bin/pip install -q flask {requirements}
 fi
 install -d -o shop -g shop $directory $directory/code $directory/venv
 
@@ -57,17 +59,17 @@ as_app $directory/venv/bin/pip install -q -r $directory/code/requirements.txt {r
 done_with install
 as_app $directory/venv/bin/python -m compileall -q $directory/code
 done_with compile
-cp -a /srv/shop/releases/$old/{start,workers.py,entry,gunicorn.conf.py,server.json,public} $directory
-sed "s/$old/$new/g" /srv/shop/releases/$old/env >$directory/env
+cp -a $home/releases/$old/{start,workers.py,entry,gunicorn.conf.py,server.json,public} $directory
+sed "s/$old/$new/g" $home/releases/$old/env >$directory/env
 done_with settings
 (cd $directory/code; set -a; . $directory/env; as_app $directory/venv/bin/flask release-check >/dev/null)
 done_with command
 go() { # old new
     systemctl -q enable --now shop@$2.socket shop@$2.service
-    until curl -sf --unix-socket /srv/shop/releases/$2/app.sock http://shop.test/healthz >/dev/null; do sleep 0.02; done
+    until curl -sf --unix-socket $home/releases/$2/app.sock http://shop.test/healthz >/dev/null; do sleep 0.02; done
     done_with $3start
-    ln -s releases/$2 /srv/shop/.byhand
-    mv -T /srv/shop/.byhand /srv/shop/current
+    ln -s releases/$2 $home/.byhand
+    mv -T $home/.byhand $home/current
     done_with $3switch
     sleep 0.5
     systemctl -q disable --now shop@$1.service shop@$1.socket
@@ -91,23 +93,27 @@ def make_host(suite: str) -> Site:
     hosts.make_repository(HOST, "deploy", 40)
     hosts.write_inventory(HOST, {"shop": APP})
     play("site")
-    certificate = on_host(HOST, "cat /etc/ssl/groundwork/shop/current/fullchain.pem").decode()
+    certificate = run_on(HOST, f"cat {on_host('certificate', 'shop')}/fullchain.pem").decode()
     return Site("shop.test", test_host("address", HOST).strip(), certificate)
 
 
 def releases() -> list[dict[str, Any]]:
     """What went live, as the ledger has it."""
-    lines = on_host(HOST, "cat /var/lib/groundwork/releases/shop.jsonl").decode().splitlines()
+    lines = run_on(HOST, f"cat {on_host('state')}/releases/shop.jsonl").decode().splitlines()
     return [event for event in map(json.loads, lines) if event["event"] == "live"]
 
 
 def by_hand() -> dict[str, float]:
     """The seconds of each plain command."""
-    packages = json.loads(on_host(HOST, "cat /srv/shop/current/release.json"))["packages"]
+    packages = json.loads(run_on(HOST, f"cat {on_host('current', 'shop')}/release.json"))["packages"]
     gunicorn = next(name for name in packages if name.startswith("gunicorn=="))
-    (WORK / "deploy.sh").write_text(BY_HAND.replace("{requirements}", gunicorn))
+    script = BY_HAND
+    given = {"requirements": gunicorn, "home": on_host("home", "shop"), "cache": on_host("cache", "shop")}
+    for name, value in given.items():
+        script = script.replace(f"{{{name}}}", value)  # the script has braces of its own
+    (WORK / "deploy.sh").write_text(script)
     with open(WORK / "deploy.sh", "rb") as stream:
-        said = on_host(HOST, "bash -s", stream).decode()
+        said = run_on(HOST, "bash -s", stream).decode()
     return {name: float(seconds) for name, seconds in (line.split() for line in said.splitlines())}
 
 
@@ -118,7 +124,7 @@ def under_load(site: Site) -> tuple[Load, int, int]:
         for turn in range(ROUNDS):
             for version in (2 * turn, 2 * turn + 1):
                 play("deploy", app="shop", version=f"v{version + QUIET + 2}")
-            on_host(HOST, "shop rollback")
+            run_on(HOST, "shop rollback")
     actions = [event["action"] for event in releases()[before:]]
     return load, actions.count("deployed"), actions.count("rolled_back")
 

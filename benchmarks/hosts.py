@@ -30,7 +30,7 @@ def test_host(*arguments: str) -> str:
     return subprocess.run((ROOT / "script/test-host", *arguments), check=True, capture_output=True, text=True).stdout
 
 
-def on_host(host: str, command: str, stdin: Any = None) -> bytes:
+def run_on(host: str, command: str, stdin: Any = None) -> bytes:
     """Run a shell command on a host, and return what it printed."""
     return subprocess.run(
         ("podman", "exec", "-i", test_host("name", host).strip(), "sh", "-c", command),
@@ -44,7 +44,7 @@ def on_host(host: str, command: str, stdin: Any = None) -> bytes:
 def install(host: str, *packages: str) -> None:
     """Install apt packages that are the benchmark's own."""
     apt = f"DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {' '.join(packages)}"
-    on_host(host, f"{{ apt-get -q update && {apt}; }} > /root/log 2>&1 || {{ tail -n 20 /root/log >&2; exit 1; }}")
+    run_on(host, f"{{ apt-get -q update && {apt}; }} > /root/log 2>&1 || {{ tail -n 20 /root/log >&2; exit 1; }}")
 
 
 def make_repository(host: str, scenario: str, versions: int) -> None:
@@ -53,8 +53,8 @@ def make_repository(host: str, scenario: str, versions: int) -> None:
     files = ROOT / "molecule" / scenario / "files"
     for path in (files / "shop.py", files / "versions.sh", ROOT / "molecule/shared/repository.sh"):
         with path.open("rb") as stream:
-            on_host(host, f"cat > /root/{path.name}", stream)
-    on_host(host, f"bash /root/repository.sh /root/shop.py /root/versions.sh {versions}")
+            run_on(host, f"cat > /root/{path.name}", stream)
+    run_on(host, f"bash /root/repository.sh /root/shop.py /root/versions.sh {versions}")
 
 
 def write_inventory(host: str, apps: Mapping[str, Any]) -> None:

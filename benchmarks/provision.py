@@ -10,7 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.hosts import ROOT, WORK, Play, on_host, play, test_host, write_inventory
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+
+from benchmarks.hosts import ROOT, WORK, Play, play, run_on, test_host, write_inventory
 
 HOSTS = ("bench-site", "bench-shell")
 
@@ -22,22 +24,22 @@ apt-get -q update
 apt-get -q -y --no-install-recommends install {packages}
 tar -xzf /root/files.tar.gz -C /
 systemd-sysusers
-systemd-tmpfiles --create --prefix=/srv --prefix=/var/lib --prefix=/var/cache || true
+systemd-tmpfiles --create --prefix={homes} --prefix={datas} --prefix={caches} || true
 systemctl daemon-reload
 systemctl enable --now groundwork-firewall.service
-cd /srv/guestbook/releases/{release}
+cd {home}/releases/{release}
 python3 -m venv venv
 venv/bin/pip install -q --disable-pip-version-check -r code/requirements.txt {requirements}
 (cd code && set -a && . ../env && PYTHONPATH=../entry ../venv/bin/flask db upgrade)
-chown -R guestbook:guestbook /var/lib/guestbook
+chown -R guestbook:guestbook {data}
 systemctl enable --now guestbook@{release}.socket guestbook@{release}.service
-ln -s releases/{release} /srv/guestbook/current
+ln -s releases/{release} {home}/current
 install -d -o www-data -g www-data /run/nginx /var/lib/nginx /var/cache/nginx
 /etc/nginx/groundwork/test-configuration
 systemctl restart nginx
 export RESTIC_REPOSITORY=/var/backups/restic RESTIC_PASSWORD=benchmark
 restic -q init
-restic -q backup /var/lib/guestbook /etc/groundwork
+restic -q backup {data} {configuration}
 """
 
 
@@ -74,27 +76,29 @@ def site(apps: dict[str, Any]) -> Play:
 
 def shell() -> float:
     """Make the other host by one script, with the files of the first; seconds."""
-    current = json.loads(on_host("bench-site", "cat /srv/guestbook/current/release.json"))
+    current = json.loads(run_on("bench-site", f"cat {on_host('current', 'guestbook')}/release.json"))
     release = current["id"]
     gunicorn = next(name for name in current["packages"] if name.startswith("gunicorn=="))
-    manifests = on_host("bench-site", "cat /var/lib/groundwork/file_sets/*.json").decode()
+    manifests = run_on("bench-site", f"cat {on_host('state')}/file_sets/*.json").decode()
     paths = sorted(line.strip().strip('",') for line in manifests.splitlines() if line.strip().startswith('"/'))
-    paths += ["/etc/ssl/groundwork", f"/srv/guestbook/releases/{release}"]
+    paths += [on_host("certificates"), f"{on_host('releases', 'guestbook')}/{release}"]
     pack = f"tar -czf - --exclude venv --exclude app.sock {' '.join(paths)} 2>/dev/null"
-    (WORK / "files.tar.gz").write_bytes(on_host("bench-site", pack))
+    (WORK / "files.tar.gz").write_bytes(run_on("bench-site", pack))
     with open(WORK / "files.tar.gz", "rb") as stream:
-        on_host("bench-shell", "cat > /root/files.tar.gz", stream)
-    script = SCRIPT.format(packages=" ".join(packages()), release=release, requirements=gunicorn)
+        run_on("bench-shell", "cat > /root/files.tar.gz", stream)
+    places = {name: on_host(name) for name in ("homes", "datas", "caches", "configuration")}
+    places |= {name: on_host(name, "guestbook") for name in ("home", "data")}
+    script = SCRIPT.format(packages=" ".join(packages()), release=release, requirements=gunicorn, **places)
     (WORK / "provision.sh").write_text(script)
     began = time.monotonic()
     with open(WORK / "provision.sh", "rb") as stream:
-        on_host("bench-shell", "sh -s > /root/log 2>&1 || { tail -n 20 /root/log >&2; exit 1; }", stream)
+        run_on("bench-shell", "sh -s > /root/log 2>&1 || { tail -n 20 /root/log >&2; exit 1; }", stream)
     return time.monotonic() - began
 
 
 def packages() -> Sequence[str]:
     """What apt was asked for on the first host."""
-    history = on_host("bench-site", "grep -h ^Commandline: /var/log/apt/history.log").decode()
+    history = run_on("bench-site", "grep -h ^Commandline: /var/log/apt/history.log").decode()
     names: list[str] = []
     for line in history.splitlines():
         if " install " in line:

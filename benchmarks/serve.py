@@ -10,14 +10,16 @@ import time
 from dataclasses import dataclass, field
 from statistics import median
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+
 from benchmarks import hosts
-from benchmarks.hosts import ROOT, WORK, on_host, test_host
+from benchmarks.hosts import ROOT, WORK, run_on, test_host
 
 HOST = "bench-serve"
 APP = "tally"
 SITE = f"{APP}.test"
 ROUTE, FILE = "/whoami", "/static/style.css"
-SOCKET = f"/srv/{APP}/current/app.sock"
+CURRENT, SOCKET, CERTIFICATE = (on_host(name, APP) for name in ("current", "socket", "certificate"))
 CONNECTIONS, SECONDS, ROUNDS = 32, 4, 5
 
 
@@ -59,8 +61,8 @@ cat >/etc/by-hand/site.conf <<'CONF'
 server {{
     listen 8443 ssl;
     server_name {SITE};
-    ssl_certificate /etc/ssl/groundwork/{APP}/current/fullchain.pem;
-    ssl_certificate_key /etc/ssl/groundwork/{APP}/current/privkey.pem;
+    ssl_certificate {CERTIFICATE}/fullchain.pem;
+    ssl_certificate_key {CERTIFICATE}/privkey.pem;
     location / {{
         proxy_pass http://127.0.0.1:8000/;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -69,7 +71,7 @@ server {{
         proxy_set_header X-Forwarded-Prefix /;
     }}
     location /static/ {{
-        alias /srv/{APP}/current/public/static/;
+        alias {CURRENT}/public/static/;
     }}
 }}
 CONF
@@ -80,9 +82,9 @@ UNIT
 cat >/etc/systemd/system/by-hand-app.service <<'UNIT'
 [Service]
 User={APP}
-WorkingDirectory=/srv/{APP}/current/code
-EnvironmentFile=/srv/{APP}/current/env
-ExecStart=/srv/{APP}/current/venv/bin/gunicorn -w 4 --no-control-socket {APP}:app
+WorkingDirectory={CURRENT}/code
+EnvironmentFile={CURRENT}/env
+ExecStart={CURRENT}/venv/bin/gunicorn -w 4 --no-control-socket {APP}:app
 UNIT
 echo '127.0.0.1 {SITE}' >>/etc/hosts
 systemctl daemon-reload
@@ -103,7 +105,7 @@ def make_host(suite: str) -> None:
     }
     hosts.write_inventory(HOST, {APP: app})
     hosts.play(HOST, "site")
-    on_host(HOST, BY_HAND)
+    run_on(HOST, BY_HAND)
     for way in WAYS:
         wait_for(way)
 
@@ -111,7 +113,7 @@ def make_host(suite: str) -> None:
 def wait_for(way: Way) -> None:
     """Wait until this way answers; after 30 attempts a second apart the benchmark fails."""
     socket = f"--unix-socket {SOCKET}" if way.options else ""
-    on_host(HOST, f"curl -skf --retry 30 --retry-all-errors --retry-delay 1 -o /dev/null {socket} {way.url}")
+    run_on(HOST, f"curl -skf --retry 30 --retry-all-errors --retry-delay 1 -o /dev/null {socket} {way.url}")
 
 
 def sample(way: Way) -> float:
@@ -121,7 +123,7 @@ def sample(way: Way) -> float:
         f"timeout {SECONDS + 10} h2load --h1 --threads=1 --clients={CONNECTIONS} --warm-up-time=1 --duration={SECONDS}"
     )
     once = f"{command} {way.options} '{way.url}'"
-    said = on_host(HOST, f"{once} || {once}").decode()
+    said = run_on(HOST, f"{once} || {once}").decode()
     done = re.search(r"finished in .*?, ([\d.]+) req/s", said)
     answers = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", said)
     if not done or not answers or int(answers[1]) == 0 or any(int(answers[n]) for n in (2, 3, 4)):

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+
 from benchmarks import hosts
-from benchmarks.hosts import ROOT, WORK, on_host, test_host
+from benchmarks.hosts import ROOT, WORK, run_on, test_host
 
 HOST = "bench-servers"
 PICTURE = ROOT / "docs/servers.svg"
@@ -64,20 +66,20 @@ NGINX = """server {{
 """
 # Starts an instance anew and waits for its first good answer. The number is in seconds.
 START = """set -e
-unit={app}@$(basename $(readlink /srv/{app}/current))
+unit={app}@$(basename $(readlink {current}))
 systemctl stop $unit.service $unit.socket
 began=$(date +%s.%N)
 systemctl start $unit.socket $unit.service
-ask="curl -sf --max-time 10 -o /dev/null --unix-socket /srv/{app}/current/app.sock"
+ask="curl -sf --max-time 10 -o /dev/null --unix-socket {current}/app.sock"
 until $ask http://{app}.test/healthz; do :; done
 echo "$(date +%s.%N) $began" | awk '{{ print $1 - $2 }}'
 """
 # The development server with the code, packages and environment of the first app, as that app's user.
 DEVELOPMENT_UNIT = """[Service]
 User={app}
-WorkingDirectory=/srv/{app}/current/code
-EnvironmentFile=/srv/{app}/current/env
-ExecStart=/srv/{app}/current/venv/bin/flask run --port {port}
+WorkingDirectory={current}/code
+EnvironmentFile={current}/env
+ExecStart={current}/venv/bin/flask run --port {port}
 LogNamespace={app}
 """
 
@@ -115,16 +117,16 @@ def make_host(suite: str) -> None:
     servers = [NGINX.format(port=FIRST_PORT + n, app=f"http://groundwork-{kind.app}") for n, kind in enumerate(KINDS)]
     port = FIRST_PORT + len(KINDS)
     servers.append(NGINX.format(port=port, app=f"http://127.0.0.1:{port + 1}"))
-    unit = DEVELOPMENT_UNIT.format(app=KINDS[0].app, port=port + 1)
-    on_host(HOST, f"cat > /etc/nginx/conf.d/benchmark.conf <<'END'\n{''.join(servers)}END\n")
-    on_host(HOST, f"cat > /etc/systemd/system/development.service <<'END'\n{unit}END\n")
-    on_host(HOST, "systemctl daemon-reload && systemctl start development.service && systemctl reload nginx.service")
+    unit = DEVELOPMENT_UNIT.format(app=KINDS[0].app, current=on_host("current", KINDS[0].app), port=port + 1)
+    run_on(HOST, f"cat > /etc/nginx/conf.d/benchmark.conf <<'END'\n{''.join(servers)}END\n")
+    run_on(HOST, f"cat > /etc/systemd/system/development.service <<'END'\n{unit}END\n")
+    run_on(HOST, "systemctl daemon-reload && systemctl start development.service && systemctl reload nginx.service")
 
 
 def rate(port: int, path: str) -> float:
     """Requests a second; a failed one ends the benchmark."""
     url = f"http://127.0.0.1:{port}{path}"
-    said = on_host(
+    said = run_on(
         HOST, f"wrk --threads 1 --connections {CONNECTIONS} --duration {SECONDS}s --timeout 20s {url}"
     ).decode()
     if failed := re.search(r"Non-2xx.*|Socket errors.*", said):
@@ -134,14 +136,14 @@ def rate(port: int, path: str) -> float:
 
 def memory(unit: str) -> float:
     """The memory of a unit's processes in MB, shared pages counted in proportion (PSS)."""
-    return float(on_host(HOST, f'python3 -c "{PSS}" {unit}'))
+    return float(run_on(HOST, f'python3 -c "{PSS}" {unit}'))
 
 
 def unit(kind: Kind) -> str:
     """The systemd unit that runs the app of this kind."""
     if kind.name == DEVELOPMENT:
         return "development.service"
-    release = on_host(HOST, f"basename $(readlink /srv/{kind.app}/current)").decode().strip()
+    release = run_on(HOST, f"basename $(readlink {on_host('current', kind.app)})").decode().strip()
     return f"{kind.app}@{release}.service"
 
 
@@ -151,7 +153,7 @@ def measure(kinds: list[Kind]) -> None:
         print(f"round {turn + 1} of {ROUNDS} …", flush=True)
         for number, kind in enumerate(kinds):
             if kind.name != DEVELOPMENT:
-                kind.start.append(float(on_host(HOST, START.format(app=kind.app))))
+                kind.start.append(float(run_on(HOST, START.format(app=kind.app, current=on_host("current", kind.app)))))
             time.sleep(1)
             for route, path in ROUTES.items():
                 kind.rates[route].append(rate(FIRST_PORT + number, path))

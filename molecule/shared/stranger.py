@@ -201,9 +201,8 @@ class App:
         ``live``, ``releases`` and ``instances`` (ids), and ``leftovers``, which a deploy that ended badly could have
         left: instances that are not live, half-built releases, environments that nothing uses.
         """
-        found: dict[str, Any] = json.loads(
-            self.host.check_output("python3 -c %s %s %s", LOOK, self.name, on_host("home", self.name))
-        )
+        home = on_host("home", self.name)
+        found: dict[str, Any] = json.loads(self.host.check_output("python3 -c %s %s %s", LOOK, self.name, home))
         return found
 
     @property

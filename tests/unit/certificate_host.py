@@ -21,9 +21,10 @@ from ansible_collections.groundwork.flask.plugins.module_utils.certificate.confi
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.context import Context
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.reconcile import Reconciler
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.store import CertificateFiles
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 DIRECTORY = "https://ca.test/directory"
-WEBROOT = "/var/www/acme"
+WEBROOT = on_host("acme_webroot")
 NOW = time.time()
 NO_ARGUMENTS = argparse.Namespace()
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
@@ -44,12 +45,12 @@ class Killed(BaseException):
 
 
 # What `systemctl cat` prints of an app's unit.
-UNIT = """
+UNIT = f"""
 [Service]
 Type=notify
 User=shop
-ExecStart=/srv/shop/releases/%i/start
-BindPaths=/var/lib/shop
+ExecStart={on_host("releases", "shop")}/%i/start
+BindPaths={on_host("data", "shop")}
 PrivateTmp=yes
 """
 

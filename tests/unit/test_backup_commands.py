@@ -11,16 +11,18 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.commands i
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
-UNIT = """# /etc/systemd/system/shop@.service
+RELEASES = on_host("releases", "shop")
+UNIT = f"""# /etc/systemd/system/shop@.service
 [Unit]
 Description=x
 [Service]
 Type=notify
-ExecStart=/srv/shop/releases/%i/start
+ExecStart={RELEASES}/%i/start
 ExecStartPre=/bin/true
 User=shop
-EnvironmentFile=/srv/shop/releases/%i/env
+EnvironmentFile={RELEASES}/%i/env
 RuntimeDirectory=shop-%i
 # Comment=no
 SystemCallFilter=@system-service
@@ -39,7 +41,7 @@ def test_commands_of_an_app_run_in_its_sandbox() -> None:
         ("SystemCallFilter", "~@privileged    @resources"),
         ("CapabilityBoundingSet", ""),
     ]
-    assert steps.directives(UNIT, "r1") == [("EnvironmentFile", "/srv/shop/releases/r1/env"), *sandbox]
+    assert steps.directives(UNIT, "r1") == [("EnvironmentFile", f"{RELEASES}/r1/env"), *sandbox]
     assert steps.directives(UNIT, "") == sandbox
 
 

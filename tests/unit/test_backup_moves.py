@@ -11,7 +11,10 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.moves import carry_out, copy_into, plan_moves
 from ansible_collections.groundwork.flask.plugins.module_utils.common import paths
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root
+
+DATA = on_host("data", "shop")
 
 
 class Crash(BaseException):
@@ -69,8 +72,8 @@ def test_a_restore_is_finished_after_a_crash(
 
 def test_a_mount_point_is_not_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "ismount", lambda _path: True)
-    with pytest.raises(BackupError, match="/var/lib/shop is a mount point"):
-        plan_moves({"paths": ["/var/lib/shop"], "target": "/x", "snapshot": "1"}, "now")
+    with pytest.raises(BackupError, match=f"{DATA} is a mount point"):
+        plan_moves({"paths": [DATA], "target": "/x", "snapshot": "1"}, "now")
 
 
 def moved(path: Path, place: Path) -> list[dict[str, str]]:

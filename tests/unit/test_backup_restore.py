@@ -20,7 +20,10 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.restore im
     restore_journal,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.backup_host import deep
+
+DATA = on_host("data", "shop")
 
 
 def test_the_host_set_is_not_restored_in_place(scene: SimpleNamespace) -> None:
@@ -30,10 +33,10 @@ def test_the_host_set_is_not_restored_in_place(scene: SimpleNamespace) -> None:
 
 
 def test_only_the_set_s_own_paths_are_put_in_place() -> None:
-    item = BackupSet("shop", ("/var/lib/shop",), ("/srv/more.db",))
+    item = BackupSet("shop", (DATA,), ("/srv/more.db",))
     plan: dict[str, Any] = {"snapshot": "1", "target": "/t"}
-    refuse_foreign({**plan, "paths": ["/var/lib/shop", "/var/lib/shop/sub", "/srv/more.db"]}, item)
-    plan["paths"] = ["/var/lib/shop", "/etc/systemd/system", "/var/lib/shopping"]
+    refuse_foreign({**plan, "paths": [DATA, f"{DATA}/sub", "/srv/more.db"]}, item)
+    plan["paths"] = [DATA, "/etc/systemd/system", "/var/lib/shopping"]
     with pytest.raises(BackupError, match="holds /etc/systemd/system, /var/lib/shopping, which is no path of the set"):
         refuse_foreign(plan, item)
 

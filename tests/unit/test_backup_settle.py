@@ -18,7 +18,10 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors imp
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.settle import owners_of_today, settle
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.snapshot import SnapshotManifest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.backup_host import as_root
+
+DATA = on_host("data", "shop")
 
 
 def test_owners_follow_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,19 +46,19 @@ def manifested(stage: Path = Path("/stage"), **raw: Any) -> Any:
 
 
 def test_databases_outside_of_the_paths_are_restored_too() -> None:
-    databases = [{"path": path, "copy": "0", "sha256": "0"} for path in ("/var/lib/shop/a.db", "/var/lib/shopping.db")]
-    manifest = manifested(paths=["/var/lib/shop"], databases=databases)
-    assert manifest.saved_paths == ["/var/lib/shop", "/var/lib/shopping.db"]
+    databases = [{"path": path, "copy": "0", "sha256": "0"} for path in (f"{DATA}/a.db", "/var/lib/shopping.db")]
+    manifest = manifested(paths=[DATA], databases=databases)
+    assert manifest.saved_paths == [DATA, "/var/lib/shopping.db"]
 
 
 @pytest.mark.parametrize(
     "raw",
     [
-        {"paths": ["/var/lib/shop/../../etc"]},
+        {"paths": [f"{DATA}/../../etc"]},
         {"paths": ["var/lib/shop"]},
         {"paths": ["/"]},
         {"paths": ["//etc"]},
-        {"databases": [{"path": "/var/lib/shop/../a.db", "copy": "0", "sha256": "0"}]},
+        {"databases": [{"path": f"{DATA}/../a.db", "copy": "0", "sha256": "0"}]},
         {"databases": [{"path": "/a.db", "copy": "../../0", "sha256": "0"}]},
         {"databases": [{"path": "/a.db", "copy": "/etc/passwd", "sha256": "0"}]},
     ],

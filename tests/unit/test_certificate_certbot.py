@@ -13,6 +13,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.certificate impor
     reconcile,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import (
     DAY,
     DIRECTORY,
@@ -133,7 +134,7 @@ def test_certbot_s_arguments_name_the_challenge(
             f"server is https://staging.test/directory instead of {DIRECTORY}",
         ),
         ({"key_type": "rsa"}, "key_type is rsa instead of ecdsa"),
-        ({"webroot_path": "/srv/old,"}, "webroot_path is /srv/old instead of /var/www/acme"),
+        ({"webroot_path": "/srv/old,"}, f"webroot_path is /srv/old instead of {on_host('acme_webroot')}"),
         ({"renew_hook": "/bin/false"}, ""),
     ],
 )

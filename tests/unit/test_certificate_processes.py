@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import processes
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 
 def test_what_is_started_gets_a_fixed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +19,7 @@ def test_what_is_started_gets_a_fixed_environment(monkeypatch: pytest.MonkeyPatc
     for name in os.environ:
         monkeypatch.delenv(name)
     for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "BASH_ENV", "HOME"):
-        monkeypatch.setenv(name, "/srv/shop")
+        monkeypatch.setenv(name, on_host("home", "shop"))
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/root/aws")
     lines = processes.run("/usr/bin/env", environment={"PIP_CERT": "/a"}).stdout.splitlines()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils import commands
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import Command, CommandError, run_all
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 
 def shell(name: str, script: str, check: str = "", output: str = "json", seconds: float = 10) -> Command:
@@ -99,7 +100,7 @@ def test_no_shell_reads_the_arguments() -> None:
 
 
 def test_what_a_command_printed_is_bounded_and_no_terminal_obeys_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/srv/shop/venv/bin")
+    monkeypatch.setenv("PATH", f"{on_host('home', 'shop')}/venv/bin")
     command = r"""sh -c 'head -c 100000 /dev/zero | tr "\\000" x; printf "\\033[2J\\nend of it\\n"; exit 1'"""
     said = commands.run(command)
     assert said is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 SH = "/bin/sh"
 
@@ -29,7 +30,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_what_is_started_gets_a_fixed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/srv/shop")
+    monkeypatch.setenv("LD_LIBRARY_PATH", on_host("home", "shop"))
     lines = programs.run(["/usr/bin/env"]).stdout.splitlines()
     assert dict(row.split("=", 1) for row in lines) == dict(programs.ENVIRONMENT)
     assert programs.run(["/usr/bin/env"], environment={"A": "1"}).stdout == "A=1\n"

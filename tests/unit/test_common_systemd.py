@@ -9,8 +9,10 @@ import subprocess
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import systemd
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT, Systemd, TransientUnit
 
+HOME = on_host("home", "shop")
 UNITS: list[tuple[str, str, systemd.Directives]] = [
     ("a directive", "[Service]\nPrivateTmp=yes\n", [("PrivateTmp", "yes")]),
     ("spaces", "[Service]\n  PrivateTmp =  yes  \n", [("PrivateTmp", "yes")]),
@@ -45,7 +47,7 @@ UNITS: list[tuple[str, str, systemd.Directives]] = [
     ),
     ("=", "[Service]\nSetCredential=a:b=c\n", [("SetCredential", "a:b=c")]),
     ("no assignment", "[Service]\nnonsense\n\n", []),
-    ("%i", "[Service]\nReadOnlyPaths=/srv/shop/%i /run/%i\n", [("ReadOnlyPaths", "/srv/shop/A /run/A")]),
+    ("%i", f"[Service]\nReadOnlyPaths={HOME}/%i /run/%i\n", [("ReadOnlyPaths", f"{HOME}/A /run/A")]),
     ("nothing", "", []),
 ]
 

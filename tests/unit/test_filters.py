@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 PLUGINS = Path(__file__).parents[2] / "plugins/filter"
 NAMES = sorted(path.stem for path in PLUGINS.glob("*.py"))
@@ -128,7 +129,7 @@ def test_shared_apps() -> None:
 def test_sites() -> None:
     sites = named("sites")
     (site,) = sites([SITE])
-    assert (site["name"], site["socket"]) == ("shop", "/srv/shop/current/app.sock")
+    assert (site["name"], site["socket"]) == ("shop", on_host("socket", "shop"))
     assert sites(None) == sites([]) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -46,20 +47,33 @@ def test_the_documentation_names_all_of_them() -> None:
 # --- nothing else states one of them ----------------------------------------------------------------------------------
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = ("plugins/**/*.py", "roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/defaults/*.yml", "playbooks/*.yml")
-TEMPLATES = "roles/*/templates/**/*.j2"
-STATED = re.compile(
-    r"(?<![\w.])/(?:etc|etc/ssl|var/lib|var/cache|run|usr/local/lib)/groundwork(?![\w-])|/var/www/acme"
-    r"|(?<![\w.])/(?:srv|var/lib|var/cache)(?:/?[\"']|/[{\[%])"
+PLACES = (
+    *("plugins/**/*.py", "benchmarks/*.py", "script/suite/*.py", "molecule/**/*.py", "tests/unit/*.py"),
+    *("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "roles/*/defaults/*.yml", "playbooks/*.yml", "molecule/**/*.yml"),
+    "roles/*/templates/**/*.j2",
 )
+OF_HOST = (
+    r"(?<![\w.])/(?:etc|etc/ssl|var/lib|var/cache|run|usr/local/lib)/groundwork(?![\w-])|/var/www/acme"
+    r"|(?<![\w.])/(?:srv|var/lib|var/cache)/[{\[%$]"
+)
+# Beside the directories of apps: those of Debian's packages, the cache of the backup, and an example in a description.
+NEIGHBOURS = "apache2|apt|bind|dpkg|letsencrypt|nginx|postgresql|redis|systemd|groundwork-backup|exports"
+STATED = re.compile(
+    rf"{OF_HOST}|(?<![\w.])/(?:srv|var/lib|var/cache)/?[\"']"
+    rf"|(?<![\w./])/(?:srv|var/lib|var/cache)/(?!(?:{NEIGHBOURS})\b)[a-z]"
+)
+# Most paths that a unit test has are values like any other, so that only those of its app count.
+STATED_IN_UNIT_TEST = re.compile(rf"{OF_HOST}|(?<![\w./])/(?:srv|var/lib|var/cache)/shop(?![\w.-])")
 # What is right all the same, and why.
 EXEMPT = {
     "plugins/module_utils/common/on_host.py": "the table",
     "plugins/filter/on_host.py": "its documentation",
+    "tests/unit/test_on_host.py": "the test of the table",
+    "molecule/*/files/*.py": "runs on a host as a stranger's own program, which has nothing of the collection",
 }
 
 
-def statements(text: str) -> list[str]:
+def statements(text: str, stated: re.Pattern[str] = STATED) -> list[str]:
     """The lines of a Python file, outside of docstrings and comments, that state a path of the table."""
     documented: set[int] = set()
     for node in ast.walk(ast.parse(text)):
@@ -70,30 +84,41 @@ def statements(text: str) -> list[str]:
         if is_docstring or name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
             documented |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     rows = enumerate(text.splitlines(), 1)
-    return [row.strip() for number, row in rows if number not in documented and STATED.search(row.partition("#")[0])]
+    return [row.strip() for number, row in rows if number not in documented and stated.search(row.partition("#")[0])]
+
+
+def statements_in_yaml(text: str) -> list[str]:
+    """The lines of a YAML file or a template, outside of comments and descriptions, that state a path of the table."""
+    rows = (row.strip() for row in text.splitlines())
+    return [row for row in rows if STATED.search(row) and not re.match(r"(#|(description|Description)[:=])", row)]
 
 
 def test_no_other_file_states_a_path_of_the_table() -> None:
     found = []
-    for pattern in (*PLACES, TEMPLATES):
-        for file in sorted(ROOT.glob(pattern)):
-            name, text = str(file.relative_to(ROOT)), file.read_text()
-            if name in EXEMPT:
-                continue
-            if file.suffix == ".py":
-                rows = statements(text)
-            else:
-                rows = [
-                    row.strip()
-                    for row in text.splitlines()
-                    if STATED.search(row) and not re.match(r"\s*(#|(description|Description)[:=])", row)
-                ]
-            found += [f"{name}: {row}" for row in rows]
+    for file in sorted(file for place in PLACES for file in ROOT.glob(place)):
+        name, text = str(file.relative_to(ROOT)), file.read_text()
+        if any(fnmatch(name, pattern) for pattern in EXEMPT):
+            continue
+        if file.suffix == ".py":
+            rows = statements(text, STATED_IN_UNIT_TEST if name.startswith("tests/unit/") else STATED)
+        else:
+            rows = statements_in_yaml(text)
+        found += [f"{name}: {row}" for row in rows]
     assert found == []
+
+
+@pytest.mark.parametrize("pattern", [*PLACES, *EXEMPT])
+def test_each_pattern_names_files(pattern: str) -> None:
+    assert list(ROOT.glob(pattern))
 
 
 def test_a_statement_is_found() -> None:
     text = (
         '"""About /srv/shop."""\nHOME = "/srv"  # below /srv\nDATA = f"/var/lib/{app}"\nOTHER = "/var/lib/dpkg"\n'
+        'SOCKET = "/srv/wiki/other.sock"\nSHOP = "rm -r /var/cache/shop"\nURL = "file:///srv/shop.git"\n'
     )
-    assert statements(text) == ['HOME = "/srv"  # below /srv', 'DATA = f"/var/lib/{app}"']
+    data, shop = 'DATA = f"/var/lib/{app}"', 'SHOP = "rm -r /var/cache/shop"'
+    assert statements(text) == ['HOME = "/srv"  # below /srv', data, 'SOCKET = "/srv/wiki/other.sock"', shop]
+    assert statements(text, STATED_IN_UNIT_TEST) == [data, shop]
+    task = "# below /srv/shop\ncreates: /srv/shop\ncmd: ls /var/lib/$app\nother: /etc/nginx\n"
+    assert statements_in_yaml(task) == ["creates: /srv/shop", "cmd: ls /var/lib/$app"]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.proxy_templates import (
     ROLE,
     SHOP,
@@ -15,14 +16,16 @@ from ansible_collections.groundwork.flask.tests.unit.proxy_templates import (
     virtual_host,
 )
 
+CURRENT = on_host("current", "shop")
+
 
 def test_apache_hosts_have_sound_defaults_and_one_canonical_name() -> None:
     text = lines(virtual_host())
     assert (
-        'ProxyPass / "unix:/srv/shop/current/app.sock|http://shop/" retry=0 disablereuse=On connectiontimeout=5 '
+        f'ProxyPass / "unix:{on_host("socket", "shop")}|http://shop/" retry=0 disablereuse=On connectiontimeout=5 '
         "timeout=65 responsefieldsize=16384 upgrade=websocket nocanon"
     ) in text
-    assert text.count('SSLCertificateFile "/etc/ssl/groundwork/shop/current/fullchain.pem"') == 2
+    assert text.count(f'SSLCertificateFile "{on_host("certificate", "shop")}/fullchain.pem"') == 2
     assert "LimitRequestBody 1048576" in text
     assert text.count("ServerName shop.example.org") == 2
     assert text.count("ServerName www.shop.example.org") == 2
@@ -36,10 +39,10 @@ def test_a_size_means_the_same_to_apache(size: str, limit: int) -> None:
     assert f"LimitRequestBody {limit}" in lines(virtual_host(client_max_body_size=size))
 
 
-@pytest.mark.parametrize("directory", ["/srv/shop/current/public/static", "/srv/shop/current/public/static/"])
+@pytest.mark.parametrize("directory", [f"{CURRENT}/public/static", f"{CURRENT}/public/static/"])
 def test_a_static_prefix_goes_to_its_directory_and_not_to_the_app(directory: str) -> None:
     text = lines(virtual_host(static={"/static/": directory}))
-    assert 'Alias "/static/" "/srv/shop/current/public/static/"' in text
+    assert f'Alias "/static/" "{CURRENT}/public/static/"' in text
     section = text[text.index('<Location "/static/">') :]
     assert "ProxyPass !" in section[: section.index("</Location>")]
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.nginx_reading import Configuration, geo, parse, values
 from ansible_collections.groundwork.flask.tests.unit.proxy_templates import ROLE, SHOP, render, resolved, site
 
-APP = "unix:/srv/shop/current/app.sock"
+CURRENT = on_host("current", "shop")
+APP = f"unix:{on_host('socket', 'shop')}"
 
 
 def configuration(**keys: Any) -> Configuration:
@@ -69,7 +71,7 @@ def test_a_site_that_says_nothing_gets_sound_defaults() -> None:
     assert place.effective("proxy_read_timeout") == [["65s"]]
     assert place.effective("client_max_body_size") == [["1m"]]
     certificates = [values(server, "ssl_certificate") for server in shop.servers]
-    assert certificates == [[["/etc/ssl/groundwork/shop/current/fullchain.pem"]]] * 2
+    assert certificates == [[[f"{on_host('certificate', 'shop')}/fullchain.pem"]]] * 2
     assert shop.header(place, "Strict-Transport-Security") == "max-age=31536000"
     assert shop.header(place, "Strict-Transport-Security", "max-age=1") == "", "the app's own goes out alone"
 
@@ -89,10 +91,10 @@ def test_a_site_with_one_name_has_no_server_for_others() -> None:
     assert (shop.names, len(shop.servers)) == (["shop.example.org"], 1)
 
 
-@pytest.mark.parametrize("directory", ["/srv/shop/current/public/static", "/srv/shop/current/public/static/"])
+@pytest.mark.parametrize("directory", [f"{CURRENT}/public/static", f"{CURRENT}/public/static/"])
 def test_a_static_prefix_cannot_be_left_by_a_missing_slash(directory: str) -> None:
     shop = configuration(static={"/static/": directory})
-    assert shop.file("shop.example.org", "/static/a/b.css") == "/srv/shop/current/public/static/a/b.css"
+    assert shop.file("shop.example.org", "/static/a/b.css") == f"{CURRENT}/public/static/a/b.css"
     for path in ("/static", "/static../env", "/staticx", "/"):
         assert shop.file("shop.example.org", path) == ""
         assert shop.upstream(shop.visit("shop.example.org", path))[0] == [APP, "max_fails=0"]
@@ -118,7 +120,7 @@ def test_no_two_names_share_a_variable() -> None:
 @pytest.mark.parametrize("paths", [{"/media": {"headers": {"X-A": "b"}}}, {"/media/.x": {}, "/media/x": {}}])
 def test_no_location_stands_within_one_for_a_single_path(paths: dict[str, Any]) -> None:
     """No nginx takes that: it is how files of a path with options of its own were refused."""
-    shop = configuration(static={"/media/": "/var/lib/shop/uploads"}, paths=paths)
+    shop = configuration(static={"/media/": f"{on_host('data', 'shop')}/uploads"}, paths=paths)
     server = shop.visit("shop.example.org", "/").server
     single = {
         one["args"][1]: one["block"] for one in server if one["directive"] == "location" and one["args"][0] == "="

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.hints import runtime_hint
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+DATA = on_host("data", "shop")
 
 
 @pytest.mark.parametrize(
@@ -13,8 +16,8 @@ from ansible_collections.groundwork.flask.tests.unit.release_app import App
     [
         ("ModuleNotFoundError: No module named 'pkg_resources'", "add setuptools<81 to its requirements"),
         ("ModuleNotFoundError: No module named 'psycopg2'", "the database's driver is missing"),
-        ("sqlite3.OperationalError: unable to open database file", "DATA_DIR alone (/var/lib/shop)"),
-        ("PermissionError: [Errno 13] Permission denied: '/srv/shop/x'", "DATA_DIR alone (/var/lib/shop)"),
+        ("sqlite3.OperationalError: unable to open database file", f"DATA_DIR alone ({DATA})"),
+        (f"PermissionError: [Errno 13] Permission denied: '{on_host('home', 'shop')}/x'", f"DATA_DIR alone ({DATA})"),
         (
             "MemoryError: Cannot allocate write+execute memory for ffi.callback()",
             "`sandbox: {MemoryDenyWriteExecute: fa",

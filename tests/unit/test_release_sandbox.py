@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import Directives
 from ansible_collections.groundwork.flask.plugins.module_utils.release import sandbox
+
+DATA = on_host("data", "shop")
+HOME = on_host("home", "shop")
 
 
 def names(text: str) -> list[str]:
@@ -46,7 +50,7 @@ def test_what_is_of_which_kind(name: str) -> None:
 class TestForApp:
     """What acts for the app sees what the app sees."""
 
-    UNIT: Directives = [("NoNewPrivileges", "no"), ("BindPaths", "/var/lib/shop"), ("MemoryMax", "1G")]
+    UNIT: Directives = [("NoNewPrivileges", "no"), ("BindPaths", DATA), ("MemoryMax", "1G")]
 
     def test_the_units_own_and_then_what_always_holds(self) -> None:
         found = sandbox.for_app(self.UNIT, [Path("/saved")])
@@ -58,7 +62,7 @@ class TestForBuild:
     """What builds sees its cache and the release, and nothing that the app can write."""
 
     UNIT: Directives = [
-        ("BindPaths", "/var/lib/shop"),
+        ("BindPaths", DATA),
         ("StateDirectory", "shop"),
         ("ProtectHome", "no"),
         ("CapabilityBoundingSet", "CAP_NET_ADMIN"),
@@ -67,14 +71,14 @@ class TestForBuild:
     ]
 
     def test_what_it_sees(self) -> None:
-        found = sandbox.for_build(self.UNIT, [Path("/cache"), Path("/code")], [Path("/srv/shop")])
+        found = sandbox.for_build(self.UNIT, [Path("/cache"), Path("/code")], [Path(HOME)])
         assert [row for row in found if "Paths" in row[0]] == [
             ("InaccessiblePaths", "-/etc/company"),
-            ("BindReadOnlyPaths", "-/srv/shop"),
+            ("BindReadOnlyPaths", f"-{HOME}"),
             ("BindPaths", "-/cache"),
             ("BindPaths", "-/code"),
         ]
-        assert "/var/lib/shop" not in str(found)
+        assert DATA not in str(found)
 
     def test_an_operators_own_directives_are_kept_as_far_as_they_confine(self) -> None:
         found = dict(sandbox.for_build(self.UNIT, [], []))  # the last of a name counts
@@ -82,6 +86,6 @@ class TestForBuild:
         assert found["TasksMax"] == "50"
         assert found.items() >= dict([*sandbox.BUILD, *sandbox.ALWAYS]).items()
 
-    @pytest.mark.parametrize("path", ["/srv", "/var/lib", "/var/cache", "/run/groundwork"])
+    @pytest.mark.parametrize("path", [on_host(name) for name in ("homes", "datas", "caches", "runtime")])
     def test_what_is_of_other_apps_is_not_there(self, path: str) -> None:
         assert f"{path}:ro" in dict(sandbox.BUILD)["TemporaryFileSystem"].split()

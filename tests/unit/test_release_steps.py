@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.release import sandbox
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
+DATA = on_host("data", "shop")
 MIGRATE = "flask db upgrade"
 
 
@@ -42,7 +44,7 @@ class TestSteps:
         for name in ("fetch", "venv", "install", "compile", "publish"):
             step = steps[name]
             writable = " ".join(value for directive, value in step.sandbox if directive == "BindPaths")
-            assert "/var/lib/shop" not in writable, "what the unit lets the app write"
+            assert DATA not in writable, "what the unit lets the app write"
             caches = (str(app.at.source_cache) in writable, str(app.at.package_cache) in writable)
             assert caches == (name == "fetch", name != "fetch")
             assert "hunter22" not in str(step)
@@ -53,7 +55,7 @@ class TestSteps:
         steps = self.steps(app)
         for name in ("import", "before", "save", "command"):
             step = steps[name]
-            assert ("BindPaths", "/var/lib/shop") in step.sandbox
+            assert ("BindPaths", DATA) in step.sandbox
             assert str(app.at.build_cache) not in str(step.sandbox)
         for name in ("import", "before", "command"):
             assert steps[name].environment["TOKEN"] == "hunter22"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import steps
 from ansible_collections.groundwork.flask.plugins.module_utils.release import system as module
@@ -54,7 +55,7 @@ class TestCommand:
             "User=shop",
             "Group=shop",
             "WorkingDirectory=/tmp",
-            "EnvironmentFile=/run/groundwork/release/shop/a.service.env",
+            f"EnvironmentFile={on_host('runtime')}/release/shop/a.service.env",
             "RuntimeMaxSec=7",
             "PrivateTmp=yes",
             "CapabilityBoundingSet=",

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.filter.apps_for import apps_for
 from ansible_collections.groundwork.flask.plugins.filter.release_once import release_once
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.tests.unit.flask_app import SMALLEST, SUM, app
+
+DATA = on_host("data", "shop")
 
 
 def test_an_app_below_a_path_of_another_s_domain() -> None:
@@ -18,7 +21,7 @@ def test_an_app_below_a_path_of_another_s_domain() -> None:
     assert role_inputs.certificates(blog) == {}
     assert role_inputs.certificates(shop)["name"] == "shop"
     site = role_inputs.site(blog)
-    assert site["certificate"] == "/etc/ssl/groundwork/shop/current"
+    assert site["certificate"] == on_host("certificate", "shop")
     assert site["paths"] == {"/up": {"access_log": False}}
     assert (site["prefix"], site["cache"]) == ("/blog", 60)
     release = role_inputs.releases(blog)
@@ -40,7 +43,7 @@ def test_uploads_are_served_and_run_nothing() -> None:
     )
     assert role_inputs.accounts(record) == {"name": "shop", "readable": ["uploads/public"]}
     site = role_inputs.site(record)
-    assert site["static"] == {"/media/": {"directory": "/var/lib/shop/uploads/public", "expires": 86400}}
+    assert site["static"] == {"/media/": {"directory": f"{DATA}/uploads/public", "expires": 86400}}
     assert site["paths"]["/media"]["allow"] == ["::1"]
     assert "script-src 'none'" in site["paths"]["/media"]["headers"]["Content-Security-Policy"]
     assert "media" not in site
@@ -64,7 +67,7 @@ def test_the_largest_body_that_passes_anywhere_counts() -> None:
 
 def test_static_files_are_published_below_current() -> None:
     (site,) = (role_inputs.site(record) for record in model.load(app(proxy={"static": {"/static/": "shop/static"}})))
-    assert site["static"] == {"/static/": {"directory": "/srv/shop/current/public/static"}}
+    assert site["static"] == {"/static/": {"directory": f"{on_host('current', 'shop')}/public/static"}}
 
 
 def test_the_proxy_waits_longer_than_the_server() -> None:
@@ -185,7 +188,7 @@ def test_a_backup_set_s_commands_and_files_are_the_app_s() -> None:
     (plain,) = apps_for(app(), "backup")
     assert plain == {
         "name": "shop",
-        "paths": ["/var/lib/shop"],
+        "paths": [DATA],
         "before": [],
         "after": [],
         "user": "shop",
@@ -194,7 +197,7 @@ def test_a_backup_set_s_commands_and_files_are_the_app_s() -> None:
     (full,) = apps_for(
         app(backup={"paths": ["/srv/exports", "uploads"], "before": ["dump"], "after": ["tidy"]}), "backup"
     )
-    assert full["paths"] == ["/var/lib/shop", "/srv/exports"]
+    assert full["paths"] == [DATA, "/srv/exports"]
     assert (full["before"], full["after"], full["user"]) == (["dump"], ["tidy"], "shop")
 
 

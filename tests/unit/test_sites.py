@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.plugin_utils import site_options, site_plan, sites
 
+CURRENT = on_host("current", "shop")
+DATA = on_host("data", "shop")
 SHOP: dict[str, Any] = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org"]}
 HASH = "$6$salt$hash"
 
@@ -114,7 +117,7 @@ def test_sites_that_share_a_domain() -> None:
         ("shop", True),
         ("shop", False),
     ]
-    assert {one["certificate"] for one in (blog, shop, wiki)} == {"/etc/ssl/groundwork/shop/current"}
+    assert {one["certificate"] for one in (blog, shop, wiki)} == {on_host("certificate", "shop")}
     assert (shop["others"], blog["others"], wiki["others"]) == (["/blog", "/blog/wiki"], ["/blog/wiki"], [])
     assert [place["path"] for place in blog["locations"]] == ["/blog"]
     first, second = resolved({**SHOP, "name": "a", "prefix": "/a"}, {**SHOP, "name": "b", "prefix": "/b"})
@@ -177,10 +180,10 @@ def test_files_are_guarded_like_the_paths_they_lie_in() -> None:
 @pytest.mark.parametrize(
     ("directory", "links_end", "without_links"),
     [
-        ("/srv/shop/current/public/static", "/srv/shop/current", "/srv/shop/current/public/static"),
-        ("/var/lib/shop/uploads/public", "/var/lib/shop", "/run/groundwork/data/shop/uploads/public"),
+        (f"{CURRENT}/public/static", CURRENT, f"{CURRENT}/public/static"),
+        (f"{DATA}/uploads/public", DATA, f"{on_host('runtime')}/data/shop/uploads/public"),
         ("/var/www/shop/static", "/var/www/shop/static", "/var/www/shop/static"),
-        ("/srv/shop/current", "/srv/shop/current", "/srv/shop/current"),
+        (CURRENT, CURRENT, CURRENT),
         ("/data/srv/shop/current/static", "/data/srv/shop/current/static", "/data/srv/shop/current/static"),
     ],
 )

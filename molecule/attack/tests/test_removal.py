@@ -46,7 +46,7 @@ def test_nothing_of_a_removed_app_is_left_and_what_cannot_be_removed_is_named(tr
     assert host.run(f"pgrep -a -u {uid}").stdout == ""
     assert host.run("id trudy").rc == 0
 
-    host.check_output("install -d -o trudy /var/lib/trudy.before-restore-20260101T000000")
+    host.check_output(f"install -d -o trudy {DATA}.before-restore-20260101T000000")
     done = testing.play(host, "remove.yml", app="trudy", purge=True)
     assert done.returncode == 0, testing.said(done)
     assert host.run(f"id trudy; ls -d {DATA}* {HOME} {on_host('configuration')}/secrets/trudy").stdout == ""

@@ -94,7 +94,7 @@ def form(content: str) -> dict[str, object]:
 @each_kind
 def test_an_upload_is_served_from_the_disk_and_no_link(host: Host, shop: MakeShop, kind: Kind) -> None:
     site = shop(kind)
-    host.check_output("rm -rf /var/lib/%s/uploads/public/*", kind.app)
+    host.check_output("rm -rf %s/uploads/public/*", on_host("data", kind.app))
     assert site.post("/keep/page.html", **form("<script>")).status == 200  # type: ignore[arg-type]
     served = site.get("/media/page.html")
     assert (served.status, served.text) == (200, "<script>")
