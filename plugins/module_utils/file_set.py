@@ -248,9 +248,9 @@ def plan(entries: Sequence[Entry], wanted: Mapping[str, list[str]], owned: Mappi
             changes.append(Change(entry.path, entry.part, found, entry))
     keep = {entry.path for entry in entries}
     for part in wanted:
-        for path in owned.get(part, []):
-            if path not in keep and (found := Found.at(path)) is not None:
-                changes.append(Change(path, part, found, None))
+        for left_over in owned.get(part, []):
+            if left_over not in keep and (found := Found.at(left_over)) is not None:
+                changes.append(Change(left_over, part, found, None))
     return changes
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
-from ansible_collections.groundwork.flask.plugins.module_utils.common.programs import ENVIRONMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
@@ -65,7 +64,7 @@ class PlainSystem(System):
         super().__init__()
         self.steps: list[Step] = []
 
-    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    def systemctl(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(arguments, 0, UNIT, "")
 
     def step(self, step: Step) -> tuple[int, str]:
@@ -140,13 +139,11 @@ class FakeSystem(System):
                 action()
         return next((said for part, said in self.fail.items() if part in line), None)
 
-    def run(
-        self, *command: str, environment: Mapping[str, str] = ENVIRONMENT, seconds: float | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **_options: Any) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(command))
         return subprocess.CompletedProcess(command, 0 if said is None else 1, "", said or "")
 
-    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    def systemctl(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
         said = self.note(" ".join(("systemctl", *arguments)))
         if arguments[0] == "cat":
             return subprocess.CompletedProcess(arguments, 0 if said is None else 1, UNIT, said or "")
@@ -195,10 +192,10 @@ class FakeSystem(System):
                 Path(cwd, name).mkdir(parents=True)
         return 0, ""
 
-    def journal(self, app: str, unit: str, since: float) -> str:
+    def journal(self, _app: str, _unit: str, _since: float) -> str:
         return "Traceback: no such table"
 
-    def processes(self, unit: str) -> set[int]:
+    def processes(self, _unit: str) -> set[int]:
         return self.alive.pop(0) if len(self.alive) > 1 else self.alive[0]
 
     def state(self, unit: str) -> str:
@@ -213,10 +210,10 @@ class FakeSystem(System):
     def status(self, text: str) -> None:
         self.said.append(text)
 
-    def kill(self, uid: int) -> list[int]:
+    def kill(self, _uid: int) -> list[int]:
         return self.undead
 
-    def ask(self, sock: Path, host: str, path: str, seconds: float) -> Response:
+    def ask(self, _sock: Path, host: str, path: str, _seconds: float) -> Response:
         self.note(f"GET {host}{path}")
         return self.answers.pop(0) if self.answers else Response(200, "body")
 

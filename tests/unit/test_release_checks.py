@@ -63,16 +63,16 @@ def of_app(facts: dict[str, Any], call: dict[str, Any]) -> list[FailedCheck]:
 class TestOfApp:
     """What the app's settings say."""
 
-    @pytest.mark.parametrize(("name", "facts", "call", "check", "error", "text"), SAID, ids=[row[0] for row in SAID])
-    def test_found(
-        self, name: str, facts: dict[str, Any], call: dict[str, Any], check: str, error: bool, text: str
-    ) -> None:
+    @pytest.mark.parametrize(
+        ("facts", "call", "check", "error", "text"), [pytest.param(*row, id=name) for name, *row in SAID]
+    )
+    def test_found(self, facts: dict[str, Any], call: dict[str, Any], check: str, error: bool, text: str) -> None:
         (finding,) = of_app(facts, call)
         assert (finding.check, finding.error) == (check, error)
         assert text in finding.text
 
-    @pytest.mark.parametrize(("name", "facts", "call"), SILENT, ids=[row[0] for row in SILENT])
-    def test_nothing_found(self, name: str, facts: dict[str, Any], call: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(("facts", "call"), [pytest.param(*row, id=name) for name, *row in SILENT])
+    def test_nothing_found(self, facts: dict[str, Any], call: dict[str, Any]) -> None:
         assert of_app(facts, call) == []
 
     def test_a_missing_key_needs_no_secure_cookie(self) -> None:
@@ -231,8 +231,8 @@ ANSWERS: list[tuple[str, Response, Response, list[tuple[str, bool]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "home", "lost", "found"), ANSWERS, ids=[row[0] for row in ANSWERS])
-def test_of_answers(name: str, home: Response, lost: Response, found: list[tuple[str, bool]]) -> None:
+@pytest.mark.parametrize(("home", "lost", "found"), [pytest.param(*row, id=name) for name, *row in ANSWERS])
+def test_of_answers(home: Response, lost: Response, found: list[tuple[str, bool]]) -> None:
     asked: list[str] = []
 
     def ask(path: str) -> Response:

@@ -43,7 +43,7 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
     """A host with two releases of the app and nobody at work; the engine runs here instead of in its unit."""
 
-    def engine(at: Any, by: str = "") -> Engine:
+    def engine(_at: Any, by: str = "") -> Engine:
         return app.on_host(by or command.whoami(os.environ))
 
     def do(order: work.Order) -> Result:
@@ -54,10 +54,11 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(command, "System", lambda: app.system)
     monkeypatch.setattr(command, "engine", engine)
     monkeypatch.setattr(work, "do", do)
-    monkeypatch.setattr(work, "active_run", lambda app: None)
-    monkeypatch.setattr(work, "stop", lambda app: None)
+    monkeypatch.setattr(work, "active_run", lambda _app: None)
+    monkeypatch.setattr(work, "stop", lambda _app: None)
     app.deploy("red")
     app.deploy("blue")
+    assert became == {}, "a deploy does not replace this process"
     return app
 
 
@@ -203,7 +204,7 @@ class TestRollBack:
         self, host: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         done = Result("A", "B", "rolled_back", "v1", warnings=["waited 3 s for a deploy of shop"])
-        monkeypatch.setattr(work, "do", lambda order: done)
+        monkeypatch.setattr(work, "do", lambda _order: done)
         call(host, "rollback")
         assert capsys.readouterr().out.startswith("waited 3 s for a deploy of shop\nrelease A (v1) is live, after ")
 

@@ -20,7 +20,7 @@ class TestSpace:
     """A build that would not fit is refused before anything is written."""
 
     def free(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=size))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=size))
 
     @pytest.mark.parametrize(
         ("change", "need"),
@@ -54,7 +54,7 @@ class TestSpace:
 
     def test_of_a_first_build(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free(monkeypatch, 303 * MB)
-        with pytest.raises(ReleaseError, match="need 304 MB below .*, and 303 MB are free"):
+        with pytest.raises(ReleaseError, match=r"need 304 MB below .*, and 303 MB are free"):
             app.engine().deploy()
         assert not app.at.home.exists()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,5 +27,6 @@ def test_a_shell_reads_the_same_from_an_environments_file(tmp_path: Path) -> Non
     """Its quoting is systemd's, which is the shell's."""
     values = {"A": 'a"b$c\\d`e', "B": "two\nlines", "C": "it's ☃"}
     (tmp_path / "env").write_text(env_file(values))
-    said = os.popen(f'. {tmp_path}/env; printf "%s|" "$A" "$B" "$C"').read()
-    assert said == "".join(f"{value}|" for value in values.values())
+    script = ". " + str(tmp_path / "env") + '; printf "%s|" "$A" "$B" "$C"'
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "".join(f"{value}|" for value in values.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
@@ -40,7 +40,7 @@ FAILURES = [
 class TestFailures:
     """If any step fails, the old release serves on."""
 
-    CHANGE: dict[str, Any] = {"release_command": MIGRATE, "save_commands": ["dump-it"]}
+    CHANGE: ClassVar[dict[str, Any]] = {"release_command": MIGRATE, "save_commands": ["dump-it"]}
 
     @pytest.mark.parametrize(
         ("part", "step", "said", "message"), FAILURES, ids=[f"{row[1]}:{row[0]}" for row in FAILURES]
@@ -170,7 +170,7 @@ class TestFailures:
 
         with monkeypatch.context() as patch:
             patch.setattr(release_directory, "write", full)
-            with pytest.raises(ReleaseError, match="install: .*No space left on device"):
+            with pytest.raises(ReleaseError, match=r"install: .*No space left on device"):
                 app.deploy("blue")
         assert app.at.live() == old.release
         app.deploy("blue")

@@ -103,7 +103,7 @@ class TestEnvironment:
     def test_the_failures_say_what_to_do(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
         app.system.fail = {"-m venv": "ensurepip is not available"}
-        with pytest.raises(ReleaseError, match="no virtual environment could be made with .*\nensurepip"):
+        with pytest.raises(ReleaseError, match=r"no virtual environment could be made with .*\nensurepip"):
             installer(app).install(code, "commit")
         app.system.fail = {"pip install": "Error: pg_config executable not found."}
         with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\nError: pg"):
@@ -134,7 +134,8 @@ class TestInstaller:
         (fresh / "bin").mkdir()
         (fresh / "bin/uv").touch()
 
-    def test_uv_is_fetched_once(self, app: App, pip_wheel: None) -> None:
+    @pytest.mark.usefixtures("pip_wheel")
+    def test_uv_is_fetched_once(self, app: App) -> None:
         uv = app.at.tools / f"uv-{UV_VERSION}"
         app.system.on["--require-hashes"] = lambda: self.fetched(app)
         assert installer(app, **WITH_UV).python.uv() == str(uv / "bin/uv")
@@ -143,7 +144,8 @@ class TestInstaller:
         assert installer(app).python.uv() == "", "pip is asked for"
         assert [path.name for path in app.at.tools.iterdir()] == [uv.name]
 
-    def test_uv_of_an_earlier_version_goes_once_nobody_can_be_at_work_with_it(self, app: App, pip_wheel: None) -> None:
+    @pytest.mark.usefixtures("pip_wheel")
+    def test_uv_of_an_earlier_version_goes_once_nobody_can_be_at_work_with_it(self, app: App) -> None:
         for name in ("uv", "uv-0.1", "uv-0.2"):
             (app.at.tools / name / "bin").mkdir(parents=True)
         for name in ("uv", "uv-0.1"):
@@ -152,7 +154,8 @@ class TestInstaller:
         installer(app, **WITH_UV).python.uv()
         assert {path.name for path in app.at.tools.iterdir()} == {"uv-0.2", f"uv-{UV_VERSION}"}
 
-    def test_pip_where_uv_cannot_be_had(self, app: App, pip_wheel: None) -> None:
+    @pytest.mark.usefixtures("pip_wheel")
+    def test_pip_where_uv_cannot_be_had(self, app: App) -> None:
         app.system.fail = {"--require-hashes": "no matching distribution"}
         done = app.engine(**WITH_UV).deploy()
         assert done.action == "deployed"
@@ -160,7 +163,8 @@ class TestInstaller:
             "uv could not be fetched, so pip installs (slower, same result): no matching distribution"
         ]
 
-    def test_uv_that_cannot_be_had_is_asked_for_once_in_a_run(self, app: App, pip_wheel: None) -> None:
+    @pytest.mark.usefixtures("pip_wheel")
+    def test_uv_that_cannot_be_had_is_asked_for_once_in_a_run(self, app: App) -> None:
         app.system.fail = {"--require-hashes": "no matching distribution"}
         app.system.code.update({"uv.lock": "", "pyproject.toml": ""})
         done = app.engine(**WITH_UV).deploy()
@@ -187,7 +191,7 @@ class TestInstaller:
         assert made[-1].startswith(f"{uv} venv --quiet --allow-existing --no-project --python ")
 
     def test_a_python_that_the_host_has_not(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+        monkeypatch.setattr("shutil.which", lambda _name, **_options: None)
         where = f"flask_apps.{app.name}.python: '3.13' is not on this host"
         with pytest.raises(ReleaseError, match=f"{where}: install python3.13 and python3.13-venv, or let uv bring it"):
             installer(app, python="3.13").python.path()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
@@ -19,7 +19,7 @@ MIGRATE = "flask db upgrade"
 class TestKilled:
     """Killed anywhere, whatever is live serves, and the next run finishes the work and leaves nothing over."""
 
-    WANTED: dict[str, Any] = {"requirements": ["x"], "release_command": MIGRATE}
+    WANTED: ClassVar[dict[str, Any]] = {"requirements": ["x"], "release_command": MIGRATE}
 
     def kill(self, monkeypatch: pytest.MonkeyPatch, step: str, when: str, run: Callable[[], object]) -> None:
         real = getattr(Deployment, f"step_{step}")

@@ -54,7 +54,7 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
     """A host with two releases of the app and nobody at work; the engine runs here instead of in its unit."""
 
-    def engine(at: Any, by: str = "") -> Engine:
+    def engine(_at: Any, by: str = "") -> Engine:
         return app.on_host(by or command.whoami(os.environ))
 
     def do(order: work.Order) -> Result:
@@ -65,10 +65,11 @@ def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(command, "System", lambda: app.system)
     monkeypatch.setattr(command, "engine", engine)
     monkeypatch.setattr(work, "do", do)
-    monkeypatch.setattr(work, "active_run", lambda app: None)
-    monkeypatch.setattr(work, "stop", lambda app: None)
+    monkeypatch.setattr(work, "active_run", lambda _app: None)
+    monkeypatch.setattr(work, "stop", lambda _app: None)
     app.deploy("red")
     app.deploy("blue")
+    assert became == {}, "a deploy does not replace this process"
     return app
 
 
@@ -201,7 +202,7 @@ class TestStatus:
         workers = host.root / f"run/{host.name}-{live}/workers"
         workers.parent.mkdir(parents=True)
         workers.write_text("5 workers\n")
-        monkeypatch.setattr(work, "active_run", lambda app: HOLDER)
+        monkeypatch.setattr(work, "active_run", lambda _app: HOLDER)
         facts = command.status(host.at)
         assert (
             facts["at_work"] == "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command)"

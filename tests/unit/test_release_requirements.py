@@ -100,12 +100,13 @@ RECIPES: list[tuple[str, dict[str, str], dict[str, Any], list[list[str]], bool]]
 class TestRecipe:
     """What the source asks for."""
 
-    @pytest.mark.parametrize(("name", "files", "options", "calls", "own"), RECIPES, ids=[row[0] for row in RECIPES])
+    @pytest.mark.parametrize(
+        ("files", "options", "calls", "own"), [pytest.param(*row, id=name) for name, *row in RECIPES]
+    )
     def test_of_each_kind(
         self,
         app: App,
         code: Path,
-        name: str,
         files: dict[str, str],
         options: dict[str, Any],
         calls: list[list[str]],
@@ -130,7 +131,7 @@ class TestRecipe:
         assert asked.startswith(f"{uv} export --quiet --frozen --no-dev --no-emit-project --python ")
         assert asked.endswith(f" --extra pg --output-file={locked}")
         app.system.fail = {"export": "the lock is older than the project"}
-        with pytest.raises(ReleaseError, match="uv.lock could not be read\nthe lock is older"):
+        with pytest.raises(ReleaseError, match=r"uv\.lock could not be read\nthe lock is older"):
             installer(app, **WITH_UV).recipe(code)
 
     def test_of_nothing(self, app: App, code: Path) -> None:
@@ -193,8 +194,8 @@ REQUIREMENTS: list[tuple[str, dict[str, str], list[str], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "files", "read", "local"), REQUIREMENTS, ids=[row[0] for row in REQUIREMENTS])
-def test_requirement_files(code: Path, name: str, files: dict[str, str], read: list[str], local: bool) -> None:
+@pytest.mark.parametrize(("files", "read", "local"), [pytest.param(*row, id=name) for name, *row in REQUIREMENTS])
+def test_requirement_files(code: Path, files: dict[str, str], read: list[str], local: bool) -> None:
     for path, text in files.items():
         (code / path).parent.mkdir(exist_ok=True)
         (code / path).write_text(text)

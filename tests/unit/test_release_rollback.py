@@ -100,7 +100,8 @@ class TestMigration:
         with closing(sqlite3.connect(path)) as connection:
             return int(connection.execute("SELECT count(*) FROM orders").fetchone()[0])
 
-    def test_the_command_runs_once_and_the_heads_are_noted(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_the_command_runs_once_and_the_heads_are_noted(self, app: App) -> None:
         done = app.deploy("b", release_command=MIGRATE)
         assert (app.at.release(done.release) / "released").exists()
         assert app.ledger.events()[-1]["migration_heads"] == {"before": ["rev1"], "after": ["rev2"]}
@@ -109,7 +110,8 @@ class TestMigration:
         app.deploy("c", release_command=MIGRATE)
         assert app.has_run(f"sh -c {MIGRATE}") == 2, "once for each release"
 
-    def test_saved_before_the_command(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_saved_before_the_command(self, app: App) -> None:
         order = []
         app.system.on.update({"dump-it": lambda: order.append("dump"), " save ": lambda: order.append("save")})
         app.system.on[f"sh -c {MIGRATE}"] = lambda: order.append("command")
@@ -117,12 +119,14 @@ class TestMigration:
         assert order == ["dump", "save", "command"]
         assert self.orders(app.at.saved / done.release / "shop.db") == 0
 
-    def test_a_host_that_does_not_run_the_command_saves_nothing(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_a_host_that_does_not_run_the_command_saves_nothing(self, app: App) -> None:
         app.deploy("b", release_command=MIGRATE, run_release_command=False, save_commands=["dump-it"])
         assert (app.has_run(f"sh -c {MIGRATE}"), app.has_run("dump-it"), app.has_run(" save ")) == (0, 0, 0)
         assert app.engine(release_command=MIGRATE, run_release_command=False).predict().commands == []
 
-    def test_a_rollback_across_it_is_refused_with_both_heads_and_both_ways_out(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_a_rollback_across_it_is_refused_with_both_heads_and_both_ways_out(self, app: App) -> None:
         a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
         with pytest.raises(ReleaseError) as error:
             app.on_host().roll_back()
@@ -133,10 +137,11 @@ class TestMigration:
         assert (app.at.live(), app.events()[-1]) == (b, "live")
 
     @pytest.mark.parametrize("rerun", [False, True])
+    @pytest.mark.usefixtures("database")
     def test_it_is_refused_after_a_kill_behind_the_switch_too(
-        self, app: App, database: Path, monkeypatch: pytest.MonkeyPatch, rerun: bool
+        self, app: App, monkeypatch: pytest.MonkeyPatch, rerun: bool
     ) -> None:
-        def killed(self: Deployment) -> None:
+        def killed(_self: Deployment) -> None:
             raise Killed
 
         with monkeypatch.context() as patch:
@@ -145,7 +150,7 @@ class TestMigration:
                 app.deploy("b", release_command=MIGRATE)
         if rerun:
             app.deploy("b", release_command=MIGRATE)
-        with pytest.raises(ReleaseError, match="the database is at rev2, and release .* was made for rev1"):
+        with pytest.raises(ReleaseError, match=r"the database is at rev2, and release .* was made for rev1"):
             app.on_host().roll_back()
 
     def test_with_the_database_as_it_is(self, app: App, database: Path) -> None:
@@ -164,7 +169,8 @@ class TestMigration:
         assert [self.orders(path) for path in database.parent.glob("shop.db.before-rollback-*")] == [1]
         assert app.system.active == app.live_units()
 
-    def test_without_a_saved_copy(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_without_a_saved_copy(self, app: App) -> None:
         b = app.deploy("b", release_command=MIGRATE).release
         shutil.rmtree(app.at.saved / b)
         for data in ("", "saved"):
@@ -173,7 +179,8 @@ class TestMigration:
             ):
                 app.on_host().roll_back(data=data)
 
-    def test_a_copy_that_cannot_be_put_back(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_a_copy_that_cannot_be_put_back(self, app: App) -> None:
         b = app.deploy("b", release_command=MIGRATE).release
         app.system.fail = {" restore ": "disk full"}
         with pytest.raises(ReleaseError, match=r"the saved databases could not be put back \(restore\)\ndisk full"):
@@ -181,9 +188,8 @@ class TestMigration:
         assert app.at.live() == b
         assert app.system.active == app.live_units()
 
-    def test_a_release_that_does_not_start_on_the_saved_copy_leaves_the_live_one_running(
-        self, app: App, database: Path
-    ) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_a_release_that_does_not_start_on_the_saved_copy_leaves_the_live_one_running(self, app: App) -> None:
         a, b = app.at.live(), app.deploy("b", release_command=MIGRATE).release
         app.system.fail = {f"enable --now {app.name}@{a}.": "failed"}
         with pytest.raises(ReleaseError):
@@ -198,7 +204,8 @@ class TestMigration:
         app.deploy("b", release_command=MIGRATE)
         assert self.orders(database) == 1
 
-    def test_saved_copies_go_with_their_releases(self, app: App, database: Path) -> None:
+    @pytest.mark.usefixtures("database")
+    def test_saved_copies_go_with_their_releases(self, app: App) -> None:
         for colour in "bcd":
             app.deploy(colour, release_command=MIGRATE, settings={"keep": 2})
         assert len(list(app.at.saved.iterdir())) == 2

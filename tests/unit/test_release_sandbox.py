@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
@@ -50,7 +51,7 @@ def test_what_is_of_which_kind(name: str) -> None:
 class TestForApp:
     """What acts for the app sees what the app sees."""
 
-    UNIT: Directives = [("NoNewPrivileges", "no"), ("BindPaths", DATA), ("MemoryMax", "1G")]
+    UNIT: ClassVar[Directives] = [("NoNewPrivileges", "no"), ("BindPaths", DATA), ("MemoryMax", "1G")]
 
     def test_the_units_own_and_then_what_always_holds(self) -> None:
         found = sandbox.for_app(self.UNIT, [Path("/saved")])
@@ -61,7 +62,7 @@ class TestForApp:
 class TestForBuild:
     """What builds sees its cache and the release, and nothing that the app can write."""
 
-    UNIT: Directives = [
+    UNIT: ClassVar[Directives] = [
         ("BindPaths", DATA),
         ("StateDirectory", "shop"),
         ("ProtectHome", "no"),

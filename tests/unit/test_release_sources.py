@@ -165,7 +165,7 @@ class TestGit:
         with pytest.raises(ReleaseError, match=r"has no branch or tag 'v2'; correct source\.version") as error:
             source.of({"git": str(repository.path), "version": "v2"}, builder_of()).resolve()
         assert error.value.step == "fetch"
-        with pytest.raises(ReleaseError, match="/nowhere.git cannot be read; is the address right") as error:
+        with pytest.raises(ReleaseError, match=r"/nowhere\.git cannot be read; is the address right") as error:
             source.of({"git": f"{repository.path}/nowhere.git"}, builder_of()).resolve()
         assert "does not" in error.value.log
         lost = source.of({"git": str(repository.path), "version": "1" * 40}, builder_of())
@@ -195,7 +195,7 @@ class TestGit:
         with pytest.raises(ReleaseError, match=f"flask_deploy_keys.{app.name} is not a key that ssh-add takes"):
             found.resolve()
 
-    def test_without_known_hosts_the_first_key_counts(self, builder_of: Callable[..., Builder], app: App) -> None:
+    def test_without_known_hosts_the_first_key_counts(self, builder_of: Callable[..., Builder]) -> None:
         found = source.of({"git": "ssh://git@example.org/shop"}, builder_of())
         assert isinstance(found, source.Git)
         with found.credentials() as environment:

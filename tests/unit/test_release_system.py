@@ -204,7 +204,7 @@ class TestStep:
         self, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch, terminal: bool, option: str
     ) -> None:
         """It gets another than root's, and it goes on when an engine ends."""
-        monkeypatch.setattr(os, "isatty", lambda descriptor: terminal)
+        monkeypatch.setattr(os, "isatty", lambda _descriptor: terminal)
         assert systemd.system.interactive(a_step("/bin/sh", "-c", "exit 7", seconds=math.inf)) == 7
         assert option in systemd.commands[0]
         assert "BindsTo" not in str(systemd.commands[0])

@@ -60,11 +60,11 @@ class FakeSystemd(System):
         self.asked: list[tuple[str, ...]] = []
         self.naps = 0
 
-    def systemctl(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    def systemctl(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
         self.asked.append(arguments)
         return subprocess.CompletedProcess(arguments, 0, self.shown.pop(0) if self.shown else NOBODY, "")
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, _seconds: float) -> None:
         self.naps += 1
         assert self.naps < 1000, "it waits for ever"
 
@@ -109,7 +109,7 @@ def works(systemd: FakeSystemd, **result: Any) -> Run:
     return run
 
 
-def fails(status: int = 1, said: str = "", then: Callable[[Order], object] = lambda given: None) -> Run:
+def fails(status: int = 1, said: str = "", then: Callable[[Order], object] = lambda _given: None) -> Run:
     """A run that ends before it begins, or is ended."""
 
     def run(given: Order) -> tuple[int, str]:

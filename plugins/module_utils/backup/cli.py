@@ -99,8 +99,8 @@ def write_report(outcome: Mapping[str, Any]) -> None:
         places = ", ".join(item["repositories"]) or "-"
         write(f"{name}: {item['last'] or 'no backup'} ({size}) in {places}; {last_drill}")
     for name, found in outcome["copies"].items():
-        for path in found:
-            write(f"left by a restore of {name}: {path}")
+        for copy in found:
+            write(f"left by a restore of {name}: {copy}")
     for warning in outcome["warnings"]:
         write(f"warning: {warning}")
 
@@ -108,9 +108,9 @@ def write_report(outcome: Mapping[str, Any]) -> None:
 def write_restored(outcome: Mapping[str, Any]) -> None:
     """Print for a person what was restored, and where."""
     write(f"{outcome['set']} as of {outcome['time']} (snapshot {outcome['snapshot']} of {outcome['repository']})")
-    for path in outcome.get("restored", ()):
-        aside = f"; what was there is now {path['previous']}" if path["previous"] else ""
-        write(f"  {path['path']}{aside}")
+    for item in outcome.get("restored", ()):
+        aside = f"; what was there is now {item['previous']}" if item["previous"] else ""
+        write(f"  {item['path']}{aside}")
     if "target" in outcome:
         write(f"  is in {outcome['target']}")
 
@@ -124,8 +124,8 @@ def write_snapshots(outcome: Mapping[str, Any]) -> None:
 
 def write_removed(outcome: Mapping[str, Any]) -> None:
     """Print for a person which paths were removed."""
-    for path in outcome["removed"]:
-        write(f"removed {path}")
+    for removed in outcome["removed"]:
+        write(f"removed {removed}")
 
 
 def look(arguments: argparse.Namespace, config: Config) -> bool:
