@@ -25,12 +25,13 @@ from urllib.parse import urlencode
 
 import costs
 import yaml
-from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host as on_host
+from ansible_collections.groundwork.flask.plugins.module_utils.common import on_host as table
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_HOST = ROOT / "script" / "test-host"
+on_host = table.on_host  # the tests of the scenarios take it from here
 Result = TypeVar("Result")
 Outcome = subprocess.CompletedProcess[str]
 

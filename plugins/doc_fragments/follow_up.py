@@ -76,7 +76,8 @@ options:
     description:
       - Commands to run in every call, one after the other, once the units are in their states. Each says for itself
         whether it changed anything. The first one that fails ends the call.
-      - For a command that is needed only after a change of files, M(groundwork.flask.file_set) has O(apply).
+      - For a command that is needed only after a change of files, M(groundwork.flask.file_set) has
+        O(groundwork.flask.file_set#module:apply).
     type: list
     elements: dict
     default: []

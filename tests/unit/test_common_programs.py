@@ -139,7 +139,7 @@ def test_long_output_is_read_item_by_item(tmp_path: Path, monkeypatch: pytest.Mo
     assert os.listdir(tmp_path) == []
     monkeypatch.setattr(programs, "ANSWER_LIMIT", 5)
     with pytest.raises(OSError, match="longer than 5 bytes"):
-        _ = done.stdout
+        str(done.stdout)
     monkeypatch.setattr(programs, "LINE_LIMIT", 4)
     assert done.stderr == "last"
 

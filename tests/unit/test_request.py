@@ -18,7 +18,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import request
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
-APPS = ["shop", "blog"]
+APPS = ("shop", "blog")
 ONE_APP = sorted(name for name, playbook in request.PLAYBOOKS.items() if not playbook.several)
 SEVERAL_APPS = sorted(name for name, playbook in request.PLAYBOOKS.items() if playbook.several)
 NEEDED = {"maintenance": {"state": "on"}, "run": {"command": "flask routes"}}

@@ -11,7 +11,8 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ..common.locks import BusyError, locked
 from ..common.on_host import path
@@ -177,11 +178,16 @@ def execute(arguments: argparse.Namespace, config: Config) -> int:
     return EXIT_FAILED if problems else 0
 
 
+def end(number: int, _frame: FrameType | None) -> NoReturn:
+    """End as a signal asks, by way of what has to be put in order."""
+    raise SystemExit(128 + number)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The program."""
     arguments = parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        signal.signal(number, end)
     try:
         return execute(arguments, Config.load())
     except BusyError:

@@ -55,9 +55,10 @@ FOUND: dict[type[Any], dict[str, Option]] = {}
 def option(default: Any = None, **record: Any) -> Any:
     """A dataclass's field with the record of an option; its kind is that of the annotation unless it is given."""
     metadata = {"option": {"default": default, **record}}
+    first: dict[str, Any] = {"default": default}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+        first = {"default_factory": lambda: dict(default)}
+    return field(**first, metadata=metadata)  # pylint: disable=invalid-field-call  # it is called within dataclasses
 
 
 def options(of: type[Any]) -> Mapping[str, Option]:

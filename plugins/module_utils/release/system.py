@@ -136,7 +136,7 @@ class System(Systemd):
             cwd="/",
         ) as process:  # fmt: skip
             # The newest come first. A single entry may be larger than all that is shown.
-            shown = cast("IO[bytes]", process.stdout).read(OUTPUT_LIMIT).decode(errors="replace")
+            shown = cast(IO[bytes], process.stdout).read(OUTPUT_LIMIT).decode(errors="replace")
             process.kill()
         return printable("\n".join(reversed(shown.strip().splitlines())))
 
