@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -111,11 +112,33 @@ class Configuration:
     def header(self, place: Place, name: str, of_app: str = "") -> str:
         """The value that is added of a header to an answer in which the app gave it this value; "" for none."""
         (value,) = [args[1] for args in place.effective("add_header") if args[0] == name]
-        for one in self.top:
-            if one["directive"] == "map" and one["args"][1] == value:
-                rows = {row["directive"]: row["args"][0] for row in one["block"]}
-                return str(rows.get(of_app, rows["default"]))
+        if any(one["directive"] == "map" and one["args"][1] == value for one in self.top):
+            return mapped(self.top, value)(of_app)
         return str(value)
+
+
+def mapped(block: list[Directive], variable: str) -> Callable[[str], str]:
+    """The value of a variable by that of the one from which a map makes it, where that one alone decides.
+
+    An equal text counts before a regular expression, and of these the first that fits.
+    """
+    ((_source, rows),) = [
+        (one["args"][0], [(row["directive"], row["args"][0]) for row in one["block"]])
+        for one in block
+        if one["directive"] == "map" and one["args"][1] == variable
+    ]
+
+    def value(given: str) -> str:
+        found = [made for text, made in rows if text == given and not text.startswith("~")]
+        found += [
+            made
+            for text, made in rows
+            if text.startswith("~")
+            and re.search(text.removeprefix("~").removeprefix("*"), given, re.IGNORECASE if text[1] == "*" else 0)
+        ]
+        return str([*found, *(made for text, made in rows if text == "default"), ""][0])
+
+    return value
 
 
 def geo(block: list[Directive], variable: str) -> Callable[[str], str]:

@@ -9,7 +9,17 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.groundwork.flask.plugins.filter.site_problems import site_problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan
-from ansible_collections.groundwork.flask.tests.unit.proxy_templates import ROLE, SHOP, lines, render, variable
+from ansible_collections.groundwork.flask.tests.unit import apache_reading, nginx_reading
+from ansible_collections.groundwork.flask.tests.unit.apache_reading import Configuration
+from ansible_collections.groundwork.flask.tests.unit.nginx_reading import Directive
+from ansible_collections.groundwork.flask.tests.unit.proxy_templates import (
+    ROLE,
+    SHOP,
+    lines,
+    render,
+    variable,
+    virtual_host,
+)
 
 
 def test_the_mount_without_links_is_where_its_files_are_looked_for() -> None:
@@ -54,19 +64,30 @@ PLAIN = [
 PLAIN += ["/a%3fb", "/a?b=/../%2f//\\#", "/a?//", "/%c3%a9"]
 
 
+@pytest.fixture(scope="module")
+def nginx() -> list[Directive]:
+    """The host's configuration of nginx, within its section `http`."""
+    (http,) = [one["block"] for one in nginx_reading.parse(render("nginx/nginx.conf.j2")) if one["directive"] == "http"]
+    return list(http)
+
+
+@pytest.fixture(scope="module")
+def apache() -> Configuration:
+    """A site for Apache of which one path is not for all."""
+    return Configuration(virtual_host(paths={"/closed": {"allow": ["192.0.2.1"]}}))
+
+
 @pytest.mark.parametrize(
     ("path", "refused"), [*((path, True) for path in AMBIGUOUS), *((path, False) for path in PLAIN)]
 )
-def test_both_proxies_tell_a_path_with_two_readings(path: str, refused: bool) -> None:
-    apache = re.search(
-        r'^RewriteCond %\{THE_REQUEST\} "(.*)" \[NC\]$', render("apache/ambiguous.conf.j2"), re.MULTILINE
-    )
-    nginx = re.search(r'"~\*(.*)" 1;', render("nginx/nginx.conf.j2").partition("$groundwork_ambiguous {")[2])
-    assert apache
-    assert nginx
-    assert bool(re.search(nginx[1], path, re.IGNORECASE)) is refused
+def test_both_proxies_tell_a_path_with_two_readings(
+    nginx: list[Directive], apache: Configuration, path: str, refused: bool
+) -> None:
+    judged = nginx_reading.mapped(nginx, "$groundwork_ambiguous")
+    assert judged(path) == ("1" if refused else "0")
     for before in ("", "https://shop.example.org"):
-        assert bool(re.search(apache[1], f"GET {before}{path} HTTP/1.1", re.IGNORECASE)) is refused
+        place = apache.visit("shop.example.org", path, line=f"GET {before}{path} HTTP/1.1")
+        assert place.status == (400 if refused else 0)
 
 
 def test_an_error_page_stands_alone() -> None:
@@ -94,19 +115,28 @@ def test_a_message_is_shown_as_it_is(message: str, shown: str) -> None:
 
 
 def test_apache_and_nginx_set_the_same_headers_and_drop_the_same() -> None:
-    nginx = render("nginx/app.conf.j2")
-    apache = render("apache/app.conf.j2")
-    unset = set(re.findall(r'proxy_set_header ([\w-]+) "";', nginx))
-    assert set(re.findall(r"RequestHeader unset ([\w-]+)", apache)) == unset
-    given = set(re.findall(r"proxy_set_header ([\w-]+) \$", nginx)) - {"Upgrade", "Connection"}
-    assert set(re.findall(r"RequestHeader set ([\w-]+)", apache)) == given
-    assert "RequestHeader append" not in apache
+    for_nginx = nginx_reading.values(nginx_reading.parse(render("nginx/app.conf.j2")), "proxy_set_header")
+    for_apache = apache_reading.values(apache_reading.parse(render("apache/app.conf.j2")), "RequestHeader")
+    assert {row[1] for row in for_apache if row[0] == "unset"} == {name for name, value in for_nginx if not value}
+    given = {name for name, value in for_nginx if value} - {"Upgrade", "Connection"}
+    assert {row[1] for row in for_apache if row[0] == "set"} == given
+    assert {row[0] for row in for_apache} == {"set", "unset"}, "what a visitor sent is never added to"
 
 
-def test_apache_judges_the_number_of_a_request_as_nginx_does() -> None:
-    rule = "^[A-Za-z0-9+/=_.-]{20,128}$"
-    assert f'"~{rule}" $http_x_request_id;' in render("nginx/nginx.conf.j2")
-    assert f"=~ m#{rule.replace('[', '([', 1).replace('$', ')$')}#" in render("apache/apache2.conf.j2")
+NUMBERS = ["a" * 20, "A" * 128, "0123456789abcdefABCDEF+/=_.-", "550e8400-e29b-41d4-a716-446655440000"]
+NO_NUMBERS = ["", "a" * 19, "a" * 129, "a" * 20 + " ", "a" * 10 + '"' + "a" * 10, "a" * 20 + "\u00e9", "a" * 20 + "%0a"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"), [*((number, True) for number in NUMBERS), *((number, False) for number in NO_NUMBERS)]
+)
+def test_both_proxies_keep_the_number_of_a_request_if_it_is_one(
+    nginx: list[Directive], apache: Configuration, number: str, kept: bool
+) -> None:
+    (made,) = [one["args"][1] for one in nginx if one["directive"] == "map" and one["args"][0] == "$http_x_request_id"]
+    assert nginx_reading.mapped(nginx, made)(number) == ("$http_x_request_id" if kept else "$request_id")
+    place = apache.visit("shop.example.org", headers={"X-Request-ID": number})
+    assert place.header("X-Request-ID") == (number if kept else "made-by-apache")
 
 
 def lacking(provider: str, options: dict[str, Any]) -> list[str]:
