@@ -9,7 +9,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.groundwork.flask.plugins.filter.site_problems import site_problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan
-from ansible_collections.groundwork.flask.tests.unit import apache_reading, nginx_reading
+from ansible_collections.groundwork.flask.tests.unit import apache_directives, nginx_reading
 from ansible_collections.groundwork.flask.tests.unit.apache_reading import Configuration
 from ansible_collections.groundwork.flask.tests.unit.nginx_reading import Directive
 from ansible_collections.groundwork.flask.tests.unit.proxy_templates import (
@@ -116,7 +116,7 @@ def test_a_message_is_shown_as_it_is(message: str, shown: str) -> None:
 
 def test_apache_and_nginx_set_the_same_headers_and_drop_the_same() -> None:
     for_nginx = nginx_reading.values(nginx_reading.parse(render("nginx/app.conf.j2")), "proxy_set_header")
-    for_apache = apache_reading.values(apache_reading.parse(render("apache/app.conf.j2")), "RequestHeader")
+    for_apache = apache_directives.values(apache_directives.parse(render("apache/app.conf.j2")), "RequestHeader")
     assert {row[1] for row in for_apache if row[0] == "unset"} == {name for name, value in for_nginx if not value}
     given = {name for name, value in for_nginx if value} - {"Upgrade", "Connection"}
     assert {row[1] for row in for_apache if row[0] == "set"} == given

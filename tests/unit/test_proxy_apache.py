@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.tests.unit.apache_reading import Configuration, Upstream, parse, values
+from ansible_collections.groundwork.flask.tests.unit.apache_directives import parse, values
+from ansible_collections.groundwork.flask.tests.unit.apache_place import Upstream
+from ansible_collections.groundwork.flask.tests.unit.apache_reading import Configuration
 from ansible_collections.groundwork.flask.tests.unit.proxy_templates import (
     ROLE,
     SHOP,
@@ -112,6 +114,26 @@ def test_a_static_prefix_cannot_be_left_and_is_not_the_app_s(directory: str) -> 
         assert (other.file, other.upstream and other.upstream.path) == ("", path)
     for path in ("/static/.env", "/static/a/.git/config"):
         assert shop.visit(HOME, path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "file", "found"),
+    [
+        ("gzip, br", "a/b.css", "a/b.css.br"),
+        ("gzip", "a/b.css", "a/b.css.gz"),
+        ("br;q=0, gzip", "a/b.css", "a/b.css.gz"),
+        ("br;q=0.5", "a/b.css", "a/b.css.br"),
+        ("identity", "a/b.css", "a/b.css"),
+        ("", "a/b.css", "a/b.css"),
+        ("br", "b.js", "b.js"),
+        ("br", "c.zip", "c.zip"),
+    ],
+)
+def test_a_file_that_lies_there_packed_goes_out_so(accepted: str, file: str, found: str) -> None:
+    there = [f"/srv/static/{name}" for name in ("a/b.css", "a/b.css.br", "a/b.css.gz", "b.js", "c.zip", "c.zip.br")]
+    shop = Configuration(virtual_host(static={"/static/": "/srv/static"}), on_disk=there)
+    place = shop.visit(HOME, f"/static/{file}", headers={"Accept-Encoding": accepted})
+    assert place.file == f"/srv/static/{found}"
 
 
 def test_the_innermost_of_sections_counts() -> None:
