@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, units
@@ -335,7 +335,7 @@ class TestKilled:
 class TestPrune:
     """A release goes when none of its units runs."""
 
-    KEEP: dict[str, Any] = {"settings": {"keep": 1}}  # noqa: RUF012 - never changed
+    KEEP: ClassVar[dict[str, Any]] = {"settings": {"keep": 1}}
 
     def test_one_that_is_still_at_work_stays(self, app: App) -> None:
         first = deploy(app, "1", "worker", **self.KEEP).release
