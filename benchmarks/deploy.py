@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from load import Load
-from testing import Site, measuring
+from testing import measuring
+from visitor import Site
 
 from benchmarks import hosts
 from benchmarks.hosts import WORK, Play, run_on, test_host

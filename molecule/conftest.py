@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 import costs
 import pytest
 import testing
+import visitor
 import yaml
 from testinfra.host import Host
 from xdist.remote import Producer
@@ -156,10 +157,10 @@ def authority_root(host: Host) -> str:
 
 
 @pytest.fixture
-def site(host_ip: str) -> Callable[..., testing.Site]:
+def site(host_ip: str) -> Callable[..., visitor.Site]:
     """Make a site to ask, as in ``site("shop.test", root=authority_root).get("/").status``."""
 
-    def make(name: str, root: str | None = None, verify: bool = True) -> testing.Site:
-        return testing.Site(name, host_ip, root, verify)
+    def make(name: str, root: str | None = None, verify: bool = True) -> visitor.Site:
+        return visitor.Site(name, host_ip, root, verify)
 
     return make

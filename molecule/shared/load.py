@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from testing import Answer, Site
+from visitor import Answer, Site
 
 POST_EVERY = 4
 

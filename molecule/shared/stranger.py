@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import testing
+import visitor
 from ansible_collections.groundwork.flask.plugins.action.release import identify
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions
@@ -188,12 +189,12 @@ class App:
 
     # --- the app on the host ----------------------------------------
 
-    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> testing.Answer:
+    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> visitor.Answer:
         """Ask the live release as the proxy would over HTTPS."""
         sock = on_host("socket", self.name)
         said = self.host.check_output("python3 -c %s %s %s %s %s", ASK, sock, path, method, json.dumps(headers))
         status, found, body = json.loads(said)
-        return testing.Answer(status, [(pair[0], pair[1]) for pair in found], body.encode())
+        return visitor.Answer(status, [(pair[0], pair[1]) for pair in found], body.encode())
 
     def look(self) -> dict[str, Any]:
         """What is on the host.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from testing import Site
+from visitor import Site
 
 
 def exchange(site: Site, data: bytes, port: int = 443, name: str | None = None, silence: float = 1.5) -> bytes:

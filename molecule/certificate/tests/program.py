@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import testing
+import visitor
 from testinfra.host import Host
 from testing import on_host
 
@@ -49,12 +50,12 @@ def status(host: Host, name: str) -> dict[str, Any]:
     return entry
 
 
-def serial(site: testing.Site) -> str:
+def serial(site: visitor.Site) -> str:
     """Return the serial number of the served certificate."""
     return str(site.certificate()["serialNumber"])
 
 
-def is_served_anew(site: testing.Site, before: str) -> bool:
+def is_served_anew(site: visitor.Site, before: str) -> bool:
     """Whether another certificate is served than before."""
     return serial(site) != before
 
@@ -79,7 +80,7 @@ def renew(host: Host, name: str, unit: str = "certbot.service") -> None:
     raise AssertionError(said)
 
 
-def serve_the_one_before(host: Host, name: str, visitor: testing.Site) -> str:
+def serve_the_one_before(host: Host, name: str, visitor: visitor.Site) -> str:
     """Serve the previous certificate, as after a renewal that was not deployed; return its serial number."""
 
     def kept() -> set[str]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import testing
+import visitor
 from load import asking, failed
 from program import (
     CONFIGURATION,
@@ -30,7 +31,8 @@ from program import (
     workers,
 )
 from testinfra.host import Host
-from testing import MakeSite, on_host
+from testing import on_host
+from visitor import MakeSite
 
 
 def test_every_name_has_a_real_certificate(host: Host, site: MakeSite, authority_root: str) -> None:
@@ -168,7 +170,7 @@ def test_no_new_connection_fails_while_certificates_are_deployed(
             host.check_output(f"""sed -i 's/"deployed": ".*"/"deployed": ""/' {path}; {PROGRAM} deploy shop""")
     assert not workers(host) & before
     assert failed(answers) == []
-    assert {answer.text for answer in answers if isinstance(answer, testing.Answer)} == {"shop"}
+    assert {answer.text for answer in answers if isinstance(answer, visitor.Answer)} == {"shop"}
 
 
 @pytest.mark.usefixtures("timer_paused")

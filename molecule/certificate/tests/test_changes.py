@@ -34,7 +34,8 @@ from program import (
     unreachable_ca,
 )
 from testinfra.host import Host
-from testing import MakeSite, on_host
+from testing import on_host
+from visitor import MakeSite
 
 
 def make_certificate(directory: Path, domain: str) -> dict[str, str]:

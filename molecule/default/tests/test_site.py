@@ -11,8 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 import testing
+import visitor
 from testinfra.host import Host
-from testing import MakeSite, Site, on_host
+from testing import on_host
+from visitor import MakeSite, Site
 from wire import exchange, status
 
 CONFIGURATION = on_host("configuration")
@@ -69,7 +71,7 @@ class TestVisitor:
 
     def test_a_post_lands_in_the_database(self, host: Host, guestbook: Site) -> None:
         message = f"written from outside to {testing.host_name(host)}"
-        answer = testing.sign(guestbook, message)
+        answer = visitor.sign(guestbook, message)
         assert answer.status == 303, explain(host, "guestbook")
         assert message in guestbook.get("/api/entries").text
         database = f"sqlite3.connect('{DATA}/guestbook.sqlite3')"
@@ -233,7 +235,7 @@ class TestOperator:
         assert f"{2 * cores + 1} workers: (2 x {cores} cores) + 1" in log
 
     def test_what_the_app_prints_is_in_its_own_journal(self, host: Host, guestbook: Site) -> None:
-        testing.sign(guestbook, "a line for the journal")
+        visitor.sign(guestbook, "a line for the journal")
         entry = testing.poll(
             lambda: "entry" in host.run("journalctl --namespace=guestbook --no-pager -n 20 -o cat").stdout
         )

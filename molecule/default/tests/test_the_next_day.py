@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 import testing
+import visitor
 import yaml
 from load import Load
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 
 DATA = on_host("data", "tally")
 
-MakeSite = testing.MakeSite
+MakeSite = visitor.MakeSite
 EXAMPLES = testing.ROOT / "examples"
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import testing
+import visitor
 from testinfra.host import Host
 from testing import on_host
 
 
 @pytest.fixture
-def shop(host: Host, site: testing.MakeSite) -> testing.Site:
+def shop(host: Host, site: visitor.MakeSite) -> visitor.Site:
     return site("shop.test", root=host.check_output(f"cat {on_host('certificate', 'shop')}/fullchain.pem"))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 import testing
 from testinfra.host import Host
-from testing import Site
+from visitor import Site
 
 
 def processes(host: Host) -> str:

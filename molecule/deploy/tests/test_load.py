@@ -12,7 +12,8 @@ import pytest
 import testing
 from load import Load
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 
 LEAST = 200  # requests a second
 BACK = "back"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import testing
+import visitor
 import yaml
 from testinfra.host import Host
 
@@ -55,7 +56,7 @@ def play(name: str, hosts: list[Host], **variables: Any) -> str:
 
 def sign(host: Host) -> str:
     """Sign the book on a host; the cookie of a visitor whom the next page thanks."""
-    answer = testing.sign(visited(host), "Hello")
+    answer = visitor.sign(visited(host), "Hello")
     assert answer.status == 303, answer.text
     return (answer.header("Set-Cookie") or "").partition(";")[0]
 
@@ -65,8 +66,8 @@ def is_known(host: Host, cookie: str) -> bool:
     return "Thank you, Ada" in visited(host).get("/", headers={"Cookie": cookie}).text
 
 
-def visited(host: Host) -> testing.Site:
-    return testing.Site("guestbook.test", testing.host_ip(host), verify=False)
+def visited(host: Host) -> visitor.Site:
+    return visitor.Site("guestbook.test", testing.host_ip(host), verify=False)
 
 
 def test_two_hosts_of_an_app_agree(host: Host, second: Host, keys: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import testing
+import visitor
 import yaml
 from testinfra.host import Host
 
@@ -59,23 +60,23 @@ def wiki_certificate(host: Host) -> str:
 
 
 @pytest.fixture
-def shop(site: testing.MakeSite, shop_certificate: str) -> testing.Site:
+def shop(site: visitor.MakeSite, shop_certificate: str) -> visitor.Site:
     return site("shop.example.org", root=shop_certificate)
 
 
 @pytest.fixture
-def www(site: testing.MakeSite, shop_certificate: str) -> testing.Site:
+def www(site: visitor.MakeSite, shop_certificate: str) -> visitor.Site:
     """The shop's other name."""
     return site("www.shop.example.org", root=shop_certificate)
 
 
 @pytest.fixture
-def wiki(site: testing.MakeSite, wiki_certificate: str) -> testing.Site:
+def wiki(site: visitor.MakeSite, wiki_certificate: str) -> visitor.Site:
     return site("wiki.example.org", root=wiki_certificate)
 
 
 @pytest.fixture
-def unknown(site: testing.MakeSite) -> testing.Site:
+def unknown(site: visitor.MakeSite) -> visitor.Site:
     """A name that no site has."""
     return site("unknown.example.org", verify=False)
 

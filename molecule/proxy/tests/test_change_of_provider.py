@@ -13,7 +13,7 @@ import pytest
 import testing
 from providers import APACHE, NGINX, Provider
 from testinfra.host import Host
-from testing import Site
+from visitor import Site
 
 CANNOT_START = "/etc/systemd/system/apache2.service.d/zz-broken.conf"
 

@@ -12,7 +12,8 @@ import testing
 from load import asking, failed
 from providers import Provider
 from testinfra.host import Host
-from testing import Answer, Site, on_host
+from testing import on_host
+from visitor import Answer, Site
 
 HOME = on_host("home", "shop")
 

@@ -15,26 +15,15 @@ from typing import Any
 
 import pytest
 import testing
+from pages import assert_own_page, stopped
 from providers import Provider
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 
 ACME_WEBROOT = on_host("acme_webroot")
 CHALLENGE = "/.well-known/acme-challenge"
 WIKI_SOCKET = f"{on_host('home', 'wiki')}/other.sock"
-
-
-@contextmanager
-def stopped(host: Host, socket_path: str) -> Iterator[None]:
-    """Stop the app on this socket, and wait for it afterwards."""
-    unit = f"backend@{socket_path.strip('/').replace('/', '-')}"
-    host.check_output(f"systemctl stop {unit}")
-    try:
-        yield
-    finally:
-        host.check_output(f"systemctl start {unit}")
-        listening = f'grep -q "00010000 .* {socket_path}$" /proc/net/unix'
-        assert testing.poll(lambda: host.run(listening).rc == 0)
 
 
 @contextmanager
@@ -290,75 +279,6 @@ def test_acme_challenges_are_answered_under_every_name(
 
 def test_trace_is_refused(shop: Site) -> None:
     assert shop.request("TRACE", "/").status == 405
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-
-def assert_own_page(provider: Provider, page: str, status: int) -> None:
-    assert f'<p class="code">{status}</p>' in page
-    assert provider.server not in page
-    assert "http" not in page, "the page asks for something elsewhere"
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "retry_after"),
-    [
-        ("/bad", 400, None),
-        ("/forbidden", 403, None),
-        ("/static/none", 404, None),
-        ("/busy", 429, "10"),
-        ("/broken", 500, None),
-        ("/die", 502, "10"),
-        ("/down", 503, "10"),
-        ("/slow", 504, "10"),
-    ],
-)
-def test_the_proxys_own_errors_have_a_page(
-    host: Host, wiki: Site, provider: Provider, path: str, status: int, retry_after: str | None
-) -> None:
-    status = provider.status(path, status)
-    answer = wiki.get(path)
-    assert (answer.status, answer.header("Retry-After")) == (status, retry_after)
-    assert_own_page(provider, answer.text, status)
-    assert answer.header("Strict-Transport-Security")
-    number = re.search(f"<code>({provider.request_id})</code>", answer.text)
-    assert number
-    wanted = number.group(1)
-    assert testing.poll(lambda: wanted in host.check_output("tail -n 1 %s/access.log", provider.logs))
-
-
-@pytest.mark.parametrize("body", [b"x" * 20_000, [b"x" * 20_000]], ids=["with its length", "in chunks"])
-def test_too_large_a_body_gets_a_page(wiki: Site, provider: Provider, body: Any) -> None:
-    answer = wiki.post("/", body=body)
-    assert answer.status == 413
-    assert_own_page(provider, answer.text, 413)
-
-
-def test_too_large_a_header_gets_a_page(shop: Site, provider: Provider) -> None:
-    answer = shop.get("/", headers={"X-Bomb": "x" * 100_000})
-    assert answer.status == 400
-    assert_own_page(provider, answer.text, 400)
-
-
-def test_a_stopped_app_is_a_502_with_a_page(host: Host, wiki: Site, provider: Provider) -> None:
-    status = provider.status("stopped", 502)
-    with stopped(host, WIKI_SOCKET):
-        answer = wiki.get("/")
-    assert (answer.status, answer.header("Retry-After")) == (status, "10")
-    assert_own_page(provider, answer.text, status)
-
-
-@pytest.mark.parametrize(("path", "status"), [("/missing", 404), ("/error", 500), ("/own-headers", 503)])
-def test_the_apps_own_errors_pass(shop: Site, path: str, status: int) -> None:
-    answer = shop.get(path)
-    assert (answer.status, answer.text) == (status, f"the app's own {status}")
-
-
-def test_the_pages_cannot_be_asked_for(shop: Site, provider: Provider) -> None:
-    answer = shop.get("/.groundwork/502.html")
-    assert answer.status == 404
-    assert_own_page(provider, answer.text, 404)
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import testing
+import visitor
 from providers import NGINX, Provider
 from test_front_door import over_http2
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 
 nginx_alone = pytest.mark.provider(NGINX.name)
 TOLD = {"X-Forwarded-For": "192.0.2.66, 198.51.100.7", "X-Forwarded-Proto": "https"}
@@ -73,7 +75,7 @@ def as_it_was(host: Host, _by_the_proxy_protocol: None) -> None:
 
 
 @pytest.fixture
-def bare(host: Host, site: testing.MakeSite) -> Site:
+def bare(host: Host, site: visitor.MakeSite) -> Site:
     """The site that is added and removed."""
     return site("bare.example.org", root=host.check_output("cat /etc/ssl/bare/fullchain.pem"))
 

@@ -16,7 +16,8 @@ import pytest
 import testing
 from providers import NGINX, Provider
 from testinfra.host import Host
-from testing import Answer, Site, on_host
+from testing import on_host
+from visitor import Answer, Site
 
 ACME_WEBROOT = on_host("acme_webroot")
 MESSAGE = (

@@ -13,7 +13,8 @@ import testing
 from providers import NGINX, Provider
 from test_front_door import assert_own_page, raw, stopped
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 
 SHOP_SOCKET, BLOG_SOCKET = on_host("socket", "shop"), f"{on_host('home', 'blog')}/app.sock"
 YEAR = "public, max-age=31536000, immutable"

@@ -9,7 +9,8 @@ import pytest
 import testing
 from test_front_door import over_http2
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 
 SHOP_CERTIFICATE = on_host("certificate", "shop")
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import testing
 from testinfra.host import Host
-from testing import Site, on_host
+from testing import on_host
+from visitor import Site
 from wire import exchange, status
 
 REFUSED = (0, 400, 421)  # 0: closed without an answer

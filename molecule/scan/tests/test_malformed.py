@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import testing
 from testinfra.host import Host
-from testing import Site
+from visitor import Site
 from wire import exchange, status
 
 GUNICORN = "27.0.1"

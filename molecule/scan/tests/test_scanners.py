@@ -13,7 +13,7 @@ import scanning
 import testing
 from scanning import Findings
 from testinfra.host import Host
-from testing import Site
+from visitor import Site
 
 Scans = Mapping[str, Future[Findings]]
 Figure = Callable[[str, object], None]

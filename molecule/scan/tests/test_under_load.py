@@ -12,7 +12,7 @@ import scanning
 import testing
 from load import asking, failed
 from testinfra.host import Host
-from testing import Site
+from visitor import Site
 
 Figure = Callable[[str, object], None]
 # slowhttptest's option and parameters for each of its modes; all open 2000 connections from one address.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import testing
 from testinfra.host import Host
-from testing import Site
+from visitor import Site
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import what stands beside them
 

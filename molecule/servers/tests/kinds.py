@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
-from testing import Site
+from visitor import Site
 
 FULL = os.environ.get("TEST_FULL") == "1"
 

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 import testing
+import visitor
 from kinds import FIGURES, FULL, GUNICORN, MOD_WSGI, OTHERS, SERVERS, UWSGI, WAITRESS, Kind, MakeShop, each
 from load import Load
 from testinfra.host import Host
-from testing import Answer, Site, on_host
+from testing import on_host
+from visitor import Answer, Site
 
 CURRENT = on_host("current", "guestbook")
 
@@ -93,7 +95,7 @@ def test_a_switch_under_other_workers(host: Host, shop: MakeShop, kind: Kind) ->
 
 def sign(site: Site, name: str) -> Callable[[], bool]:
     """Sign the guestbook; return the question whether the entry is there."""
-    assert testing.sign(site, f"Signed under {name}").status == 303
+    assert visitor.sign(site, f"Signed under {name}").status == 303
     return lambda: f"Signed under {name}" in site.get("/").text
 
 
