@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.tests.unit.apache_directives import parse, values
 from ansible_collections.groundwork.flask.tests.unit.apache_place import Upstream
 from ansible_collections.groundwork.flask.tests.unit.apache_reading import Configuration
@@ -18,7 +19,8 @@ from ansible_collections.groundwork.flask.tests.unit.proxy_templates import (
 )
 
 HOME = "shop.example.org"
-APP = "/srv/shop/current/app.sock"
+CURRENT, CERTIFICATE = on_host("current", "shop"), on_host("certificate", "shop")
+APP = on_host("socket", "shop")
 STRANGER, GUEST = "198.51.100.7", "192.0.2.1"
 
 
@@ -52,8 +54,8 @@ def test_a_site_that_says_nothing_gets_sound_defaults() -> None:
     assert place.effective("LimitRequestBody") == [["1048576"]]
     for name in SHOP["domains"]:
         host = shop.visit(name).host
-        assert values(host, "SSLCertificateFile") == [["/etc/ssl/groundwork/shop/current/fullchain.pem"]]
-        assert values(host, "SSLCertificateKeyFile") == [["/etc/ssl/groundwork/shop/current/privkey.pem"]]
+        assert values(host, "SSLCertificateFile") == [[f"{CERTIFICATE}/fullchain.pem"]]
+        assert values(host, "SSLCertificateKeyFile") == [[f"{CERTIFICATE}/privkey.pem"]]
     assert place.header("Strict-Transport-Security") == "max-age=31536000"
     assert place.header("Strict-Transport-Security", "max-age=1") == "", "the app's own goes out alone"
 
@@ -103,11 +105,11 @@ def test_a_size_means_the_same_to_apache(size: str, limit: int) -> None:
     assert place.effective("LimitRequestBody") == [[str(limit)]]
 
 
-@pytest.mark.parametrize("directory", ["/srv/shop/current/public/static", "/srv/shop/current/public/static/"])
+@pytest.mark.parametrize("directory", [f"{CURRENT}/public/static", f"{CURRENT}/public/static/"])
 def test_a_static_prefix_cannot_be_left_and_is_not_the_app_s(directory: str) -> None:
     shop = configuration(static={"/static/": directory})
     place = shop.visit(HOME, "/static/a/b.css")
-    assert (place.upstream, place.file) == (None, "/srv/shop/current/public/static/a/b.css")
+    assert (place.upstream, place.file) == (None, f"{CURRENT}/public/static/a/b.css")
     assert place.admits(STRANGER)
     for path in ("/static", "/static../env", "/staticx", "/"):
         other = shop.visit(HOME, path)

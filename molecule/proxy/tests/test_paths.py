@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import testing
+from pages import assert_own_page, stopped
 from providers import NGINX, Provider
-from test_front_door import assert_own_page, raw, stopped
+from test_front_door import raw
 from testinfra.host import Host
 from testing import on_host
 from visitor import Site
