@@ -217,7 +217,7 @@ def test_the_sites_of_a_domain_end_where_another_begins() -> None:
             assert (place.status, place.address) == (301, f"https://{HOME}{path}/")
         else:
             assert place.upstream
-            assert (place.upstream.socket, place.upstream.path) == (f"/srv/{name}/current/app.sock", path)
+            assert (place.upstream.socket, place.upstream.path) == (on_host("socket", name), path)
     assert sites.visit(HOME, "/.well-known/acme-challenge/x").assigned("GROUNDWORK_SITE") == []
     assert [site["depth"] for site in resolved(SHOP, *(SHOP | one for one in names))] == [0, 1, 2]
 
