@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate import (
     certbot,
-    commands,
     config,
     lineage,
     reconcile,
@@ -17,20 +16,11 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host im
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import (
     DAY,
     DIRECTORY,
-    NO_ARGUMENTS,
     NOW,
     FakeCA,
     FakeHost,
     make_certificate,
 )
-
-
-def test_wildcards_are_refused_for_acme_alone(fake: FakeHost) -> None:
-    fake.ask("shop", "*.shop.test", provider="acme")
-    fake.ask("wiki", "*.wiki.test")
-    assert commands.check(fake.reconciler(), NO_ARGUMENTS) == 1
-    fake.ask("shop", "shop.test", provider="acme")
-    assert commands.check(fake.reconciler(), NO_ARGUMENTS) == 0
 
 
 @pytest.mark.parametrize("rotated", [False, True])
@@ -75,28 +65,6 @@ def test_the_credentials_of_an_account_are_in_a_file_and_the_profile_is_an_argum
     assert "secret" not in words
     assert "--preferred-profile shortlived" in words
     assert words.endswith("--domain shop.test --ip-address 2001:db8::1")
-
-
-@pytest.mark.parametrize(
-    ("options", "request_options", "domains", "words"),
-    [
-        ({}, {}, ["*.shop.test"], "only for a DNS record: set challenge to dns-01"),
-        ({}, {"challenge": "dns-01"}, ["shop.test"], "needs certificate_dns_plugin or certificate_dns_auth_hook"),
-        ({}, {}, ["192.0.2.1"], "an IP address needs the profile shortlived and the challenge http-01"),
-        ({}, {"profile": "tlsserver"}, ["shop.test"], "needs a newer certbot: set certificate_certbot to pypi"),
-        ({"requirements": ["certbot==5.8.0"]}, {"profile": "shortlived"}, ["192.0.2.1"], ""),
-        ({"dns_plugin": "ovh"}, {"challenge": "dns-01"}, ["shop.test", "*.shop.test"], ""),
-    ],
-)
-def test_what_certbot_could_never_obtain_is_refused(
-    fake: FakeHost, options: dict[str, Any], request_options: dict[str, str], domains: list[str], words: str
-) -> None:
-    fake.options(**options)
-    fake.ask("shop", *domains, provider="acme", **request_options)
-    reconciler = fake.reconciler()
-    objection = reconciler.context.providers["acme"].objection(reconciler.context.requests["shop"])
-    assert words in objection
-    assert bool(objection) is bool(words)
 
 
 @pytest.mark.parametrize(

@@ -42,21 +42,6 @@ class Acme(Provider):
         """Return the newest version of certbot's certificate."""
         return self.lineage(name).files
 
-    def objection(self, request: CertificateRequest) -> str:
-        """Return what cannot be obtained: wildcards without dns-01, IP addresses or profiles with an old certbot."""
-        options, by_dns = self.options, request.challenge == "dns-01"
-        wildcards = [domain for domain in request.domains if domain.startswith("*")]
-        addresses = [domain for domain in request.domains if address_of(domain)]
-        if wildcards and not by_dns:
-            return f"{', '.join(wildcards)}: a CA issues wildcards only for a DNS record: set challenge to dns-01"
-        if by_dns and not (options.dns_plugin or options.dns_auth_hook):
-            return "the challenge dns-01 needs certificate_dns_plugin or certificate_dns_auth_hook"
-        if addresses and (by_dns or request.profile != "shortlived"):
-            return f"{', '.join(addresses)}: an IP address needs the profile shortlived and the challenge http-01"
-        if request.profile and not options.from_pypi:
-            return f"the profile {request.profile} needs a newer certbot: set certificate_certbot to pypi"
-        return ""
-
     def ready(self) -> None:
         """Check that the CA answers, once in a run, and that certbot is installed.
 
