@@ -11,16 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import workers
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option
 from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model, role_inputs, servers
 
 APPS: dict[str, Any] = {"shop": {"source": {"git": "x"}, "wsgi_app": "shop", "domains": ["shop.example.org"]}}
-
-
-@pytest.fixture
-def conf() -> dict[str, Any]:
-    """What workers.py defines."""
-    return runpy.run_path(str(servers.FILES / servers.WORKERS))
 
 
 def options(**server: Any) -> dict[str, Any]:
@@ -30,7 +25,7 @@ def options(**server: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "cores", "megabytes", "workers", "words"),
+    ("asked", "cores", "megabytes", "number", "words"),
     [
         (None, 2, 4096, 5, "5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 20 of 100 MB"),
         (None, 32, 1024, 5, "5 workers: 65 for 32 cores, but half of 1024 MB holds 5 of 100 MB"),
@@ -38,32 +33,30 @@ def options(**server: Any) -> dict[str, Any]:
         (3, 32, 512, 3, "3 workers, as configured"),
     ],
 )
-def test_workers(conf: dict[str, Any], asked: int | None, cores: int, megabytes: int, workers: int, words: str) -> None:
-    assert conf["choose_workers"](asked, cores, megabytes, 100) == (workers, words)
+def test_workers(asked: int | None, cores: int, megabytes: int, number: int, words: str) -> None:
+    assert workers.choose_workers(asked, cores, megabytes, 100) == (number, words)
 
 
 @pytest.mark.parametrize(("quota", "count"), [("50000 100000", 1), ("150000 100000", 2), ("max 100000", 64)])
-def test_cores_of_a_quota_above(
-    conf: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, count: int
-) -> None:
+def test_cores_of_a_quota_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, count: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(64)))
     group = tmp_path / "cgroup/app.slice/shop.service"
     group.mkdir(parents=True)
     (tmp_path / "own").write_text("0::/app.slice/shop.service\n")
     (group / "cpu.max").write_text("max 100000\n")
     (group.parent / "cpu.max").write_text(quota + "\n")
-    assert conf["cores"](tmp_path / "cgroup", str(tmp_path / "own")) == count
+    assert workers.cores(tmp_path / "cgroup", str(tmp_path / "own")) == count
 
 
-def test_memory_is_the_smallest_of_all_limits(conf: dict[str, Any], tmp_path: Path) -> None:
+def test_memory_is_the_smallest_of_all_limits(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:        4096000 kB\n")
     group = tmp_path / "cgroup/app.slice"
     group.mkdir(parents=True)
     (tmp_path / "own").write_text("0::/app.slice\n")
     arguments = (tmp_path / "cgroup", str(tmp_path / "own"), str(tmp_path / "meminfo"))
-    assert conf["memory"](*arguments) == 4000
+    assert workers.memory(*arguments) == 4000
     (group / "memory.max").write_text(f"{512 * 2**20}\n")
-    assert conf["memory"](*arguments) == 512
+    assert workers.memory(*arguments) == 512
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -289,8 +289,7 @@ def test_the_timer_fires(host: Host) -> None:
     finally:
         host.run(f"rm -r $(dirname {drop_in}); systemctl daemon-reload; systemctl restart {timer}")
     state = "systemctl show --property=ActiveState,Result --value"
-    ended: Callable[[], bool] = lambda: "activating" not in host.check_output(f"{state} {SERVICE}")  # noqa: E731
-    assert testing.poll(ended, 60)
+    assert testing.poll(lambda: "activating" not in str(host.check_output(f"{state} {SERVICE}")), 60)
     assert "success" in host.check_output(f"{state} {SERVICE}"), testing.journal(host, SERVICE)
 
 
