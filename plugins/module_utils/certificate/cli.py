@@ -94,3 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CertificateError as error:
         say(str(error), "error")
     return 2
+
+
+# On the controller, which needs no installation: python -m module_utils.certificate.cli
+if __name__ == "__main__":
+    raise SystemExit(main())
