@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks, python
+from ansible_collections.groundwork.flask.tests.unit import release_command_host
 from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import FakeCA, FakeHost
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
@@ -22,6 +24,25 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.setattr(checks, "STABLE_SECONDS", 0)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # safe on the disk is slow, and no test looks at it
     return App(tmp_path / "host")
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Which program the app's command becomes, with which arguments."""
+    return release_command_host.watch_exec(monkeypatch)
+
+
+@pytest.fixture
+def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
+    """A host with two releases of the app and no run at work; the engine runs here instead of in its unit."""
+    return release_command_host.prepare(app, became, monkeypatch)
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """The directory that holds the app's code."""
+    (tmp_path / "code").mkdir()
+    return tmp_path / "code"
 
 
 @pytest.fixture

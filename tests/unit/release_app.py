@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
+from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import Deployment
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
@@ -41,6 +43,21 @@ GOOD: dict[str, Any] = {
 
 class Killed(BaseException):
     """Stands for kill -9: nothing of the engine handles it."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: str, when: str, run: Callable[[], object]) -> None:
+    """Run, and kill the engine before or after a step of it."""
+    real = getattr(Deployment, f"step_{step}")
+
+    def killed(self: Deployment) -> None:
+        if when == "after":
+            real(self)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Deployment, f"step_{step}", killed)
+        with pytest.raises(Killed):
+            run()
 
 
 # What `systemctl cat` prints of an app's unit.

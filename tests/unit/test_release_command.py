@@ -7,7 +7,6 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,49 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.errors im
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
 from ansible_collections.groundwork.flask.tests.unit.release_app import UNIT, App
-
-HOLDER = work.ActiveRun("a deploy of shop by bob@desk", "2026-01-02T03:04:05Z", "command", 7)
-
-
-class Became(BaseException):
-    """Stands for exec: the process is another program from here on."""
-
-
-@pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Which program the command became, with which arguments."""
-    found: dict[str, Any] = {}
-
-    def become(program: str, words: Sequence[str]) -> None:
-        found.update(program=program, words=list(words))
-        raise Became
-
-    monkeypatch.setattr(os, "execv", become)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    return found
-
-
-@pytest.fixture
-def host(app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> App:
-    """A host with two releases of the app and nobody at work; the engine runs here instead of in its unit."""
-
-    def engine(_at: Any, by: str = "") -> Engine:
-        return app.on_host(by or command.whoami(os.environ))
-
-    def do(order: work.Order) -> Result:
-        assert (order.app, order.spec, order.secret, order.deploy_key) == (app.name, {"name": app.name}, {}, "")
-        found: Result = getattr(engine(app.at, order.settings["by"]), order.verb)(**order.options) or Result()
-        return found
-
-    monkeypatch.setattr(command, "System", lambda: app.system)
-    monkeypatch.setattr(command, "engine", engine)
-    monkeypatch.setattr(work, "do", do)
-    monkeypatch.setattr(work, "active_run", lambda _app: None)
-    monkeypatch.setattr(work, "stop", lambda _app: None)
-    app.deploy("red")
-    app.deploy("blue")
-    assert became == {}, "a deploy does not replace this process"
-    return app
+from ansible_collections.groundwork.flask.tests.unit.release_command_host import HOLDER, Became
 
 
 @pytest.fixture

@@ -14,37 +14,9 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.build imp
 from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import CA_BUNDLE
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.hints import build_hint
-from ansible_collections.groundwork.flask.plugins.module_utils.release.installer import Installer
 from ansible_collections.groundwork.flask.plugins.module_utils.release.pins import UV, UV_VERSION
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """The directory that holds the app's code."""
-    (tmp_path / "code").mkdir()
-    return tmp_path / "code"
-
-
-def installer(app: App, **options: Any) -> Installer:
-    """The installer of an app; ``settings`` are the call's, the others the app's."""
-    found = app.engine(**options).installer
-    found.at.releases.mkdir(parents=True, exist_ok=True)
-    return found
-
-
-def with_uv(app: App) -> str:
-    """Let the host have uv."""
-    path = app.at.tools / f"uv-{UV_VERSION}/bin/uv"
-    path.parent.mkdir(parents=True)
-    path.touch()
-    return str(path)
-
-
-WITH_UV: dict[str, Any] = {"settings": {"installer": "uv"}}
-
-
-HASHED = "flask==3.1.3 \\\n    --hash=sha256:00\n"
+from ansible_collections.groundwork.flask.tests.unit.release_installing import WITH_UV, installer, with_uv
 
 
 class TestEnvironment:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import trees
-from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS, STEPS_BACK, Deployment
+from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS, STEPS_BACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import states
-from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
+from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed, kill_at
 
 MIGRATE = "flask db upgrade"
 
@@ -21,24 +20,11 @@ class TestKilled:
 
     WANTED: ClassVar[dict[str, Any]] = {"requirements": ["x"], "release_command": MIGRATE}
 
-    def kill(self, monkeypatch: pytest.MonkeyPatch, step: str, when: str, run: Callable[[], object]) -> None:
-        real = getattr(Deployment, f"step_{step}")
-
-        def killed(self: Deployment) -> None:
-            if when == "after":
-                real(self)
-            raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Deployment, f"step_{step}", killed)
-            with pytest.raises(Killed):
-                run()
-
     @pytest.mark.parametrize("step", STEPS)
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_a_deploy(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         app.engine().deploy()
-        self.kill(monkeypatch, step, when, app.engine(**self.WANTED).deploy)
+        kill_at(monkeypatch, step, when, app.engine(**self.WANTED).deploy)
         assert app.live_units() <= app.system.active
         app.engine(**self.WANTED).deploy()
         assert app.left_over() == []
@@ -49,7 +35,7 @@ class TestKilled:
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_a_rollback(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         first, second = app.deploy("red").release, app.deploy("blue").release
-        self.kill(monkeypatch, step, when, app.on_host().roll_back)
+        kill_at(monkeypatch, step, when, app.on_host().roll_back)
         assert app.live_units() <= app.system.active
         if app.at.live() == second:
             assert app.on_host().roll_back().release == first
@@ -78,7 +64,7 @@ class TestKilled:
         self, app: App, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         app.deploy("red")
-        self.kill(monkeypatch, step, "before", lambda: app.deploy("blue"))
+        kill_at(monkeypatch, step, "before", lambda: app.deploy("blue"))
         blue = app.deploy("blue").release
         assert [row["release"] for row in states(app.at) if row["state"] == "live"] == [blue]
         app.deploy("green")
@@ -89,7 +75,7 @@ class TestKilled:
     ) -> None:
         first, second = app.deploy("red").release, app.deploy("blue").release
         third = app.deploy("green").release
-        self.kill(monkeypatch, "drain", "before", app.on_host().roll_back)
+        kill_at(monkeypatch, "drain", "before", app.on_host().roll_back)
         assert app.at.live() == second
         assert app.on_host().roll_back().release == first
         assert third not in app.ledger.way_back()

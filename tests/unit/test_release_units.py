@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, units
-from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS, STEPS_BACK, Deployment
+from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS, STEPS_BACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.units import ReleaseUnits, Unit
-from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
+from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed, kill_at
 
 BOTH = ("worker", "clock")
 
@@ -246,24 +245,11 @@ class TestRollBack:
 class TestKilled:
     """Killed anywhere, whatever is live serves with all of its units, and the next run finishes the work."""
 
-    def kill(self, monkeypatch: pytest.MonkeyPatch, step: str, when: str, run: Callable[[], object]) -> None:
-        real = getattr(Deployment, f"step_{step}")
-
-        def killed(self: Deployment) -> None:
-            if when == "after":
-                real(self)
-            raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Deployment, f"step_{step}", killed)
-            with pytest.raises(Killed):
-                run()
-
     @pytest.mark.parametrize("step", STEPS)
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_a_deploy(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         deploy(app, "red", *BOTH)
-        self.kill(monkeypatch, step, when, lambda: deploy(app, "blue", "worker", "mail"))
+        kill_at(monkeypatch, step, when, lambda: deploy(app, "blue", "worker", "mail"))
         assert app.live_units() <= app.system.active
         deploy(app, "blue", "worker", "mail")
         assert app.left_over() == []
@@ -274,7 +260,7 @@ class TestKilled:
     def test_and_healed(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         """By an unlock, which deploys nothing."""
         deploy(app, "red", *BOTH)
-        self.kill(monkeypatch, step, when, lambda: deploy(app, "blue", "mail"))
+        kill_at(monkeypatch, step, when, lambda: deploy(app, "blue", "mail"))
         app.on_host().heal()
         assert app.system.active == app.live_units()
         assert units.enabled(app.at) == {app.at.live(): app.live_units()}
@@ -284,7 +270,7 @@ class TestKilled:
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_a_rollback(self, app: App, monkeypatch: pytest.MonkeyPatch, step: str, when: str) -> None:
         first, second = deploy(app, "red", *BOTH).release, deploy(app, "blue", "mail").release
-        self.kill(monkeypatch, step, when, app.on_host().roll_back)
+        kill_at(monkeypatch, step, when, app.on_host().roll_back)
         assert app.live_units() <= app.system.active
         if app.at.live() == second:
             assert app.on_host().roll_back().release == first
@@ -312,13 +298,13 @@ class TestKilled:
     ) -> None:
         old = deploy(app, "red", "worker").release
         app.system.busy = {process(app, "worker", old)}
-        self.kill(monkeypatch, "drain", "before", lambda: deploy(app, "blue", "worker"))
+        kill_at(monkeypatch, "drain", "before", lambda: deploy(app, "blue", "worker"))
         app.on_host().heal()
         assert app.system.ending == {process(app, "worker", old)}
 
     def test_those_of_one_that_never_was_are_waited_for(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         deploy(app, "red", "worker")
-        self.kill(monkeypatch, "switch", "before", lambda: deploy(app, "blue", "worker"))
+        kill_at(monkeypatch, "switch", "before", lambda: deploy(app, "blue", "worker"))
         (new,) = app.on_host().supervisor.enabled() - {app.at.live()}
         app.system.busy = {process(app, "worker", new)}
         app.on_host().heal()
