@@ -13,7 +13,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common import clo
 def test_write_replaces_a_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("old")
-    (tmp_path / ".key.new").write_text("left by a killed run")
+    (tmp_path / ".key.groundwork.new").write_text("left by a killed run")
     files.write(path, "néw", 0o640)
     assert path.read_bytes() == "néw".encode()
     assert path.stat().st_mode & 0o777 == 0o640
@@ -34,10 +34,16 @@ def test_a_failed_write_keeps_the_file_as_it_was(tmp_path: Path, monkeypatch: py
     assert os.listdir(tmp_path) == ["key"]
 
 
+def test_write_leaves_the_temporary_files_of_other_programs_alone(tmp_path: Path) -> None:
+    (tmp_path / ".key.new").write_text("an editor's")
+    files.write(tmp_path / "key", "new", 0o600)
+    assert (tmp_path / ".key.new").read_text() == "an editor's"
+
+
 def test_write_follows_no_link_that_waits_under_its_temporary_name(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    (tmp_path / ".key.new").symlink_to(victim)
+    (tmp_path / ".key.groundwork.new").symlink_to(victim)
     files.write(tmp_path / "key", "new", 0o600)
     assert victim.read_text() == "mine"
 

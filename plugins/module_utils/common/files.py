@@ -23,7 +23,8 @@ def write(path: Path | str, content: str | bytes, mode: int, uid: int | None = N
     :raises OSError: with the file as it was.
     """
     directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.new")  # a killed run leaves it to the next one
+    # A name that no other program uses: what a killed run has left there is removed.
+    temporary = os.path.join(directory, f".{name}.groundwork.new")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
