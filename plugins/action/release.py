@@ -68,13 +68,13 @@ class ActionModule(ActionBase):
         done.pop("at_work", None)
         result.update(done)
         if failed := result.get("failed_apps"):
-            words = [f"{name}, {said}" for name, said in failed.items()]
+            lines = [f"{name}, {reason}" for name, reason in failed.items()]
             serves = "" if failed.keys() <= set(arguments.get("absent") or []) else "What was live before serves on. "
-            words.append(f"{serves}Correct the cause and run again.")
-            # The words stand in the message; a second copy of them would only bury it.
-            result.update(failed=True, failed_apps=sorted(failed), msg="\n\n".join(words))
-            told = ("action", "release", "previous", "source")
-            result["apps"] = {name: {key: app[key] for key in told} for name, app in result["apps"].items()}
+            lines.append(f"{serves}Correct the cause and run again.")
+            # The reasons stand in the message; a second copy of them would only bury it.
+            result.update(failed=True, failed_apps=sorted(failed), msg="\n\n".join(lines))
+            kept = ("action", "release", "previous", "source")
+            result["apps"] = {name: {key: app[key] for key in kept} for name, app in result["apps"].items()}
         return result
 
     def again(
@@ -149,11 +149,11 @@ def merge(first: dict[str, Any], second: dict[str, Any], names: list[str]) -> di
 
 
 def together(first: Any, second: Any) -> list[Any]:
-    """What either call said, in order and once; a single entry may stand without its list."""
-    said: list[Any] = []
+    """The entries of both calls, in order and once; a single entry may stand without its list."""
+    entries: list[Any] = []
     for part in (first, second):
-        said += [entry for entry in (part if isinstance(part, list) else [part]) if entry and entry not in said]
-    return said
+        entries += [entry for entry in (part if isinstance(part, list) else [part]) if entry and entry not in entries]
+    return entries
 
 
 def whoami() -> str:

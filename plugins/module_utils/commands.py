@@ -18,7 +18,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.text impor
 
 # Where commands are looked up, whoever logged in and however.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SECONDS = 600.0  # that a command may take if nothing else is said
+SECONDS = 600.0  # that a command may take, by default
 OUTPUT_LIMIT = 2**24  # bytes of each stream that are kept
 MOST_SHOWN = 10_000  # characters of them that a message shows
 

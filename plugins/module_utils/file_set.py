@@ -134,8 +134,8 @@ class FileSet:
             manifest.save(self.manifest_path)
         self.journal_path.unlink(missing_ok=True)
         if apply and manifest.applied < manifest.generation:
-            if (said := run(apply)) is not None:
-                raise FileSetError(f"the files are in place, but `{apply}` failed: {said}")
+            if (output := run(apply)) is not None:
+                raise FileSetError(f"the files are in place, but `{apply}` failed: {output}")
             manifest.applied = manifest.generation
             manifest.save(self.manifest_path)
             outcome.applied = True
@@ -146,33 +146,33 @@ class FileSet:
         self.write_journal(changes, generation)
         try:
             put_all(changes)
-            if validate is None or (said := run(validate)) is None:
+            if validate is None or (output := run(validate)) is None:
                 return Outcome(changes)
             put_back_all(changes)
-            return self.replace_by_part(changes, validate, said)
+            return self.replace_by_part(changes, validate, output)
         except BaseException:
             put_back_all(changes)
             self.journal_path.unlink(missing_ok=True)
             raise
 
     @staticmethod
-    def replace_by_part(changes: list[Change], validate: str, said: str) -> Outcome:
+    def replace_by_part(changes: list[Change], validate: str, output: str) -> Outcome:
         """Find the parts that fail the test: the default part first, then each other on top of what has passed."""
         parts = sorted({change.part for change in changes} | {""})
         if parts == [""]:
-            raise FileSetError(f"put back as it was, because `{validate}` failed: {said}")
+            raise FileSetError(f"put back as it was, because `{validate}` failed: {output}")
         outcome = Outcome()
         for part in parts:
             of_part = [change for change in changes if change.part == part]
             put_all(of_part)
-            if (said_of_part := run(validate)) is None:
+            if (output_of_part := run(validate)) is None:
                 outcome.changes += of_part
                 continue
             put_back_all(of_part)
             if part == "":
                 put_back_all(outcome.changes)
-                raise FileSetError(f"put back as it was, because `{validate}` failed: {said_of_part}")
-            outcome.refused[part] = said_of_part
+                raise FileSetError(f"put back as it was, because `{validate}` failed: {output_of_part}")
+            outcome.refused[part] = output_of_part
         return outcome
 
     def write_journal(self, changes: list[Change], generation: int) -> None:

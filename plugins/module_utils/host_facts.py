@@ -30,17 +30,17 @@ def facts(root: Path = Path("/")) -> dict[str, Any]:
 
 def distribution(root: Path = Path("/")) -> dict[str, str]:
     """The distribution; empty texts where /etc/os-release does not say."""
-    said = os_release(root / "etc/os-release")
-    name = (said.get("NAME", "").split() or [""])[0]
-    version = said.get("VERSION_ID", "")
-    if said.get("ID") == "debian" and (point := first_line(root / "etc/debian_version")) and point[0].isdigit():
+    fields = os_release(root / "etc/os-release")
+    name = (fields.get("NAME", "").split() or [""])[0]
+    version = fields.get("VERSION_ID", "")
+    if fields.get("ID") == "debian" and (point := first_line(root / "etc/debian_version")) and point[0].isdigit():
         version = point
     return {
         "distribution": name,
         "distribution_version": version,
         "distribution_major_version": version.partition(".")[0],
-        "distribution_release": said.get("VERSION_CODENAME", ""),
-        "os_family": "Debian" if "debian" in (said.get("ID"), *said.get("ID_LIKE", "").split()) else name,
+        "distribution_release": fields.get("VERSION_CODENAME", ""),
+        "os_family": "Debian" if "debian" in (fields.get("ID"), *fields.get("ID_LIKE", "").split()) else name,
     }
 
 

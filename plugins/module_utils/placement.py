@@ -16,7 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.files impo
 
 
 class FileSetError(Exception):
-    """A set that cannot be written; the message names the file or the command and what it said."""
+    """A set that cannot be written; the message names the file, or the command and its output."""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class State:
 
 
 def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run systemctl and return what it said."""
+    """Run systemctl and return its exit status and output."""
     return subprocess.run(
         ("/usr/bin/systemctl", *arguments),
         stdin=subprocess.DEVNULL,

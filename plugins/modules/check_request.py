@@ -61,7 +61,7 @@ state:
   returned: with O(playbook=maintenance)
   type: bool
 data:
-  description: What is to become of the database, C(keep) or C(saved); empty if nothing was said.
+  description: What is to become of the database, C(keep) or C(saved); empty if the option was not given.
   returned: with O(playbook=rollback)
   type: str
 command:

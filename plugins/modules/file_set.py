@@ -181,7 +181,7 @@ changed_files:
   returned: success
   sample: [/etc/nginx/conf.d/log.conf]
 refused:
-  description: What O(validate) said, by part, of the parts that were left as they were.
+  description: What O(validate) printed, by part, about the parts that were left as they were.
   type: dict
   returned: success
   sample: {shop: "nginx: [emerg] unknown directive"}

@@ -204,7 +204,7 @@ def read_domains(app: Reader) -> tuple[str, ...]:
     domains = app.texts("domains", options(App)["domains"])
     for place, domain in enumerate(domains):
         if domain not in app.given["domains"]:
-            continue  # no text: that is told already
+            continue  # not a text, which is reported already
         address = sites.address_of(domain)
         if domain.startswith("*."):
             if not schema.DOMAIN.fullmatch(domain[2:]) or sites.address_of(domain[2:]):

@@ -102,7 +102,7 @@ class TestBehindABalancer:
         assert answer.header("Strict-Transport-Security")
         plain = {**TOLD, "X-Forwarded-Proto": "http"}
         assert shop.get("/x", scheme="http", headers=plain).header("Location") == "https://shop.example.org/x"
-        # Who comes without a word of it is himself.
+        # Without these headers, a visitor is known by the address of the connection.
         assert dict(shop.get("/").json["headers"])["x-forwarded-for"] == testing.own_ip(host)
 
     def test_nobody_else_s_does(self, host: Host) -> None:

@@ -30,8 +30,8 @@ def run_deploy_command(command: str) -> str:
         result = run(*shlex.split(command), timeout=DEPLOY_TIMEOUT)
     except (CertificateError, ValueError) as error:
         return f"`{command}` failed, so the old certificate may still be in use: {error}"
-    said = one_line(result.stderr + result.stdout, QUOTE_LIMIT) or f"exit status {result.returncode}"
-    return f"`{command}` failed, so the old certificate may still be in use: {said}" if result.returncode else ""
+    output = one_line(result.stderr + result.stdout, QUOTE_LIMIT) or f"exit status {result.returncode}"
+    return f"`{command}` failed, so the old certificate may still be in use: {output}" if result.returncode else ""
 
 
 def served_problem(domain: str, address: str, fullchain: Path) -> str:
