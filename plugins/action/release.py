@@ -17,8 +17,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.role_inputs import releases_once
-from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import URL
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import URL
 
 DISPLAY = Display()
 Parts = dict[str, Source | Archive]

@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils import source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
-from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import URL, App
+from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import URL
 
 SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("24.04", "26.04")}
 

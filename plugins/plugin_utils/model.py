@@ -27,6 +27,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     servers,
     sites,
     source,
+    source_options,
 )
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader, plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
@@ -102,7 +103,7 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
 
 def check_together(read: Reader, app: App) -> None:
     """Options that do not go with each other."""
-    if app.extras and (pinned := schema.PINNED.fullmatch(app.source.package)):
+    if app.extras and (pinned := source_options.PINNED.fullmatch(app.source.package)):
         package = pinned["name"].partition("[")[0]
         read.problem(
             "extras",
@@ -215,12 +216,12 @@ def at_version(apps: Sequence[App], version: Any) -> App:
     (app,) = apps
     code, where = app.source, f"flask_apps.{app.name}.source"
     if code.git:
-        if not schema.VERSION.fullmatch(version):
+        if not source_options.VERSION.fullmatch(version):
             raise refused("is not a branch, tag or commit: write it exactly, as v1.2")
         return replace(app, source=replace(code, version=version))
-    if pinned := schema.PINNED.fullmatch(code.package):
+    if pinned := source_options.PINNED.fullmatch(code.package):
         package = f"{pinned['name']}=={version}"
-        if not schema.PINNED.fullmatch(package):
+        if not source_options.PINNED.fullmatch(package):
             raise refused("is not the version of a package: write it exactly, as 1.5")
         return replace(app, source=replace(code, package=package))
     if code.directory:

@@ -20,8 +20,9 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     sites,
 )
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Reader
-from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import SOURCES, App, Certificate, Proxy, Source
+from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App, Certificate, Proxy
 from ansible_collections.groundwork.flask.plugins.plugin_utils.site_options import PATH, Settings
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import SOURCES, URL, Source
 
 Section = TypeVar("Section")
 
@@ -63,9 +64,9 @@ def check_addresses(source: Reader, code: Source) -> None:
     ):
         if CREDENTIALS.match(address):
             source.problem(key, address, f"has a password or a token in it: {remedy}")
-    if "://" in code.archive and not schema.URL.match(code.archive):
+    if "://" in code.archive and not URL.match(code.archive):
         source.problem("archive", code.archive, "is neither a path nor an http or https URL: give one of these")
-    elif schema.URL.match(code.archive) and not source.given.get("checksum"):
+    elif URL.match(code.archive) and not source.given.get("checksum"):
         source.problems.append(
             f'{source.field("checksum")} is missing: an archive from a URL needs `checksum: "sha256:…"`, '
             "with what sha256sum prints"

@@ -28,6 +28,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     servers,
     site_options,
     sites,
+    source_options,
 )
 from ansible_collections.groundwork.flask.tests.unit.flask_app import SMALLEST, SUM, app
 
@@ -41,7 +42,7 @@ VALIDATOR = jsonschema.Draft7Validator(json_schema.document())
 def beside(section: str, name: str, example: Any) -> dict[str, Any]:
     """What an app needs for an option beside the option."""
     if section == "source":
-        kind = next((kind for kind, keys in schema.SOURCES.items() if name in keys), name)
+        kind = next((kind for kind, keys in source_options.SOURCES.items() if name in keys), name)
         given = {"git": "https://example.org/shop.git", "version": "v1.2"} if kind == "git" else {kind: "a.zip"}
         return {**given, name: example}
     if section == "certificate" and certificate_rules.PROVIDER_OF.get(name) == "files":
@@ -62,7 +63,7 @@ def cases() -> Iterator[Any]:
             given = beside(name, inner, below.example)
             if inner in ("fullchain", "privkey"):
                 before = {**given, inner: "other.pem"}
-            elif inner in schema.SOURCES:
+            elif inner in source_options.SOURCES:
                 before = {}
             elif inner == "checksum":
                 before = {**given, inner: SUM}
