@@ -29,4 +29,5 @@ RESERVED_VARIABLES = {
     "SECRET_KEY_FALLBACKS": "a changed SECRET_KEY is followed for a while by itself (release_fallback_days)",
     "DATA_DIR": "it is the app's data directory, /var/lib/<app>",
     "RELEASE": "it is the release's id",
+    "RELEASE_DIR": "it is the directory of the release's code",
 }

@@ -198,7 +198,9 @@ class App(ReleaseOptions, ControllerOptions):
     )
     environment: Mapping[str, str] = option(
         {},
-        doc="Environment variables; secret ones belong into `flask_app_secrets`.",
+        doc="Environment variables, as text; secret ones belong into `flask_app_secrets`. `$DATA_DIR` and "
+        "`$RELEASE_DIR` (the directory of the release's code), also written `${DATA_DIR}`, are replaced by the path; "
+        "everything else, and all of a secret, stays as it is.",
         example={"MAIL_SERVER": "mail.example.org"},
         roles=("release",),
         defines=True,

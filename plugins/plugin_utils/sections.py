@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -28,6 +29,10 @@ Section = TypeVar("Section")
 
 # A password in a URL, or over HTTP a user alone: that is how a token is given.
 CREDENTIALS = re.compile(r"https?://[^/]*@|[a-z][a-z0-9+.-]*://[^/@]*:[^/]*@", re.IGNORECASE)
+# Linux: MAX_ARG_STRLEN, 32 pages, for one variable; a quarter of the stack's limit of 8 MB for all variables and
+# arguments, of which the rest is left to the server's own.
+MOST_BYTES_OF_ONE = 131_072
+MOST_BYTES = 1_750_000
 # What a visitor has uploaded must not run as the site's own: an HTML page or an SVG image can hold scripts.
 UPLOADS = {"Content-Security-Policy": "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'"}
 
@@ -114,22 +119,57 @@ def check_variables(read: Reader, allowed: Iterable[str] = ()) -> dict[str, str]
             read.problem(key, key, "cannot be a variable's name: use letters, digits and _")
         elif key in reserved.RESERVED_VARIABLES and key not in allowed:
             read.problems.append(f"{read.field(key)} cannot be set here: {reserved.RESERVED_VARIABLES[key]}")
-        elif isinstance(value, bool) or value is None or not isinstance(value, str | int | float):
+        elif not isinstance(value, str):
             # The value may be a secret: its type is enough to find it.
+            kind = kind_of(value)
+            changed, or_template = "", ""
+            if kind == "a number":
+                changed = ", which YAML may have changed, as it takes 1.10 for 1.1 and 0123 for 83"
+                or_template = ", and end a template with `| string`"
             read.problems.append(
-                f"{read.field(key)} is {kind_of(value)}: environment variables are text, put it in quotes"
+                f"{read.field(key)} is {kind}{changed}: environment variables are text, put it in quotes{or_template}"
             )
         elif "\0" in str(value):
             read.problems.append(f"{read.field(key)} contains a zero byte, which no environment variable can hold")
         else:
             variables[key] = str(value)
+            check_size(read, key, variables[key])
+    if sum(map(size_of, variables.items())) > MOST_BYTES:
+        read.problems.append(
+            f"{read.where} has more than {MOST_BYTES} bytes in all, which Linux hands to no process: keep the largest "
+            "values in files"
+        )
     return variables
+
+
+def check_size(read: Reader, key: str, value: str) -> None:
+    """A variable that is larger than what Linux hands to a process."""
+    if size_of((key, value)) > MOST_BYTES_OF_ONE:
+        read.problems.append(
+            f"{read.field(key)} has {len(value.encode())} bytes, and Linux hands no process a variable of more than "
+            f"{MOST_BYTES_OF_ONE - len(key) - 2}: keep it in a file and set the variable to the file's path"
+        )
+
+
+def size_of(variable: tuple[str, str]) -> int:
+    """The bytes of a variable as a process is handed it: name, =, value, and the zero byte at its end."""
+    name, value = variable
+    return len(name) + len(value.encode(errors="surrogateescape")) + 2
 
 
 def kind_of(value: Any) -> str:
     """The type of a value in words."""
-    names = {bool: "a boolean", list: "a list", dict: "a map", type(None): "empty"}
-    return names.get(type(value), f"of type {type(value).__name__}")
+    names = {
+        bool: "a boolean",
+        (int, float): "a number",
+        datetime.date: "a date",
+        list: "a list",
+        dict: "a map",
+        type(None): "empty",
+    }
+    # Ansible has types of its own for what it read from a file.
+    found = next((name for kind, name in names.items() if isinstance(value, kind)), "")
+    return found or f"of type {type(value).__name__}"
 
 
 def read_server(app: Reader) -> tuple[str, dict[str, Any]]:

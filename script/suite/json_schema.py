@@ -115,7 +115,7 @@ def variables(allowed: tuple[str, ...] = ()) -> Schema:
     return {
         "type": "object",
         "propertyNames": {"pattern": whole(schema.VARIABLE.pattern), "not": {"enum": refused}},
-        "additionalProperties": {"type": ["string", "number"]},
+        "additionalProperties": {"type": "string"},
     }
 
 

@@ -33,6 +33,7 @@ GOOD: dict[str, Any] = {
     "flask": "3.1.3",
     "debug": False,
     "secret_key": "good",
+    "own_key": "",
     "fallbacks": False,
     "session_cookie_secure": True,
     "max_content_length": None,

@@ -32,6 +32,7 @@ SAID: list[tuple[str, dict[str, Any], dict[str, Any], str, bool, str]] = [
         False,
         "uploads up to 16 MB (MAX_CONTENT_LENGTH), and the proxy 1 MB only: raise proxy.client_max_body_size",
     ),
+    ("a message", {"server_error": "message"}, {}, "server_error", False, "visitors see the message of the exception"),
     ("a traceback", {"server_error": "traceback"}, {}, "server_error", True, "visitors see its traceback"),
     (
         "a handler",
@@ -82,6 +83,53 @@ class TestOfApp:
         assert list(checks.of_app({}, 1, True, False)) == []
 
 
+class TestOfImports:
+    """A SECRET_KEY that each process makes for itself logs visitors out."""
+
+    def test_two_keys(self) -> None:
+        (finding,) = checks.of_imports({**GOOD, "own_key": "0" * 16}, {**GOOD, "own_key": "1" * 16})
+        assert (finding.check, finding.error) == ("secret_key", True)
+        assert "another SECRET_KEY each time it starts" in finding.text
+        assert "read it from the environment" in finding.text
+
+    @pytest.mark.parametrize("facts", [GOOD, {**GOOD, "own_key": "0" * 16}, {}])
+    def test_one_key(self, facts: dict[str, Any]) -> None:
+        assert list(checks.of_imports(facts, dict(facts))) == []
+
+
+class TestOfEnvironment:
+    """What reads like another variable's name and stays as it is."""
+
+    @pytest.mark.parametrize(
+        ("value", "named"),
+        [
+            ("$HOME/x", "$HOME"),
+            ("${HOME}/x", "${HOME}"),
+            ("postgresql://$DB_USER:${DB_PASSWORD}@db/shop", "$DB_USER, ${DB_PASSWORD}"),
+            ("$DATA_DIRECTORY", "$DATA_DIRECTORY"),
+            ("$PATH:/opt/bin", "$PATH"),
+        ],
+    )
+    def test_warned_of(self, value: str, named: str) -> None:
+        (finding,) = checks.of_environment({"COLOUR": "red", "STORE": value})
+        assert (finding.check, finding.error) == ("environment", False)
+        assert finding.text.startswith(f"environment.STORE: {named} stays as it is written")
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "$DATA_DIR/x", "${DATA_DIR}", "$RELEASE_DIR", "$2b$12$abcDEF", "pa$word",
+            "$argon2id$v=19$m=65536,t=3,p=4$MTIzNDU", "100$", "$", "$$", "a$1", "$(id)", "${", "${}", "$ HOME",
+        ],
+    )  # fmt: skip
+    def test_not_warned_of(self, value: str) -> None:
+        assert list(checks.of_environment({"STORE": value})) == []
+
+    def test_no_terminal_obeys_it(self) -> None:
+        (finding,) = checks.of_environment({"STORE": "$HOME" * 1000})
+        assert len(finding.text) < 500
+
+
 # What an app may say in the place of the probe.
 LIES: list[tuple[str, Any]] = [
     ("flask", None),
@@ -101,6 +149,10 @@ LIES: list[tuple[str, Any]] = [
     ("secret_key", None),
     ("secret_key", True),
     ("secret_key", ["good"]),
+    ("own_key", None),
+    ("own_key", "0123456789abcde"),
+    ("own_key", "0123456789abcdeg"),
+    ("own_key", "0123456789abcdef\n"),
     ("fallbacks", 1),
     ("fallbacks", []),
     ("session_cookie_secure", "True"),
@@ -212,6 +264,10 @@ TRACEBACK = "Traceback (most recent call last):\n"
 ANSWERS: list[tuple[str, Response, Response, list[tuple[str, bool]]]] = [
     ("well", Response(200), Response(404), []),
     ("a page for all", Response(200), Response(200), []),
+    ("not for everybody", Response(401, "who are you?"), Response(401), [("health_path", False)]),
+    ("not for this host", Response(403, "forbidden"), Response(404), [("health_path", False)]),
+    ("no such health path", Response(404, "not here"), Response(404), [("health_path", False)]),
+    ("a bad request", Response(400, "Bad Request"), Response(404), [("health_path", False)]),
     ("a login", Response(302, "", f"{HOME}/login"), Response(404), []),
     ("a relative login", Response(302, "", "/login"), Response(404), []),
     ("another path", Response(301, "", f"{HOME}/healthz/"), Response(404), []),
@@ -245,6 +301,14 @@ def test_of_answers(home: Response, lost: Response, found: list[tuple[str, bool]
     assert asked[1].startswith("/groundwork-")
 
 
+def test_an_answer_that_tells_nothing_of_health_is_shown() -> None:
+    body = "<h1>Invalid host</h1>\n\x1b[2J" + "x" * 1000
+    (finding,) = checks.of_answers(lambda _path: Response(403, body), "shop.example.org", "/healthz")
+    assert "/healthz is answered with 403" in finding.text
+    assert "The answer begins: <h1>Invalid host</h1> \\x1b[2Jxxx" in finding.text
+    assert len(finding.text) < 400
+
+
 class TestJudge:
     """What stops a release, what warns, what is switched off."""
 
@@ -264,5 +328,6 @@ class TestJudge:
         assert (len(errors), len(warnings)) == counts
 
     def test_every_name_can_be_given_in_flask_apps(self) -> None:
-        names = {row[3] for row in SAID} | {check for row in ANSWERS for check, _error in row[3]} | {"stable"}
+        names = {row[3] for row in SAID} | {check for row in ANSWERS for check, _error in row[3]}
+        names |= {"stable", "environment"}
         assert names == set(CHECKS)

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import read_env_file
@@ -49,6 +50,28 @@ class TestDeploy:
         assert read_env_file(app.at.current / "env")["COLOUR"] == "blue"
         assert app.system.active == app.live_units()
         assert app.left_over() == []
+
+    def test_what_names_a_directory_is_replaced_in_the_environment_and_not_in_a_secret(self, app: App) -> None:
+        written = {"STORE": "$DATA_DIR/x", "SETTINGS": "${RELEASE_DIR}/settings.py", "OTHER": "$HOME"}
+        done = app.engine(environment=written, secrets={"PASSWORD": "pa$DATA_DIR"}).deploy()
+        found = read_env_file(app.at.current / "env")
+        code = f"{app.at.release(done.release)}/code"
+        assert (found["STORE"], found["SETTINGS"]) == (f"{app.at.data}/x", f"{code}/settings.py")
+        assert (found["OTHER"], found["PASSWORD"], found["RELEASE_DIR"]) == ("$HOME", "pa$DATA_DIR", code)
+        assert [warning for warning in done.warnings if "environment.OTHER: $HOME stays" in warning]
+
+    def test_an_app_that_makes_its_own_key_is_imported_twice_and_refused_when_they_differ(self, app: App) -> None:
+        app.system.facts["own_key"] = "0" * 16
+        app.deploy("red")
+        imports = app.has_run(probe.MARK)
+        assert imports == 2
+        app.system.on[probe.MARK] = lambda: app.system.facts.update(own_key=f"{app.has_run(probe.MARK):016x}")
+        with pytest.raises(ReleaseError, match="makes another SECRET_KEY each time it starts") as error:
+            app.deploy("blue")
+        assert error.value.step == "import"
+        imports = app.has_run(probe.MARK)
+        app.engine(environment={"COLOUR": "blue"}, skip_checks=["secret_key"]).deploy()
+        assert app.has_run(probe.MARK) == imports + 1
 
     def test_the_old_release_serves_until_the_new_one_is_healthy(self, app: App) -> None:
         app.deploy("red")

@@ -6,7 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import env_file, read_env_file
+from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import (
+    env_file,
+    expanded,
+    read_env_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,20 @@ def test_a_shell_reads_the_same_from_an_environments_file(tmp_path: Path) -> Non
     script = ". " + str(tmp_path / "env") + '; printf "%s|" "$A" "$B" "$C"'
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "".join(f"{value}|" for value in values.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "becomes"),
+    [
+        ("$DATA_DIR/x", "/data/x"),
+        ("sqlite:///${DATA_DIR}/shop.db", "sqlite:////data/shop.db"),
+        ("$RELEASE_DIR/settings.py:$DATA_DIR", "/code/settings.py:/data"),
+        ("${DATA_DIR}_old", "/data_old"),
+        *(
+            (value, value)
+            for value in ("$DATA_DIR_OLD", "$DATA_DIRx", "$HOME", "${HOME}", "$$", "100%", "${DATA_DIR", "")
+        ),
+    ],
+)
+def test_the_two_directories_are_replaced_and_nothing_else(value: str, becomes: str) -> None:
+    assert expanded(value, {"DATA_DIR": "/data", "RELEASE_DIR": "/code"}) == becomes

@@ -80,7 +80,7 @@ def index(): return "hello"
         return found
 
     def test_a_good_app(self, tmp_path: Path) -> None:
-        facts = self.facts(tmp_path, self.PLAIN)
+        facts = self.facts(tmp_path, self.PLAIN, SECRET_KEY=KEY)
         assert {**facts, "flask": ""} == {**GOOD, "flask": ""}
         assert tuple(map(int, facts["flask"].split(".")[:2])) >= (3, 1)
         assert list(checks.of_app(facts, 0, False, False)) == []
@@ -112,6 +112,30 @@ def index(): return "hello"
                 {},
                 {"server_error": "traceback"},
             ),
+            (
+                "@app.errorhandler(500)\ndef broken(e):\n    return {'error': str(e.original_exception)}, 500",
+                {},
+                {"server_error": "message"},
+            ),
+            (
+                "from flask import request\n@app.errorhandler(500)\ndef broken(e):\n"
+                "    if request.accept_mimetypes.accept_html: return '<h1>Sorry</h1>', 500\n"
+                "    import traceback; return {'error': traceback.format_exc()}, 500",
+                {},
+                {"server_error": ""},
+            ),
+            (
+                "import traceback\n@app.errorhandler(500)\ndef broken(e):\n"
+                "    return {'frames': traceback.format_tb(e.original_exception.__traceback__)}, 500",
+                {},
+                {"server_error": "traceback"},
+            ),
+            (
+                "import html, traceback\n@app.errorhandler(500)\ndef broken(e):\n"
+                "    return html.escape(traceback.format_tb(e.original_exception.__traceback__)[0]), 500",
+                {},
+                {"server_error": "traceback"},
+            ),
             ("app.config['PROPAGATE_EXCEPTIONS'] = True", {}, {"server_error": ""}),
             (
                 "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\nprint('said')",
@@ -124,6 +148,32 @@ def index(): return "hello"
         facts = self.facts(tmp_path, f"{self.PLAIN}\n{more}\n", **environment)
         assert {name: facts.get(name) for name in found} == found
         assert bool(facts) is bool(found)
+
+    @pytest.mark.parametrize(
+        ("key", "kept"),
+        [
+            (repr(KEY), True),
+            (f"{KEY!r}.encode()", True),
+            ("os.environ['SECRET_KEY']", True),
+            ("os.urandom(32)", False),
+            ("secrets.token_hex()", False),
+            ("str(uuid.uuid4())", False),
+            (
+                "open('key', 'a+').seek(0) or open('key').read() or (open('key', 'w').write('k' * 9 + KEYS), KEYS)[1]",
+                True,
+            ),
+        ],
+    )
+    def test_a_key_that_each_import_makes_is_told_from_one_that_stays(
+        self, tmp_path: Path, key: str, kept: bool
+    ) -> None:
+        made = self.PLAIN.replace(f"SECRET_KEY={KEY!r}", f"SECRET_KEY={key}")
+        text = f"import os, secrets, uuid\nKEYS = {KEY!r}\n{made}"
+        (tmp_path / "key").write_text(KEY)
+        first, second = (self.facts(tmp_path, text, SECRET_KEY="e" * 64) for _import in range(2))
+        assert (first["own_key"] == second["own_key"]) is kept
+        assert (first["own_key"] == "") is ("environ" in key)
+        assert bool(list(checks.of_imports(first, second))) is not kept
 
     def test_a_handler_of_all_exceptions_that_shows_a_traceback(self, tmp_path: Path) -> None:
         more = """

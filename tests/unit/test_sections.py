@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.tests.unit.flask_app import SUM, app, problems
 
@@ -103,6 +105,42 @@ REFUSALS = [
         "flask_apps.shop.environment.MAIL_TLS is a boolean: environment variables are text, put it in quotes",
     ),
     (
+        app(environment={"STORE": "/x", "RELEASE_DIR": "/y"}),
+        "flask_apps.shop.environment.RELEASE_DIR cannot be set here: it is the directory of the release's code",
+    ),
+    *(
+        (
+            app(environment=yaml.safe_load(f"SINCE: {text}")),
+            f"flask_apps.shop.environment.SINCE is {kind}: environment variables are text, put it in quotes{more}",
+        )
+        for kind, more, texts in (
+            (
+                "a number, which YAML may have changed, as it takes 1.10 for 1.1 and 0123 for 83",
+                ", and end a template with `| string`",
+                ("1.10", "0123", "12:30:45", "1_000", "0x1F", "1.5e+3", ".5", "+5", ".inf", "8080"),
+            ),
+            ("a date", "", ("2026-11-29", "2026-11-29 12:30:45")),
+            ("a boolean", "", ("no", "on")),
+            ("empty", "", ("null", "~")),
+        )
+        for text in texts
+    ),
+    (
+        app(environment={"PICTURE": "x" * 131_064}),
+        "flask_apps.shop.environment.PICTURE has 131064 bytes, and Linux hands no process a variable of more than "
+        "131063: keep it in a file and set the variable to the file's path",
+    ),
+    (
+        app(environment={"PICTURE": "é" * 70_000}),
+        "flask_apps.shop.environment.PICTURE has 140000 bytes, and Linux hands no process a variable of more than "
+        "131063: keep it in a file and set the variable to the file's path",
+    ),
+    (
+        app(environment={f"PICTURE_{number}": "x" * 130_000 for number in range(14)}),
+        "flask_apps.shop.environment has more than 1750000 bytes in all, which Linux hands to no process: keep the "
+        "largest values in files",
+    ),
+    (
         app(source={"git": "x", "directory": "y"}),
         "flask_apps.shop.source: {'git': 'x', 'directory': 'y'} needs exactly one of git, directory, archive, package",
     ),
@@ -187,10 +225,12 @@ REFUSALS = [
         app(skip_checks=["?"]),
         "flask_apps.shop.skip_checks: '?' is not a check: known are "
         "debug (the app does not run in debug mode), "
-        "secret_key (SECRET_KEY is long, random and no known sample value), "
+        "environment (no variable names another one, such as `$HOME`, which nothing replaces), "
+        "secret_key (SECRET_KEY is long, random, no known sample value, and the same in each process), "
         "session_cookie (the session cookie is sent over HTTPS only), "
         "upload_limit (the app takes no larger uploads than the proxy lets through), "
         "https (the app knows that its visitors come over HTTPS), "
+        "health_path (the health path is answered with something else than an error of the visitor's, such as 404), "
         "not_found (a page that does not exist is answered with 404, without a traceback), "
         "server_error (an error is answered with 500, without a traceback), "
         "fallbacks (Flask is not 3.1.0 while there are SECRET_KEY_FALLBACKS (CVE-2025-47278)), "
@@ -224,6 +264,16 @@ REFUSALS = [
 @pytest.mark.parametrize(("apps", "sentence"), REFUSALS, ids=[sentence[:60] for _apps, sentence in REFUSALS])
 def test_refused_sections(apps: Any, sentence: str) -> None:
     assert sentence in problems(apps)
+
+
+def test_the_largest_variable_that_linux_hands_to_a_process_is_taken() -> None:
+    """A program starts with it, and does not with one byte more."""
+    largest = "x" * (131_072 - len("PICTURE") - 2)
+    (loaded,) = model.load(app(environment={"PICTURE": largest}))
+    assert loaded.environment["PICTURE"] == largest
+    subprocess.run(["/bin/true"], env={"PICTURE": largest}, check=True)
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(["/bin/true"], env={"PICTURE": f"{largest}x"}, check=True)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..common.text import line
+from .environment import literal_references
 from .errors import TRACEBACK, ReleaseError, megabytes
 from .unix_http import Response
 
 # A process that does not stay up ends within seconds: a missing table, a port that is taken, memory that runs out.
 STABLE_SECONDS = 3.0
+OWN_KEY_REMEDY = "leave SECRET_KEY out of the code and read it from the environment, which has a good one"
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,12 @@ MIGRATION_HEAD = re.compile(r"[\w.-]{1,64}")
 # Not by packaging, which a host does not have.
 VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?!\d)[\w.+!-]{0,30}", re.ASCII)
 # The facts that the probe reports of a Flask app, and what each may be: the app could print anything in its place.
+OWN_KEY = re.compile(r"(?:[0-9a-f]{16})?")
 FACTS: Mapping[str, Callable[[Any], bool]] = {
     "flask": lambda value: isinstance(value, str) and bool(VERSION.fullmatch(value)),
     "debug": lambda value: isinstance(value, bool),
     "secret_key": lambda value: value in ("missing", "sample", "short", "poor", "good"),
+    "own_key": lambda value: isinstance(value, str) and bool(OWN_KEY.fullmatch(value)),
     "fallbacks": lambda value: isinstance(value, bool),
     "session_cookie_secure": lambda value: isinstance(value, bool),
     "max_content_length": lambda value: value is None or (type(value) in (int, float) and 0 <= value < 2**63),
@@ -113,20 +117,46 @@ def of_app(facts: Mapping[str, Any], body_limit: int, fallbacks: bool, debug: bo
             "when the app breaks, visitors see its traceback: answer errors with a page of your own",
             True,
         )
+    elif facts["server_error"] == "message":
+        yield FailedCheck(
+            "server_error",
+            "when the app breaks, visitors see the message of the exception, which may tell of its internals: answer "
+            "errors with a text of your own",
+        )
     elif facts["server_error"]:
         yield FailedCheck("server_error", f"the app's own handler of errors is broken: {facts['server_error']}")
 
 
+def of_environment(environment: Mapping[str, str]) -> Iterator[FailedCheck]:
+    """Check that no variable is left with the name of another one in it."""
+    for name, references in literal_references(environment).items():
+        yield FailedCheck(
+            "environment",
+            f"environment.{name}: {line(', '.join(references))} stays as it is written, for only $DATA_DIR and "
+            "$RELEASE_DIR are replaced: write the value itself",
+        )
+
+
+def of_imports(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FailedCheck]:
+    """Check that two imports of the app, each in a process of its own, have the same SECRET_KEY."""
+    if first.get("own_key") != second.get("own_key"):
+        yield FailedCheck(
+            "secret_key",
+            "the app makes another SECRET_KEY each time it starts, so each of its processes has one of its own and "
+            f"logs out the visitors of the others: {OWN_KEY_REMEDY}",
+            True,
+        )
+
+
 def of_secret_key(verdict: str) -> Iterator[FailedCheck]:
     """Check the app's SECRET_KEY, of which ``probe.py`` has the verdict."""
-    make = "leave SECRET_KEY out of the code and read it from the environment, which has a good one"
     faults = {
         "sample": "is one that stands in documentation, so anybody can forge sessions",
         "short": "has fewer than 16 characters, so it can be guessed, and sessions forged with it",
         "poor": "consists of less than 8 different characters, so it can be guessed, and sessions forged with it",
     }
     if fault := faults.get(verdict):
-        yield FailedCheck("secret_key", f"the app's SECRET_KEY {fault}: {make}", True)
+        yield FailedCheck("secret_key", f"the app's SECRET_KEY {fault}: {OWN_KEY_REMEDY}", True)
     elif verdict == "missing":
         yield FailedCheck(
             "secret_key",
@@ -166,6 +196,12 @@ def of_answers(ask: Callable[[str], Response], host: str, health_path: str, pref
             )
         elif to.scheme == "http" and to.netloc == host:
             yield FailedCheck("https", f"{health_path} redirects to {line(at_home.location)}, which is not https")
+    if 400 <= at_home.status < 500:
+        yield FailedCheck(
+            "health_path",
+            f"{health_path} is answered with {at_home.status}, so it does not tell whether the app is well: set "
+            f"health_path to a page that visitors get. The answer begins: {line(at_home.body[:200])}",
+        )
     lost = ask(f"{prefix}/groundwork-{secrets.token_hex(8)}")
     if TRACEBACK in lost.body or "Werkzeug Debugger" in lost.body:
         yield FailedCheck("not_found", "a page that is not there is answered with a traceback", True)

@@ -90,11 +90,16 @@ class Deployment:
     def step_import(self) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
         facts = self.app_steps.app_facts()
-        debug = self.context.spec.environment.get("GROUNDWORK_DEBUG") == "1"
+        spec, skipped = self.context.spec, self.context.skip_checks
+        debug = spec.environment.get("GROUNDWORK_DEBUG") == "1"
         former = bool(self.secret_key.former(self.identity.id))
-        errors, warnings = checks.judge(
-            checks.of_app(facts, self.context.spec.body_limit, former, debug), self.context.skip_checks
+        is_compared = facts.get("own_key") and "secret_key" not in skipped
+        found = (
+            *checks.of_environment(spec.environment),
+            *checks.of_app(facts, spec.body_limit, former, debug),
+            *checks.of_imports(facts, self.app_steps.app_facts() if is_compared else facts),
         )
+        errors, warnings = checks.judge(found, skipped)
         self.context.warnings.extend(warnings)
         if errors:
             raise ReleaseError("import", "; ".join(errors))

@@ -18,15 +18,22 @@ if TYPE_CHECKING:
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
+# What stands for a directory in a variable of `environment`, and what looks as if it did.
+REFERENCE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_]\w*)\}|(?P<bare>[A-Za-z_]\w*))", re.ASCII)
+DIRECTORIES = ("DATA_DIR", "RELEASE_DIR")
+VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]+")
+
+
 def app_environment(context: Context, secret_key: SecretKey, release: str) -> dict[str, str]:
     """The environment of the app's processes in a release."""
     at, directory = context.at, str(context.at.release(release))
     former = secret_key.former(release)
+    directories = dict(zip(DIRECTORIES, (str(at.data), f"{directory}/code"), strict=True))
     return {
         "PATH": f"{directory}/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": at.data,
-        "DATA_DIR": at.data,
+        **directories,
         "XDG_CACHE_HOME": at.cache,
         "MPLCONFIGDIR": f"{at.cache}/matplotlib",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -36,11 +43,32 @@ def app_environment(context: Context, secret_key: SecretKey, release: str) -> di
         "REQUESTS_CA_BUNDLE": CA_BUNDLE,
         "RELEASE": release,
         "VIRTUAL_ENV": f"{directory}/venv",
-        **context.spec.environment,
+        **{name: expanded(value, directories) for name, value in context.spec.environment.items()},
         **context.secrets,
         "SECRET_KEY": secret_key.read(),
         **({"SECRET_KEY_FALLBACKS": json.dumps(former)} if former else {}),
     }
+
+
+def expanded(value: str, directories: Mapping[str, str]) -> str:
+    """A value with the directories that it names, as ``$DATA_DIR`` or ``${DATA_DIR}``, in their place."""
+    return REFERENCE.sub(lambda found: directories.get(found["braced"] or found["bare"], found[0]), value)
+
+
+def literal_references(environment: Mapping[str, str]) -> dict[str, list[str]]:
+    """By variable, what reads like the name of another one and stays as it is: ``$HOME``, ``${MAIL_HOST}``.
+
+    Names in capitals alone: a ``$`` in a password or a hash is no reference.
+    """
+    found = {
+        name: [
+            match[0]
+            for match in REFERENCE.finditer(value)
+            if (called := match["braced"] or match["bare"]) not in DIRECTORIES and VARIABLE_NAME.fullmatch(called)
+        ]
+        for name, value in environment.items()
+    }
+    return {name: references for name, references in found.items() if references}
 
 
 def env_file(environment: Mapping[str, str]) -> str:

@@ -9,15 +9,28 @@ The engine passes this file's text to the release's Python. The last line it pri
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from typing import Any
 
 MARK = "groundwork-probe:"
 CANARY = "groundwork asks for the page of an error"
+# What Firefox sends: an app may answer a program with a message, and a person with a page.
+BROWSER = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+}
+# As text, in HTML or in JSON: its headline, or the line of a frame.
+QUOTE = r"(?:\\?[\"']|&quot;|&#34;|&#39;)"
+TRACEBACK = re.compile(
+    rf"Traceback \(most recent call last\)|Werkzeug Debugger|File {QUOTE}[^\"'&<>]+{QUOTE}, line \d", re.IGNORECASE
+)
 
 # Keys that stand in documentation and tutorials, where everybody finds them.
 SAMPLE_KEYS = (
@@ -80,6 +93,7 @@ def facts(application: Any) -> dict[str, Any]:
         "flask": version("flask"),
         "debug": bool(app.debug),
         "secret_key": judge_key(config.get("SECRET_KEY")),
+        "own_key": own_key(config.get("SECRET_KEY")),
         "fallbacks": bool(config.get("SECRET_KEY_FALLBACKS")),
         "session_cookie_secure": bool(config.get("SESSION_COOKIE_SECURE")),
         "max_content_length": config.get("MAX_CONTENT_LENGTH"),
@@ -115,10 +129,21 @@ def judge_key(key: str | bytes | None) -> str:
     return "poor" if len(set(text)) < KEY_VARIETY else "good"
 
 
-def server_error(app: Any) -> str:
-    """How the app answers when it breaks: "" if well, ``traceback`` if visitors see one, else what its handler raised.
+def own_key(key: str | bytes | None) -> str:
+    """A digest of a SECRET_KEY that is not the environment's, by which imports are compared; else "".
 
-    Nothing is logged or reported: it is not an accident.
+    It is keyed with that of the environment, so that no short key can be guessed from it.
+    """
+    environments = os.environ.get("SECRET_KEY", "").encode()
+    own = key.encode() if isinstance(key, str) else key
+    return hmac.new(environments, own, "sha256").hexdigest()[:16] if own and own != environments else ""
+
+
+def server_error(app: Any) -> str:
+    """How the app answers a browser when it breaks.
+
+    "" if well, ``traceback`` if visitors see one, ``message`` if they see the exception's message, else what its
+    handler raised. Nothing is logged or reported: it is not an accident.
     """
     from flask.signals import got_request_exception
     from werkzeug.test import EnvironBuilder, run_wsgi_app
@@ -134,14 +159,17 @@ def server_error(app: Any) -> str:
     app.full_dispatch_request = broken
     try:
         with muted():
-            body, _status, _headers = run_wsgi_app(app, EnvironBuilder("/", base_url="https://localhost").get_environ())
+            visit = EnvironBuilder("/", base_url="https://localhost", headers=BROWSER).get_environ()
+            body, _status, _headers = run_wsgi_app(app, visit)
             text = b"".join(body).decode(errors="replace")
     except BaseException as error:  # an app may raise anything
         return "" if CANARY in str(error) else f"{type(error).__name__}: {error}"
     finally:
         del app.full_dispatch_request
         logging.disable(logging.NOTSET)
-    return "traceback" if CANARY in text or "Traceback (most recent call last)" in text else ""
+    if TRACEBACK.search(text):
+        return "traceback"
+    return "message" if CANARY in text else ""
 
 
 def migration_heads(app: Any) -> list[str] | None:

@@ -20,10 +20,12 @@ NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 # What a release proves before it goes live, beyond its import and its health path; each may be switched off by name.
 CHECKS = {
     "debug": "the app does not run in debug mode",
-    "secret_key": "SECRET_KEY is long, random and no known sample value",
+    "environment": "no variable names another one, such as `$HOME`, which nothing replaces",
+    "secret_key": "SECRET_KEY is long, random, no known sample value, and the same in each process",
     "session_cookie": "the session cookie is sent over HTTPS only",
     "upload_limit": "the app takes no larger uploads than the proxy lets through",
     "https": "the app knows that its visitors come over HTTPS",
+    "health_path": "the health path is answered with something else than an error of the visitor's, such as 404",
     "not_found": "a page that does not exist is answered with 404, without a traceback",
     "server_error": "an error is answered with 500, without a traceback",
     "fallbacks": "Flask is not 3.1.0 while there are SECRET_KEY_FALLBACKS (CVE-2025-47278)",
