@@ -159,7 +159,7 @@ def size_of(variable: tuple[str, str]) -> int:
 
 def kind_of(value: Any) -> str:
     """The type of a value in words."""
-    names = {
+    names: dict[type | tuple[type, ...], str] = {
         bool: "a boolean",
         (int, float): "a number",
         datetime.date: "a date",

@@ -46,6 +46,7 @@ class Server:
     :param packages: apt packages it needs on the host to be built and to run.
     :param timeout: its option for the seconds a request may take, "" for none.
     :param grace: its option for the seconds that requests get to end when it stops, "" for none.
+    :param at_once: the option that says how many requests a worker answers at a time, "" for one that answers one.
     :param refusal: why it cannot have these options with an app of these requirements, as field and sentence.
     """
 
@@ -58,6 +59,7 @@ class Server:
     packages: Callable[[Options], list[str]] = lambda _options: []
     timeout: str = ""
     grace: str = ""
+    at_once: Callable[[Options], str] = lambda _options: "threads"
     refusal: Callable[[Options, Iterable[str]], tuple[str, str] | None] = lambda _options, _requirements: None
 
 
@@ -155,6 +157,7 @@ GUNICORN = Server(
     file="gunicorn.conf.py",
     timeout="timeout",
     grace="graceful_timeout",
+    at_once=lambda options: {"sync": "", "gthread": "threads"}.get(options["worker_class"], "worker_connections"),
     refusal=refuse_eventlet,
 )
 
@@ -217,6 +220,7 @@ UWSGI = Server(
     lines=uwsgi_lines,
     timeout="harakiri",
     grace="worker-reload-mercy",
+    at_once=lambda options: "gevent" if options["gevent"] else "threads",
 )
 
 # --- Waitress ----------------------------------------

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
 Facts = Mapping[str, Any]
@@ -58,6 +60,7 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
         ("changed", ", ".join(released.get("changes", []))),
         ("would run", "; ".join(released.get("commands", []))),
         ("workers", released.get("workers", "")),
+        ("connections", connections_line(app, released)),
         ("certificate", certificate_line(kind)),
         ("backup", backup_line(saved)),
     ]
@@ -73,6 +76,22 @@ def release_line(released: Facts) -> str:
     )
     source = released["source"] or "its source"
     return f"{released.get('release') or 'new'}, {released['action']}{took}{previous}, from {source}"
+
+
+def connections_line(app: App, released: Facts) -> str:
+    """How many connections at once the app can have, where some may be held open: on a path that is not buffered."""
+    held = [one for one in (app.proxy.site.settings, *app.proxy.site.paths.values()) if not one.buffering]
+    workers = re.match(r"\d+", released.get("workers", ""))
+    if not workers or not held:
+        return ""
+    option = servers.SERVERS[app.server].at_once(app.server_options)
+    each = int(app.server_options[option]) if option else 1
+    return (
+        f"at most {int(workers[0]) * each} at once ({workers[0]} workers x {each} {option or 'request'}). "
+        "Each WebSocket, event stream or long poll takes one while it is open, and ends after "
+        f"{min(one.read_timeout for one in held)} s of silence (proxy.read_timeout). "
+        + (f"For more, raise server.{option}" if option else "For more, take a server with threads")
+    )
 
 
 def certificate_line(kind: Facts) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 from ansible_collections.groundwork.flask.plugins.plugin_utils.summary import summarize
 
@@ -62,6 +63,27 @@ def test_a_temporary_certificate_is_named_with_its_reason() -> None:
     said = lines(certificate={"names": {"shop": entry}})
     assert "  certificate temporary, no browser trusts it; issued by R11, until 2027-02-01" in said
     assert "WARNING shop: the authority does not answer. It is retried." in said
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ({}, "at most 40 at once (5 workers x 8 threads)"),
+        ({"worker_class": "gevent"}, "at most 5000 at once (5 workers x 1000 worker_connections)"),
+        ({"worker_class": "sync"}, "at most 5 at once (5 workers x 1 request)"),
+        ({"provider": "uwsgi", "gevent": 100}, "at most 500 at once (5 workers x 100 gevent)"),
+        ({"provider": "uwsgi", "threads": 2}, "at most 10 at once (5 workers x 2 threads)"),
+        ({"provider": "waitress"}, "at most 40 at once (5 workers x 8 threads)"),
+        ({"provider": "mod_wsgi", "threads": 4}, "at most 20 at once (5 workers x 4 threads)"),
+    ],
+)
+@pytest.mark.parametrize("proxy", [{"buffering": False}, {"paths": {"/events": {"buffering": False}}}])
+def test_how_many_connections_can_be_held_open(server: Any, said: str, proxy: Any) -> None:
+    (line,) = [line for line in lines(RELEASE, server=server, proxy=proxy) if "connections " in line]
+    assert line.startswith(f"  connections {said}. Each WebSocket, event stream or long poll takes one")
+    assert "s of silence (proxy.read_timeout)" in line
+    assert not [line for line in lines(RELEASE, server=server) if "connections " in line]
+    assert not [line for line in lines({}, server=server, proxy=proxy) if "connections " in line]
 
 
 def test_debug_mode_is_a_warning() -> None:

@@ -159,7 +159,7 @@ def server_error(app: Any) -> str:
     app.full_dispatch_request = broken
     try:
         with muted():
-            visit = EnvironBuilder("/", base_url="https://localhost", headers=BROWSER).get_environ()
+            visit = EnvironBuilder("/", base_url="https://localhost", headers=list(BROWSER.items())).get_environ()
             body, _status, _headers = run_wsgi_app(app, visit)
             text = b"".join(body).decode(errors="replace")
     except BaseException as error:  # an app may raise anything
