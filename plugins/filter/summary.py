@@ -27,7 +27,8 @@ options:
     description: What the role C(backup) registered.
     type: dict
   only:
-    description: The apps to speak of, as a list or a text with commas. All by default.
+    description: The apps to speak of, as a list or a text with commas. All by default. The others of C(flask_apps) are
+      known all the same.
     type: raw
     default: ""
   version:
@@ -62,15 +63,16 @@ def summary(
     """See DOCUMENTATION."""
     names = as_names(only, "summary: only")
     try:
-        records = [record for record in model.load(apps) if not names or record.name in names]
+        records = model.load(apps)
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
     return summarize(
-        records,
+        [record for record in records if not names or record.name in names],
         as_map(release, "summary: release"),
         as_map(certificate, "summary: certificate"),
         as_map(backup, "summary: backup"),
         str(version),
+        [record.name for record in records],
     )
 
 

@@ -15,11 +15,19 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 Facts = Mapping[str, Any]
 
 
-def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: Facts, version: str = "") -> list[str]:
+def summarize(
+    apps: Sequence[App],
+    release: Facts,
+    certificate: Facts,
+    backup: Facts,
+    version: str = "",
+    known: Sequence[str] = (),
+) -> list[str]:
     """The lines of the summary.
 
+    :param apps: those to speak of.
     :param version: the version that was asked for on the command line, "" for the one that the inventory names.
-
+    :param known: the names of all apps in ``flask_apps``; a run that takes some of them knows the others.
     :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each
         may be empty, when a tag or a dry run left it out.
     """
@@ -42,6 +50,8 @@ def summarize(apps: Sequence[App], release: Facts, certificate: Facts, backup: F
         if problem := certificate.get("names", {}).get(app.name, {}).get("error"):
             warnings.append(f"{app.name}: {problem}")
     for name in release.get("others", []):
+        if name in known:
+            continue
         warnings.append(
             f"{name}: runs on this host but is not in flask_apps. It was left alone. To take it off: "
             f"ansible-playbook groundwork.flask.remove -e app={name}"

@@ -191,6 +191,14 @@ def test_summary() -> None:
     assert summary(None) == summary({}, None, None, None, None) == []
 
 
+def test_summary_of_some_apps_knows_the_others_of_flask_apps() -> None:
+    found = named("summary")(APPS, {"others": ["blog", "stranger"]}, only="shop")
+    assert [line for line in found if "not in flask_apps" in line] == [
+        "WARNING stranger: runs on this host but is not in flask_apps. It was left alone. To take it off: "
+        "ansible-playbook groundwork.flask.remove -e app=stranger"
+    ]
+
+
 @pytest.mark.parametrize("part", ["release", "certificate", "backup"])
 @pytest.mark.parametrize("value", ["text", 7, ["shop"]])
 def test_summary_refuses_what_no_role_has_registered(part: str, value: Any) -> None:
