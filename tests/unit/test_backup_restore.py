@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import restore as restoring
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.cli import write_restored
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.copies import forget_copies
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.moves import carry_out, plan_moves
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import report
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.restore import (
+    not_restored,
     not_shared,
     refuse_foreign,
     restore_in_place,
@@ -69,6 +71,32 @@ def test_a_snapshot_with_other_paths_is_not_put_in_place(
         restore_in_place(config, item, lambda: found, "", "latest")
     assert (other.read_text(), (scene.data / "note").read_text()) == ("live", "hello")
     assert not restore_journal(config, "shop").exists()
+
+
+def test_what_came_back_and_what_did_not_is_told(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = BackupSet("shop", (str(scene.data),), before=("pg_dump shop > $DATA_DIR/shop.sql\n",), owner="shop")
+    config = scene.config(item)
+    config.state.mkdir()
+    target = scene.path / "target"
+    (target / str(scene.data).lstrip("/")).mkdir(parents=True)
+    told = {"set": "shop", "snapshot": "01234567", "time": "2026-11-29T02:30:00Z", "repository": "local"}
+    told |= {"target": str(target), "paths": [str(scene.data)], "databases": [f"{scene.data}/shop.db"]}
+    monkeypatch.setattr(restoring, "restore_aside", lambda *_arguments: told)
+    found: Any = SimpleNamespace(id="01234567")
+    outcome = restore_in_place(config, item, lambda: found, "", "latest")
+    assert [place["path"] for place in outcome["restored"]] == [str(scene.data)]
+    assert outcome["databases"] == [f"{scene.data}/shop.db"]
+    assert outcome["not_restored"] == [
+        "What `pg_dump shop > $DATA_DIR/shop.sql\\n` wrote is back as files, and was loaded nowhere: load it yourself.",
+        "The code, the settings and the secrets of the app are as they were before the restore.",
+        "Data kept elsewhere, such as in PostgreSQL, MySQL or Redis, was not touched.",
+    ]
+    write_restored(outcome)
+    written = capsys.readouterr().out
+    assert all(f"  {sentence}\n" in written for sentence in outcome["not_restored"])
+    assert not_restored(BackupSet("wiki", ("/srv/wiki",))) == outcome["not_restored"][2:]
 
 
 def test_a_target_in_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:

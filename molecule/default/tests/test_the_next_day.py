@@ -133,6 +133,8 @@ class TestChanges:
         host.check_output(f"rm -rf {DATA}/*")
         result = testing.play(host, "restore.yml", app="tally")
         assert result.returncode == 0, testing.said(result)[-3000:]
+        assert f"- the SQLite database {DATA}/" in testing.said(result)
+        assert "Data kept elsewhere, such as in PostgreSQL, MySQL or Redis, was not touched." in testing.said(result)
         assert tally.get("/").text == before
         assert set(host.check_output(f"stat -c %U {DATA} {DATA}/*").split()) == {"tally"}
 

@@ -112,6 +112,8 @@ def write_restored(outcome: Mapping[str, Any]) -> None:
     for item in outcome.get("restored", ()):
         aside = f"; what was there is now {item['previous']}" if item["previous"] else ""
         write(f"  {item['path']}{aside}")
+    for sentence in outcome.get("not_restored", ()):
+        write(f"  {sentence}")
     if "target" in outcome:
         write(f"  is in {outcome['target']}")
 

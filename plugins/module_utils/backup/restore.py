@@ -48,6 +48,7 @@ def restore_aside(snapshot: Snapshot, target: Path, item: BackupSet | None) -> d
         "repository": snapshot.restic.repository.name,
         "target": str(target),
         "paths": manifest.saved_paths,
+        "databases": [escaped(database["path"]) for database in manifest.databases],
     }
     write_private(marker, done)
     return done
@@ -94,9 +95,22 @@ def restore_in_place(
     clear(target)
     restored = restore_aside(snapshot, target, item)
     refuse_foreign(restored, item)
-    plan = {**restored, "moves": plan_moves(restored, re.sub("[-:Z]", "", clock.timestamp()))}
+    moves = plan_moves(restored, re.sub("[-:Z]", "", clock.timestamp()))
+    plan = {**restored, "moves": moves, "not_restored": not_restored(item)}
     write_private(journal, plan)
     return finish(config, plan, journal, unit)
+
+
+def not_restored(item: BackupSet) -> list[str]:
+    """What a restore in place leaves as it is, in sentences: a person must not take a part for the whole."""
+    sentences = []
+    if item.before:
+        commands = ", ".join(f"`{escaped(command)}`" for command in item.before)
+        sentences.append(f"What {commands} wrote is back as files, and was loaded nowhere: load it yourself.")
+    if item.owner:
+        sentences.append("The code, the settings and the secrets of the app are as they were before the restore.")
+    sentences.append("Data kept elsewhere, such as in PostgreSQL, MySQL or Redis, was not touched.")
+    return sentences
 
 
 def restore_journal(config: Config, name: str) -> Path:
@@ -129,7 +143,9 @@ def finish(config: Config, plan: Mapping[str, Any], journal: Path, unit: str) ->
     status.save()
     journal.unlink()
     outcome = {key: plan[key] for key in ("set", "snapshot", "time", "repository")}
-    return {**outcome, "restored": restored}
+    # An interrupted restore of the version before has no record of these.
+    more = {key: plan.get(key, []) for key in ("databases", "not_restored")}
+    return {**outcome, **more, "restored": restored}
 
 
 def restore(config: Config, arguments: argparse.Namespace, lock: int) -> dict[str, Any]:
