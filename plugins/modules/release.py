@@ -40,7 +40,8 @@ options:
           controller, of which is sent what git tracks or does not ignore; C(archive), a tar or zip archive on
           the controller, or an address that the host downloads from, with C(checksum) as C(sha256:…), which
           an address needs (a single directory around everything is taken away); C(package), a requirement
-          pinned with C(==), from the index.
+          pinned with C(==), from the index. All but a package take C(subdirectory), the directory in it that
+          has the app.
         type: dict
         required: true
       python:

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.release import subdirectory
 from ansible_collections.groundwork.flask.plugins.plugin_utils import source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
@@ -60,14 +63,34 @@ def archive_problems(app: App) -> Problems:
         names = source.archive_names(app.source.archive)
     except source.SourceError as error:
         return [f"{where}: {error}"]
-    return requirements_problems(where, app.source.archive, names)
+    return place_problems(app, where, app.source.archive, names)
 
 
-def requirements_problems(where: str, path: str, names: Iterable[str]) -> Problems:
-    """A source says what it needs; ``names`` are those at its top."""
-    if {"requirements.txt", "pyproject.toml"} & set(names):  # uv.lock never stands without the latter
+def place_problems(app: App, where: str, path: str, names: Iterable[str]) -> Problems:
+    """The directory with the app is in the source, and says what it needs.
+
+    :param path: of the source, as the user wrote it.
+    :param names: of its files, as paths relative to its top; deeper ones than the app's may lack.
+    """
+    below = app.source.subdirectory
+    files, directories = set(names), {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    directories.discard(".")
+    if below and below not in directories:
+        remedy = subdirectory.near(below, directories)
+        return [f"flask_apps.{app.name}.source.subdirectory: {below!r} is not a directory in {path!r}; {remedy}"]
+    if any(posixpath.join(below, name) in files for name in subdirectory.PROJECT_FILES):
         return []
-    return [f"{where}: {path!r} has neither requirements.txt nor pyproject.toml: add one that names Flask"]
+    inside = {
+        directory
+        for directory in directories
+        if posixpath.dirname(directory) == below
+        and {f"{directory}/{one}" for one in subdirectory.PROJECT_FILES} & files
+    }
+    place = f"{path!r}, below {below}," if below else repr(path)
+    return [
+        f"{where}: {place} has neither requirements.txt nor pyproject.toml: add one that names Flask"
+        + subdirectory.suggestion(inside)
+    ]
 
 
 def directory_problems(app: App, python: str) -> Problems:
@@ -76,11 +99,13 @@ def directory_problems(app: App, python: str) -> Problems:
 
     where = f"flask_apps.{app.name}.source.directory"
     try:
-        directory = source.existing_directory(app.source.directory)
-    except source.SourceError as error:
+        top = source.existing_directory(app.source.directory)
+        names = source.Source.read(app.source.directory).files
+    except (source.SourceError, OSError) as error:
         return [f"{where}: {error}"]
-    if problems := requirements_problems(where, app.source.directory, (path.name for path in directory.iterdir())):
+    if problems := place_problems(app, where, app.source.directory, names):
         return problems
+    directory = top / app.source.subdirectory
     for url, path in app.proxy.static.items():
         if not (directory / path).is_dir():
             problems.append(

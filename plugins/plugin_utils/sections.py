@@ -57,8 +57,10 @@ def read_source(app: Reader) -> Source:
     ):
         if read.given.get(key) and kinds != [owner]:
             read.problem(key, read.given[key], f"belongs to {owner}: {hint}")
+    if kinds == ["package"] and code.subdirectory:
+        read.problem("subdirectory", code.subdirectory, "belongs to git, directory and archive: leave it out")
     check_addresses(read, code)
-    return replace(code, checksum=code.checksum.lower())
+    return replace(code, checksum=code.checksum.lower(), subdirectory=code.subdirectory.rstrip("/"))
 
 
 def check_addresses(source: Reader, code: Source) -> None:

@@ -175,7 +175,7 @@ class Archive:
 
 
 def archive_names(archive: str) -> set[str]:
-    """The names at the top of an archive, or below its only directory if it has but one.
+    """The paths in an archive, those below its only directory relative to that if it has but one.
 
     :raises SourceError: when it is no file, or neither a tar archive nor a zip file.
     """
@@ -192,8 +192,8 @@ def archive_names(archive: str) -> set[str]:
             f"{archive!r} cannot be read as a tar archive or a zip file ({error}): pack it again"
         ) from error
     parts = [split for name in names if (split := PurePosixPath(name).parts)]
-    tops, below = {names[0] for names in parts}, {names[1] for names in parts if len(names) > 1}
-    return below if len(tops) == 1 and below else tops
+    strip = len({part[0] for part in parts}) == 1 and any(len(part) > 1 for part in parts)
+    return {"/".join(part[strip:]) for part in parts if len(part) > strip}
 
 
 def existing_directory(directory: str) -> Path:

@@ -14,6 +14,8 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.spec impo
 PINNED = re.compile(rf"(?P<name>{NAME}(?:\[{NAME}(?:,{NAME})*\])?)==(?P<version>[0-9A-Za-z][0-9A-Za-z.!+_-]*)")
 VERSION = re.compile(r"(?!-)[^\s~^:?*\[\\]+")  # what git allows in a branch or tag, and no option of git
 URL = re.compile(r"https?://", re.IGNORECASE)
+# Nothing that leads out of the source, or that systemd or a shell reads as something else.
+SUBDIRECTORY = r"(?!-)(?!\.{1,2}(?:/|$))[\w.+@ -]+(?:/(?!\.{1,2}(?:/|$))[\w.+@ -]+)*/?"
 # git takes what has a colon before any slash for host:path.
 SSH = re.compile(r"(?:git\+)?ssh://|(?![\w+.-]+://)[^/:]+:", re.IGNORECASE)
 
@@ -61,6 +63,16 @@ class Source:
         roles=("release",),
         defines=True,
     )
+    subdirectory: str = option(
+        "",
+        pattern=SUBDIRECTORY,
+        remedy="is not a directory below the top of the source: write it as backend or apps/shop",
+        doc="Directory of the source that has the app: what is installed and imported, and where it runs. All of the "
+        "source is in the release, so that `../shared` is there too.",
+        example="backend",
+        roles=("release",),
+        defines=True,
+    )
     package: str = option(
         "",
         pattern=PINNED.pattern,
@@ -85,8 +97,8 @@ class Source:
 
 # The kinds of source, each with the keys that belong to it.
 SOURCES = {
-    "git": ("git", "version"),
-    "directory": ("directory",),
-    "archive": ("archive", "checksum"),
+    "git": ("git", "version", "subdirectory"),
+    "directory": ("directory", "subdirectory"),
+    "archive": ("archive", "checksum", "subdirectory"),
     "package": ("package",),
 }

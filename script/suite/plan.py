@@ -178,6 +178,7 @@ RELEASE_TESTS = {
     "source": ("test_sources",),
     "spec": ("test_release",),
     "steps": ("test_accidents", "test_sources"),
+    "subdirectory": ("test_sources",),
     "supervisor": ("test_accidents", "test_background", "test_checks", "test_release"),
     "switch": ("test_accidents", "test_release"),
     "system": ("test_accidents", "test_sources"),

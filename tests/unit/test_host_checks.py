@@ -101,10 +101,47 @@ class TestHost:
         path = shutil.make_archive(str(tmp_path / "shop"), kind, content)
         assert self.of_archive(path) == [
             f"flask_apps.shop.source.archive: '{path}' has neither requirements.txt nor pyproject.toml: add one that "
-            "names Flask"
+            "names Flask. Did you mean `source.subdirectory: shop`?"
         ]
         (content / below / "pyproject.toml").touch()
         assert self.of_archive(shutil.make_archive(str(tmp_path / "shop"), kind, content)) == []
+
+    @pytest.mark.parametrize("kind", ["directory", "archive"])
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ("backend", ""),
+            ("backend/", ""),
+            ("services/shop", ""),
+            ("", "names Flask. Did you mean `source.subdirectory: backend` (or web)?"),
+            ("services", "names Flask. Did you mean `source.subdirectory: services/shop`?"),
+            ("bakend", "subdirectory: 'bakend' is not a directory in '{}'; did you mean backend?"),
+            ("shop", "did you mean services/shop?"),
+            ("backend/requirements.txt", "at its top are the directories backend, services, web"),
+            ("zzz", "at its top are the directories backend, services, web"),
+        ],
+    )
+    def test_the_directory_of_the_app(self, tmp_path: Any, kind: str, given: str, said: str) -> None:
+        content = tmp_path / "content"
+        for name in ("backend/requirements.txt", "web/pyproject.toml", "services/shop/pyproject.toml", "README"):
+            (content / name).parent.mkdir(parents=True, exist_ok=True)
+            (content / name).touch()
+        path = str(content) if kind == "directory" else shutil.make_archive(str(tmp_path / "shop"), "zip", content)
+        records = model.load(app(source={kind: path, "subdirectory": given}))
+        problems = host_checks.host_problems(records, "Debian", "12", "3.11.2")
+        assert len(problems) == bool(said)
+        assert not said or problems[0].endswith(said.format(path))
+
+    def test_what_is_compared_with_the_directory_of_the_app(self, tmp_path: Any) -> None:
+        (tmp_path / "backend").mkdir()
+        (tmp_path / "static").mkdir()
+        (tmp_path / "backend/pyproject.toml").write_text('[project]\nname = "x"\nrequires-python = ">=3.12"\n')
+        source = {"directory": str(tmp_path), "subdirectory": "backend"}
+        records = model.load(app(source=source, proxy={"static": {"/static/": "static"}}))
+        problems = host_checks.host_problems(records, "Debian", "12", "3.11.2")
+        assert len(problems) == 2
+        assert "'static' is not a directory" in problems[0]
+        assert "does not fit the app's requires-python" in problems[1]
 
     def test_an_archive_that_is_none(self, tmp_path: Any) -> None:
         assert self.of_archive(tmp_path / "none.zip") == [

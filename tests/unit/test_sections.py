@@ -149,6 +149,18 @@ REFUSALS = [
         "flask_apps.shop.source.version: 'v1' belongs to git: a package has it in its requirement, a directory and an "
         "archive are taken as they are",
     ),
+    *(
+        (
+            app(source={"git": "https://example.org/shop.git", "subdirectory": named}),
+            f"flask_apps.shop.source.subdirectory: {named!r} is not a directory below the top of the source: write it "
+            "as backend or apps/shop",
+        )
+        for named in ("/srv", "..", "../shop", "a/../b", "a/..", "./a", ".", "a//b", "-a", "%h", "a\nb", "a/./b")
+    ),
+    (
+        app(source={"package": "shop==1.4", "subdirectory": "backend"}),
+        "flask_apps.shop.source.subdirectory: 'backend' belongs to git, directory and archive: leave it out",
+    ),
     (
         app(source={"version": "v1"}),
         "flask_apps.shop.source: {'version': 'v1'} needs exactly one of git, directory, archive, package",

@@ -53,7 +53,8 @@ class AppSteps:
             **app_environment(self.context, self.secret_key, self.identity.id),
             "PYTHONPATH": f"{directory}/entry",
         }
-        return self.execute(name, *argv, seconds=seconds, environment=environment, cwd=directory / "code")
+        code = self.context.at.code(self.identity.id, self.context.subdirectory)
+        return self.execute(name, *argv, seconds=seconds, environment=environment, cwd=code)
 
     def app_facts(self) -> dict[str, Any]:
         """Import the app alone in a process of its own, and return the facts that ``probe.py`` reports."""

@@ -112,7 +112,7 @@ def run(at: Layout, argv: Sequence[str], release: str) -> int:
     # A shell looks the command up in the app's PATH, inside the sandbox.
     script = ("/bin/sh", "-c", 'exec "$@"', "sh", *argv)
     confined = sandbox.for_app(engine(at).builder.app_sandbox(release))
-    return System().interactive(Step(at.app, "run", script, confined, environment, str(directory / "code"), math.inf))
+    return System().interactive(Step(at.app, "run", script, confined, environment, str(at.code(release)), math.inf))
 
 
 def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:

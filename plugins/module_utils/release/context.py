@@ -46,3 +46,8 @@ class Context:
     def app(self) -> str:
         """The app's name."""
         return self.spec.name
+
+    @property
+    def subdirectory(self) -> str:
+        """The directory of the source that has the app, relative to its top; "" for the whole of it."""
+        return self.spec.source.get("subdirectory", "")

@@ -28,7 +28,7 @@ def app_environment(context: Context, secret_key: SecretKey, release: str) -> di
     """The environment of the app's processes in a release."""
     at, directory = context.at, str(context.at.release(release))
     former = secret_key.former(release)
-    directories = dict(zip(DIRECTORIES, (str(at.data), f"{directory}/code"), strict=True))
+    directories = dict(zip(DIRECTORIES, (str(at.data), str(at.code(release, context.subdirectory))), strict=True))
     return {
         "PATH": f"{directory}/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",

@@ -44,11 +44,16 @@ class Identity:
         """Everything that defines the running processes."""
         return {
             **self.context.spec.definition(),
-            "source": self.commit,
+            "source": self.code(),
             "python": self.python.version(),
             "secrets": dict(self.context.secrets),
             "wheels": self.context.spec.wheels_tree,
         }
+
+    def code(self) -> str:
+        """The exact code, with the directory of it that has the app."""
+        below = self.context.subdirectory
+        return f"{self.commit}//{below}" if below else self.commit
 
     def definition(self) -> dict[str, Any]:
         """The inputs as people are shown them: secrets as keyed digests, which tell that one has changed."""
@@ -57,6 +62,8 @@ class Identity:
         secrets = {**self.context.secrets, "SECRET_KEY": key}
         inputs["secrets"] = {name: f"secret, {digest(value, key)[:8]}" for name, value in secrets.items()}
         inputs["source"] = f"{self.description()}, {self.commit[:12]}"
+        if below := self.context.subdirectory:
+            inputs["source"] += f", {below}"
         inputs["server"] = json.loads(inputs["files"].pop("server.json", "{}"))
         inputs["files"] = {name: digest(text)[:8] for name, text in inputs["files"].items()}
         shown: dict[str, Any] = json.loads(json.dumps(inputs, default=str))

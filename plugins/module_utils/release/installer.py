@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from ..common import trees
+from . import subdirectory
 from .build import Builder, is_own
 from .context import Context
 from .errors import ReleaseError, tail
@@ -26,30 +27,36 @@ class Installer:
         self.context, self.builder, self.python = context, builder, tools
         self.spec, self.at = context.spec, context.at
 
+    def named(self, name: str) -> str:
+        """The path in the source of a file of the code directory, by which root may open it."""
+        return os.path.join(self.context.subdirectory, name)
+
     def recipe(self, code: Path) -> Recipe:
         """What the source asks for, and the server. Hashes are enforced where there are any."""
         server, extras = list(self.spec.requirements), ",".join(self.spec.extras)
         own = f".[{extras}]" if extras else "."
         if requirement := self.spec.source.get("package"):
             return Recipe([[requirement, *server]], [requirement, *server])
-        if trees.is_file(code, "uv.lock") and self.context.settings.installer == "uv" and self.python.uv():
+        if trees.is_file(code, self.named("uv.lock")) and self.context.settings.installer == "uv" and self.python.uv():
             calls = [self.exported(code), server]
-            packaged = "[build-system]" in read(code, "pyproject.toml")
+            packaged = "[build-system]" in read(code, self.named("pyproject.toml"))
             if packaged:
                 calls.append(["--no-deps", "."])
-            return Recipe(calls, [read(code, "uv.lock"), extras, *server], own=packaged)
-        if trees.is_file(code, "requirements.txt"):
-            texts, local = requirement_files(code, "requirements.txt")
+            return Recipe(calls, [read(code, self.named("uv.lock")), extras, *server], own=packaged)
+        if trees.is_file(code, self.named("requirements.txt")):
+            texts, local = requirement_files(code, self.named("requirements.txt"))
             more, inputs = ([own] if extras else []), [*texts, extras, *server]
             if any("--hash=" in text for text in texts):  # pip wants hashes for all of a call, or for none
                 return Recipe(
                     [["--require-hashes", "-r", "requirements.txt"], [*more, *server]], inputs, local or bool(extras)
                 )
             return Recipe([["-r", "requirements.txt", *more, *server]], inputs, local or bool(extras))
-        if trees.is_file(code, "pyproject.toml"):
+        if trees.is_file(code, self.named("pyproject.toml")):
             return Recipe([[own, *server]], [extras, *server], own=True)
         raise ReleaseError(
-            "install", "the source has neither requirements.txt, pyproject.toml nor uv.lock: add one that names Flask"
+            "install",
+            "the source has neither requirements.txt, pyproject.toml nor uv.lock: add one that names Flask"
+            + subdirectory.hint(code, self.context.subdirectory),
         )
 
     def exported(self, code: Path) -> list[str]:
@@ -58,7 +65,7 @@ class Installer:
         extras = [word for extra in self.spec.extras for word in ("--extra", extra)]
         status, output = self.builder.execute(
             "export", self.python.uv(), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project",
-            "--python", self.python.path(), *extras, f"--output-file={path}", cwd=code,
+            "--python", self.python.path(), *extras, f"--output-file={path}", cwd=code / self.context.subdirectory,
         )  # fmt: skip
         if status:
             raise ReleaseError("install", "uv.lock could not be read", tail(output))
@@ -66,7 +73,12 @@ class Installer:
 
     def key(self, recipe: Recipe, commit: str) -> str:
         """The name of the environment that a recipe makes."""
-        parts = [self.python.version(), recipe.inputs, commit if recipe.own else "", self.spec.wheels_tree]
+        parts = [
+            self.python.version(),
+            recipe.inputs,
+            commit + self.context.subdirectory if recipe.own else "",
+            self.spec.wheels_tree,
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def install(self, code: Path, commit: str) -> Path:
@@ -81,7 +93,7 @@ class Installer:
         self.builder.give(venv)
         command = [*self.make(venv), *self.only_wheels()]
         for arguments in recipe.calls:
-            status, output = self.builder.execute("install", *command, *arguments, cwd=code)
+            status, output = self.builder.execute("install", *command, *arguments, cwd=code / self.context.subdirectory)
             if status:
                 hint = build_hint(self.spec.name, output)
                 raise ReleaseError("install", f"the app's packages could not be installed{hint}", tail(output))

@@ -108,6 +108,15 @@ class Layout:
         """The directory of a release."""
         return self.releases / release
 
+    def code(self, release: str, subdirectory: str = "") -> Path:
+        """The code directory of a release: what is installed and imported, and where its processes run.
+
+        It is the source's tree, ``code/``, or what ``source.subdirectory`` names in it.
+
+        :param subdirectory: that of a release under construction; one that is built has recorded its own.
+        """
+        return self.release(release) / "code" / str(self.facts(release).get("subdirectory", subdirectory))
+
     def live(self) -> str | None:
         """The id that ``current`` points to, if it points to a complete release."""
         try:

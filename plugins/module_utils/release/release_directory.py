@@ -15,6 +15,7 @@ from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import write
 from ..common.text import line
+from . import subdirectory
 from .build import COMPILE, Builder
 from .context import Context
 from .environment import app_environment, env_file
@@ -75,6 +76,7 @@ class ReleaseDirectory:
         if status:
             description = self.identity.description()
             raise ReleaseError("fetch", f"the source {description} could not be fetched", tail(output))
+        subdirectory.check(self.path / "code", self.context.subdirectory)
 
     def check_space(self, live: str | None) -> None:
         """Refuse a build that would not fit before anything is written; the estimate is what the live release took."""
@@ -121,6 +123,7 @@ class ReleaseDirectory:
             "commit": self.identity.commit,
             "python": self.installer.python.version(),
             "built": timestamp(),
+            "subdirectory": self.context.subdirectory,
             "units": units.record(),
             "health": dict(self.spec.health),
             "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
@@ -134,7 +137,7 @@ class ReleaseDirectory:
 
         As a step of the build, so that no link leads further than the build can read.
         """
-        base = code
+        base = code / self.context.subdirectory
         if "package" in self.spec.source:
             base = venv / "lib" / f"python{self.installer.python.version()}" / "site-packages"
         pairs = [

@@ -114,7 +114,8 @@ class Spec(ReleaseOptions):
         "with `version`, a branch, tag or commit (submodules come along); `directory` on the controller, of which is "
         "sent what git tracks or does not ignore; `archive`, a tar or zip archive on the controller, or an address "
         "that the host downloads from, with `checksum` as `sha256:…`, which an address needs (a single directory "
-        "around everything is taken away); `package`, a requirement pinned with `==`, from the index.",
+        "around everything is taken away); `package`, a requirement pinned with `==`, from the index. All but "
+        "a package take `subdirectory`, the directory in it that has the app.",
         defines=True,
     )
     environment: Mapping[str, str] = option({}, doc="Environment variables of the app.", defines=True)

@@ -33,7 +33,9 @@ def notify_ready() -> None:
 
 def load() -> Any:
     """The app, through the entry of all servers."""
-    sys.path[:0] = [str(RELEASE / "entry"), str(RELEASE / "code")]
+    code = os.environ.get("RELEASE_DIR") or str(RELEASE / "code")
+    os.chdir(code)
+    sys.path[:0] = [str(RELEASE / "entry"), code]
     return importlib.import_module("groundwork_wsgi").application
 
 
