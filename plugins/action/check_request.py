@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.groundwork.flask.plugins.plugin_utils import request
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
@@ -44,7 +45,14 @@ class ActionModule(ActionBase):
     def read(self, name: str, variables: Mapping[str, Any]) -> request.Request:
         """The request, from the variables that the playbook's record names."""
         playbook = request.PLAYBOOKS[name]
-        given = {option: self.value(variables, option) for option in ("app", "_raw_params", *playbook.options)}
+        # Of the command line alone: a playbook of the user's that imports this one may make the text of a template.
+        given = {
+            option: plain(value)
+            for option, value in load_extra_vars(self._loader).items()
+            if option in playbook.verbatim
+        }
+        for option in {"app", "_raw_params", *playbook.options} - given.keys():
+            given[option] = self.value(variables, option)
         known: list[str] = []
         # A playbook that acts on what is on the host works with an inventory that does not.
         with contextlib.nullcontext() if playbook.declared else contextlib.suppress(AnsibleError):

@@ -68,7 +68,9 @@ def text(name: str, example: str) -> Option:
     def read(given: Any) -> str:
         if given is None or given == "":
             raise OptionError(f"Name the {name}, as in -e '{name}=\"{example}\"'.")
-        return str(given)
+        if not isinstance(given, str):
+            raise OptionError(f"{name}: {given!r} is not a text. Write it as one, as in -e '{name}=\"{example}\"'.")
+        return given
 
     return read
 
@@ -102,6 +104,7 @@ class Playbook:
         has left ``flask_apps``; for these a name that is nearly one of ``flask_apps`` is a warning.
     :param pattern: what a name looks like.
     :param options: its other options by name.
+    :param verbatim: options whose text is passed on as it was given, with `{{` in it.
     :param sentence: the option in which spaces are usual, with an example.
     """
 
@@ -109,6 +112,7 @@ class Playbook:
     declared: bool = False
     pattern: re.Pattern[str] = APP
     options: Mapping[str, Option] = field(default_factory=dict)
+    verbatim: tuple[str, ...] = ()
     sentence: tuple[str, str] = ("app", "shop,blog")
 
 
@@ -121,7 +125,7 @@ PLAYBOOKS: Mapping[str, Playbook] = {
     "remove": Playbook(),
     "restore": Playbook(pattern=BACKUP_SET),
     "rollback": Playbook(options={"data": one_of("data", "keep", "saved")}),
-    "run": Playbook(options={"command": text(*COMMAND)}, sentence=COMMAND),
+    "run": Playbook(options={"command": text(*COMMAND)}, verbatim=("command",), sentence=COMMAND),
     "unlock": Playbook(),
 }
 

@@ -81,9 +81,45 @@ class TestRun:
             call(host, "run", *words)
         assert end.value.code == said.replace("APP", host.name)
 
-    def test_without_a_live_release(self, host: App) -> None:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("echo", "$HOME ${HOME} ~ `id` $(id) \\ * ? %i %% {{ x }} 'a' \"b\"", "a\nb", "", "-x", "--", "\ttab", "ü"),
+            ("git", "log", "--", "-x", "--release", "y", "--help"),
+        ],
+    )
+    def test_its_words_are_passed_on_as_they_are(self, host: App, steps: list[Step], words: tuple[str, ...]) -> None:
+        with pytest.raises(SystemExit):
+            call(host, "run", *words)
+        assert steps[0].argv[4:] == words
+        started = steps[0].command("x.service")
+        assert started[started.index("--") + 1 :] == [word.replace("$", "$$") for word in steps[0].argv]
+
+    @pytest.mark.parametrize("bad", [True, False])
+    def test_before_the_first_live_release_it_runs_in_the_newest_that_was_built(
+        self, host: App, steps: list[Step], capsys: pytest.CaptureFixture[str], bad: bool
+    ) -> None:
+        newest = host.at.live() or ""
         host.at.current.unlink()
-        with pytest.raises(SystemExit, match=f"{host.name} has no live release"):
+        os.utime(host.at.release(host.ledger.way_back()[-1]) / "release.json", (1, 1))
+        half_built = host.at.release("half-built")
+        half_built.mkdir()
+        if bad:
+            (host.at.release(newest) / "bad").touch()
+        with pytest.raises(SystemExit) as end:
+            call(host, "run", "ls")
+        assert end.value.code == 7
+        assert steps[0].environment["RELEASE"] == newest
+        assert capsys.readouterr().err == (
+            f"{host.name} has no live release yet; this runs in {newest}, the newest that was built"
+            f"{', which is marked as bad' if bad else ''}\n"
+        )
+
+    def test_without_any_release(self, host: App) -> None:
+        host.at.current.unlink()
+        for path in host.at.releases.glob("*/release.json"):
+            path.unlink()
+        with pytest.raises(SystemExit, match=f"{host.name} has no release that was built to its end: deploy it first"):
             call(host, "run", "ls")
 
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
+from ansible_collections.groundwork.flask.plugins.action import check_request as check_request_action
 from ansible_collections.groundwork.flask.plugins.action.check_request import ActionModule
 from ansible_collections.groundwork.flask.plugins.modules import check_request
 from ansible_collections.groundwork.flask.plugins.plugin_utils import request
@@ -244,6 +245,25 @@ def test_the_plugin_refuses(arguments: dict[str, Any], variables: dict[str, Any]
     done = run_action(arguments, **variables)
     assert done["failed"]
     assert sentence in done["msg"]
+
+
+@pytest.mark.parametrize(
+    "words", ["echo $HOME ~ {{ undefined_here }} {% raw %}", "flask 'a' \"b\" \\ %i %%\n--x", "-x", "{{ app }}"]
+)
+def test_a_command_of_the_command_line_is_no_template(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setattr(check_request_action, "load_extra_vars", lambda _loader: {"command": words, "app": "shop"})
+    assert run_action({"playbook": "run"}, app="shop", command=words)["command"] == words
+
+
+def test_a_command_of_a_playbook_that_imports_this_one_is_a_template() -> None:
+    command = trust_as_template("flask {{ verb }}")
+    assert run_action({"playbook": "run"}, app="shop", verb="routes", command=command)["command"] == "flask routes"
+
+
+@pytest.mark.parametrize("command", [5, True, ["flask", "routes"], {"a": 1}])
+def test_a_command_is_a_text(command: Any) -> None:
+    done = run_action({"playbook": "run"}, app="shop", command=command)
+    assert "is not a text. Write it as one, as in -e 'command=\"flask routes\"'." in done["msg"]
 
 
 @pytest.mark.parametrize("arguments", [{}, {"playbook": "reboot"}, {"host": "web"}])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def test_a_command_runs_as_the_app_would(counter: App) -> None:
         f'{counter.live} ca"na$r\\y` {counter.sh(f"realpath {CURRENT}/code")}\n'
     )
     assert "migrate" in counter.command("run flask --help").stdout
+    words = ["$HOME", "~", "{{ x }}", "%i %%", "a\\b", "*", "-x", "--", "two\nlines", ""]
+    printed = counter.command(f"run printf '[%s]' {' '.join(map(shlex.quote, words))}").stdout
+    assert printed == "".join(f"[{word}]" for word in words)
+    assert counter.command("run sh -c 'echo $HOME'").stdout == f"{DATA}\n"
     assert counter.command("run --release nowhere true").returncode == 1
     first = counter.sh(f"head -n 1 {DATA}/migrations")
     assert counter.command(f"run --release {first} sh -c 'echo $RELEASE'").stdout == f"{first}\n"

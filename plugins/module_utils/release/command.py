@@ -53,7 +53,12 @@ def parser(app: str) -> Parser:
 
     run = verb("run", "run a command in the app's environment and sandbox")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND …", help="for example: flask shell")
-    run.add_argument("--release", default="", metavar="ID", help="in this release, not the live one")
+    run.add_argument(
+        "--release",
+        default="",
+        metavar="ID",
+        help="in this release; by default the live one, or, before there is one, the newest that was built",
+    )
     logs = verb("logs", "show the app's log, live and earlier releases together")
     logs.add_argument("-f", "--follow", action="store_true", help="go on showing")
     logs.add_argument("-n", "--lines", type=int, default=100, help="how many lines of the past (100)")
@@ -98,11 +103,9 @@ def engine(at: Layout, by: str = "") -> Engine:
 def run(at: Layout, argv: Sequence[str], release: str) -> int:
     """Run a command as the app would run it, in its sandbox; its exit status, its streams and its signals are ours."""
     argv = list(argv[1:] if argv and argv[0] == "--" else argv)
-    release = release or at.live() or ""
     if not argv:
         raise SystemExit(f"{at.app} run: name the command, as in: {at.app} run flask shell")
-    if not at.is_complete(release):
-        raise SystemExit(f"{at.app} has no release {release}" if release else f"{at.app} has no live release")
+    release = release_to_run_in(at, release)
     directory = at.release(release)
     environment = read_env_file(directory / "env")
     environment["PYTHONPATH"] = str(directory / "entry")
@@ -113,6 +116,22 @@ def run(at: Layout, argv: Sequence[str], release: str) -> int:
     script = ("/bin/sh", "-c", 'exec "$@"', "sh", *argv)
     confined = sandbox.for_app(engine(at).builder.app_sandbox(release))
     return System().interactive(Step(at.app, "run", script, confined, environment, str(at.code(release)), math.inf))
+
+
+def release_to_run_in(at: Layout, asked: str) -> str:
+    """The release that was asked for; else the live one; before there is one, the newest that was built, and say so."""
+    if asked:
+        if not at.is_complete(asked):
+            raise SystemExit(f"{at.app} has no release {asked}")
+        return asked
+    if live := at.live():
+        return live
+    release = at.newest()
+    if not release:
+        raise SystemExit(f"{at.app} has no release that was built to its end: deploy it first")
+    bad = "" if at.is_good(release) else ", which is marked as bad"
+    sys.stderr.write(f"{at.app} has no live release yet; this runs in {release}, the newest that was built{bad}\n")
+    return release
 
 
 def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:

@@ -84,8 +84,12 @@ class Deployment:
         self.directory.fetch(self.live)
 
     def step_install(self) -> None:
-        """Install its packages, publish its static files, write its settings."""
+        """Install its packages, publish its static files, write its settings.
+
+        From here on a person can run a command in it, be it bad or not.
+        """
         self.directory.install(self.units)
+        install_command(self.context.at)
 
     def step_import(self) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""

@@ -129,6 +129,11 @@ class Layout:
         """Whether a release was built to its end."""
         return bool(release) and (self.release(release) / "release.json").exists()
 
+    def newest(self) -> str:
+        """The id of the release that was built last, whether it is good or bad; "" where there is none."""
+        built = [(path.stat().st_mtime, path.parent.name) for path in self.releases.glob("[!.]*/release.json")]
+        return max(built, default=(0, ""))[1]
+
     def is_good(self, release: str) -> bool:
         """Complete, and not found to be bad."""
         return self.is_complete(release) and not (self.release(release) / "bad").exists()
