@@ -81,7 +81,12 @@ def test_what_came_back_and_what_did_not_is_told(
     config.state.mkdir()
     target = scene.path / "target"
     (target / str(scene.data).lstrip("/")).mkdir(parents=True)
-    told = {"set": "shop", "snapshot": "01234567", "time": "2026-11-29T02:30:00Z", "repository": "local"}
+    told: dict[str, Any] = {
+        "set": "shop",
+        "snapshot": "01234567",
+        "time": "2026-11-29T02:30:00Z",
+        "repository": "local",
+    }
     told |= {"target": str(target), "paths": [str(scene.data)], "databases": [f"{scene.data}/shop.db"]}
     monkeypatch.setattr(restoring, "restore_aside", lambda *_arguments: told)
     found: Any = SimpleNamespace(id="01234567")
