@@ -55,6 +55,19 @@ options:
         type: list
         elements: str
         default: []
+      working_directory:
+        description: >-
+          Directory in which the app and all that acts for it run, relative to the code's, which is the
+          default.
+        type: str
+        default: ""
+      python_path:
+        description: >-
+          Directories to import the app's modules from, relative to the code's, in this order; then come the
+          working directory and the code's own, unless they are named here (the latter as C(.)).
+        type: list
+        elements: str
+        default: []
       release_command:
         description: >-
           Shell command to run in the new release before it goes live, once for each release.

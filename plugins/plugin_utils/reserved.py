@@ -19,9 +19,11 @@ TAKEN_NAMES = words(
     """
 )
 
+# Of these, what may stand in `environment`: which app the `flask` command is for, where wsgi_app is a wrapper.
+OPEN_VARIABLES = ("FLASK_APP",)
 # What the collection itself puts into an app's environment, and what to use instead.
 RESERVED_VARIABLES = {
-    "FLASK_APP": "it follows from wsgi_app",
+    "FLASK_APP": "it follows from wsgi_app, and another one, which is no secret, belongs into environment",
     "WSGI_APP": "it follows from wsgi_app",
     "FLASK_DEBUG": "set `debug: true` if you insist",
     "FLASK_ENV": "Flask 2.3 removed it; set `debug: true` if you mean that",

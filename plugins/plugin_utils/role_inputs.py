@@ -56,7 +56,7 @@ def releases(app: App) -> dict[str, Any]:
         "environment": {
             **app.environment,
             "WSGI_APP": app.wsgi_app,
-            "FLASK_APP": wsgi_app,
+            "FLASK_APP": app.environment.get("FLASK_APP", wsgi_app),
             "FLASK_DEBUG": "1" if app.debug else "0",
             "GROUNDWORK_DEBUG": "1" if app.debug else "0",
             "GROUNDWORK_PROXY_FIX": "1" if app.proxy_fix else "0",

@@ -110,7 +110,7 @@ def read_environment(app: Reader) -> dict[str, str]:
     """The app's environment variables, as text."""
     given = app.given.get("environment")
     read = Reader(app.field("environment"), given, app.problems, given if isinstance(given, Mapping) else ())
-    return check_variables(read)
+    return check_variables(read, allowed=reserved.OPEN_VARIABLES)
 
 
 def check_variables(read: Reader, allowed: Iterable[str] = ()) -> dict[str, str]:

@@ -9,13 +9,11 @@ import re
 from dataclasses import dataclass
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import option
-from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import NAME
+from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import DIRECTORY_BELOW, NAME
 
 PINNED = re.compile(rf"(?P<name>{NAME}(?:\[{NAME}(?:,{NAME})*\])?)==(?P<version>[0-9A-Za-z][0-9A-Za-z.!+_-]*)")
 VERSION = re.compile(r"(?!-)[^\s~^:?*\[\\]+")  # what git allows in a branch or tag, and no option of git
 URL = re.compile(r"https?://", re.IGNORECASE)
-# Nothing that leads out of the source, or that systemd or a shell reads as something else.
-SUBDIRECTORY = r"(?!-)(?!\.{1,2}(?:/|$))[\w.+@ -]+(?:/(?!\.{1,2}(?:/|$))[\w.+@ -]+)*/?"
 # git takes what has a colon before any slash for host:path.
 SSH = re.compile(r"(?:git\+)?ssh://|(?![\w+.-]+://)[^/:]+:", re.IGNORECASE)
 
@@ -65,7 +63,7 @@ class Source:
     )
     subdirectory: str = option(
         "",
-        pattern=SUBDIRECTORY,
+        pattern=DIRECTORY_BELOW,
         remedy="is not a directory below the top of the source: write it as backend or apps/shop",
         doc="Directory of the source that has the app: what is installed and imported, and where it runs. All of the "
         "source is in the release, so that `../shared` is there too.",

@@ -154,7 +154,7 @@ SITE_SHAPES: Mapping[str, Schema] = {
     "paths": {"type": "object", "additionalProperties": {"$ref": "#/definitions/site settings"}},
 }
 SHAPES: Mapping[str, Schema] = {
-    "environment": variables(),
+    "environment": variables(reserved.OPEN_VARIABLES),
     "server": a_server(),
     "source": an_object(schema.section("source"), {}),
     "proxy": an_object(schema.section("proxy"), SITE_SHAPES),

@@ -42,7 +42,7 @@ def page() -> str:
         meanings("Checks", "What `skip_checks` may name.", CHECKS),
         meanings(
             "Variables that the collection sets",
-            "They cannot stand in `environment`, nor in `flask_app_secrets`, but for `SECRET_KEY` there.",
+            "They cannot stand in `environment` (`FLASK_APP` may), nor in `flask_app_secrets` (`SECRET_KEY` may).",
             reserved.RESERVED_VARIABLES,
         ),
     ]

@@ -118,7 +118,11 @@ def test_all_problems_are_told_at_once() -> None:
             {"shop": {"A": True}},
             "flask_app_secrets.shop.A is a boolean: environment variables are text, put it in quotes",
         ),
-        ({"shop": {"FLASK_APP": "x"}}, "flask_app_secrets.shop.FLASK_APP cannot be set here: it follows from wsgi_app"),
+        (
+            {"shop": {"FLASK_APP": "x"}},
+            "flask_app_secrets.shop.FLASK_APP cannot be set here: it follows from wsgi_app, and another one, which is "
+            "no secret, belongs into environment",
+        ),
         (
             {"shop": {"TOKEN": "x"}},
             "flask_app_secrets.shop.TOKEN stands in flask_apps.shop.environment too: keep the one here",

@@ -81,9 +81,14 @@ def test_a_release_brings_its_server_and_finds_the_app() -> None:
     assert release["requirements"] == ["gunicorn[gevent]>=23"]
     assert release["environment"]["FLASK_APP"] == "shop:create_app()"
     assert release["environment"]["FLASK_DEBUG"] == "0"
-    assert {"start", "workers.py", "server.json", "gunicorn.conf.py", "entry/groundwork_wsgi.py"} == set(
-        release["files"]
-    )
+    assert {
+        "start",
+        "workers.py",
+        "server.json",
+        "gunicorn.conf.py",
+        "entry/groundwork_wsgi.py",
+        "entry/sitecustomize.py",
+    } == set(release["files"])
 
 
 @pytest.mark.parametrize(
@@ -204,6 +209,9 @@ def test_a_backup_set_s_commands_and_files_are_the_app_s() -> None:
 def test_flask_finds_a_bare_module_as_the_server_does() -> None:
     (record,) = model.load(app(wsgi_app="shop"))
     assert role_inputs.releases(record)["environment"]["FLASK_APP"] == "shop:application"
+    (record,) = model.load(app(wsgi_app="wrapper:app", environment={"FLASK_APP": "shop.cli:create_app"}))
+    environment = role_inputs.releases(record)["environment"]
+    assert (environment["FLASK_APP"], environment["WSGI_APP"]) == ("shop.cli:create_app", "wrapper:app")
 
 
 def test_packages_are_named_once() -> None:

@@ -21,6 +21,9 @@ from .secret_key import SecretKey
 from .steps import Step
 
 IMPORT_SECONDS = 300
+# Runs its argument. The working directory is not on the path: under a server too, no module of the app is in the way of
+# Python's own until the entry puts the code where the app has it.
+PROBE = "import sys; del sys.path[: sys.path[0] == '']; exec(sys.argv.pop(1))"
 
 
 class AppSteps:
@@ -48,18 +51,16 @@ class AppSteps:
 
     def in_release(self, name: str, *argv: str, seconds: float) -> tuple[int, str]:
         """Run a step as the app would run: in its code, with its environment."""
-        directory = self.context.at.release(self.identity.id)
-        environment = {
-            **app_environment(self.context, self.secret_key, self.identity.id),
-            "PYTHONPATH": f"{directory}/entry",
-        }
-        code = self.context.at.code(self.identity.id, self.context.subdirectory)
-        return self.execute(name, *argv, seconds=seconds, environment=environment, cwd=code)
+        environment = app_environment(self.context, self.secret_key, self.identity.id)
+        cwd = Path(environment["GROUNDWORK_DIRECTORY"])
+        return self.execute(name, *argv, seconds=seconds, environment=environment, cwd=cwd)
 
     def app_facts(self) -> dict[str, Any]:
         """Import the app alone in a process of its own, and return the facts that ``probe.py`` reports."""
         python = f"{self.context.at.release(self.identity.id)}/venv/bin/python"
-        status, output = self.in_release("import", python, "-c", inspect.getsource(probe), seconds=IMPORT_SECONDS)
+        status, output = self.in_release(
+            "import", python, "-c", PROBE, inspect.getsource(probe), seconds=IMPORT_SECONDS
+        )
         before, mark, answer = output.rpartition(probe.MARK)
         if status or not mark:
             callable_name = self.context.spec.environment.get("WSGI_APP")

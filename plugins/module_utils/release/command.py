@@ -108,14 +108,15 @@ def run(at: Layout, argv: Sequence[str], release: str) -> int:
     release = release_to_run_in(at, release)
     directory = at.release(release)
     environment = read_env_file(directory / "env")
-    environment["PYTHONPATH"] = str(directory / "entry")
+    environment.setdefault("PYTHONPATH", str(directory / "entry"))  # a release of 0.1 has none
+    cwd = environment.get("GROUNDWORK_DIRECTORY", str(at.code(release)))
     for name in ("TERM", "COLUMNS", "LINES"):
         if name in os.environ:
             environment[name] = os.environ[name]
     # A shell looks the command up in the app's PATH, inside the sandbox.
     script = ("/bin/sh", "-c", 'exec "$@"', "sh", *argv)
     confined = sandbox.for_app(engine(at).builder.app_sandbox(release))
-    return System().interactive(Step(at.app, "run", script, confined, environment, str(at.code(release)), math.inf))
+    return System().interactive(Step(at.app, "run", script, confined, environment, cwd, math.inf))
 
 
 def release_to_run_in(at: Layout, asked: str) -> str:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,9 @@ VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]+")
 
 def app_environment(context: Context, secret_key: SecretKey, release: str) -> dict[str, str]:
     """The environment of the app's processes in a release."""
-    at, directory = context.at, str(context.at.release(release))
+    at, directory, code = context.at, str(context.at.release(release)), context.at.code(release, context.subdirectory)
     former = secret_key.former(release)
-    directories = dict(zip(DIRECTORIES, (str(at.data), str(at.code(release, context.subdirectory))), strict=True))
+    directories = dict(zip(DIRECTORIES, (str(at.data), str(code)), strict=True))
     return {
         "PATH": f"{directory}/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -45,9 +46,32 @@ def app_environment(context: Context, secret_key: SecretKey, release: str) -> di
         "VIRTUAL_ENV": f"{directory}/venv",
         **{name: expanded(value, directories) for name, value in context.spec.environment.items()},
         **context.secrets,
+        **code_environment(code, context.spec.working_directory, context.spec.python_path),
+        "PYTHONPATH": ":".join(filter(None, (f"{directory}/entry", own_python_path(context, directories)))),
         "SECRET_KEY": secret_key.read(),
         **({"SECRET_KEY_FALLBACKS": json.dumps(former)} if former else {}),
     }
+
+
+def code_environment(code: Path, working_directory: str, python_path: Sequence[str]) -> dict[str, str]:
+    """Where the app's processes run, and the directories of its code that they import from, in order.
+
+    The server's entry puts them on Python's path, and ``sitecustomize.py`` beside it does so for every other program.
+    Where the app says nothing, the directory that it runs in comes first, as servers have it.
+
+    :param code: the code directory of the release.
+    """
+    named = [*python_path, working_directory or ".", "."]
+    found = [os.path.normpath(code / directory) for directory in named]
+    return {
+        "GROUNDWORK_DIRECTORY": os.path.normpath(code / working_directory),
+        "GROUNDWORK_PATH": ":".join(dict.fromkeys(found)),
+    }
+
+
+def own_python_path(context: Context, directories: Mapping[str, str]) -> str:
+    """The app's own PYTHONPATH; what the release needs comes before it."""
+    return context.secrets.get("PYTHONPATH") or expanded(context.spec.environment.get("PYTHONPATH", ""), directories)
 
 
 def expanded(value: str, directories: Mapping[str, str]) -> str:

@@ -77,6 +77,16 @@ class ReleaseDirectory:
             description = self.identity.description()
             raise ReleaseError("fetch", f"the source {description} could not be fetched", tail(output))
         subdirectory.check(self.path / "code", self.context.subdirectory)
+        self.check_directories()
+
+    def check_directories(self) -> None:
+        """Refuse options that name directories which the source does not have."""
+        code = self.path / "code" / self.context.subdirectory
+        for option, named in (
+            ("working_directory", self.spec.working_directory),
+            *(("python_path", directory) for directory in self.spec.python_path),
+        ):
+            subdirectory.check(code, named, option)
 
     def check_space(self, live: str | None) -> None:
         """Refuse a build that would not fit before anything is written; the estimate is what the live release took."""

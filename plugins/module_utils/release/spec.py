@@ -17,6 +17,8 @@ from ..common.options import option, options
 
 # Of a Python package, and of an extra.
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+# A directory below another: nothing that leads out of it, or that systemd or a shell reads as something else.
+DIRECTORY_BELOW = r"(?!-)(?!\.{1,2}(?:/|$))[\w.+@ -]+(?:/(?!\.{1,2}(?:/|$))[\w.+@ -]+)*/?"
 # What a release proves before it goes live, beyond its import and its health path; each may be switched off by name.
 CHECKS = {
     "debug": "the app does not run in debug mode",
@@ -52,6 +54,25 @@ class ReleaseOptions:
         remedy="an extra is written in letters, digits, ., - and _",
         doc="Optional dependency groups of the app's `pyproject.toml`.",
         example=["postgres"],
+        roles=("release",),
+        defines=True,
+    )
+    working_directory: str = option(
+        "",
+        pattern=DIRECTORY_BELOW,
+        remedy="is not a directory below the code's: write it as app or src/shop",
+        doc="Directory in which the app and all that acts for it run, relative to the code's, which is the default.",
+        example="app",
+        roles=("release",),
+        defines=True,
+    )
+    python_path: Sequence[str] = option(
+        (),
+        pattern=rf"\.|{DIRECTORY_BELOW}",
+        remedy="is not a directory below the code's: write it as src or lib/shop",
+        doc="Directories to import the app's modules from, relative to the code's, in this order; then come the "
+        "working directory and the code's own, unless they are named here (the latter as `.`).",
+        example=["src"],
         roles=("release",),
         defines=True,
     )

@@ -21,9 +21,10 @@ PROJECT_FILES = ("pyproject.toml", "requirements.txt")
 SHOWN = 10
 
 
-def check(tree: Path, named: str) -> None:
-    """Refuse a ``source.subdirectory`` that is not a directory of the source.
+def check(tree: Path, named: str, option: str = "source.subdirectory") -> None:
+    """Refuse a directory that is not one of the source.
 
+    :param option: what names it.
     :raises ReleaseError: naming it, and directories of a similar name.
     """
     if not named:
@@ -39,7 +40,7 @@ def check(tree: Path, named: str) -> None:
             return
         reason = "is not a directory"
     directories = [item.path for item in trees.walk(tree) if stat.S_ISDIR(item.status.st_mode)]
-    raise ReleaseError("fetch", f"source.subdirectory: {named!r} {reason}; {near(named, directories)}")
+    raise ReleaseError("fetch", f"{option}: {named!r} {reason}; {near(named, directories)}")
 
 
 def near(named: str, directories: Collection[str]) -> str:

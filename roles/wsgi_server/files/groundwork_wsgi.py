@@ -16,6 +16,12 @@ import time
 from typing import Any
 
 
+def put_code_first() -> None:
+    """Put the directories of the code first on the path, in the app's own order, however the server has started."""
+    code = [directory for directory in os.environ.get("GROUNDWORK_PATH", "").split(":") if directory]
+    sys.path[:] = [*code, *(entry for entry in sys.path if entry not in code)]
+
+
 def load(spec: str) -> Any:
     """Load ``module``, ``module:app``, ``module:package.app`` or ``module:create_app('literal', debug=False)``.
 
@@ -115,6 +121,7 @@ def show_request_id() -> None:
 
 def entry() -> Any:
     """The app as the server calls it."""
+    put_code_first()
     app = load(os.environ["WSGI_APP"])
     show_request_id()
     if getattr(app, "debug", False) and os.environ.get("GROUNDWORK_DEBUG") != "1":

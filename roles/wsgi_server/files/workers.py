@@ -68,8 +68,9 @@ def main() -> None:
     print(reason, flush=True)
     if runtime := os.environ.get("RUNTIME_DIRECTORY"):
         Path(runtime, "workers").write_text(reason + "\n")
+    for_server = {"GROUNDWORK_WORKERS": str(workers), "GROUNDWORK_STARTS_SERVER": "1"}
     # The server takes the place of this process, which systemd watches; the command is that of the unit.
-    os.execve(sys.argv[1], sys.argv[1:], {**os.environ, "GROUNDWORK_WORKERS": str(workers)})  # noqa: S606  (no shell is wanted)
+    os.execve(sys.argv[1], sys.argv[1:], {**os.environ, **for_server})  # noqa: S606  (no shell is wanted)
 
 
 if __name__ == "__main__":

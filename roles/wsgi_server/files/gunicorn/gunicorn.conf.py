@@ -25,7 +25,7 @@ globals().update(SETTINGS["options"])
 
 wsgi_app = "groundwork_wsgi"
 pythonpath = str(RELEASE / "entry")
-chdir = os.environ.get("RELEASE_DIR") or str(RELEASE / "code")
+chdir = os.environ.get("GROUNDWORK_DIRECTORY") or str(RELEASE / "code")
 worker_tmp_dir = os.environ.get("RUNTIME_DIRECTORY")  # in memory: a slow disk must not look like a stuck worker
 control_socket_disable = True
 # The entry's ProxyFix decides alone whom to believe; Gunicorn would trust whoever can reach its socket.

@@ -42,7 +42,7 @@ def command(port: int, configuration: Path) -> list[str]:
         "host": "127.0.0.1",
         "port": port,
         "server-root": RUNTIME / "apache",
-        "working-directory": os.environ.get("RELEASE_DIR") or RELEASE / "code",
+        "working-directory": os.environ.get("GROUNDWORK_DIRECTORY") or RELEASE / "code",
         "python-path": RELEASE / "entry",
         "include-file": configuration,
         "locale": "C.UTF-8",

@@ -33,7 +33,7 @@ def notify_ready() -> None:
 
 def load() -> Any:
     """The app, through the entry of all servers."""
-    code = os.environ.get("RELEASE_DIR") or str(RELEASE / "code")
+    code = os.environ.get("GROUNDWORK_DIRECTORY") or str(RELEASE / "code")
     os.chdir(code)
     sys.path[:0] = [str(RELEASE / "entry"), code]
     return importlib.import_module("groundwork_wsgi").application
