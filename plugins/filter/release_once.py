@@ -11,8 +11,8 @@ short_description: Which apps run their release command on the first of several 
 version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description:
-  - Takes the input of the role C(release) and returns the names of the apps whose release command runs once for all
-    hosts, on the first of the play.
+  - Takes the input of the role C(release) and returns the names of the apps whose release and setup commands run once
+    for all hosts, on the first of the play.
   - These are the apps with C(release_command_hosts=first), and those that leave it open and whose environment or
     secrets hold the URL of a database on another machine, which all hosts share then.
 positional: secrets

@@ -68,6 +68,14 @@ options:
         type: list
         elements: str
         default: []
+      setup_command:
+        description: >-
+          Shell command to run once in an app's life on a host, before its code is imported for the first
+          time, such as one that makes the first tables or the first user. One that fails is run again at the
+          next deploy, one that is changed later is not. It does not run over data that are there already, as
+          after a restore.
+        type: str
+        default: ""
       release_command:
         description: >-
           Shell command to run in the new release before it goes live, once for each release.
@@ -75,7 +83,7 @@ options:
         default: ""
       release_command_timeout:
         description: >-
-          Seconds after which the release command is ended and the release refused.
+          Seconds after which the release command, or the setup command, is ended and the release refused.
         type: int
         default: 1800
       skip_checks:
@@ -158,9 +166,9 @@ options:
         default: ""
       release_command_hosts:
         description: >-
-          Which hosts run the release command: C(first), the first of the play alone, which is to be deployed
-          before the others, or C(each); by default C(first) if a variable of the app is the URL of a database
-          on another machine, else C(each).
+          Which hosts run the release command and the setup command: C(first), the first of the play alone,
+          which is to be deployed before the others, or C(each); by default C(first) if a variable of the app
+          is the URL of a database on another machine, else C(each).
         type: str
         choices: ["", "first", "each"]
         default: ""
@@ -218,7 +226,7 @@ options:
       from there.
     type: str
     default: prune
-    choices: [fetch, install, import, save, command, start, switch, drain, prune]
+    choices: [fetch, install, setup, import, save, command, start, switch, drain, prune]
   absent:
     description: Apps to take off the host. Data, secrets and backups stay.
     type: list

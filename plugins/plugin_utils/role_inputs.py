@@ -161,7 +161,7 @@ def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any])
     return [
         app["name"]
         for app in apps
-        if app.get("release_command")
+        if (app.get("release_command") or app.get("setup_command"))
         and (
             app.get("release_command_hosts") == "first"
             or (

@@ -100,6 +100,7 @@ def test_release_once() -> None:
     assert release_once(SHARED) == ["shop"]
     secret = {"shop": {"DATABASE_URL": "postgresql://db/shop"}}
     assert release_once([{"name": "shop", "release_command": "flask db upgrade"}], secret) == ["shop"]
+    assert release_once([{"name": "shop", "setup_command": "flask create-admin"}], secret) == ["shop"]
     assert release_once([{"name": "shop", "release_command": "flask db upgrade"}]) == []
     assert release_once(None) == release_once([], None) == []
 

@@ -25,11 +25,12 @@ from .release_command import ReleaseCommand
 from .release_directory import ReleaseDirectory
 from .result import Result
 from .secret_key import SecretKey
+from .setup_command import SetupCommand
 from .supervisor import Supervisor
 from .switch import inherit_static, install_command, switch
 from .units import ReleaseUnits
 
-STEPS = ("fetch", "install", "import", "save", "command", "start", "switch", "drain", "prune")
+STEPS = ("fetch", "install", "setup", "import", "save", "command", "start", "switch", "drain", "prune")
 # A kept release has passed its checks already: it is started, asked for its health, and made live.
 STEPS_BACK = ("start", "switch", "drain")
 DRAIN_SECONDS = 0.5
@@ -50,6 +51,7 @@ class Deployment:
     secret_key: SecretKey
     directory: ReleaseDirectory
     app_steps: AppSteps
+    setup: SetupCommand
     command: ReleaseCommand
     supervisor: Supervisor
     cleanup: Cleanup
@@ -90,6 +92,10 @@ class Deployment:
         """
         self.directory.install(self.units)
         install_command(self.context.at)
+
+    def step_setup(self) -> None:
+        """Run the setup command of a new app, before its first import: many need their tables or settings for that."""
+        self.setup.run_once(self.identity.id)
 
     def step_import(self) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""

@@ -34,6 +34,7 @@ from .result import Result
 from .rollback import Rollback
 from .secret_key import SecretKey
 from .settings import DeploySettings
+from .setup_command import SetupCommand
 from .spec import Spec
 from .supervisor import Supervisor
 from .system import System
@@ -84,6 +85,7 @@ class Engine:
         self.cleanup = Cleanup(context, self.supervisor)
         self.app_steps = AppSteps(context, self.identity, self.builder, self.secret_key)
         self.databases = SavedDatabases(context, self.app_steps)
+        self.setup = SetupCommand(context, self.app_steps)
         self.command = ReleaseCommand(context, self.app_steps, self.databases)
         # The units of a release that is built.
         self.units_of: Callable[[str], ReleaseUnits] = lambda release: ReleaseUnits.web_only(spec.name, release)
@@ -105,6 +107,7 @@ class Engine:
         live = at.live()
         result = self.result(live)
         if live == release:
+            result.warnings += filter(None, (self.setup.changed(),))
             if not self.supervisor.is_active(release):
                 self.supervisor.start(release)
                 result.action = "started"
@@ -135,10 +138,13 @@ class Engine:
             result.action = "to deploy"
             if not key:
                 result.release = ""  # the SECRET_KEY that goes into it is yet to be made
+            if self.setup.is_due():
+                result.commands.append(self.context.spec.setup_command)
             if self.command.is_due(release):
                 result.commands.append(self.context.spec.release_command)
         elif not self.supervisor.is_active(release):
             result.action = "to start"
+        result.warnings += filter(None, (self.setup.changed(),))
         result.workers = self.context.at.workers(release)
         return result
 
@@ -204,6 +210,7 @@ class Engine:
             self.secret_key,
             directory,
             self.app_steps,
+            self.setup,
             self.command,
             self.supervisor,
             self.cleanup,

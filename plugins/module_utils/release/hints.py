@@ -20,6 +20,11 @@ RUNTIME_HINTS = (
         "the database's driver is missing: add it to its requirements",
     ),
     (
+        r"no such table|relation \"[^\"]*\" does not exist|Table '[^']*' doesn't exist",
+        "its tables are not there: have setup_command make them, which runs before the first import, such as "
+        "`flask db upgrade`",
+    ),
+    (
         r"unable to open database file|Read-only file system|Permission denied: '" + on_host("homes"),
         "it may write below DATA_DIR alone ({data}): have it keep its files there",
     ),

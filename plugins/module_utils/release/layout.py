@@ -55,6 +55,11 @@ class Layout:
         return path("state", root=self.root) / "saved" / self.app
 
     @property
+    def setup(self) -> Path:
+        """The record of the setup command."""
+        return path("state", root=self.root) / "setup" / f"{self.app}.json"
+
+    @property
     def secret_key(self) -> Path:
         """The SECRET_KEY that was made on this host, or that it shares with others."""
         return path("configuration", root=self.root) / "secrets" / self.app / "SECRET_KEY"

@@ -48,10 +48,13 @@ class ReleaseCommand:
         command, seconds = self.spec.release_command, self.spec.release_command_timeout
         status, output = self.steps.in_release("command", "/bin/sh", "-c", command, seconds=seconds)
         if status:
-            reason = (
-                f"was still at work after {seconds} s and was ended (release_command_timeout)"
-                if status == TIMED_OUT
-                else f"failed with exit status {status}"
-            )
-            raise ReleaseError("command", f"the release command `{command}` {reason}", tail(output, 60))
+            how = how_it_ended(status, seconds)
+            raise ReleaseError("command", f"the release command `{command}` {how}", tail(output, 60))
         self.context.at.released(release).touch()
+
+
+def how_it_ended(status: int, seconds: int) -> str:
+    """How a command of the app's failed, to follow its name."""
+    if status == TIMED_OUT:
+        return f"was still at work after {seconds} s and was ended (release_command_timeout)"
+    return f"failed with exit status {status}"

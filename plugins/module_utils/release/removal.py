@@ -62,7 +62,7 @@ class Removal:
         paths = [at.home, at.build_cache, *([at.command] if owns_command(at) else [])]
         if purge:
             data, cache = at.root / at.data[1:], at.root / at.cache[1:]
-            paths += [data, cache, at.secret_key.parent, at.saved, at.ledger]
+            paths += [data, cache, at.secret_key.parent, at.saved, at.ledger, at.setup]
         return paths
 
     def remove_account(self) -> list[str]:

@@ -76,6 +76,14 @@ class ReleaseOptions:
         roles=("release",),
         defines=True,
     )
+    setup_command: str = option(
+        "",
+        doc="Shell command to run once in an app's life on a host, before its code is imported for the first time, "
+        "such as one that makes the first tables or the first user. One that fails is run again at the next deploy, "
+        "one that is changed later is not. It does not run over data that are there already, as after a restore.",
+        example="flask create-admin",
+        roles=("release",),
+    )
     release_command: str = option(
         "",
         doc="Shell command to run in the new release before it goes live, once for each release.",
@@ -87,7 +95,7 @@ class ReleaseOptions:
         1800,
         at_least=1,
         at_most=86400,
-        doc="Seconds after which the release command is ended and the release refused.",
+        doc="Seconds after which the release command, or the setup command, is ended and the release refused.",
         example=600,
         roles=("release",),
     )
@@ -115,9 +123,9 @@ class ControllerOptions:
     release_command_hosts: str = option(
         "",
         choices={"first": "the first host of the play alone", "each": "every host"},
-        doc="Which hosts run the release command: `first`, the first of the play alone, which is to be deployed "
-        "before the others, or `each`; by default `first` if a variable of the app is the URL of a database on another "
-        "machine, else `each`.",
+        doc="Which hosts run the release command and the setup command: `first`, the first of the play alone, which is "
+        "to be deployed before the others, or `each`; by default `first` if a variable of the app is the URL of a "
+        "database on another machine, else `each`.",
         example="each",
         roles=("release",),
     )
