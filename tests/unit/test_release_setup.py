@@ -51,7 +51,7 @@ def test_it_runs_once_before_the_first_import_and_as_the_app(app: App) -> None:
 
 def test_it_is_no_part_of_the_release_and_a_new_text_is_told_of_until_the_next(app: App) -> None:
     app.deploy("red", **WANTED)
-    other = {"setup_command": "flask other"}
+    other: dict[str, Any] = {"setup_command": "flask other"}
     sentence = (
         "setup_command has changed, and is not run again, for it runs once. If it is to run, do so by "
         f"`{app.name} run sh -c 'flask other'`"
