@@ -11,8 +11,9 @@ short_description: What is wrong with the sites of a proxy
 version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description:
-  - Checks the sites as the role C(groundwork.flask.proxy) takes them.
-positional: provider, lacks
+  - Checks the sites as the role C(groundwork.flask.proxy) takes them, and with O(served) also whether another site of
+    the host has their domains.
+positional: provider, lacks, served, absent
 options:
   _input:
     description: The list C(proxy_sites).
@@ -25,6 +26,16 @@ options:
     default: nginx
   lacks:
     description: Options of a site or a path that this software does not have here.
+    type: list
+    elements: str
+    default: []
+  served:
+    description: The sites that the host serves, as RV(groundwork.flask.host_facts#module:sites) has them.
+    type: list
+    elements: dict
+    default: []
+  absent:
+    description: Names of sites that leave the host in this play.
     type: list
     elements: str
     default: []
@@ -44,19 +55,25 @@ _value:
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.plugin_utils import handovers
 from ansible_collections.groundwork.flask.plugins.plugin_utils import sites as reading
-from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_list
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_list, as_maps, as_names
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 
-def site_problems(given: Any, provider: str = "nginx", lacks: Sequence[str] = ()) -> list[str]:
+def site_problems(
+    given: Any, provider: str = "nginx", lacks: Sequence[str] = (), served: Any = None, absent: Any = None
+) -> list[str]:
     """See DOCUMENTATION."""
     entries = plain(given) or []
     if not isinstance(entries, list):
         return [f"proxy_sites: {entries!r} is not a list: write each site as `- name: NAME` with its options"]
-    _sites, problems = reading.load(entries)
+    sites, problems = reading.load(entries)
     options = [str(option) for option in as_list(lacks, "site_problems: lacks")]
-    return [*problems, *reading.lacking(list(filter(is_readable, entries)), str(provider), options)]
+    problems += reading.lacking(list(filter(is_readable, entries)), str(provider), options)
+    on_host = handovers.read_served(as_maps(served, "site_problems: served"))
+    leaving = as_names(absent, "site_problems: absent")
+    return problems or list(handovers.problems(sites, on_host, leaving, str(provider)))
 
 
 def is_readable(entry: Any) -> bool:

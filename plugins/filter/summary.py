@@ -72,7 +72,7 @@ def summary(
         as_map(certificate, "summary: certificate"),
         as_map(backup, "summary: backup"),
         str(version),
-        [record.name for record in records],
+        records,
     )
 
 

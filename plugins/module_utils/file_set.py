@@ -20,9 +20,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import run
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
+from ansible_collections.groundwork.flask.plugins.module_utils.handover import Handover
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import (
     Change,
     Entry,
@@ -106,6 +108,7 @@ class FileSet:
         validate: str | None = None,
         apply: str | None = None,
         check_mode: bool = False,
+        handovers: Iterable[Handover] = (),
     ) -> Outcome:
         """Make the host's files be ``entries``; raise FileSetError with the host as it was if that fails.
 
@@ -113,19 +116,32 @@ class FileSet:
         :param validate: a command that tests the files when all are in place. When it fails all are put back, and the
             parts are tried one by one; those that fail alone are returned in ``refused``.
         :param apply: a command to run after a change, and again in the next call if it did not succeed.
+        :param handovers: what parts take over from others. A part that cannot do so now is refused; a dry run does not
+            ask whether it can.
         """
         reject_duplicates(entries)
         if not check_mode:
             self.recover()
         manifest = Manifest.load(self.manifest_path)
+        handovers = list(handovers)
+        obstacles = {} if check_mode else {one.part: text for one in handovers if (text := one.obstacle())}
+        entries = [entry for entry in entries if entry.part not in obstacles]
         wanted = owned_paths(entries, absent_parts)
-        outcome = Outcome(plan(entries, wanted, manifest.parts))
+        changes, keep = plan(entries, wanted, manifest.parts), {entry.path for entry in entries}
+        taken = [one for one in handovers if one.part not in obstacles and one.former in manifest.parts]
+        for one in taken:
+            changes += one.changes(manifest.parts[one.former], keep)
+        outcome = Outcome(changes, obstacles)
         if check_mode:
             return outcome
-        if outcome.changes:
-            outcome = self.replace(outcome.changes, validate, manifest.generation + 1)
+        if changes:
+            outcome = self.replace(changes, validate, manifest.generation + 1)
+            outcome.refused |= obstacles
+        gone: dict[str, list[str]] = {
+            one.former: [] for one in taken if one.is_whole and one.part not in outcome.refused
+        }
         kept = {part: paths for part, paths in wanted.items() if part not in outcome.refused}
-        parts = {part: paths for part, paths in {**manifest.parts, **kept}.items() if paths}
+        parts = {part: paths for part, paths in {**manifest.parts, **gone, **kept}.items() if paths}
         if outcome.changes or parts != manifest.parts:
             manifest.parts = parts
             if outcome.changes:
@@ -200,19 +216,28 @@ class FileSet:
 
     def recover(self) -> None:
         """Put back what a killed run had replaced and not yet tested."""
+        for where, found in self.unfinished().items():
+            if found is None:
+                Path(where).unlink(missing_ok=True)
+            else:
+                place(where, found.content, found.uid, found.gid, found.mode)
+        self.journal_path.unlink(missing_ok=True)
+
+    def unfinished(self) -> dict[str, Found | None]:
+        """What a killed run had replaced and not yet tested, by path; None where there was nothing."""
         try:
             journal = json.loads(self.journal_path.read_text())
         except FileNotFoundError:
-            return
-        if Manifest.load(self.manifest_path).generation < journal["generation"]:
-            for item in journal["files"]:
-                found = item["found"]
-                if found is None:
-                    Path(item["path"]).unlink(missing_ok=True)
-                else:
-                    content = None if found["content"] is None else base64.b64decode(found["content"])
-                    place(item["path"], content, found["uid"], found["gid"], found["mode"])
-        self.journal_path.unlink()
+            return {}
+        if Manifest.load(self.manifest_path).generation >= journal["generation"]:
+            return {}
+        return {item["path"]: item["found"] and found_of(item["found"]) for item in journal["files"]}
+
+
+def found_of(item: Mapping[str, Any]) -> Found:
+    """What was at a path, from a journal."""
+    content = None if item["content"] is None else base64.b64decode(item["content"])
+    return Found(content, item["uid"], item["gid"], item["mode"])
 
 
 def reject_duplicates(entries: Sequence[Entry]) -> None:

@@ -104,6 +104,12 @@ def describe(found: Found | None) -> str:
     """``owner:group mode`` of what was found, for a diff."""
     if found is None:
         return "absent"
+    owner, group = owners(found)
+    return f"{owner}:{group} {found.mode:04o}"
+
+
+def owners(found: Found) -> tuple[str, str]:
+    """The names of the user and the group; a number where there is no name."""
     try:
         owner = pwd.getpwuid(found.uid).pw_name
     except KeyError:
@@ -112,7 +118,7 @@ def describe(found: Found | None) -> str:
         group = grp.getgrgid(found.gid).gr_name
     except KeyError:
         group = str(found.gid)
-    return f"{owner}:{group} {found.mode:04o}"
+    return owner, group
 
 
 def user_id(name: str, path: str) -> int:

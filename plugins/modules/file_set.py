@@ -109,6 +109,32 @@ options:
     type: list
     elements: str
     default: []
+  handovers:
+    description:
+      - What parts of this call take over from other parts of the set, or of a set that O(units[].replaces) names. What
+        the other part loses belongs to the change of the part that takes over; both are kept or put back together.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      part:
+        description: The part that takes over.
+        type: str
+        required: true
+      former:
+        description: The part that loses.
+        type: str
+        required: true
+      lines:
+        description: Lines in the files of O(handovers[].former), without indentation, and what stands in their
+          place. By default all of its files are removed.
+        type: dict
+        default: {}
+      socket:
+        description: Unix socket that must accept connections. If it does not, O(handovers[].part) is left as it is and
+          named in RV(refused), and O(handovers[].former) loses nothing. Not asked in check mode.
+        type: str
+        default: ""
   validate:
     description:
       - Command that tests the set when all of its files are in place, for example C(nginx -t). No shell is involved.
@@ -181,7 +207,8 @@ changed_files:
   returned: success
   sample: [/etc/nginx/conf.d/log.conf]
 refused:
-  description: What O(validate) printed, by part, about the parts that were left as they were.
+  description: What O(validate) printed, by part, about the parts that were left as they were; or why one could not take
+    over.
   type: dict
   returned: success
   sample: {shop: "nginx: [emerg] unknown directive"}
@@ -218,6 +245,8 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils import follow_up
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import CommandError
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet
+from ansible_collections.groundwork.flask.plugins.module_utils.handover import OPTIONS as HANDOVER
+from ansible_collections.groundwork.flask.plugins.module_utils.handover import Handover
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import Entry, FileSetError
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import UnitSetError
@@ -249,6 +278,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
     "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
     "absent_parts": {"type": "list", "elements": "str", "default": []},
+    "handovers": {"type": "list", "elements": "dict", "default": [], "options": HANDOVER},
     "validate": {"type": "str"},
     "apply": {"type": "str"},
     **follow_up.OPTIONS,
@@ -279,13 +309,22 @@ def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> N
         if wanted:
             raise FileSetError("it cannot be absent and have files")
         absent_parts = file_set.parts()
-    outcome = file_set.update(wanted, absent_parts, params["validate"], params["apply"], check_mode)
+    handovers = [Handover(**one) for one in params["handovers"]]
+    outcome = file_set.update(wanted, absent_parts, params["validate"], params["apply"], check_mode, handovers)
+    forget_handed_over(params["units"], handovers, outcome.refused)
     result.update(
         changed=outcome.changed,
         changed_files=[change.path for change in outcome.changes],
         refused=outcome.refused,
         diff=outcome.diff,
     )
+
+
+def forget_handed_over(units: list[dict[str, Any]], handovers: list[Handover], refused: dict[str, str]) -> None:
+    """Let the units that are replaced lack what was handed over as a whole."""
+    gone = [one.former for one in handovers if one.is_whole and one.part not in refused]
+    for old in (old for unit in units for old in unit["replaces"]):
+        old["absent_parts"] = [*old["absent_parts"], *gone]
 
 
 def entries(params: dict[str, Any]) -> list[Entry]:

@@ -14,7 +14,7 @@ description:
   - Returns the few facts that the roles of this collection use, under the names that M(ansible.builtin.setup) gives
     them, in a fraction of its time. A play that gathers facts anyway does not need it.
   - Returns also what changes from one run to the next, and is therefore not kept as a fact; which packages are
-    installed, and the SSH connection.
+    installed, which sites are served, and the SSH connection.
 author: The Groundwork authors (@groundwork)
 options: {}
 attributes:
@@ -60,6 +60,23 @@ packages:
   elements: str
   returned: success
   sample: [nginx, python3]
+sites:
+  description:
+    - The sites that the role C(groundwork.flask.proxy) has written on this host, of whichever inventory. C(owner) is
+      the site whose domains it shares, below C(prefix), else itself; C(addresses) are those of C(domains) that are IP
+      addresses, C(lines) those of its files that name the domains.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - name: shop
+      provider: nginx
+      owner: shop
+      prefix: ""
+      domains: [www.example.org, example.org]
+      addresses: []
+      lines: ["server_name www.example.org;", "server_name example.org;"]
+      certificate: /etc/ssl/groundwork/shop/current
 ssh_connection:
   description:
     - The SSH connection over which the module runs, as sshd describes it in C(SSH_CONNECTION), under C(become) too. Its
@@ -70,7 +87,7 @@ ssh_connection:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.groundwork.flask.plugins.module_utils import host_facts
+from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites
 
 
 def main() -> None:
@@ -81,6 +98,7 @@ def main() -> None:
             changed=False,
             ansible_facts=host_facts.facts(),
             packages=host_facts.packages(),
+            sites=host_sites.sites(),
             ssh_connection=host_facts.ssh_connection(),
         )
     except (OSError, RuntimeError, ValueError) as error:

@@ -56,7 +56,7 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
     sharing = [(record.name, record.domains, record.proxy.site.prefix) for record in records]
     problems += sites.domain_problems(sharing, "flask_apps.{}.domains", "proxy.prefix")
     for record in records:
-        problems += server_problems(record)
+        problems += server_problems(record) + replaces_problems(record, list(apps))
     if problems:
         raise ModelError(problems)
     owner = sites.owners(sharing)
@@ -116,6 +116,16 @@ def check_together(read: Reader, app: App) -> None:
         app.domains, wanted.provider, wanted.challenge, wanted.profile, "certificate: {{{}}}"
     ):
         read.problem("domains", domain, sentence)
+
+
+def replaces_problems(app: App, known: Sequence[str]) -> Problems:
+    """Apps of one ``flask_apps`` exchange domains as they are written there, and none replaces another."""
+    return [
+        f"flask_apps.{app.name}.replaces: {name!r} is in flask_apps itself: take it out there if {app.name} has come "
+        "in its place; a domain moves from one app of flask_apps to another when you move it there"
+        for name in app.replaced
+        if name in known
+    ]
 
 
 def server_problems(app: App) -> Problems:

@@ -179,6 +179,15 @@ class App(ReleaseOptions, ControllerOptions):
         example=["other.example.org"],
         roles=("certificate", "proxy", "release"),
     )
+    replaces: str = option(
+        "",
+        pattern=rf"{APP_NAME}(\s*,\s*{APP_NAME})*",
+        remedy="is not the name of an app: write the one from which this app takes over domains",
+        doc="App on the host and not in `flask_apps` from which this one takes over those of its `domains` that the "
+        "other has, without a lost request, once this one is live. Several with commas. See `docs/proxy.md`.",
+        example="shop-old",
+        roles=("proxy",),
+    )
     requirements: tuple[str, ...] = option(
         (),
         pattern=r"[A-Za-z0-9][\w.-]*(\[[\w., -]*\])?\s*([<>=!~].*|@ .+|;.+)?",
@@ -269,6 +278,11 @@ class App(ReleaseOptions, ControllerOptions):
         roles=("release",),
         defines=True,
     )
+
+    @property
+    def replaced(self) -> list[str]:
+        """The apps from which this one takes over domains."""
+        return [name.strip() for name in self.replaces.split(",") if name]
 
     @property
     def data(self) -> str:

@@ -277,6 +277,7 @@ class Named:
     """A site of a host, as the role takes it.
 
     :param owner: the site that owns its domains; see :func:`owners`.
+    :param replaces: sites of the host, of no list of this play, from which it takes over domains.
     """
 
     name: str = option("", required="name: shop", doc="Name of the site, unique on the host.")
@@ -284,6 +285,9 @@ class Named:
     socket: str = option("", pattern=DIRECTORY.pattern, remedy=ABSOLUTE, doc="Unix socket of the app.")
     certificate: str = option(
         "", pattern=DIRECTORY.pattern, remedy=ABSOLUTE, doc="Directory with `fullchain.pem` and `privkey.pem`."
+    )
+    replaces: tuple[str, ...] = option(
+        (), pattern=NAME.pattern, remedy="write the names of sites", doc="Sites from which it takes over domains."
     )
     site: Site = field(default_factory=Site)
     owner: str = ""
@@ -320,7 +324,8 @@ def load(given: Any) -> tuple[list[Named], Problems]:
             reader.problem("name", name, "is not a name: use lower-case letters, digits, - and _")
         socket = reader.text("socket", NAMED["socket"]) or on_host("socket", name)
         certificate = reader.text("certificate", NAMED["certificate"])
-        found.append(Named(name, domains, socket, certificate, read(reader, Settings(), relative=False)))
+        replaces = reader.texts("replaces", NAMED["replaces"])
+        found.append(Named(name, domains, socket, certificate, replaces, read(reader, Settings(), relative=False)))
     sharing = [(one.name, one.domains, one.site.prefix) for one in found]
     problems += domain_problems(sharing, "proxy_sites.{}.domains", "prefix")
     names = [one.name for one in found]

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
@@ -21,13 +22,13 @@ def summarize(
     certificate: Facts,
     backup: Facts,
     version: str = "",
-    known: Sequence[str] = (),
+    known: Sequence[App] = (),
 ) -> list[str]:
     """The lines of the summary.
 
     :param apps: those to speak of.
     :param version: the version that was asked for on the command line, "" for the one that the inventory names.
-    :param known: the names of all apps in ``flask_apps``; a run that takes some of them knows the others.
+    :param known: all apps in ``flask_apps``; a run that takes some of them knows the others.
     :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each
         may be empty, when a tag or a dry run left it out.
     """
@@ -49,15 +50,26 @@ def summarize(
             )
         if problem := certificate.get("names", {}).get(app.name, {}).get("error"):
             warnings.append(f"{app.name}: {problem}")
-    for name in release.get("others", []):
-        if name in known:
-            continue
-        warnings.append(
-            f"{name}: runs on this host but is not in flask_apps. It was left alone. To take it off: "
-            f"ansible-playbook groundwork.flask.remove -e app={name}"
-        )
+    warnings += strangers(release.get("others", []), known or apps)
     warnings += backup.get("warnings", [])
     return lines + [f"WARNING {warning}" for warning in warnings]
+
+
+def strangers(others: Sequence[str], known: Sequence[App]) -> Iterator[str]:
+    """What is to be said of the apps that run on the host and are not in ``flask_apps``.
+
+    :param others: the apps that run on the host and were not in this run.
+    """
+    heirs = {name: app.name for app in known for name in app.replaced}
+    for name in others:
+        remedy = f"To take it off: ansible-playbook groundwork.flask.remove -e app={name}"
+        if name in heirs:
+            yield (
+                f"{name}: {heirs[name]} has taken over domains of it (replaces). It runs on, and its data in "
+                f"{on_host('data', name)} was not moved. {remedy}"
+            )
+        elif name not in [app.name for app in known]:
+            yield f"{name}: runs on this host but is not in flask_apps. It was left alone. {remedy}"
 
 
 def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> list[tuple[str, str]]:

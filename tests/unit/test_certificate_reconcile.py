@@ -125,6 +125,37 @@ def test_a_temporary_certificate_gives_way_to_the_real_one(fake: FakeHost) -> No
     assert not (fake.paths.state / "shop" / "self_signed").exists()
 
 
+def test_until_the_ca_has_issued_one_a_name_serves_the_certificate_of_the_one_it_takes_over_from(
+    fake: FakeHost,
+) -> None:
+    fake.ask("fact", "fact.test", "www.fact.test", provider="acme")
+    fake.lineage("fact", "fact.test", "www.fact.test")
+    fake.run(reconcile.never)
+    fake.ask("fakt", "fact.test", "new.test", provider="acme")
+    fake.ask("other", "other.test", provider="acme")
+    fake.ask("inner", "fact.test")
+    reconciler = fake.run(reconcile.never)
+    served = reconciler.context.served
+    assert served("fakt").fingerprint == served("fact").fingerprint
+    assert [served(name).provider for name in ("fakt", "other", "inner")] == ["acme", "self_signed", "self_signed"]
+    entry = reconciler.report()["names"]["fakt"]
+    assert (entry["temporary"], entry["error"]) == (False, "The certificate is not valid for new.test.")
+    assert fake.run(reconcile.never).changed == []
+    fake.lineage("fakt", "fact.test", "new.test")
+    reconciler = fake.run(reconcile.never)
+    assert reconciler.context.served("fakt").fingerprint != served("fact").fingerprint
+    assert reconciler.report()["names"]["fakt"]["error"] == ""
+
+
+def test_a_certificate_that_has_ended_is_lent_to_nobody(fake: FakeHost) -> None:
+    fake.ask("fact", "fact.test", provider="acme")
+    fake.lineage("fact", "fact.test")
+    fake.run(reconcile.never)
+    fake.now = NOW + 91 * DAY
+    fake.ask("fakt", "fact.test", provider="acme")
+    assert fake.run(reconcile.never).context.served("fakt").provider == "self_signed"
+
+
 def test_what_certbot_renewed_is_served_without_its_deploy_hook(fake: FakeHost) -> None:
     fake.ask(provider="acme")
     fake.lineage()

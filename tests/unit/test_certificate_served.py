@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import ssl
 import threading
 from collections.abc import Iterator
@@ -74,6 +75,21 @@ def test_the_check_fails_for_what_is_served_and_names_the_file(
     )
     fake.options(check_address="")
     assert commands.verify(fake.reconciler(), NO_ARGUMENTS) == 0
+
+
+def test_a_domain_that_another_name_has_taken_over_is_no_problem_of_the_former(
+    fake: FakeHost, tls_server: tuple[str, Path]
+) -> None:
+    fake.options(check_address=tls_server[0])
+    fake.ask("fact", "shop.test")
+    reconciler = fake.run()
+    fact = reconciler.context.requests["fact"]
+    assert "serves another certificate for shop.test" in report.not_served(reconciler.context, fact)
+    fake.ask("fakt", "shop.test", provider="acme")
+    fake.lineage("fakt")
+    shutil.copytree(tls_server[1].parent, fake.paths.letsencrypt / "live/fakt", dirs_exist_ok=True)
+    context = fake.run(reconcile.never).context
+    assert [report.not_served(context, context.requests[name]) for name in ("fact", "fakt")] == ["", ""]
 
 
 def test_the_check_looks_again_when_something_has_changed_meanwhile(

@@ -32,6 +32,16 @@ def test_no_apps_are_no_problem() -> None:
 
 REFUSALS = [
     (
+        {**app(), "old": {**SMALLEST, "domains": ["old.example.org"], "replaces": "x, shop"}},
+        "flask_apps.old.replaces: 'shop' is in flask_apps itself: take it out there if old has come in its place; a "
+        "domain moves from one app of flask_apps to another when you move it there",
+    ),
+    (
+        app(replaces=["old"]),
+        "flask_apps.shop.replaces: ['old'] is not the name of an app: write the one from which this app takes over "
+        "domains",
+    ),
+    (
         app(workers=3),
         "flask_apps.shop.workers is not an option: it belongs below server, as `server: {workers: …}`",
     ),

@@ -49,6 +49,13 @@ def test_everything_about_an_app_and_then_the_warnings() -> None:
     ]
 
 
+def test_an_app_whose_domains_were_taken_over_is_reported_with_its_data() -> None:
+    assert lines(RELEASE, replaces="old, blog")[-1] == (
+        "WARNING blog: shop has taken over domains of it (replaces). It runs on, and its data in /var/lib/blog was not "
+        "moved. To take it off: ansible-playbook groundwork.flask.remove -e app=blog"
+    )
+
+
 def test_an_unchanged_release_is_not_called_new() -> None:
     same = {**RELEASE["apps"]["shop"], "action": "unchanged", "previous": "aaaabbbbcccc", "seconds": 0.0}
     assert "  release     aaaabbbbcccc, unchanged, from x v1 (0123456789)" in lines({"apps": {"shop": same}})

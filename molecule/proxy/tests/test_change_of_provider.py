@@ -113,9 +113,9 @@ def test_there_and_back(host: Host, shop: Site, wiki: Site) -> None:
     assert opened.returncode == 0, testing.said(opened)[-3000:]
     assert testing.poll(lambda: shop.get("/").status == 200)
 
-    refused = testing.play(host, proxy_provider="apache", left_out=["shop"])
+    refused = testing.play(host, proxy_provider="apache", left_out=["tenants"])
     assert refused.returncode != 0
-    assert "nginx.service goes on as it was, because apache would not serve shop." in testing.said(refused)
+    assert "nginx.service goes on as it was, because apache would not serve tenants." in testing.said(refused)
     assert_served_by(host, shop, NGINX, APACHE)
 
     replaced = {"name": NGINX.unit, "file_set": "proxy_nginx", "successor": "proxy_apache", "absent_parts": ["shop"]}

@@ -36,6 +36,40 @@ def test_a_broken_site_holds_up_no_other(host: Host, shop: Site, wiki: Site, pro
     assert host.run(f"systemctl reload {provider.unit}").rc == 0
 
 
+PAGES = {
+    "name": "pages",
+    "domains": ["wiki.example.org"],
+    "socket": f"{on_host('home', 'blog')}/app.sock",
+    "certificate": "/etc/ssl/wiki",
+}
+
+
+def test_a_site_takes_over_from_another_inventory_s_without_a_lost_request(
+    host: Host, wiki: Site, provider: Provider
+) -> None:
+    """Refused before anything is changed; with `replaces` fast and slow requests under way are all answered."""
+    refused = testing.play(host, left_out=["wiki"], more_sites=[PAGES])
+    assert refused.returncode != 0
+    assert "'wiki.example.org': served by the app wiki on this host" in " ".join(testing.said(refused).split())
+    assert wiki.get("/").json["socket"] == f"{on_host('home', 'wiki')}/other.sock"
+    try:
+        with asking(wiki, pause=0.05) as answers, asking(wiki, "/patient/slow", pause=0.2) as slow:
+            run = testing.play(host, left_out=["wiki"], more_sites=[{**PAGES, "replaces": ["wiki"]}])
+            assert run.returncode == 0, testing.said(run)[-3000:]
+            assert testing.poll(lambda: wiki.get("/").json["socket"] == PAGES["socket"])
+        assert_all_answered(answers)
+        assert not failed(slow)
+        assert {one.json["socket"] for one in answers if isinstance(one, Answer)} == {
+            f"{on_host('home', 'wiki')}/other.sock",
+            PAGES["socket"],
+        }
+        assert not host.file(f"{provider.directory}/groundwork/sites/wiki.conf").exists
+    finally:
+        back = testing.play(host, absent=["pages"])
+    assert back.returncode == 0, testing.said(back)[-3000:]
+    assert testing.poll(lambda: wiki.get("/").json["socket"] == f"{on_host('home', 'wiki')}/other.sock")
+
+
 KEY, OTHER_KEY = "/etc/ssl/wiki/privkey.pem", f"{on_host('certificate', 'shop')}/privkey.pem"
 
 

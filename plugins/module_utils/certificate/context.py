@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from .base import Provider
 from .certbot import Acme
-from .config import CertificateRequest, HostOptions, Paths, load_requests
+from .config import CertificateRequest, HostOptions, Paths, is_covered, load_requests
 from .files import OwnFiles
 from .messages import CertificateError
 from .self_signed import SelfSigned
@@ -52,6 +52,20 @@ class Context:
     def served(self, name: str) -> InstalledCertificate | None:
         """Return the installed certificate of a name; None if there is no usable one."""
         return self.store.current(name)
+
+    def lent(self, request: CertificateRequest) -> InstalledCertificate | None:
+        """The valid certificate of another name that is good for the most of a request's domains; None if none is.
+
+        Self-signed ones are left out: visitors' browsers trust none of them more than one made for the name.
+        """
+        others = [served for name in self.requests if name != request.name and (served := self.served(name))]
+        good = [one for one in others if one.provider != TEMPORARY and one.facts.not_after > self.now()]
+
+        def covered(one: InstalledCertificate) -> int:
+            return sum(is_covered(domain, one.facts.domains) for domain in request.domains)
+
+        best = max(good, key=covered, default=None)
+        return best if best and covered(best) else None
 
     def select(self, names: Sequence[str]) -> list[CertificateRequest]:
         """Return the requests of these names.

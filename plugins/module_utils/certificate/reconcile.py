@@ -112,9 +112,18 @@ class Reconciler:
                 say(f"{name}: the {kind} of {facts.issuer}, valid until {clock.date(facts.not_after)}, is in place")
 
     def install_temporary(self, request: CertificateRequest) -> None:
-        """Install a temporary self-signed certificate, unless a better one is installed."""
+        """Install what serves until the provider has one, unless something better is installed.
+
+        That is a copy of another name's certificate that browsers trust for a domain of this one, as when an app takes
+        over another's domains; else a self-signed one.
+        """
         served = self.context.served(request.name)
         if served and served.provider != TEMPORARY:
+            return
+        if request.provider != TEMPORARY and (other := self.context.lent(request)):
+            if self.context.store.install(request.name, other.files, other.provider):
+                self.changed.append(request.name)
+                say(f"{request.name}: serves a copy of another name's certificate until its own is there")
             return
         temporary = self.context.providers[TEMPORARY]
         if temporary.due(request, self.context.now()):

@@ -35,12 +35,20 @@ def not_served(context: Context, request: CertificateRequest) -> str:
         return ""
     problems: dict[str, str] = {}
     for domain in served.facts.domains:
-        if problem := served_problem(domain, address, served.files.fullchain):
+        problem = served_problem(domain, address, served.files.fullchain)
+        if problem and not has_moved(context, request, domain, address):
             problems[domain] = problem
     if not problems:
         return ""
     reason = next(iter(problems.values()))
     return f"{reason} for {', '.join(problems)} than {served.files.fullchain}. {REMEDY_NOT_SERVED}"
+
+
+def has_moved(context: Context, request: CertificateRequest, domain: str, address: str) -> bool:
+    """Whether a domain is served with the certificate of another name, which has taken it over."""
+    others = [one.name for one in context.requests.values() if one is not request and domain in one.domains]
+    return any((one := context.served(name)) and not served_problem(domain, address, one.files.fullchain)
+               for name in others)  # fmt: skip
 
 
 def warnings(context: Context) -> list[str]:
