@@ -155,10 +155,9 @@ class App:
 
     def given(self, step: str = "", accident: str = "") -> None:
         """Put the app's definition on the host for files/mortal.py."""
-        (app,) = model.load({self.name: self.options})
-        spec = role_inputs.releases(app)
+        (spec,) = self.arguments()["apps"]
         for key in options(ControllerOptions):
-            del spec[key]
+            spec.pop(key, None)
         given = {
             "spec": spec, "secret": self.secrets, "settings": self.settings, "step": step, "accident": accident,
         }  # fmt: skip

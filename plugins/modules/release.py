@@ -86,6 +86,14 @@ options:
           Seconds after which the release command, or the setup command, is ended and the release refused.
         type: int
         default: 1800
+      deploy:
+        description: >-
+          How a release takes the place of the one before: C(beside), or C(exclusive) for an app of which two
+          releases may not run at once; visitors then wait up to 30 s, and get 503 with C(Retry-After) after
+          that.
+        type: str
+        choices: ["beside", "exclusive"]
+        default: "beside"
       skip_checks:
         description: >-
           Checks of a release to leave out, by the names that their messages give.

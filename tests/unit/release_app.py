@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ class FakeSystem(System):
                 (wants / unit).touch()
             if verb == "disable":
                 (wants / unit).unlink(missing_ok=True)
-        if verb == "enable" and said is None:
+        if said is None and (verb == "start" or (verb == "enable" and "--now" in arguments)):
             self.active |= set(units)
         if verb == "stop":
             self.ending -= set(units)
@@ -237,6 +238,26 @@ class FakeSystem(System):
 
     def sleep(self, seconds: float) -> None:
         pass
+
+    def hold(self, sock: Path) -> FakeHold:  # type: ignore[override]
+        self.note(f"hold {sock.parent.name}")
+        return FakeHold(self)
+
+
+@dataclass
+class FakeHold:
+    """Notes what would become of the visitors who wait."""
+
+    system: FakeSystem
+
+    def take_place(self) -> None:
+        self.system.note("hold on")
+
+    def hand_over(self, sock: Path) -> None:
+        self.system.note(f"hand over to {sock.parent.name}")
+
+    def end(self) -> None:
+        self.system.note("end of the hold")
 
 
 class App:

@@ -200,7 +200,7 @@ def test_a_key_is_rotated_by_the_engine_but_not_one_that_hosts_share(call: Calle
     [
         ({"apps": [{}]}, "missing required arguments: name"),
         ({"apps": [{"name": "shop", "source": {}, "colour": "red"}]}, "Unsupported parameters for "),
-        ({"through": "lunch"}, "value of through must be one of: fetch, install, setup, import, save, command, "),
+        ({"through": "lunch"}, "value of through must be one of: fetch, install, stop, setup, import, save, command, "),
         ({"installer": "conda"}, "value of installer must be one of: uv, pip, got: conda"),
         ({"keep": "some"}, "argument 'keep' is of type "),
     ],

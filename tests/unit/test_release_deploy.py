@@ -108,7 +108,7 @@ class TestDeploy:
         old = app.deploy("red")
         prepared = app.engine(release_command=MIGRATE).deploy(through="command")
         assert (prepared.action, app.at.live()) == ("prepared", old.release)
-        assert list(prepared.steps) == ["fetch", "install", "setup", "import", "save", "command"]
+        assert list(prepared.steps) == ["fetch", "install", "stop", "setup", "import", "save", "command"]
         assert app.engine(release_command=MIGRATE, archive="").deploy().action == "deployed"
         assert app.at.live() == prepared.release
         assert app.has_run(MIGRATE) == 1

@@ -51,7 +51,7 @@ class TestPerform:
     def test_a_result(self, app: App, given: Order) -> None:
         found = self.perform(app, given)
         assert Result(**found["result"]).action == "prepared"
-        assert list(found["result"]["steps"]) == ["fetch", "install", "setup", "import"]
+        assert list(found["result"]["steps"]) == ["fetch", "install", "stop", "setup", "import"]
         assert "error" not in found
 
     def test_a_verb_without_a_result(self, app: App) -> None:

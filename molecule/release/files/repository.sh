@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A repository with good and bad versions of one app: v1 to v12 answer, each other tag breaks in its own way.
+# A repository with good and bad versions of one app: v1 to v14 answer, each other tag breaks in its own way.
 set -euo pipefail
 repository=/usr/local/share/shop.git
 work=$(mktemp -d)
@@ -44,10 +44,10 @@ def migrate():
         file.write(os.environ["RELEASE"] + "\n")
 END
 version v1
-# v5 and v11 need an environment of their own; those after them share it.
-for number in {2..12}; do
+# v7 and v13 need an environment of their own; those after them share it.
+for number in {2..14}; do
     sed -i "s/\"version\": \"[^\"]*\"/\"version\": \"v$number\"/" shop.py
-    case $number in 5 | 11) printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt ;; esac
+    case $number in 7 | 13) printf 'flask>=3.1.1  # for v%s\n' "$number" >requirements.txt ;; esac
     version "v$number"
 done
 

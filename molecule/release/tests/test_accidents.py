@@ -86,7 +86,7 @@ def test_a_deploy_killed_while_it_installs_leaves_nothing_at_work(kiosk: App, in
     kiosk.host.run("pkill -KILL -u kiosk -x sleep")
     assert begun.stdout, "the build has never begun"
     del kiosk.settings["installer"]
-    change(kiosk, "v12", f"{installer} was killed")
+    change(kiosk, "v14", f"{installer} was killed")
     kiosk.deploy()
     assert kiosk.look()["leftovers"] == []
     assert left == ""
@@ -94,7 +94,7 @@ def test_a_deploy_killed_while_it_installs_leaves_nothing_at_work(kiosk: App, in
 
 def test_a_reboot_in_the_middle(kiosk: App) -> None:
     old = kiosk.live
-    change(kiosk, "v12", "a reboot")
+    change(kiosk, "v14", "a reboot")
     assert KILLED in kiosk.with_accident("start", "end").stderr
     testing.restart_host(kiosk.host)
     assert testing.poll(lambda: kiosk.ask().json["release"], 20) == old
@@ -117,7 +117,7 @@ def attic(host: Host) -> Iterator[App]:
 def test_a_full_disk(attic: App) -> None:
     # 64 MB stay free for everything else; a new environment is estimated by the last one.
     attic.sh(f"fallocate -l 330m {ATTIC_HOME}/filler")
-    change(attic, "v5", "a full disk")
+    change(attic, "v7", "a full disk")
     attic.refused("step fetch: the disk is too full", "this build is estimated to need", "MB are free")
     assert len(attic.look()["releases"]) == 1
     attic.sh(f"rm {ATTIC_HOME}/filler")

@@ -134,9 +134,13 @@ class Systemd:
         found = re.findall(r"(\d+)(us|ms|s|min|h|d)\b", shown)
         return STOP_GRACE + (sum(int(number) * units[name] for number, name in found) or DEFAULT_TIMEOUT)
 
-    def start(self, *units: str) -> subprocess.CompletedProcess[str]:
-        """Enable units and start them; the time limit is that of the last one."""
-        return self.systemctl("enable", "--now", *units, seconds=self.time_limit(units[-1], "Start"))
+    def start(self, *units: str, enable: bool = True) -> subprocess.CompletedProcess[str]:
+        """Start units; the time limit is that of the last one.
+
+        :param enable: have a boot start them too.
+        """
+        verb = ("enable", "--now") if enable else ("start",)
+        return self.systemctl(*verb, *units, seconds=self.time_limit(units[-1], "Start"))
 
     def stop(self, *units: str) -> None:
         """Stop units; the first one is killed if it does not stop within its time limit."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..common import trees
 from .context import Context
+from .errors import ReleaseError
 from .installer import is_whole
 from .supervisor import Supervisor
 from .units import ReleaseUnits
@@ -28,6 +29,7 @@ class Cleanup:
         """Whether nothing is left of a run that was killed; then a deploy that would change nothing need not run."""
         return (
             self.supervisor.enabled() <= {self.at.live()}
+            and not self.at.paused.exists()
             and not self.incomplete_releases()
             and not self.unused_environments()
             and self.ledger.cut_off(self.ledger.read()) is None
@@ -40,6 +42,8 @@ class Cleanup:
         """
         live = self.at.live()
         self.ledger.heal()
+        if self.at.paused.exists():
+            self.end_pause(live)
         stale = self.supervisor.enabled() - {live, wanted}
         lived = {event["release"] for event in self.ledger.events() if event["event"] == "live"} if stale else set()
         for release in sorted(stale):
@@ -47,6 +51,20 @@ class Cleanup:
             self.supervisor.stop(release, wait=release not in lived)
         trees.remove(*self.incomplete_releases())
         trees.remove(*self.unused_environments())
+
+    def end_pause(self, live: str | None) -> None:
+        """Start the live release again, which a run had stopped that was killed, and nothing beside it."""
+        others = (path.name for path in self.at.releases.glob("*") if path.name != live)
+        for release in sorted(self.supervisor.running(others)):
+            self.supervisor.stop(release)
+        if live:
+            try:
+                self.supervisor.start(live)
+            except ReleaseError as error:  # no reason not to deploy another
+                self.context.warnings.append(
+                    f"release {live}, which a run that was killed had stopped, cannot be started again: {error.message}"
+                )
+        self.at.paused.unlink(missing_ok=True)
 
     def forget_steps(self) -> None:
         """Forget the steps of a run that was killed, and their environments, which a step reads when it starts."""

@@ -21,6 +21,7 @@ from .cleanup import Cleanup
 from .context import Context
 from .errors import ReleaseError
 from .identity import Identity
+from .pause import Pause
 from .release_command import ReleaseCommand
 from .release_directory import ReleaseDirectory
 from .result import Result
@@ -28,12 +29,12 @@ from .secret_key import SecretKey
 from .setup_command import SetupCommand
 from .supervisor import Supervisor
 from .switch import inherit_static, install_command, switch
+from .system import DRAIN_SECONDS
 from .units import ReleaseUnits
 
-STEPS = ("fetch", "install", "setup", "import", "save", "command", "start", "switch", "drain", "prune")
+STEPS = ("fetch", "install", "stop", "setup", "import", "save", "command", "start", "switch", "drain", "prune")
 # A kept release has passed its checks already: it is started, asked for its health, and made live.
-STEPS_BACK = ("start", "switch", "drain")
-DRAIN_SECONDS = 0.5
+STEPS_BACK = ("stop", "start", "switch", "drain")
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Deployment:
     :ivar units: the units of a release that is built.
     :ivar live: the release that was live before.
     :ivar result: what the run has done so far.
+    :ivar pause: stops the old release before the new one is imported; None where both may run at once.
+    :ivar brings_back: start the old release again if a step fails after that.
     :ivar migration_heads: those of the database before and after the run, as far as they are known.
     """
 
@@ -58,6 +61,8 @@ class Deployment:
     units: ReleaseUnits
     live: str | None
     result: Result
+    pause: Pause | None = None
+    brings_back: bool = True
     migration_heads: dict[str, list[str] | None] = field(default_factory=lambda: {"before": None, "after": None})
 
     def take(self, steps: Sequence[str]) -> None:
@@ -74,10 +79,10 @@ class Deployment:
             try:
                 getattr(self, f"step_{step}")()
             except Exception as error:
-                self.abandon(step, error)
-                if not isinstance(error, (OSError, http.client.HTTPException)):
+                came_back = self.abandon(step, error)
+                if not isinstance(error, (ReleaseError, OSError, http.client.HTTPException)):
                     raise
-                raise ReleaseError(step, f"{step}: {error}") from error
+                raise failure(step, error, came_back) from error
             self.result.steps[step] = round(time.monotonic() - began, 3)
         self.result.warnings += self.context.warnings
 
@@ -92,6 +97,11 @@ class Deployment:
         """
         self.directory.install(self.units)
         install_command(self.context.at)
+
+    def step_stop(self) -> None:
+        """Stop the old release if the app says that the new one may not run beside it; its visitors wait from now."""
+        if self.pause:
+            self.pause.begin()
 
     def step_setup(self) -> None:
         """Run the setup command of a new app, before its first import: many need their tables or settings for that."""
@@ -132,15 +142,20 @@ class Deployment:
             self.migration_heads["after"] = self.app_steps.app_facts().get("migration_heads")
 
     def step_start(self) -> None:
-        """Start the release's units beside those of the old one, and check them."""
-        self.supervisor.start(self.identity.id, check=True)
+        """Start the release's units, beside those of the old one unless that was stopped, and check them."""
+        # Of two releases that may not run at once a boot starts the old one until the switch.
+        self.supervisor.start(self.identity.id, check=True, enable=not self.pause)
 
     def step_switch(self) -> None:
         """Turn the symlink. From here on the new release is live."""
         at, release = self.context.at, self.identity.id
         inherit_static(at, release)
+        if self.pause:
+            self.supervisor.enable(release)
         self.context.ledger.append("switch", release, **self.outcome())
         switch(at, release)
+        if self.pause:
+            self.pause.hand_over()
         install_command(at)
 
     def step_drain(self) -> None:
@@ -148,17 +163,23 @@ class Deployment:
         if self.live and self.live != self.identity.id:
             self.context.system.sleep(DRAIN_SECONDS)
             self.supervisor.stop(self.live, wait=False)
+        if self.pause:
+            self.pause.end()
 
     def step_prune(self) -> None:
         """Remove what is not needed any more."""
         self.cleanup.prune(self.identity.id, self.live)
 
-    def abandon(self, step: str, error: Exception) -> None:
-        """Stop the new release's units, mark it as bad, and note why; but not if it is live by now."""
+    def abandon(self, step: str, error: Exception) -> str:
+        """Stop the new release's units, mark it as bad, and note why; but not if it is live by now.
+
+        :returns: what became of the old release, if it had been stopped.
+        """
         at, release = self.context.at, self.identity.id
         if at.live() == release:
-            return
+            return ""
         self.supervisor.stop(release)
+        came_back = self.pause.bring_back() if self.pause and self.pause.has_begun and self.brings_back else ""
         with contextlib.suppress(OSError):
             (at.release(release) / "bad").touch()
         reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
@@ -168,6 +189,7 @@ class Deployment:
                 source=self.identity.description(), version=self.identity.version(),
                 step=step, reason=self.secret_key.masked(reason), log=self.secret_key.masked(log)[-4000:],
             )  # fmt: skip
+        return came_back
 
     def outcome(self) -> dict[str, Any]:
         """What the ledger keeps of a run that has made its release live, or is about to."""
@@ -188,3 +210,10 @@ class Deployment:
             "changes": self.result.changes,
             "warnings": self.result.warnings,
         }
+
+
+def failure(step: str, error: Exception, came_back: str) -> ReleaseError:
+    """The error of a step as it is reported, with what became of a release that was stopped before it."""
+    if not isinstance(error, ReleaseError):
+        error = ReleaseError(step, f"{step}: {error}")
+    return ReleaseError(error.step, "; ".join(filter(None, (error.message, came_back))), error.log)

@@ -26,6 +26,7 @@ from .identity import Identity
 from .installer import Installer
 from .layout import Layout
 from .ledger import Ledger
+from .pause import Pause, is_exclusive
 from .python import PythonTools
 from .release_command import ReleaseCommand
 from .release_directory import ReleaseDirectory
@@ -93,7 +94,8 @@ class Engine:
     def deploy(self, through: str = STEPS[-1], rotate: bool = False) -> Result:
         """Make the release that the spec describes live.
 
-        :param through: the last step to take; after one before ``switch`` the release is prepared and not live.
+        :param through: the last step to take; after one before ``switch`` the release is prepared and not live. Of an
+            app whose releases may not run at once the live one is not stopped for that, so ``install`` is the last.
         :param rotate: make a new SECRET_KEY first.
         :raises ReleaseError: it did not go live; the old one serves on.
         """
@@ -115,7 +117,7 @@ class Engine:
             result.action, result.needs_archive = "needs_archive", True
             return result
         else:
-            steps = STEPS[: STEPS.index(through) + 1]
+            steps = STEPS[: STEPS.index(self.last_step(through, live)) + 1]
             result.action = "deployed" if "switch" in steps else "prepared"
             deployment = self.deployment(live, result)
             deployment.take(steps)
@@ -170,8 +172,14 @@ class Engine:
         if dry_run:
             return result
         deployment = self.deployment(live, result)
-        with rollback.saved_data(release, live) if data == "saved" else contextlib.nullcontext():
-            deployment.take(STEPS_BACK)
+        deployment.brings_back = data != "saved"  # not before it has its own data again
+        try:
+            with rollback.saved_data(release, live) if data == "saved" else contextlib.nullcontext():
+                deployment.take(STEPS_BACK)
+        except ReleaseError:
+            if deployment.pause and not deployment.brings_back:
+                deployment.pause.bring_back()
+            raise
         result.seconds = round(time.time() - began, 2)
         self.context.ledger.append("live", release, **deployment.outcome())
         result.workers = at.workers(release)
@@ -187,6 +195,11 @@ class Engine:
     def heal(self) -> None:
         """Clean up after a run that was killed."""
         self.cleanup.heal()
+
+    def last_step(self, through: str, live: str | None) -> str:
+        """The last step to take of those through one; see :meth:`deploy`."""
+        is_prepared = STEPS.index("install") < STEPS.index(through) < STEPS.index("switch")
+        return "install" if is_prepared and live and is_exclusive(self.context, live, self.identity.id) else through
 
     def lacks_archive(self) -> bool:
         """Whether the controller has yet to send what this build needs of it."""
@@ -217,4 +230,7 @@ class Engine:
             self.units_of(self.identity.id),
             live,
             result,
+            Pause(self.context, self.supervisor, live, self.identity.id)
+            if is_exclusive(self.context, live, self.identity.id)
+            else None,
         )

@@ -70,6 +70,11 @@ class Layout:
         return path("runtime", root=self.root) / "release" / self.app
 
     @property
+    def paused(self) -> Path:
+        """There while a run has stopped the live release; gone with a boot, which starts it."""
+        return self.run / "paused"
+
+    @property
     def units(self) -> Path:
         """The directory of systemd's unit files."""
         return self.root / "etc/systemd/system"

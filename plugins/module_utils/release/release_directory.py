@@ -135,6 +135,7 @@ class ReleaseDirectory:
             "built": timestamp(),
             "subdirectory": self.context.subdirectory,
             "units": units.record(),
+            "deploy": self.spec.deploy,
             "health": dict(self.spec.health),
             "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
             "bytes": {"code": trees.size(self.path), "environment": trees.size(venv)},

@@ -99,6 +99,19 @@ class ReleaseOptions:
         example=600,
         roles=("release",),
     )
+    deploy: str = option(
+        "beside",
+        choices={
+            "beside": "the new release starts beside the old one, which serves until the switch",
+            "exclusive": "the old release is stopped before the new one is imported and started, and visitors wait; "
+            "for apps with state in memory, a lock, or a database that one process alone may open",
+        },
+        doc="How a release takes the place of the one before: `beside`, or `exclusive` for an app of which two "
+        "releases may not run at once; visitors then wait up to 30 s, and get 503 with `Retry-After` after that.",
+        example="exclusive",
+        roles=("release",),
+        defines=True,
+    )
     skip_checks: Sequence[str] = option(
         (),
         choices=CHECKS,

@@ -68,10 +68,13 @@ def end_of(process: subprocess.Popen[bytes]) -> str:
     """
     stream = cast("IO[bytes]", process.stdout)
     os.set_blocking(stream.fileno(), False)
+    # Not select(2), which takes no descriptor above 1023: the visitors of an exclusive deploy have many.
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
     kept, over = b"", False
     while not over:
         over = process.poll() is not None
-        select.select([stream], [], [], 0 if over else 0.1)
+        poll.poll(0 if over else 100)
         block = stream.read(OUTPUT_LIMIT)
         if block == b"":
             process.wait()

@@ -49,22 +49,23 @@ class Supervisor:
 
     # --- starting ----------------------------------------
 
-    def start(self, release: str, check: bool = False) -> None:
+    def start(self, release: str, check: bool = False, enable: bool = True) -> None:
         """Enable and start the units of a release, and wait until its server answers the health path below 500.
 
         :param check: then see that all of them stay up, and how the server answers otherwise.
+        :param enable: have a boot start them too.
         :raises ReleaseError: naming the unit that did not start or did not pass, with its journal.
         """
         began = time.time()
         found = ReleaseUnits.of(self.at, release)
         self.system.systemctl("reset-failed", *found.names)
-        self.enable(found.web, began)
+        self.start_units(found.web, began, enable)
         health = {"host": "localhost", "path": "/", "timeout": 60, **self.health(release)}
         sock = self.at.release(release) / "app.sock"
         self.raise_if(self.wait_until_healthy(found.server, sock, health), began)
         # Not before the server is healthy: a worker of a broken release would take jobs from those of the old one.
         for name in found.processes:
-            self.enable([name], began)
+            self.start_units([name], began, enable)
         if not check:
             return
         self.raise_if(self.watch(found, sock, health), began)
@@ -78,9 +79,9 @@ class Supervisor:
         if errors:
             raise ReleaseError("start", "; ".join(errors))
 
-    def enable(self, names: Sequence[str], began: float) -> None:
-        """Enable and start units that belong together; the last one is a service."""
-        started = self.system.start(*names)
+    def start_units(self, names: Sequence[str], began: float, enable: bool) -> None:
+        """Start units that belong together; the last one is a service."""
+        started = self.system.start(*names, enable=enable)
         if started.returncode:
             service = names[-1]
             log = self.system.journal(self.context.app, service, began)
@@ -172,6 +173,22 @@ class Supervisor:
         self.halt(found, wait)
         self.system.systemctl("disable", *found.names)
         self.system.systemctl("reset-failed", *found.names)
+
+    def enable(self, release: str) -> None:
+        """Have a boot start the units of a release."""
+        self.system.systemctl("enable", *ReleaseUnits.of(self.at, release).names)
+
+    def disable(self, release: str) -> None:
+        """Have a boot start none of the units of a release."""
+        self.system.systemctl("disable", *ReleaseUnits.of(self.at, release).names)
+
+    def stop_processes(self, release: str) -> None:
+        """Stop the processes of a release, which finish what they have begun; its server goes on."""
+        processes = ReleaseUnits.of(self.at, release).processes[::-1]
+        if processes:
+            self.system.systemctl("stop", "--no-block", *processes)
+        for name in processes:
+            self.system.stop(name)
 
     def pause(self, release: str) -> None:
         """Stop the units of a release, which a boot would start again."""

@@ -22,8 +22,11 @@ from ..common.systemd import TIMED_OUT, Systemd
 from ..common.text import printable
 from .environment import env_file
 from .errors import ReleaseError, tail
+from .hold import Hold
 from .steps import OUTPUT_LIMIT, Step, end_of, environment_file
 from .unix_http import Response, ask
+
+DRAIN_SECONDS = 0.5  # in which a server accepts what is in its socket's queue
 
 
 @dataclass
@@ -143,6 +146,15 @@ class System(Systemd):
     def ask(self, sock: Path, host: str, path: str, seconds: float) -> Response:
         """GET a path through the socket of a release; see :func:`.unix_http.ask`."""
         return ask(sock, host, path, seconds)
+
+    def hold(self, sock: Path) -> Hold | None:
+        """Hold the visitors that come to a socket; None when there is no socket that they could come to."""
+        if not sock.is_socket():
+            return None
+        found = Hold(sock)
+        found.begin()
+        self.sleep(DRAIN_SECONDS)
+        return found
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
