@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Checks C(flask_apps), C(flask_app_secrets) and C(flask_deploy_keys), and with O(facts) also whether the host can
     run the apps.
-positional: secrets, facts, deploy_keys
+positional: secrets, facts, deploy_keys, taken
 options:
   _input:
     description: The map C(flask_apps).
@@ -28,6 +28,10 @@ options:
     type: dict
   deploy_keys:
     description: The map C(flask_deploy_keys), private SSH keys of the apps whose git repository is private.
+    type: dict
+    default: {}
+  taken:
+    description: Names of apps that something else on the host has, as M(groundwork.flask.host_facts) returns them.
     type: dict
     default: {}
 """
@@ -53,9 +57,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map
 
 
-def app_problems(apps: Any, secrets: Any = None, facts: Any = None, deploy_keys: Any = None) -> list[str]:
+def app_problems(
+    apps: Any, secrets: Any = None, facts: Any = None, deploy_keys: Any = None, taken: Any = None
+) -> list[str]:
     """See DOCUMENTATION."""
     try:
         records = model.load(apps, secrets, deploy_keys)
@@ -71,7 +78,8 @@ def app_problems(apps: Any, secrets: Any = None, facts: Any = None, deploy_keys:
         raise AnsibleFilterError(
             "app_problems: facts must hold distribution, distribution_version and python: gather them first"
         ) from error
-    return host_checks.host_problems(records, distribution, release, python)
+    names = as_map(taken, "app_problems: taken")
+    return host_checks.name_problems(records, names) + host_checks.host_problems(records, distribution, release, python)
 
 
 class FilterModule:

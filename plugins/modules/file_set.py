@@ -30,6 +30,15 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  apps:
+    description:
+      - Names of apps that this set makes accounts and directories for. If an account, a group, a directory or a unit on
+        the host has such a name and was not made for the app, the task fails before anything is written, in check mode
+        too.
+      - An app that is live on the host already is not asked for any of it.
+    type: list
+    elements: str
+    default: []
   directories:
     description: Directories to make, or to give this owner and mode, before the files. They are never removed.
     type: list
@@ -244,6 +253,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import follow_up
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import CommandError
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership, refusal
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet
 from ansible_collections.groundwork.flask.plugins.module_utils.handover import OPTIONS as HANDOVER
 from ansible_collections.groundwork.flask.plugins.module_utils.handover import Handover
@@ -275,6 +285,7 @@ FILE = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "apps": {"type": "list", "elements": "str", "default": []},
     "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
     "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
     "absent_parts": {"type": "list", "elements": "str", "default": []},
@@ -292,6 +303,7 @@ def main() -> None:
     params = module.params
     result: dict[str, Any] = {"invocation": {"module_args": {"name": params["name"]}}}
     try:
+        refuse_taken(params["apps"])
         write(params, result, module.check_mode)
         changing = frozenset([params["name"]] if module.check_mode and result["changed_files"] else [])
         follow_up.follow_up(params, result, module.check_mode, changing)
@@ -300,6 +312,13 @@ def main() -> None:
     except (UnitSetError, CommandError) as error:
         module.fail_json(msg=str(error), **result)
     module.exit_json(**result)
+
+
+def refuse_taken(apps: list[str]) -> None:
+    """Refuse names that something else on the host has."""
+    found = {app: Ownership.of(app).strangers() for app in apps}
+    if refused := [refusal(app, strangers) for app, strangers in found.items() if strangers]:
+        raise FileSetError("\n".join(refused))
 
 
 def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> None:

@@ -16,7 +16,15 @@ description:
   - Returns also what changes from one run to the next, and is therefore not kept as a fact; which packages are
     installed, which sites are served, and the SSH connection.
 author: The Groundwork authors (@groundwork)
-options: {}
+options:
+  apps:
+    description:
+      - Names of apps. RV(taken) tells which of them something else on the host has, RV(known_apps) which are apps of
+        the host.
+      - A warning names each app that runs as an account which was not made for it.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Only looks.
@@ -77,6 +85,19 @@ sites:
       addresses: []
       lines: ["server_name www.example.org;", "server_name example.org;"]
       certificate: /etc/ssl/groundwork/shop/current
+taken:
+  description:
+    - What on the host has the name of an app in O(apps) and was not made for it, such as an account, a group, a
+      directory or a unit; by the app's name. Nothing of an app that is live.
+  type: dict
+  returned: success
+  sample: {git: ["the account git (uid 1001, home /home/git, shell /bin/bash)", /srv/git (directory of root)]}
+known_apps:
+  description: Those of O(apps) that are on the host, or of which it still has the account or the ledger.
+  type: list
+  elements: str
+  returned: success
+  sample: [shop]
 ssh_connection:
   description:
     - The SSH connection over which the module runs, as sshd describes it in C(SSH_CONNECTION), under C(become) too. Its
@@ -86,20 +107,33 @@ ssh_connection:
   sample: 192.0.2.7 51234 203.0.113.5 22
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
+
+OPTIONS: dict[str, dict[str, Any]] = {"apps": {"type": "list", "elements": "str", "default": []}}
+RENAME = "give the app another name in flask_apps, move its data, and take this one off by groundwork.flask.remove"
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    owners = [Ownership.of(app) for app in module.params["apps"]]
     try:
+        for owner in owners:
+            if owner.is_live:
+                for account in owner.foreign_account():
+                    module.warn(f"{owner.app}: the app runs as {account}, which was not made for it: {RENAME}")
         module.exit_json(
             changed=False,
             ansible_facts=host_facts.facts(),
             packages=host_facts.packages(),
             sites=host_sites.sites(),
             ssh_connection=host_facts.ssh_connection(),
+            taken={owner.app: found for owner in owners if (found := owner.strangers())},
+            known_apps=[owner.app for owner in owners if owner.is_known],
         )
     except (OSError, RuntimeError, ValueError) as error:
         module.fail_json(msg=str(error))

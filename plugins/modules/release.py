@@ -344,6 +344,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import argument_spec, options
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
@@ -447,24 +448,31 @@ class Call:
 
     def note(self, name: str, result: Result) -> None:
         """Keep the result of an app for the module's own."""
-        for warning in result.warnings:
-            self.module.warn(f"{name}: {warning}")
+        self.warn(name, result)
         self.done[name] = {key: value for key, value in vars(result).items() if key != "differences"}
         if result.changed and not result.needs_archive:
             self.changed = True
             if result.previous:
                 self.diffs.append(difference(name, result.previous, result.differences))
 
+    def warn(self, name: str, result: Result) -> None:
+        """Pass on what the operator should know."""
+        for warning in result.warnings:
+            self.module.warn(f"{name}: {warning}")
+
     def remove(self, name: str) -> None:
         """Take an app off the host, or find out whether there is one."""
         if self.module.check_mode:
-            self.changed = self.changed or Layout(name).home.exists()
+            self.changed = self.changed or bool(Ownership.of(name).in_home())
         elif not self.is_left(name, work.active_run(name)):
             order = work.Order("remove", {"name": name}, asdict(self.settings), {"purge": self.params["purge"]})
             try:
-                self.changed = work.do(order, wait=self.wait).changed or self.changed
+                result = work.do(order, wait=self.wait)
             except ReleaseError as error:
                 self.failed[name] = f"step {error.step}: {error}"
+            else:
+                self.changed = self.changed or result.changed
+                self.warn(name, result)
 
 
 def main() -> None:

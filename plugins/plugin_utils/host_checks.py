@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import refusal
 from ansible_collections.groundwork.flask.plugins.module_utils.release import subdirectory
 from ansible_collections.groundwork.flask.plugins.plugin_utils import source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
@@ -39,6 +40,14 @@ def host_problems(apps: Sequence[App], distribution: str, version: str, python: 
     for app in apps:
         problems += source_problems(app, python)
     return problems
+
+
+def name_problems(apps: Sequence[App], taken: Mapping[str, Sequence[str]]) -> Problems:
+    """Apps with a name that something else on the host has.
+
+    :param taken: what has it, by name, as the module ``host_facts`` found it.
+    """
+    return [refusal(f"flask_apps.{app.name}", taken[app.name]) for app in apps if taken.get(app.name)]
 
 
 def source_problems(app: App, python: str) -> Problems:

@@ -81,8 +81,8 @@ def read_app(name: str, given: Any, problems: Problems) -> App:
     read = Reader(f"flask_apps.{name}", given, problems, known, schema.MISPLACED)
     if not re.fullmatch(schema.APP_NAME, name):
         read.problem("", name, "cannot be an app's name: use at most 30 of a-z, 0-9, - and _, beginning with a letter")
-    elif name in reserved.TAKEN_NAMES or name.startswith(("systemd-", "groundwork")):
-        read.problem("", name, f"is the name of a system account: call the app {name}-app or the like")
+    elif what := reserved.taken(name):
+        read.problem("", name, f"is the name of {what}: call the app {name}-app or the like")
     problems += [
         f"{read.field(key)} is missing: write `{one.required}`"
         for key, one in known.items()

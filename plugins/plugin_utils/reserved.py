@@ -5,19 +5,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ansible_collections.groundwork.flask.plugins.plugin_utils.servers import words
 
-# The users and groups of Debian's base-passwd, those of the software that the roles install, and the name of the host's
-# own backup set.
-TAKEN_NAMES = words(
+# Names that the system has, or that software which a server often gets would take: what each is the name of. What a
+# certain host has beyond them is found there, by `module_utils/common/ownership.py`.
+TAKEN: Mapping[str, frozenset[str]] = {
+    # The users and groups of Debian's and Ubuntu's base-passwd and of what their servers have; those of the software
+    # that the roles install, and of databases; and the groups whose members are as good as root.
+    "a system account": words(
+        """
+        root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody adm tty disk
+        kmem dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users
+        nogroup input sgx kvm render messagebus sshd ssh systemd-journal systemd-network systemd-resolve
+        systemd-timesync nginx certbot restic postgres redis mysql debian ubuntu admin polkitd uuidd syslog crontab
+        netdev tss tcpdump dnsmasq dhcpcd landscape pollinate usbmux fwupd-refresh rdma clock ntpsec postfix postdrop
+        mongodb memcache epmd rabbitmq docker lxd incus libvirt wheel wireshark
+        """
+    ),
+    # Below /var/lib and /var/cache of a minimal Debian 12 and 13, of a server of Ubuntu and of a cloud's images, and of
+    # the software that the roles install.
+    "a directory of the system": words(
+        """
+        apt dbus dpkg logrotate misc pam private python sudo systemd ucf shells wtmpdb polkit-1 adduser debconf ldconfig
+        man-db initramfs-tools grub os-prober sgml-base xml-core vim usbutils plymouth apparmor chrony ntp cloud snapd
+        ubuntu-advantage update-notifier update-manager unattended-upgrades command-not-found packagekit swcatalog
+        app-info emacsen-common dictionaries-common dhcp udisks2 upower fwupd motd-news fontconfig apache2
+        letsencrypt nftables postgresql mariadb containerd containers
+        """
+    ),
+    # Of a minimal Debian 12 and 13, and of an Ubuntu server, those with an instance: an app's units are NAME@RELEASE.
+    "a unit of systemd": words(
+        """
+        autovt blockdev capsule console-getty container-getty e2scrub e2scrub_fail getty ifup lvm2-pvscan modprobe
+        quotaon serial-getty user user-runtime-dir
+        """
+    ),
+    # Programs of a minimal Debian that nobody would type for an app.
+    "a program of the system": words(
+        """
+        at bash cat chmod chown cp cron curl dash env gpg halt init ip kill login ls mount mv perl pip poweroff ps
+        python3 reboot rm runuser service sh shutdown su systemctl tar umount uv
+        """
+    ),
+}
+TAKEN_PREFIXES = ("systemd-", "groundwork")
+
+
+def taken(name: str) -> str:
+    """What a name is the name of already; empty for one that an app can have.
+
+    ``host`` is the name of the host's own backup set.
     """
-    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody adm tty disk
-    kmem dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users
-    nogroup input sgx kvm render messagebus sshd ssh systemd-journal systemd-network systemd-resolve
-    systemd-timesync nginx certbot restic postgres redis mysql debian ubuntu admin polkitd uuidd syslog crontab
-    netdev host
-    """
-)
+    if name == "host" or name.startswith(TAKEN_PREFIXES):
+        return "a part of the system"
+    return next((what for what, names in TAKEN.items() if name in names), "")
+
 
 # Of these, what may stand in `environment`: which app the `flask` command is for, where wsgi_app is a wrapper.
 OPEN_VARIABLES = ("FLASK_APP",)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import sqlite
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import Deployment
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
@@ -73,6 +76,12 @@ PrivateTmp=yes
 """
 
 
+def own_account(app: str) -> pwd.struct_passwd:
+    """The account of an app as the role service_user makes it, with the number of this process's user."""
+    comment, data = f"Flask app {app}", on_host("data", app)
+    return pwd.struct_passwd((app, "x", os.getuid(), os.getgid(), comment, data, "/usr/sbin/nologin"))
+
+
 class PlainSystem(System):
     """Steps without systemd: they run as the user of the tests, in no sandbox.
 
@@ -82,6 +91,9 @@ class PlainSystem(System):
     def __init__(self) -> None:
         super().__init__()
         self.steps: list[Step] = []
+
+    def ownership(self, app: str, root: Path = Path("/")) -> Ownership:
+        return Ownership(app, own_account(app), None, root)
 
     def systemctl(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(arguments, 0, UNIT, "")
@@ -110,6 +122,7 @@ class FakeSystem(System):
     What the engine runs as the app's user is simulated (the installer, the app), or runs as the user of the tests
     (publishing static files, saving databases).
 
+    :ivar account: the account of the app's name, which was made for the app.
     :ivar commands: each command line of a build, of the app, or of root.
     :ivar steps: those that ran as the app.
     :ivar said: what the engine told systemd of how far it is.
@@ -129,6 +142,7 @@ class FakeSystem(System):
     def __init__(self, root: Path, data: str) -> None:
         super().__init__()
         self.root, self.data = root, data
+        self.account = own_account(getpass.getuser())
         self.active: set[str] = set()
         self.commands: list[str] = []
         self.steps: list[Step] = []
@@ -228,6 +242,9 @@ class FakeSystem(System):
 
     def status(self, text: str) -> None:
         self.said.append(text)
+
+    def ownership(self, app: str, root: Path = Path("/")) -> Ownership:
+        return Ownership(app, self.account if app == self.account.pw_name else None, None, root)
 
     def kill(self, _uid: int) -> list[int]:
         return self.undead

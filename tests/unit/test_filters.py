@@ -53,6 +53,13 @@ def test_app_problems() -> None:
     assert "Gentoo" in old
 
 
+def test_app_problems_with_names_that_are_taken_on_the_host() -> None:
+    taken = {"shop": ["the account shop (uid 1000, home /home/shop, shell /bin/bash)", "the unit"]}
+    (problem,) = named("app_problems")(APPS, None, FACTS, None, taken)
+    assert problem.startswith("flask_apps.shop: this name is taken on the host by the account shop (uid 1000, ")
+    assert "the unit, which was not made for this app: choose another name" in problem
+
+
 @pytest.mark.parametrize("facts", [{"distribution": "Debian"}, {**FACTS, "python": None}, ["Debian"], "Debian", 7])
 def test_app_problems_needs_facts_that_were_gathered(facts: Any) -> None:
     with pytest.raises(AnsibleFilterError, match=r"^app_problems: facts must hold distribution, .*: gather them first"):

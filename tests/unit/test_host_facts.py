@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils import host_facts
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
+from ansible_collections.groundwork.flask.plugins.modules import host_facts as module
+from ansible_collections.groundwork.flask.tests.unit.module_call import Caller
 
 DEBIAN = (
     'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux"\n'
@@ -121,3 +125,26 @@ def test_the_python_is_the_one_that_runs_this() -> None:
     assert host_facts.python()["python"]["version"] == dict(
         zip(("major", "minor", "micro"), sys.version_info, strict=False)
     )
+
+
+def test_names_that_are_taken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_facts, "facts", dict)
+    monkeypatch.setattr(programs, "run", Programs({}).run)
+    result = Caller(module, capsys)(check=True, apps=["root", "no-such-account"])
+    assert list(result["taken"]) == ["root"]
+    assert result["taken"]["root"][0].startswith("the account root (uid 0, home /root, shell ")
+    assert result["known_apps"] == []
+    assert "warnings" not in result
+
+
+def test_an_app_that_runs_as_a_strangers_account_is_warned_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_facts, "facts", dict)
+    monkeypatch.setattr(programs, "run", Programs({}).run)
+    monkeypatch.setattr(Ownership, "is_live", property(lambda _self: True))
+    warned: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _self, text: warned.append(text))
+    result = Caller(module, capsys)(apps=["root"])
+    assert (result["taken"], result["known_apps"]) == ({}, ["root"])
+    assert warned[0].startswith("root: the app runs as the account root (uid 0, home /root")

@@ -115,6 +115,36 @@ def test_refusals_name_app_field_value_and_remedy(apps: Any, sentence: str) -> N
     assert sentence in problems(apps)
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("apt", "a directory of the system"),
+        ("dpkg", "a directory of the system"),
+        ("private", "a directory of the system"),
+        ("letsencrypt", "a directory of the system"),
+        ("cloud", "a directory of the system"),
+        ("getty", "a unit of systemd"),
+        ("user", "a unit of systemd"),
+        ("serial-getty", "a unit of systemd"),
+        ("systemd-networkd", "a part of the system"),
+        ("systemd", "a directory of the system"),
+        ("docker", "a system account"),  # installing Docker would make the app's group its own
+        ("sshd", "a system account"),
+        ("python3", "a program of the system"),
+        ("sh", "a program of the system"),
+    ],
+)
+def test_names_of_the_system_cannot_be_apps(name: str, what: str) -> None:
+    said = f"flask_apps.{name}: {name!r} is the name of {what}: call the app {name}-app or the like"
+    assert problems({name: SMALLEST}) == [said]
+
+
+@pytest.mark.parametrize("name", ["git", "deploy", "gunicorn", "api", "status", "wiki", "user-portal", "cloudy"])
+def test_names_that_only_some_hosts_have(name: str) -> None:
+    """Whether they are free is looked up on the host."""
+    assert [record.name for record in model.load({name: SMALLEST})] == [name]
+
+
 def test_all_problems_are_told_at_once() -> None:
     found = problems(app(wsgi_app="?", domains=[7], server={"threads": -1}))
     assert len(found) == 3

@@ -129,3 +129,12 @@ def test_what_cannot_be_written_is_refused_in_one_sentence(
     assert result["failed"]
     assert message in result["msg"]
     assert not Path("/a").exists()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_name_that_is_taken_is_refused_before_anything_is_written(call: Caller, tmp_path: Path, check: bool) -> None:
+    result = call(check=check, name="web", apps=["no-such-account", "root"], files=[entry(tmp_path / "a", "one\n")])
+    assert result["failed"]
+    assert "file set web: root: this name is taken on the host by the account root (uid 0, home /root" in result["msg"]
+    assert "no-such-account" not in result["msg"]
+    assert list(tmp_path.iterdir()) == []

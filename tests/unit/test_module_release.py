@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +53,8 @@ def units(app: App, monkeypatch: pytest.MonkeyPatch) -> Units:
     made = Units(app)
     monkeypatch.setattr(work, "Layout", partial(Layout, root=app.root))
     monkeypatch.setattr(release, "Layout", partial(Layout, root=app.root))
+    named = SimpleNamespace(of=lambda name: app.system.ownership(name, app.root))
+    monkeypatch.setattr(release, "Ownership", named)
     monkeypatch.setattr(work, "active_run", made.holder)
     monkeypatch.setattr(work, "do", made.do)
     monkeypatch.setattr(release, "other_apps", partial(other_apps, root=app.root))

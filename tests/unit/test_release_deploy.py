@@ -31,7 +31,7 @@ class TestDeploy:
         assert (app.at.current / "definition.json").stat().st_mode & 0o777 == 0o600
         assert app.at.facts(first.release)["packages"] == ["flask==3.1.3"]
         assert read_env_file(app.at.current / "env")["RELEASE"] == first.release
-        assert app.at.command.read_text() == f'#!/bin/sh\nexec {app.at.tools}/app {app.name} "$@"\n'
+        assert app.at.command.read_text().endswith(f'\nexec {app.at.tools}/app {app.name} "$@"\n')
         commands = len(app.system.commands)
         again = app.engine().deploy()
         assert (again.action, again.changed, again.release) == ("unchanged", False, first.release)

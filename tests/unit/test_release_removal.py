@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,73 @@ class TestRemove:
             app.on_host().remove(purge=True)
         app.system.fail = {}
         assert app.on_host().remove(purge=True).action == "removed"
+
+
+class TestStrangers:
+    """What was on the host before the app, or came after it, is neither removed nor ended."""
+
+    @staticmethod
+    def human(app: App) -> None:
+        """The account is a human's, as an earlier version let the app run."""
+        own = app.system.account
+        hers = (own.pw_name, "x", own.pw_uid, own.pw_gid, "Ann", "/home/ann", "/bin/bash")
+        app.system.account = pwd.struct_passwd(hers)
+
+    @pytest.mark.parametrize("purge", [False, True])
+    def test_a_name_that_was_never_an_apps(self, app: App, purge: bool) -> None:
+        self.human(app)
+        places = [app.at.home, app.root / app.at.data[1:], app.root / app.at.cache[1:]]
+        for place in places:
+            (place / "releases").mkdir(parents=True)
+        job = app.root / "var/spool/cron/crontabs" / app.name
+        job.parent.mkdir(parents=True)
+        job.touch()
+        app.system.undead = [7]
+        result = app.on_host().remove(purge)
+        assert not result.changed
+        assert all((place / "releases").is_dir() for place in places)
+        assert job.exists()
+        assert app.system.commands == []
+        assert f"the account {app.name} (uid" in result.warnings[0]
+        assert len(result.warnings) == (4 if purge else 1)
+
+    @pytest.mark.parametrize("purge", [False, True])
+    def test_an_app_of_an_earlier_version_that_ran_as_a_human(self, app: App, purge: bool) -> None:
+        app.engine().deploy()
+        self.human(app)
+        data = app.root / app.at.data[1:]
+        data.mkdir(parents=True)
+        (app.at.home / "repository.git").mkdir()
+        app.system.undead = [7]
+        result = app.on_host().remove(purge)
+        assert result.action == "removed"
+        assert os.listdir(app.at.home) == ["repository.git"]
+        assert f"{app.at.home} stays: it holds repository.git" in result.warnings
+        assert data.exists()
+        assert app.system.active == set()
+        assert app.has_run("userdel") == app.has_run("KILL") == 0
+
+    def test_what_somebody_put_beside_the_releases(self, app: App) -> None:
+        app.engine().deploy()
+        (app.at.home / "notes").touch()
+        result = app.on_host().remove(purge=True)
+        assert os.listdir(app.at.home) == ["notes"]
+        assert result.warnings == [f"{app.at.home} stays: it holds notes"]
+        assert app.has_run("userdel") == 1
+
+    def test_data_of_another_account(self, app: App) -> None:
+        app.engine().deploy()
+        data = app.root / app.at.data[1:]
+        data.mkdir(parents=True)
+        os.chown(data, 1, 1)
+        result = app.on_host().remove(purge=True)
+        assert data.exists()
+        said = f"{app.at.data} (directory of daemon)"
+        assert result.warnings == [f"left as it is, for it was not made for this app: {said}"]
+
+    def test_a_deploy_for_a_name_of_anothers(self, app: App) -> None:
+        self.human(app)
+        with pytest.raises(ReleaseError, match=r"flask_apps\..*: this name is taken .* home /home/ann"):
+            app.engine().deploy()
+        assert not app.at.releases.exists()
+        assert not app.at.build_cache.exists()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..common import trees
+from ..common.ownership import refusal
 from ..common.systemd import Directives
 from . import sandbox, source
 from .context import Context
@@ -67,7 +68,10 @@ class Builder:
 
         They are apart so that what runs at an installation cannot change the source that is fetched next time.
         """
-        if not has_user(self.spec.name):
+        owner = self.system.ownership(self.spec.name, self.at.root)
+        if strangers := owner.strangers():
+            raise ReleaseError("fetch", refusal(f"flask_apps.{self.spec.name}", strangers))
+        if owner.account is None:
             raise ReleaseError(
                 "fetch", f"there is no account {self.spec.name} on this host: run groundwork.flask.site first"
             )
@@ -190,15 +194,6 @@ class Builder:
             **{UV_NAMES[name]: value for name, value in pip.items() if name in UV_NAMES},
             **pip,
         }
-
-
-def has_user(name: str) -> bool:
-    """Whether the host has this account."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def is_own(path: Path) -> bool:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from ..common import trees
+from .app_command import is_command_settled
 from .context import Context
 from .errors import ReleaseError
 from .installer import is_whole
@@ -26,13 +27,14 @@ class Cleanup:
         self.at, self.ledger = context.at, context.ledger
 
     def is_settled(self) -> bool:
-        """Whether nothing is left of a run that was killed; then a deploy that would change nothing need not run."""
+        """Whether nothing is left to put right; then a deploy that would change nothing need not run."""
         return (
             self.supervisor.enabled() <= {self.at.live()}
             and not self.at.paused.exists()
             and not self.incomplete_releases()
             and not self.unused_environments()
             and self.ledger.cut_off(self.ledger.read()) is None
+            and is_command_settled(self.at)
         )
 
     def heal(self, wanted: str = "") -> None:

@@ -13,12 +13,14 @@ import argparse
 import json
 import math
 import os
+import pwd
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..common.ownership import COMMENT
 from . import sandbox, work
 from .engine import Engine
 from .environment import read_env_file
@@ -251,6 +253,10 @@ def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str
 def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
     """``app NAME VERB …``; ``-`` names all apps, for ``releases`` and ``status``. Becomes root by sudo if it must."""
     name, *rest = arguments or sys.argv[1:]
+    if acts_for_app(os.geteuid()):
+        # A build looks for a program that the host lacks; an app may not use this command.
+        sys.stderr.write(f"sh: 1: {name}: not found\n")
+        raise SystemExit(127)
     options = parser(name).parse_args(rest or ["--help"])
     if os.geteuid() != 0:
         os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])  # noqa: S606 - no shell is wanted
@@ -265,6 +271,14 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
         raise SystemExit(f"{name}: {message}") from error
     except KeyboardInterrupt as stop:
         raise SystemExit(130) from stop
+
+
+def acts_for_app(uid: int) -> bool:
+    """Whether a user is the account of an app."""
+    try:
+        return pwd.getpwuid(uid).pw_gecos.startswith(COMMENT.format(app=""))
+    except KeyError:
+        return False
 
 
 def app_at(name: str, root: Path) -> Layout:

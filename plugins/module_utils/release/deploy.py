@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import checks
+from .app_command import install_command
 from .app_steps import AppSteps
 from .cleanup import Cleanup
 from .context import Context
@@ -28,7 +29,7 @@ from .result import Result
 from .secret_key import SecretKey
 from .setup_command import SetupCommand
 from .supervisor import Supervisor
-from .switch import inherit_static, install_command, switch
+from .switch import inherit_static, switch
 from .system import DRAIN_SECONDS
 from .units import ReleaseUnits
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import source
+from .app_command import command_warnings, install_command
 from .app_steps import AppSteps
 from .build import Builder
 from .cleanup import Cleanup
@@ -110,6 +111,7 @@ class Engine:
         result = self.result(live)
         if live == release:
             result.warnings += filter(None, (self.setup.changed(),))
+            install_command(at)
             if not self.supervisor.is_active(release):
                 self.supervisor.start(release)
                 result.action = "started"
@@ -212,7 +214,11 @@ class Engine:
         release = self.identity.id
         differences = self.identity.changes(live) if live != release else []
         changes = [name for name, _old, _new in differences]
-        return Result(release, live or "", source=self.identity.description(), changes=changes, differences=differences)
+        warnings = command_warnings(self.context.at)
+        description = self.identity.description()
+        return Result(
+            release, live or "", source=description, changes=changes, differences=differences, warnings=warnings
+        )
 
     def deployment(self, live: str | None, result: Result) -> Deployment:
         """The steps of a run for the release that was determined or chosen."""

@@ -11,64 +11,89 @@ import pwd
 from pathlib import Path
 
 from ..common import trees
-from .build import has_user
+from ..common.ownership import account_of
+from ..common.text import line
+from .app_command import owns_command
 from .context import Context
 from .errors import ReleaseError, tail
 from .result import Result
 from .supervisor import Supervisor
-from .switch import owns_command
 
 KILL_ATTEMPTS = 50
 
 
 class Removal:
-    """Removes one app: its units, releases and command; with ``purge`` also its data, secrets, journal and account."""
+    """Removes one app: its units, releases and command; with ``purge`` also its data, secrets, journal and account.
+
+    What has the app's name and was not made for it stays as it is, and is named in a warning.
+    """
 
     def __init__(self, context: Context, supervisor: Supervisor) -> None:
         self.context, self.supervisor = context, supervisor
         self.app, self.at, self.system = context.app, context.at, context.system
+        self.owner = self.system.ownership(self.app, self.at.root)
 
     def remove(self, purge: bool) -> Result:
         """Take the app off the host.
 
         :raises ReleaseError: naming what could not be removed; the rest is gone.
         """
+        foreign = list(self.owner.foreign()) if purge else list(self.owner.foreign_account())
+        result = Result(warnings=[f"left as it is, for it was not made for this app: {one}" for one in foreign])
+        if not self.owner.is_known:
+            return result
+        own_home = self.owner.is_own_home()
         found = [path for path in self.paths(purge) if os.path.lexists(path)]
         releases = [path.name for path in self.at.releases.glob("*")]
         for release in sorted(self.supervisor.enabled() | self.supervisor.running(releases)):
             self.supervisor.stop(release)
         if found:
             self.context.ledger.append("removed", "", by=self.context.settings.by, purged=purge)
-        has_account = has_user(self.app)
-        left = self.end_processes() if has_account else []
+        left = self.end_processes() if self.owner.has_own_account else []
         for path in found:
             try:
                 trees.remove(path)
             except OSError as error:
                 left.append(f"{path} ({error.strerror})")
+        result.warnings += self.remove_home() if own_home else []
         if purge:
             left += self.remove_journal()
-        if purge and has_account and not left:  # what is left would belong to the next account that gets its number
+        purges_account = purge and self.owner.has_own_account
+        if purges_account and not left:  # what is left would belong to the next account that gets its number
             left += self.remove_account()
         if left:
             raise ReleaseError(
                 "remove", f"these could not be removed: {'; '.join(left)}. End what uses them, and run again"
             )
-        return Result(action="removed" if found or (purge and has_account) else "unchanged")
+        result.action = "removed" if found or purges_account else "unchanged"
+        return result
 
     def paths(self, purge: bool) -> list[Path]:
         """What to remove, whether it is there or not."""
         at = self.at
-        paths = [at.home, at.build_cache, *([at.command] if owns_command(at) else [])]
+        paths = [*self.owner.in_home(), at.build_cache, *([at.command] if owns_command(at) else [])]
         if purge:
             data, cache = at.root / at.data[1:], at.root / at.cache[1:]
-            paths += [data, cache, at.secret_key.parent, at.saved, at.ledger, at.setup]
+            paths += [path for path in (data, cache) if self.owner.owns(path)]
+            paths += [at.secret_key.parent, at.saved, at.ledger, at.setup]
         return paths
+
+    def remove_home(self) -> list[str]:
+        """Remove the app's directory below ``/srv`` if nothing is left in it; else a warning that says what is."""
+        home = self.at.home
+        try:
+            home.rmdir()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            names = line(", ".join(sorted(os.listdir(home))))
+            return [f"{home} stays: {f'it holds {names}' if names else error.strerror}"]
+        return []
 
     def remove_account(self) -> list[str]:
         """Remove the app's account; a text that names it when that fails."""
         done = self.system.run("/usr/sbin/userdel", self.app)
-        if done.returncode and has_user(self.app):
+        if done.returncode and account_of(self.app):
             return [f"the account {self.app} ({tail(done.stderr, 1)})"]
         return []
 

@@ -1,17 +1,15 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a release live: the symlink ``current``, static files of earlier releases, the app's name as a command."""
+"""Makes a release live: the symlink ``current``, and static files of earlier releases."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 
 from ..common import trees
-from ..common.files import fsync_directory, write
-from ..common.programs import ENVIRONMENT
+from ..common.files import fsync_directory
 from .layout import Layout
 
 # A name with a hash in it, as bundlers make them: its content never changes, so an old one may stay reachable.
@@ -36,16 +34,3 @@ def inherit_static(at: Layout, release: str) -> None:
             if not os.path.lexists(target) and trees.is_file(other / "public", name):
                 target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 trees.link(other / "public", name, target)
-
-
-def owns_command(at: Layout) -> bool:
-    """Whether the command that bears the app's name was made by :func:`install_command`."""
-    return at.command.exists() and f"{at.tools}/app " in at.command.read_text(errors="replace")
-
-
-def install_command(at: Layout) -> None:
-    """Make the app's name a command, unless the host has one of that name."""
-    taken = shutil.which(at.app, path=ENVIRONMENT["PATH"])
-    if not taken and (owns_command(at) or not at.command.exists()):
-        at.command.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write(at.command, f'#!/bin/sh\nexec {at.tools}/app {at.app} "$@"\n', 0o755)

@@ -17,6 +17,7 @@ from time import sleep
 from typing import IO, cast
 
 from ..common.files import write
+from ..common.ownership import Ownership
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT, Systemd
 from ..common.text import printable
@@ -38,6 +39,10 @@ class System(Systemd):
 
     engine: str = ""
     _steps: int = 0
+
+    def ownership(self, app: str, root: Path = Path("/")) -> Ownership:
+        """What has the app's name on this host, and what of it is the app's."""
+        return Ownership.of(app, root)
 
     def kill(self, uid: int) -> list[int]:
         """Kill every process of an account, wherever it runs; those that there were."""

@@ -1,0 +1,210 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what has an app's name on a host was made for that app, or belongs to somebody else.
+
+The proof lies where only root can put it: the account, in the form that the role ``service_user`` gives it; directories
+that belong to that account; files that the manifest of a file set lists; the ledger of the app's releases. A file of
+``sysusers.d`` alone proves nothing about an account, which may have been there before.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .files import read_json
+from .on_host import on_host, path
+from .text import line
+
+COMMENT = "Flask app {app}"  # of an account, as the role service_user writes it
+NO_SHELL = ("nologin", "false")
+IN_HOME = ("releases", "environments", "current", ".current.new")
+HOME_MODE = 0o711  # as the role service_user makes it
+MEMBER_LIMIT, SHOWN = 5, 1000  # members of a group, and characters in all, that a message shows
+UNIT_DIRECTORIES = tuple(f"{above}/systemd/system" for above in ("etc", "run", "usr/local/lib", "usr/lib"))
+UNITS = ("{app}@.service", "{app}@.socket")
+
+
+def account_of(app: str) -> pwd.struct_passwd | None:
+    """The account of this name, be it from LDAP or another source of NSS; None if there is none."""
+    try:
+        return pwd.getpwnam(app)
+    except KeyError:
+        return None
+
+
+def group_of(app: str) -> grp.struct_group | None:
+    """The group of this name, wherever it comes from; None if there is none."""
+    try:
+        return grp.getgrnam(app)
+    except KeyError:
+        return None
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """What has the name of an app on a host.
+
+    :ivar account: the account of this name.
+    :ivar group: the group of this name.
+    :ivar root: where the host's file system is; / but in tests.
+    """
+
+    app: str
+    account: pwd.struct_passwd | None
+    group: grp.struct_group | None
+    root: Path = Path("/")
+
+    @classmethod
+    def of(cls, app: str, root: Path = Path("/")) -> Ownership:
+        """Look at a name on this host."""
+        return cls(app, account_of(app), group_of(app), root)
+
+    # --- what is the app's ----------------------------------------
+
+    @property
+    def has_own_account(self) -> bool:
+        """Whether the account of this name was made for the app: its comment, home directory and shell are ours."""
+        found = self.account
+        return (
+            found is not None
+            and found.pw_gecos.split(",")[0] == COMMENT.format(app=self.app)
+            and found.pw_dir == on_host("data", self.app)
+            and os.path.basename(found.pw_shell) in NO_SHELL
+        )
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a release of the app is live; versions before did not ask whose the name was."""
+        return (path("current", self.app, self.root) / "release.json").is_file()
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the role ``service_user`` has asked for the account, which a killed run may not have made."""
+        return (self.root / "etc/sysusers.d" / f"groundwork-{self.app}.conf").is_file()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the app is, or was, on this host."""
+        ledger = path("state", root=self.root) / "releases" / f"{self.app}.jsonl"
+        return self.has_own_account or self.is_live or self.is_declared or ledger.is_file()
+
+    def owns(self, directory: Path) -> bool:
+        """Whether a directory belongs to the app's account, or to nobody since that account is gone."""
+        try:
+            status = directory.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        if self.account is not None:
+            return self.has_own_account and status.st_uid == self.account.pw_uid
+        return self.is_known and not has_account(status.st_uid)
+
+    def is_own_home(self) -> bool:
+        """Whether ``/srv/<app>`` is as the roles make it, or holds nothing but what a deploy that failed has left."""
+        home = path("home", self.app, self.root)
+        try:
+            status, names = home.lstat(), set(os.listdir(home))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if self.is_live:
+            return True
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, os.geteuid()) or not self.is_known:
+            return False
+        has_our_names = self.has_own_account and names <= {*IN_HOME} - {"current"}
+        return stat.S_IMODE(status.st_mode) == HOME_MODE or has_our_names
+
+    def in_home(self) -> list[Path]:
+        """What the app has in ``/srv/<app>``; other files there are somebody else's."""
+        home = path("home", self.app, self.root)
+        return [home / name for name in IN_HOME if os.path.lexists(home / name)] if self.is_own_home() else []
+
+    # --- what is not ----------------------------------------
+
+    def strangers(self) -> list[str]:
+        """What stands in the way of an app of this name; nothing where the app is live already."""
+        return [] if self.is_live else list(self.foreign())
+
+    def foreign(self) -> Iterator[str]:
+        """All that has the app's name and was not made for it, each as a message shows it."""
+        yield from self.foreign_account()
+        for name in ("home", "data", "cache"):
+            place = path(name, self.app, self.root)
+            is_ours = self.is_own_home() if name == "home" else self.owns(place)
+            if os.path.lexists(place) and not is_ours and not is_empty_mount(place):
+                yield f"{on_host(name, self.app)} ({description(place)})"
+        made = made_files(self.root)
+        units = [f"{directory}/{unit.format(app=self.app)}" for directory in UNIT_DIRECTORIES for unit in UNITS]
+        for file in (*units, f"etc/systemd/journald@{self.app}.conf"):
+            if os.path.lexists(self.root / file) and f"/{file}" not in made:
+                yield f"/{file} ({description(self.root / file)})"
+
+    def foreign_account(self) -> Iterator[str]:
+        """The account and the group of this name, unless they were made for the app."""
+        account, group = self.account, self.group
+        if self.has_own_account:
+            return
+        if account is not None:
+            yield f"the account {self.app} (uid {account.pw_uid}, home {account.pw_dir}, shell {account.pw_shell})"
+        elif group is not None and (group.gr_mem or not self.is_declared):  # else a killed run has left it
+            members = f"members {', '.join(group.gr_mem[:MEMBER_LIMIT])}" if group.gr_mem else "no members"
+            yield f"the group {self.app} (gid {group.gr_gid}, {members})"
+
+
+def refusal(where: str, found: Sequence[str]) -> str:
+    """Why a name cannot be an app's on this host, and what to do.
+
+    :param where: the app, as in ``flask_apps.git``.
+    :param found: what :meth:`Ownership.strangers` has found.
+    """
+    return (
+        f"{where}: this name is taken on the host by {line(', '.join(found), SHOWN)}, which was not made for this app: "
+        "choose another name for the app; or, if nobody needs what is there, remove it and run again"
+    )
+
+
+def has_account(uid: int) -> bool:
+    """Whether an account has this number."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def description(place: Path) -> str:
+    """What a path is and whose, for a message."""
+    status = place.lstat()
+    kinds = {stat.S_IFDIR: "directory", stat.S_IFLNK: "symbolic link", stat.S_IFREG: "file"}
+    try:
+        owner = pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        owner = f"uid {status.st_uid}"
+    return f"{kinds.get(stat.S_IFMT(status.st_mode), 'special file')} of {owner}"
+
+
+def is_empty_mount(place: Path) -> bool:
+    """Whether a file system is mounted there that holds nothing: somebody has prepared a disk for the app."""
+    try:
+        return os.path.ismount(place) and set(os.listdir(place)) <= {"lost+found"}
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+            return False
+        raise
+
+
+def made_files(root: Path = Path("/")) -> frozenset[str]:
+    """The files that file sets have written on this host, and those that a killed run was about to write."""
+    state = path("state", root=root) / "file_sets"
+    manifests = (read_json(manifest) for manifest in state.glob("*.json"))
+    journals = (read_json(journal) for journal in state.glob("*.journal"))
+    listed = [name for manifest in manifests for names in manifest.get("parts", {}).values() for name in names]
+    return frozenset([*listed, *(item["path"] for journal in journals for item in journal.get("files", ()))])
