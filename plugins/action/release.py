@@ -12,9 +12,12 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
+from ansible_collections.groundwork.flask.plugins.action.file_set import Variables
+from ansible_collections.groundwork.flask.plugins.plugin_utils import setting_files
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.role_inputs import releases_once
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
@@ -45,6 +48,8 @@ class ActionModule(ActionBase):
             app.pop("release_command_hosts", None)
             app["run_release_command"] = app["name"] not in elsewhere
             parts[app["name"]] = identify(app)
+            if app.get("settings"):
+                app["settings"] = self.settings(app, task_vars or {})
         if before.get("begun"):
             waiting = [app for app in apps if app["name"] in before["begun"]]
             rest = {**arguments, "apps": waiting, "absent": [], "continues": {"begun": before["begun"]}}
@@ -77,6 +82,14 @@ class ActionModule(ActionBase):
             result["apps"] = {name: {key: app[key] for key in kept} for name, app in result["apps"].items()}
         return result
 
+    def settings(self, app: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, str]:
+        """The app's files of settings, as the module takes them."""
+        files = Files(self._loader, self._templar, variables)
+        try:
+            return setting_files.packed(app["name"], app["settings"], files)
+        except SourceError as error:
+            raise AnsibleActionFail(str(error)) from error
+
     def again(
         self, done: dict[str, Any], rest: dict[str, Any], apps: list[dict[str, Any]], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
@@ -99,6 +112,33 @@ class ActionModule(ActionBase):
                     self._transfer_file(packed.name, remote)
             self.sent.add(remote)
         return remote
+
+
+class Files:
+    """The files of the controller, read and rendered by Ansible; see :class:`setting_files.Files`."""
+
+    def __init__(self, loader: Any, templar: Any, variables: dict[str, Any]) -> None:
+        self.loader, self.templar, self.variables = loader, templar, variables
+
+    def render(self, path: str) -> str:
+        """The text that a template makes of the play's variables."""
+        lookup = lookup_loader.get("ansible.builtin.template", loader=self.loader, templar=self.templar)
+        try:
+            return str(lookup.run([path], variables=Variables(self.variables))[0])
+        except AnsibleError as error:
+            raise SourceError(f"the template {path!r} cannot be rendered: {error}") from error
+
+    def read(self, path: str) -> bytes:
+        """The content of a file; of a vault, what is in it."""
+        try:
+            clear = self.loader.get_real_file(path)
+        except AnsibleError as error:
+            raise SourceError(f"the file {path!r} cannot be read: {error}") from error
+        try:
+            with open(clear, "rb") as stream:
+                return stream.read()
+        finally:
+            self.loader.cleanup_tmp_file(clear)
 
 
 def is_first(task_vars: Mapping[str, Any]) -> bool:

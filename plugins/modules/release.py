@@ -105,6 +105,13 @@ options:
           Environment variables of the app.
         type: dict
         default: {}
+      settings:
+        description: >-
+          Files to put beside the code, by their path below its directory, each a map with one of C(template)
+          and C(file), paths on the controller, or C(content), a text; C(mode) (C(0640)), and C(replace),
+          whether it takes the place of a file of the source.
+        type: dict
+        default: {}
       files:
         description: >-
           Files to put into the release, by path. C(start) is what the unit executes,
@@ -358,8 +365,10 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.spec impo
 # What the action plugin has used up before the module runs.
 OF_CONTROLLER = tuple(options(ControllerOptions))
 APP = argument_spec(Spec, ControllerOptions)
+# Each file is one text by now, which is masked wherever it stands.
+SECRET = {"settings": {**APP["settings"], "no_log": True}}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "apps": {"type": "list", "elements": "dict", "default": [], "options": APP},
+    "apps": {"type": "list", "elements": "dict", "default": [], "options": {**APP, **SECRET}},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "shared_secret_keys": {"type": "dict", "default": {}, "no_log": True},
     "deploy_keys": {"type": "dict", "default": {}, "no_log": True},

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import refusal
 from ansible_collections.groundwork.flask.plugins.module_utils.release import subdirectory
-from ansible_collections.groundwork.flask.plugins.plugin_utils import source
+from ansible_collections.groundwork.flask.plugins.plugin_utils import setting_files, source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import URL
@@ -38,7 +38,7 @@ def host_problems(apps: Sequence[App], distribution: str, version: str, python: 
             "use Debian 12 or 13, or Ubuntu 24.04 or 26.04"
         )
     for app in apps:
-        problems += source_problems(app, python)
+        problems += [*source_problems(app, python), *setting_files.missing(app.name, app.settings)]
     return problems
 
 

@@ -62,6 +62,7 @@ def releases(app: App) -> dict[str, Any]:
             "GROUNDWORK_PROXY_FIX": "1" if app.proxy_fix else "0",
             **({"GROUNDWORK_PREFIX": prefix} if prefix else {}),
         },
+        "settings": {path: dict(setting) for path, setting in app.settings.items()},
         "files": servers.release_files(app.server, app.server_options),
         "unit": units(app),
         "static": app.proxy.static,

@@ -214,6 +214,15 @@ class App(ReleaseOptions, ControllerOptions):
         roles=("release",),
         defines=True,
     )
+    settings: Mapping[str, Mapping[str, Any]] = option(
+        {},
+        doc="Files of settings that the app gets beside its code, by their path below the code's directory, which "
+        "`$RELEASE_DIR` in `environment` leads to. Each is a `template`, a `file` or `content`, readable by the app "
+        "alone, and never shown, for it may hold passwords.",
+        example={"instance/config.py": {"content": "THEME = 'dark'\n"}},
+        roles=("release",),
+        defines=True,
+    )
     health_path: str = option(
         "/",
         pattern=r"/\S*",

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, options
-from ansible_collections.groundwork.flask.plugins.plugin_utils import reserved, schema, servers, site_options
+from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    reserved,
+    schema,
+    servers,
+    setting_options,
+    site_options,
+)
 
 Schema = dict[str, Any]
 TYPES = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
@@ -157,6 +163,14 @@ SHAPES: Mapping[str, Schema] = {
     "environment": variables(reserved.OPEN_VARIABLES),
     "server": a_server(),
     "source": an_object(schema.section("source"), {}),
+    "settings": {
+        "type": "object",
+        "propertyNames": {"pattern": whole(setting_options.PATH.pattern)},
+        "additionalProperties": {
+            **an_object(options(setting_options.Setting), {}),
+            "oneOf": [{"required": [kind]} for kind in setting_options.KINDS],
+        },
+    },
     "proxy": an_object(schema.section("proxy"), SITE_SHAPES),
     "certificate": an_object(schema.section("certificate"), {}),
     "backup": an_object(schema.section("backup"), {}),

@@ -147,6 +147,7 @@ def chosen(names: Sequence[str]) -> list[Part]:
 
 # Which tests of the scenario release are about a file of the engine.
 RELEASE_TESTS = {
+    "app_command": ("test_day_two",),
     "app_steps": ("test_checks", "test_release"),
     "build": ("test_requirements", "test_sources"),
     "checks": ("test_checks",),
@@ -159,10 +160,12 @@ RELEASE_TESTS = {
     "environment": ("test_release",),
     "errors": ("test_release",),
     "hints": ("test_checks",),
+    "hold": ("test_exclusive",),
     "identity": ("test_release",),
     "installer": ("test_requirements",),
     "layout": ("test_accidents", "test_release"),
     "ledger": ("test_databases", "test_day_two"),
+    "pause": ("test_exclusive",),
     "pins": ("test_requirements",),
     "probe": ("test_checks",),
     "python": ("test_requirements",),
@@ -174,6 +177,8 @@ RELEASE_TESTS = {
     "rollback": ("test_databases", "test_day_two"),
     "sandbox": ("test_release", "test_sources"),
     "secret_key": ("test_release",),
+    "setting_files": ("test_day_two",),
+    "setup_command": ("test_day_two",),
     "settings": ("test_release",),
     "source": ("test_sources",),
     "spec": ("test_release",),

@@ -13,7 +13,13 @@ from pathlib import Path
 import json_schema
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, argument, options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import CHECKS, ControllerOptions, Spec
-from ansible_collections.groundwork.flask.plugins.plugin_utils import reserved, schema, servers, site_options
+from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    reserved,
+    schema,
+    servers,
+    setting_options,
+    site_options,
+)
 
 ROOT = Path(__file__).parents[2]
 HEAD = Path(__file__).with_name("reference_head.md")
@@ -25,6 +31,7 @@ HEAD = Path(__file__).with_name("reference_head.md")
 def page() -> str:
     """docs/reference.md."""
     parts = [HEAD.read_text(), section("An app", options(schema.App))]
+    parts.append(section("A file in `settings`", options(setting_options.Setting), options(schema.App)["settings"].doc))
     for key in ("source", "server", "proxy", "certificate", "backup"):
         parts.append(section(f"`{key}`", schema.section(key), options(schema.App)[key].doc))
         if key == "server":

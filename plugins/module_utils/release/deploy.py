@@ -83,7 +83,7 @@ class Deployment:
                 came_back = self.abandon(step, error)
                 if not isinstance(error, (ReleaseError, OSError, http.client.HTTPException)):
                     raise
-                raise failure(step, error, came_back) from error
+                raise self.masked(failure(step, error, came_back)) from error
             self.result.steps[step] = round(time.monotonic() - began, 3)
         self.result.warnings += self.context.warnings
 
@@ -191,6 +191,11 @@ class Deployment:
                 step=step, reason=self.secret_key.masked(reason), log=self.secret_key.masked(log)[-4000:],
             )  # fmt: skip
         return came_back
+
+    def masked(self, error: ReleaseError) -> ReleaseError:
+        """The error without the app's secrets."""
+        mask = self.secret_key.masked
+        return ReleaseError(error.step, mask(error.message), mask(error.log))
 
     def outcome(self) -> dict[str, Any]:
         """What the ledger keeps of a run that has made its release live, or is about to."""

@@ -61,6 +61,7 @@ class Identity:
         key = self.secret_key.read()
         secrets = {**self.context.secrets, "SECRET_KEY": key}
         inputs["secrets"] = {name: f"secret, {digest(value, key)[:8]}" for name, value in secrets.items()}
+        inputs["settings"] = {name: f"secret, {digest(text, key)[:8]}" for name, text in inputs["settings"].items()}
         inputs["source"] = f"{self.description()}, {self.commit[:12]}"
         if below := self.context.subdirectory:
             inputs["source"] += f", {below}"

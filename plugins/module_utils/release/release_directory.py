@@ -15,7 +15,7 @@ from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import write
 from ..common.text import line
-from . import subdirectory
+from . import setting_files, subdirectory
 from .build import COMPILE, Builder
 from .context import Context
 from .environment import app_environment, env_file
@@ -80,13 +80,15 @@ class ReleaseDirectory:
         self.check_directories()
 
     def check_directories(self) -> None:
-        """Refuse options that name directories which the source does not have."""
+        """Refuse options that name directories which the release will not have, and files of settings in its place."""
         code = self.path / "code" / self.context.subdirectory
         for option, named in (
             ("working_directory", self.spec.working_directory),
             *(("python_path", directory) for directory in self.spec.python_path),
         ):
-            subdirectory.check(code, named, option)
+            if not setting_files.is_below(self.spec.settings, named):
+                subdirectory.check(code, named, option)
+        setting_files.check(self.path / "code", self.context.subdirectory, self.spec.settings)
 
     def check_space(self, live: str | None) -> None:
         """Refuse a build that would not fit before anything is written; the estimate is what the live release took."""
@@ -162,8 +164,9 @@ class ReleaseDirectory:
             raise ReleaseError("install", message, tail(output))
 
     def write_files(self) -> None:
-        """Write the server's files, the environment and the definition."""
+        """Write the files of settings, the server's, the environment and the definition."""
         group = grp.getgrnam(self.spec.name).gr_gid
+        setting_files.write(self.path / "code", self.context.subdirectory, self.spec.settings, group)
         for name, text in self.spec.files.items():
             path = self.path / name
             path.parent.mkdir(mode=0o755, exist_ok=True)

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from ..common.files import write
+from . import setting_files
 from .context import Context
 from .environment import read_env_file
 from .errors import ReleaseError
@@ -61,8 +62,9 @@ class SecretKey:
         return [entry for entry in former if entry["key"] != present and entry["until"] > time.time()]
 
     def masked(self, text: str) -> str:
-        """A text without the app's secrets."""
-        for value in sorted((*self.context.secrets.values(), self.read()), key=len, reverse=True):
+        """A text without the app's secrets, and without what stands in its files of settings."""
+        hidden = {*self.context.secrets.values(), self.read(), *setting_files.lines(self.context.spec.settings)}
+        for value in sorted(hidden, key=len, reverse=True):
             if len(value) > 3:
                 text = text.replace(value, "********")
         return text

@@ -161,6 +161,13 @@ class Spec(ReleaseOptions):
         defines=True,
     )
     environment: Mapping[str, str] = option({}, doc="Environment variables of the app.", defines=True)
+    settings: Mapping[str, str] = option(
+        {},
+        doc="Files to put beside the code, by their path below its directory, each a map with one of `template` and "
+        "`file`, paths on the controller, or `content`, a text; `mode` (`0640`), and `replace`, whether it takes the "
+        "place of a file of the source.",
+        defines=True,
+    )
     files: Mapping[str, str] = option(
         {},
         doc="Files to put into the release, by path. `start` is what the unit executes, `entry/groundwork_wsgi.py` is "
