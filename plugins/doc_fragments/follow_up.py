@@ -72,6 +72,13 @@ options:
             type: list
             elements: str
             default: []
+      takes_over:
+        description: >-
+          Full names of units that this one replaces in the same way, whatever they load, also those that this
+          collection did not set up. Their files stay.
+        type: list
+        elements: str
+        default: []
   commands:
     description:
       - Commands to run in every call, one after the other, once the units are in their states. Each says for itself

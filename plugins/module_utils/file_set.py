@@ -8,7 +8,9 @@ What a set has done is kept beside it on the host, so that a run killed at any p
 * ``<state>/<name>.json``, the manifest: which files each part owns, how often the set has changed (its generation),
   and the last generation whose ``apply`` command succeeded;
 * ``<state>/<name>.journal``, there only while files are being replaced: what they were before. A run that finds one
-  puts the files back first.
+  puts the files back first;
+* ``<state>/../replaced/``, below which a file that was there before the set, a package's or somebody else's, is kept
+  under its path.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.placement import 
     Entry,
     FileSetError,
     Found,
+    keep_copy,
     place,
     same,
 )
@@ -96,6 +99,7 @@ class FileSet:
         self.name = name
         self.manifest_path = state / f"{name}.json"
         self.journal_path = state / f"{name}.journal"
+        self.replaced = state.parent / "replaced"
 
     def parts(self) -> list[str]:
         """The parts that have files on this host."""
@@ -135,6 +139,7 @@ class FileSet:
         if check_mode:
             return outcome
         if changes:
+            keep_others(changes, manifest, self.replaced)
             outcome = self.replace(changes, validate, manifest.generation + 1)
             outcome.refused |= obstacles
         gone: dict[str, list[str]] = {
@@ -232,6 +237,14 @@ class FileSet:
         if Manifest.load(self.manifest_path).generation >= journal["generation"]:
             return {}
         return {item["path"]: item["found"] and found_of(item["found"]) for item in journal["files"]}
+
+
+def keep_others(changes: Iterable[Change], manifest: Manifest, directory: Path) -> None:
+    """Keep what is about to be replaced and is none of the set's own files."""
+    owned = {path for paths in manifest.parts.values() for path in paths}
+    for change in changes:
+        if change.path not in owned:
+            keep_copy(change, directory)
 
 
 def found_of(item: Mapping[str, Any]) -> Found:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.files import write
 
+MOST_KEPT = 20  # copies of one file
+
 
 class FileSetError(Exception):
     """A set that cannot be written; the message names the file, or the command and its output."""
@@ -98,6 +100,23 @@ class Change:
             place(self.path, self.before.content, self.before.uid, self.before.gid, self.before.mode)
         elif self.after is not None and self.after.content is not None:
             Path(self.path).unlink(missing_ok=True)
+
+
+def keep_copy(change: Change, directory: Path) -> None:
+    """Keep a file that is about to be replaced below a directory of root's; another content stands beside it."""
+    if change.before is None or change.before.content is None or change.after is None:
+        return
+    if change.before.content == change.after.content:
+        return
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = directory / change.path.lstrip("/")
+    for number in range(1, MOST_KEPT + 1):
+        kept = target if number == 1 else target.with_name(f"{target.name}.{number}")
+        if not kept.exists():
+            place(str(kept), change.before.content, os.geteuid(), os.getegid(), change.before.mode & 0o600)
+            return
+        if kept.read_bytes() == change.before.content:
+            return
 
 
 def describe(found: Found | None) -> str:

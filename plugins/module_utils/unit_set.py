@@ -10,9 +10,6 @@ everything, leaves nothing to do.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -20,11 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.module_utils import file_set
+from ansible_collections.groundwork.flask.plugins.module_utils import file_set, listeners
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import shown
-from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 
-LOADED_DIRECTORY = path("runtime") / "units"
 PROPERTIES = (
     "Id",
     "LoadState",
@@ -32,6 +28,7 @@ PROPERTIES = (
     "UnitFileState",
     "NeedDaemonReload",
     "CanReload",
+    "Restart",
     "ActiveEnterTimestampMonotonic",
 )
 # The order of the actions of one call: what goes, goes first.
@@ -53,6 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "on_change": {"type": "str", "choices": ["restarted", "reloaded"], "default": "restarted"},
     "restart_for": {"type": "list", "elements": "str", "default": []},
     "replaces": {"type": "list", "elements": "dict", "default": [], "options": REPLACED_OPTIONS},
+    "takes_over": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -64,14 +62,15 @@ class UnitSetError(Exception):
 class Replaced:
     """A unit in whose place another one is to run.
 
-    :param file_set: the set it loads; a unit whose set is not on this host is a stranger's, and left alone.
+    :param file_set: the set it loads; a unit whose set is not on this host is a stranger's, and left alone. Empty to
+        replace the unit whatever it serves.
     :param successor: the set that takes the place of it.
     :param absent_parts: parts of it that the successor need not have.
     """
 
     name: str
-    file_set: str
-    successor: str
+    file_set: str = ""
+    successor: str = ""
     absent_parts: tuple[str, ...] = ()
 
 
@@ -105,9 +104,12 @@ class Unit:
             tuple(options["follows"]),
             "reload" if options["on_change"] == "reloaded" else "restart",
             tuple(options["restart_for"]),
-            tuple(
-                Replaced(old["name"], old["file_set"], old["successor"], tuple(old["absent_parts"]))
-                for old in options["replaces"]
+            (
+                *(
+                    Replaced(old["name"], old["file_set"], old["successor"], tuple(old["absent_parts"]))
+                    for old in options["replaces"]
+                ),
+                *(Replaced(name) for name in options["takes_over"]),
             ),
         )
 
@@ -123,6 +125,7 @@ class State:
     reloadable: bool
     stale_file: bool
     since: float
+    tries_again: bool = False
 
     @classmethod
     def parse(cls, block: str, now: float) -> State:
@@ -136,6 +139,7 @@ class State:
             reloadable=value.get("CanReload") == "yes",
             stale_file=value.get("NeedDaemonReload") == "yes",
             since=now + int(value.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
+            tries_again=value.get("Restart", "no") != "no",
         )
 
 
@@ -195,55 +199,6 @@ def actions(unit: Unit, state: State, behind: bool, restart: bool = False) -> li
 
 
 @dataclass
-class Record:
-    """What a unit has loaded since the boot: a generation of each file set, a digest of each of ``restart_for``."""
-
-    unit: str
-    directory: Path = LOADED_DIRECTORY
-    loaded: dict[str, int] | None = None
-    files: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            given = json.loads(self.path.read_text())
-            self.loaded, self.files = given.get("sets"), given.get("files", {})
-
-    @property
-    def path(self) -> Path:
-        """The file that holds the record."""
-        return self.directory / f"{self.unit}.json"
-
-    def has_other_files(self, paths: Sequence[str], since: float) -> bool:
-        """True when one of the files is another than the unit was started with; without a record the times decide."""
-        return any(
-            digest(path) != self.files[path] if path in self.files else changed_at(path) > since for path in paths
-        )
-
-    def save(self, followed: dict[str, file_set.Manifest], paths: Sequence[str]) -> None:
-        """Remember that the unit has loaded these sets and files as they are now."""
-        sets = {name: manifest.generation for name, manifest in followed.items()}
-        files = {path: digest(path) for path in paths}
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps({"sets": sets, "files": files}))
-
-
-def digest(path: str) -> str:
-    """Names the content of a file; empty for one that is not there."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""
-
-
-def changed_at(path: str) -> float:
-    """When a file was written; 0 for one that is not there."""
-    try:
-        return Path(path).stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-@dataclass
 class Outcome:
     """What a call has done, or in a dry run would do.
 
@@ -261,6 +216,8 @@ class Outcome:
 
 def lacking(old: Replaced, directory: Path = file_set.STATE_DIRECTORY) -> list[str] | None:
     """The parts of a unit's set that its successor has not; None when the unit has no set on this host."""
+    if not old.file_set:
+        return []
     manifests = generations([old.file_set, old.successor], directory)
     if not (parts := set(manifests[old.file_set].parts)):
         return None
@@ -315,7 +272,7 @@ def update(units: Sequence[Unit], check_mode: bool = False, changing: frozenset[
         if verb == "enable" and (stopping := having("stop", leaving)):
             outcome.pause = replace(stopping, arriving)
         if chosen := [name for name in having(verb, todo) if verb != "start" or name not in arriving]:
-            run(verb, chosen)
+            run_or_disarm(verb, chosen, units)
     if disabling := having("disable", leaving):
         run("disable", disabling)
     for unit in loaded:
@@ -362,8 +319,33 @@ def replace(old: Sequence[str], new: Sequence[str]) -> float:
         again = systemctl("start", "--", *old)
         now = f"could not be started again: {again.stderr.strip()}" if again.returncode else "runs again"
         pause = time.monotonic() - began
-        raise UnitSetError(f"{error}\n{', '.join(old)} {now}; for {pause:.1f} s nothing ran.") from error
+        others = "".join(f"\n{text}" for text in in_the_way(error))
+        raise UnitSetError(f"{error}{others}\n{', '.join(old)} {now}; for {pause:.1f} s nothing ran.") from error
     return time.monotonic() - began
+
+
+def run_or_disarm(verb: str, names: Sequence[str], units: Sequence[Unit]) -> None:
+    """Run a verb. A unit that does not start and would go on trying is stopped, and disabled again.
+
+    It would take a port at the moment at which the program that holds it is restarted.
+    """
+    try:
+        run(verb, names)
+    except UnitSetError as error:
+        going_on = [
+            unit
+            for unit, state in zip(units, states([unit.name for unit in units]), strict=True)
+            if verb == "start" and unit.name in names and state.tries_again and not state.active
+        ]
+        for unit in going_on:
+            systemctl(*(("disable", "--now") if unit.enabled else ("stop",)), "--", unit.name)
+        stopped = [f"{unit.name} was stopped{' and disabled again' if unit.enabled else ''}." for unit in going_on]
+        raise UnitSetError("\n".join([str(error), *in_the_way(error), *stopped])) from error
+
+
+def in_the_way(error: UnitSetError) -> list[str]:
+    """Who holds the ports that a unit could not have, as its journal says."""
+    return [f"{holder[0].upper()}{holder[1:]}." for holder in listeners.port_holders(str(error))]
 
 
 def run(verb: str, names: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ description:
     goes on from there.
   - Remembers on the host what the set wrote. A file that an earlier call wrote and this one lacks is removed, a run
     that was killed half-way is undone by the next one, and O(apply) runs again until it has succeeded.
+  - A file that was there before the set and differs is kept below C(/var/lib/groundwork/replaced).
 author: The Groundwork authors (@groundwork)
 options:
   name:

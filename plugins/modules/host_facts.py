@@ -98,6 +98,15 @@ known_apps:
   elements: str
   returned: success
   sample: [shop]
+serving:
+  description:
+    - What serves the web on the host already, as the filters P(groundwork.flask.occupied_ports#filter) and
+      P(groundwork.flask.other_firewalls#filter) take it.
+    - C(listeners) at the ports 80 and 443, C(redirects) of these ports by the kernel and the C(containers) that publish
+      them, the C(sites) of a web server that this collection did not set up, units that are C(ours), those that are
+      C(armed), and C(firewalls).
+  type: dict
+  returned: success
 ssh_connection:
   description:
     - The SSH connection over which the module runs, as sshd describes it in C(SSH_CONNECTION), under C(become) too. Its
@@ -110,7 +119,7 @@ ssh_connection:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites
+from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites, serving
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
 
 OPTIONS: dict[str, dict[str, Any]] = {"apps": {"type": "list", "elements": "str", "default": []}}
@@ -131,6 +140,7 @@ def main() -> None:
             ansible_facts=host_facts.facts(),
             packages=host_facts.packages(),
             sites=host_sites.sites(),
+            serving=serving.serving(),
             ssh_connection=host_facts.ssh_connection(),
             taken={owner.app: found for owner in owners if (found := owner.strangers())},
             known_apps=[owner.app for owner in owners if owner.is_known],

@@ -231,6 +231,10 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("unit:test_commands", "unit:test_file_set", "unit:test_follow_up", "file_set", "unit_set"),
     ),
     (r"plugins/\w+/host_facts\.py", ("unit:test_host_facts", "firewall")),
+    (r"plugins/module_utils/unit_record\.py", ("unit:test_unit_set", "unit_set")),
+    (r"plugins/\w+/(occupied(_ports)?|other_firewalls)\.py", ("unit:test_occupied",)),
+    (r"plugins/module_utils/(serving|firewalls)\.py", ("unit:test_serving",)),
+    (r"plugins/module_utils/(listeners|web_sites)\.py", ("unit:test_{1}",)),
     (
         r"plugins/plugin_utils/site(s|_options|_plan)\.py",
         ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache"),

@@ -53,6 +53,35 @@ def test_first_write_and_then_nothing(place: Place) -> None:
     assert not place.set.update(entries).changed
 
 
+def kept(place: Place) -> dict[str, str]:
+    """What the set has kept of files that were there before it, by their names."""
+    directory = place.state.parent / "replaced" / str(place.files).lstrip("/")
+    return {path.name: path.read_text() for path in directory.glob("*")}
+
+
+def test_a_file_of_others_is_kept_before_it_is_replaced(place: Place) -> None:
+    place.files.mkdir()
+    (place.files / "a").write_text("theirs\n")
+    (place.files / "same").write_text("same\n")
+    entries = [place.entry("a", "ours\n"), place.entry("same", "same\n"), place.entry("new", "new\n")]
+    assert place.set.update(entries, check_mode=True).changed
+    assert kept(place) == {}
+    place.set.update(entries)
+    assert kept(place) == {"a": "theirs\n"}
+    place.set.update([place.entry("a", "ours, another time\n")])
+    assert kept(place) == {"a": "theirs\n"}
+
+
+def test_what_was_kept_is_not_replaced_by_another_copy(place: Place) -> None:
+    place.files.mkdir()
+    for text in ("first", "second", "first", "third"):
+        (place.files / "a").write_text(text)
+        place.set.update([place.entry("a", "ours")])
+        FileSet("web", place.state).update([], ["", "a"])
+        place.set.manifest_path.unlink()
+    assert kept(place) == {"a": "first", "a.2": "second", "a.3": "third"}
+
+
 def test_mode_alone_is_a_change(place: Place) -> None:
     place.set.update([place.entry("a", "one\n")])
     outcome = place.set.update([place.entry("a", "one\n", mode=0o600)])

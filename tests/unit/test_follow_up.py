@@ -19,6 +19,7 @@ UNIT = {
     "on_change": "reloaded",
     "restart_for": ["/etc/unit"],
     "replaces": [{"name": "apache2.service", "file_set": "old", "successor": "sites", "absent_parts": ["shop"]}],
+    "takes_over": ["caddy.service"],
 }
 COMMAND = {"name": "queue", "argv": ["/bin/queue"], "check_argv": ["/bin/queue", "-n"], "output": "json", "seconds": 5}
 OPTIONS = {"units": [UNIT], "commands": [COMMAND]}
@@ -55,8 +56,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def test_units_come_before_commands_and_get_all_their_options(calls: Calls) -> None:
     follow_up(OPTIONS, {}, True, frozenset(["sites"]))
     assert calls.order == ["units", "commands"]
-    replaced = unit_set.Replaced("apache2.service", "old", "sites", ("shop",))
-    unit = Unit("nginx.service", True, True, ("sites",), "reload", ("/etc/unit",), (replaced,))
+    replaced = (unit_set.Replaced("apache2.service", "old", "sites", ("shop",)), unit_set.Replaced("caddy.service"))
+    unit = Unit("nginx.service", True, True, ("sites",), "reload", ("/etc/unit",), replaced)
     assert calls.asked[0] == ([unit], True, frozenset(["sites"]))
     assert calls.asked[1] == ([Command("queue", ("/bin/queue",), ("/bin/queue", "-n"), "json", 5)], True)
 

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils import listeners
 from ansible_collections.groundwork.flask.plugins.module_utils import unit_set as program
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import Entry
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 from ansible_collections.groundwork.flask.plugins.modules import unit_set
 from ansible_collections.groundwork.flask.tests.unit.module_call import Caller
 
@@ -25,6 +27,7 @@ class Loaded:
     active: bool = False
     enabled: bool = False
     broken: bool = False
+    restart: str = "no"
 
 
 class Systemctl:
@@ -51,6 +54,7 @@ class Systemctl:
                 return subprocess.CompletedProcess(argv, 1, "", f"Job for {name} failed.")
             unit.active = {"start": True, "restart": True, "stop": False}.get(verb, unit.active)
             unit.enabled = {"enable": True, "disable": False}.get(verb, unit.enabled)
+            unit.active = unit.active and "--now" not in arguments
         return subprocess.CompletedProcess(argv, 0, "", "")
 
     def show(self, name: str) -> str:
@@ -61,7 +65,7 @@ class Systemctl:
         return (
             f"Id={name}\nLoadState=loaded\nActiveState={'active' if unit.active else 'inactive'}\n"
             f"UnitFileState={'enabled' if unit.enabled else 'disabled'}\nNeedDaemonReload=no\nCanReload=yes\n"
-            "ActiveEnterTimestampMonotonic=0"
+            f"Restart={unit.restart}\nActiveEnterTimestampMonotonic=0"
         )
 
 
@@ -69,7 +73,7 @@ class Systemctl:
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
     made = Systemctl()
     monkeypatch.setattr(program, "subprocess", SimpleNamespace(run=made.run, DEVNULL=subprocess.DEVNULL))
-    monkeypatch.setattr(program, "Record", partial(program.Record, directory=tmp_path / "loaded"))
+    monkeypatch.setattr(program, "Record", partial(Record, directory=tmp_path / "loaded"))
     sets = partial(program.generations, directory=tmp_path / "sets")
     monkeypatch.setattr(program, "generations", lambda names, *_directory: sets(names))
     return made
@@ -168,3 +172,27 @@ def test_what_is_no_unit_is_refused(call: Caller, systemctl: Systemctl, unit: di
     assert result["failed"]
     assert message in result["msg"]
     assert systemctl.calls == []
+
+
+@pytest.mark.parametrize(
+    ("restart", "left"), [("always", Loaded(False, False, True, "always")), ("no", Loaded(False, True, True))]
+)
+def test_a_unit_that_does_not_start_and_would_go_on_trying_is_not_left_armed(
+    call: Caller, systemctl: Systemctl, monkeypatch: pytest.MonkeyPatch, restart: str, left: Loaded
+) -> None:
+    monkeypatch.setattr(listeners, "port_holders", lambda _text: ["port 80 is held by apache2"])
+    systemctl.units["nginx.service"] = Loaded(broken=True, enabled=True, restart=restart)
+    message = call(units=[{"name": "nginx.service", "enabled": True}])["msg"]
+    assert "bind() to 0.0.0.0:80 failed\nPort 80 is held by apache2." in message
+    assert ("nginx.service was stopped and disabled again." in message) is (restart == "always")
+    assert systemctl.units["nginx.service"] == left
+
+
+def test_a_unit_of_others_is_taken_over_whatever_it_serves(call: Caller, systemctl: Systemctl) -> None:
+    systemctl.units["apache2.service"] = Loaded(active=True, enabled=True)
+    unit = {"name": "nginx.service", "enabled": True, "takes_over": ["apache2.service"]}
+    done = call(units=[unit])
+    assert (done["replaced"], done["kept"]) == (["apache2.service"], {})
+    assert systemctl.units["apache2.service"] == Loaded()
+    assert systemctl.units["nginx.service"] == Loaded(active=True, enabled=True)
+    assert not call(units=[unit])["changed"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils import unit_set
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Manifest
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import (
     Outcome,
-    Record,
     Replaced,
     State,
     Unit,

@@ -160,6 +160,38 @@ def assert_all_answered(answers: list[Answer | OSError]) -> None:
     assert not lost, f"{len(lost)} of {len(answers)} requests failed: {lost[:5]}"
 
 
+HOLDER = "/run/systemd/system/holder.service"
+
+
+@pytest.fixture
+def port_held(host: Host, provider: Provider) -> Iterator[None]:
+    """Another program has port 80, and the proxy does not run."""
+    host.check_output("echo %s >%s", "[Service]\nExecStart=/usr/bin/python3 -m http.server --directory /run 80", HOLDER)
+    host.check_output(f"systemctl stop {provider.unit} && systemctl daemon-reload && systemctl start holder.service")
+    yield
+    host.check_output(f"systemctl stop holder.service; rm {HOLDER}; systemctl enable --now {provider.unit}")
+
+
+def test_the_look_at_a_host_knows_its_own_proxy(host: Host, provider: Provider) -> None:
+    serving = testing.module(host, "host_facts")["serving"]
+    assert provider.unit in serving["ours"]
+    assert {(one["port"], one["unit"]) for one in serving["listeners"]} == {(80, provider.unit), (443, provider.unit)}
+
+
+@pytest.mark.usefixtures("port_held")
+def test_a_proxy_that_does_not_start_is_not_left_armed(host: Host, provider: Provider) -> None:
+    """It would take the port from the other program at the next restart of that one."""
+    assert testing.poll(lambda: host.socket("tcp://0.0.0.0:80").is_listening)
+    (holder,) = testing.module(host, "host_facts")["serving"]["listeners"]
+    assert (holder["port"], holder["unit"]) == (80, "holder.service")
+    failed = testing.module(host, "unit_set", units=[{"name": provider.unit, "enabled": True}])
+    assert "Port 80 is held by python3 (pid" in failed["msg"]
+    assert "unit holder.service" in failed["msg"]
+    unit = host.service(provider.unit)
+    assert not unit.is_enabled
+    assert host.check_output(f"systemctl show --value --property=ActiveState {provider.unit}") in ("inactive", "failed")
+
+
 def test_it_comes_back_after_a_kill(host: Host, shop: Site, provider: Provider) -> None:
     killed = host.check_output(f"cat {provider.pid_file}")
     host.check_output(f"kill -9 {killed}")
