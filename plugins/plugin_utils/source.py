@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
-import subprocess
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+
+from ansible_collections.groundwork.flask.plugins.module_utils.release.history import SENT
+from ansible_collections.groundwork.flask.plugins.plugin_utils.history import History, asks_git, git
 
 # Left out where git does not say what belongs to the source.
 LEFT_OUT = {
@@ -67,10 +70,10 @@ class Source:
 
     @classmethod
     def _list(cls, path: Path) -> Iterator[str]:
-        listed = _git(path, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        listed = git(path, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         if not listed:  # no git, or a directory that git ignores as a whole
             yield from cls._walk(path)
-        for name in filter(None, listed.split("\0")):
+        for name in filter(None, os.fsdecode(listed).split("\0")):
             entry = path / name
             if entry.is_symlink() or entry.is_file():
                 yield name
@@ -99,24 +102,31 @@ class Source:
                     yield str((Path(top) / name).relative_to(path))
 
     @cached_property
+    def history(self) -> History | None:
+        """The history to send with the files; None where nothing asks for it."""
+        return History.of(self.directory) if asks_git(self.directory, self.files) else None
+
+    @cached_property
     def tree(self) -> str:
-        """A hash of the files' names, contents and executable bits; nothing else of them matters."""
+        """A hash of the files' names, contents and executable bits, and of the history that is sent with them."""
         digest = hashlib.sha256()
         for name in self.files:
             path = self.directory / name
-            content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
             kind = "link" if path.is_symlink() else "program" if os.access(path, os.X_OK) else "file"
-            digest.update(f"{name}\0{kind}\0{len(content)}\0".encode())
+            digest.update(os.fsencode(name) + f"\0{kind}\0{len(content)}\0".encode())
             digest.update(content)
+        if self.history:
+            digest.update(self.history.identity)
         return digest.hexdigest()
 
     @property
     def description(self) -> str:
         """The directory, the commit it is at, and whether there is uncommitted work in it."""
-        commit = _git(self.directory, "describe", "--always", "--tags").strip()
+        commit = os.fsdecode(git(self.directory, "describe", "--always", "--tags")).strip()
         if not commit:
             return self.directory.name
-        work = " with uncommitted work" if _git(self.directory, "status", "--porcelain", "--", ".") else ""
+        work = " with uncommitted work" if git(self.directory, "status", "--porcelain", "--", ".") else ""
         return f"{self.directory.name} ({commit}{work})"
 
     def pack(self, path: str) -> None:
@@ -132,10 +142,14 @@ class Source:
                 info.uname = info.gname = ""
                 info.mode = 0o755 if info.mode & 0o100 else 0o644
                 if info.isreg():
-                    with open(self.directory / name, "rb") as content:
-                        archive.addfile(info, content)
+                    with open(self.directory / name, "rb") as file:
+                        archive.addfile(info, file)
                 else:
                     archive.addfile(info)
+            for name, content in (self.history.files() if self.history else {}).items():
+                info = tarfile.TarInfo(f"{SENT}/{name}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
 
 
 @dataclass(frozen=True)
@@ -210,12 +224,3 @@ def existing_file(file: str) -> Path:
     if not path.is_file():
         raise SourceError(f"{file!r} is not a file on the controller: correct the path")
     return path
-
-
-def _git(path: Path, *arguments: str) -> str:
-    """What git prints for a directory, "" when there is no git or no work tree."""
-    try:
-        command = ("git", *arguments)  # the controller's own, wherever it is
-        return subprocess.run(command, cwd=path, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return ""

@@ -19,13 +19,13 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common import sql
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
+from ansible_collections.groundwork.flask.plugins.module_utils.release.build import UNPACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import Deployment
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import Ledger
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
-from ansible_collections.groundwork.flask.plugins.module_utils.release.source import UNPACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
 from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System

@@ -16,7 +16,7 @@ MIGRATE = "flask db upgrade"
 
 
 FAILURES = [
-    ("shutil.move", "fetch", "broken archive", "the source shop (aaaaaaaaaa) could not be fetched"),
+    ("of_zip", "fetch", "broken archive", "the source shop (aaaaaaaaaa) could not be fetched"),
     ("pip install", "install", "error: gcc: No such file or directory", "add gcc, libc6-dev and python3-dev to flask_"),
     ("cp -RL", "install", "no such directory", "proxy.static: 'static' cannot be published; is it in the source?"),
     ("-probe:", "import", "ImportError: no module named x", "the app cannot be imported as shop:app"),

@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import build, source
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, history, source, source_git
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
-from ansible_collections.groundwork.flask.plugins.module_utils.release.context import Context
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
-from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
-from ansible_collections.groundwork.flask.tests.unit.release_app import App, PlainSystem
-
-# Git takes a submodule from a directory only if it is told that it may.
-FILES_ALLOWED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
+from ansible_collections.groundwork.flask.tests.unit.git_repository import Repository, builder
+from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 
 @pytest.fixture
@@ -32,13 +27,7 @@ def builder_of(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Build
     monkeypatch.setattr(build, "PIP_CONFIGURATION", app.root / "pip.conf")
 
     def make(deploy_key: str = "", known_hosts: str = "", **spec: Any) -> Builder:
-        settings = DeploySettings(FILES_ALLOWED, known_hosts=known_hosts)
-        made = Builder(
-            Context(Spec(name=app.name, **spec), settings, PlainSystem(), app.at, app.ledger, deploy_key=deploy_key)
-        )
-        made.prepare()
-        made.at.releases.mkdir(parents=True, exist_ok=True)
-        return made
+        return builder(app, deploy_key, known_hosts, **spec)
 
     return make
 
@@ -55,31 +44,6 @@ def files(directory: Path) -> dict[str, str]:
     return {
         str(path.relative_to(directory)): path.read_text() for path in sorted(directory.rglob("*")) if path.is_file()
     }
-
-
-class Repository:
-    """A git repository in a directory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.git("init", "--quiet", "--initial-branch=main", str(path), at="/")
-
-    def git(self, *arguments: str, at: str = "") -> str:
-        user = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "protocol.file.allow=always")
-        done = subprocess.run(
-            ("git", *user, *arguments),
-            cwd=at or self.path, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return done.stdout.strip()
-
-    def commit(self, **changed: str) -> str:
-        """Commit files, named by their stem; the commit."""
-        for name, text in changed.items():
-            (self.path / f"{name}.py").write_text(text)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message=change")
-        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -116,6 +80,7 @@ class TestGit:
             code = tmp_path / f"code{number}"
             code.mkdir()
             assert found.fetch(code) == (0, "")
+            history.finish(builder_of(), code)
             assert files(code) == {"app.py": "1" if commit == first else "2"}
 
     def test_a_known_commit_is_not_fetched_again(
@@ -131,6 +96,7 @@ class TestGit:
         again = source.of(given, builder_of())
         again.resolve()
         assert again.fetch(tmp_path / "again") == (0, "")
+        history.finish(builder_of(), tmp_path / "again")
         assert files(tmp_path / "again") == {"app.py": "1"}
 
     def test_a_branch_that_was_rewritten(
@@ -145,6 +111,7 @@ class TestGit:
             code = tmp_path / f"code{number}"
             code.mkdir()
             assert found.fetch(code) == (0, "")
+            history.finish(builder_of(), code)
             assert files(code) == {"app.py": text}
 
     def test_submodules(
@@ -157,7 +124,9 @@ class TestGit:
         found = source.of({"git": str(repository.path), "version": "main"}, builder_of())
         found.resolve()
         assert found.fetch(code) == (0, "")
+        history.finish(builder_of(), code)
         assert set(files(code)) == {".gitmodules", "app.py", "vendored/library/library.py"}
+        history.finish(builder_of(), code)
         assert not list(code.rglob(".git"))
 
     def test_what_cannot_be_found(self, repository: Repository, builder_of: Callable[..., Builder]) -> None:
@@ -178,8 +147,8 @@ class TestGit:
         subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")), check=True)
         key = (tmp_path / "key").read_text()
         found = source.of({"git": "ssh://git@example.org/shop"}, builder_of(key, "example.org ssh-ed25519 AAAA"))
-        assert isinstance(found, source.Git)
-        with found.credentials() as environment:
+        assert isinstance(found, source_git.Git)
+        with found.access.credentials() as environment:
             seen_by_git = {**os.environ, **environment}
             listed = subprocess.run(("ssh-add", "-L"), env=seen_by_git, capture_output=True, text=True, check=True)
             assert listed.stdout.split()[1] == (tmp_path / "key.pub").read_text().split()[1]
@@ -197,8 +166,8 @@ class TestGit:
 
     def test_without_known_hosts_the_first_key_counts(self, builder_of: Callable[..., Builder]) -> None:
         found = source.of({"git": "ssh://git@example.org/shop"}, builder_of())
-        assert isinstance(found, source.Git)
-        with found.credentials() as environment:
+        assert isinstance(found, source_git.Git)
+        with found.access.credentials() as environment:
             assert "StrictHostKeyChecking=accept-new" in environment["GIT_SSH_COMMAND"]
             assert "SSH_AUTH_SOCK" not in environment
 
@@ -307,7 +276,7 @@ class TestArchives:
         ),
         ({"tree": "a" * 64, "archive": "shop.zip", "description": "shop.zip"}, source.Sent, "a" * 64, "shop.zip (aaaa"),
         ({"package": "shop==1.4"}, source.Package, "shop==1.4", "shop==1.4"),
-        ({"git": "https://example.org/shop.git", "version": "b" * 40}, source.Git, "b" * 40, "bbbbbbbbbb"),
+        ({"git": "https://example.org/shop.git", "version": "b" * 40}, source_git.Git, "b" * 40, "bbbbbbbbbb"),
         (
             {"archive": "https://example.org/shop.zip", "checksum": f"sha256:{'c' * 64}"},
             source.Archive,

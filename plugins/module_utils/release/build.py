@@ -9,6 +9,7 @@ Each step of it is a unit with a sandbox (``sandbox.py``). Root touches what the
 from __future__ import annotations
 
 import configparser
+import inspect
 import os
 import pwd
 import stat
@@ -19,7 +20,7 @@ from typing import IO, Any
 from ..common import trees
 from ..common.ownership import refusal
 from ..common.systemd import Directives
-from . import sandbox, source
+from . import sandbox, unpack
 from .context import Context
 from .environment import CA_BUNDLE
 from .errors import ReleaseError
@@ -28,6 +29,7 @@ from .units import web_service
 
 PIP_CONFIGURATION = Path("/etc/pip.conf")
 INSTALL_SECONDS = 1800
+UNPACK = inspect.getsource(unpack)
 
 # Compiles what is below the working directory, on all cores. `python -m compileall -j 0` would do, if it did not start
 # its processes by a unix socket since Python 3.12, which a build does not have.
@@ -55,12 +57,16 @@ class Builder:
     """Runs the steps of a build, and hands directories to them and back.
 
     :ivar own: the directories that the build may write to now.
+    :ivar variables: environment variables of the steps that install, beside those that all have.
+    :ivar readable: what these steps may read beside what all may.
     """
 
     def __init__(self, context: Context) -> None:
         self.spec, self.settings, self.system, self.at = context.spec, context.settings, context.system, context.at
         self.deploy_key = context.deploy_key
         self.own: list[Path] = []
+        self.variables: dict[str, str] = {}
+        self.readable: list[Path] = []
         self.sandboxes: dict[str, Directives] = {}
 
     def prepare(self) -> None:
@@ -151,19 +157,19 @@ class Builder:
     ) -> Step:
         """A step of the build, see :meth:`execute`."""
         writable = [*(path for path in self.own if path.exists()), cache or self.at.package_cache]
-        confined = sandbox.for_build(self.app_sandbox(""), writable, [self.at.home, *readable])
-        if cache == self.at.source_cache:
+        fetches = cache == self.at.source_cache
+        more = readable if fetches else [*readable, *self.readable]
+        confined = sandbox.for_build(self.app_sandbox(""), writable, [self.at.home, *more])
+        if fetches:
             confined.append(("RestrictAddressFamilies", "AF_UNIX"))
-        variables = {**self.environment(), **(environment or {})}
+        variables = {**self.environment(), **({} if fetches else self.variables), **(environment or {})}
         return Step(self.spec.name, name, argv, confined, variables, str(cwd), seconds, stdin)
 
     def unpack(self, packed: int, directory: Path, strip: bool) -> tuple[int, str]:
         """Unpack a tar or zip archive that is open for reading; the step could not read where it lies."""
         with open(packed, "rb") as archive:
             how = "strip" if strip else "as it is"
-            return self.execute(
-                "unpack", "/usr/bin/python3", "-I", "-c", source.UNPACK, how, cwd=directory, stdin=archive
-            )
+            return self.execute("unpack", "/usr/bin/python3", "-I", "-c", UNPACK, how, cwd=directory, stdin=archive)
 
     def compile(self, venv: Path, directory: Path) -> None:
         """Compile the Python files of a tree while the app's user can still write to it."""

@@ -15,6 +15,7 @@ from . import subdirectory
 from .build import Builder, is_own
 from .context import Context
 from .errors import ReleaseError, tail
+from .git_dependencies import GitDependencies
 from .hints import build_hint
 from .python import PythonTools, pip_wheels
 from .requirements import Recipe, read, requirement_files
@@ -92,6 +93,8 @@ class Installer:
         venv.mkdir(mode=0o750)
         self.builder.give(venv)
         command = [*self.make(venv), *self.only_wheels()]
+        if not self.spec.wheels_archive:
+            GitDependencies(self.builder).provide(code)
         for arguments in recipe.calls:
             status, output = self.builder.execute("install", *command, *arguments, cwd=code / self.context.subdirectory)
             if status:

@@ -15,7 +15,7 @@ from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import write
 from ..common.text import line
-from . import setting_files, subdirectory
+from . import history, large_files, setting_files, subdirectory
 from .build import COMPILE, Builder
 from .context import Context
 from .environment import app_environment, env_file
@@ -77,6 +77,9 @@ class ReleaseDirectory:
             description = self.identity.description()
             raise ReleaseError("fetch", f"the source {description} could not be fetched", tail(output))
         subdirectory.check(self.path / "code", self.context.subdirectory)
+        if large_files.CHECK not in self.context.skip_checks:
+            kind = next(kind for kind in ("git", "directory", "archive", "package") if kind in self.spec.source)
+            large_files.check(self.path / "code", self.spec.name, kind)
         self.check_directories()
 
     def check_directories(self) -> None:
@@ -123,6 +126,7 @@ class ReleaseDirectory:
         code, public = self.path / "code", self.path / "public"
         venv = self.installer.install(code, self.identity.commit)
         (self.path / "venv").symlink_to(Path("../../environments", venv.name))
+        history.finish(self.builder, code)
         self.publish(code, venv)
         self.builder.take(code)
         self.builder.take(public, files_only=True)
