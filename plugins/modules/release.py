@@ -511,7 +511,10 @@ def unchanged(run: Engine) -> Result | None:
     if not run.source or not run.source.is_pinned or not run.cleanup.is_settled():
         return None
     result = run.predict()
-    return result if result.action == "unchanged" else None
+    if result.action != "unchanged":
+        return None
+    run.context.ledger.skip(result.release, run.context.spec.skip_checks)
+    return result
 
 
 def passwords(build: dict[str, str]) -> set[str]:

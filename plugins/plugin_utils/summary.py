@@ -48,6 +48,7 @@ def summarize(
                 f"{app.name}: debug mode is on and shows visitors tracebacks. "
                 f"Take `debug: true` out of flask_apps.{app.name}."
             )
+        warnings += [f"{app.name}: {warning}" for warning in released.get("warnings", [])]
         if problem := certificate.get("names", {}).get(app.name, {}).get("error"):
             warnings.append(f"{app.name}: {problem}")
     warnings += strangers(release.get("others", []), known or apps)

@@ -153,6 +153,43 @@ class TestFailures:
         assert "SESSION_COOKIE_SECURE" in done.warnings[0]
         assert app.ledger.events()[-1]["warnings"] == done.warnings
 
+    def test_warnings_stay_until_a_release_without_them_is_live(self, app: App) -> None:
+        app.system.facts["session_cookie_secure"] = False
+        (warning,) = app.deploy("red").warnings
+        again = app.deploy("red")
+        assert (again.action, again.warnings) == ("unchanged", [warning])
+        assert app.engine().predict().warnings == []  # another release would be deployed
+        assert app.ledger.warnings(app.at.live() or "") == [warning]
+        app.system.facts["session_cookie_secure"] = True
+        assert app.deploy("blue").warnings == app.deploy("blue").warnings == []
+        assert app.on_host().roll_back().warnings == [warning]
+        assert app.deploy("red").warnings == [warning]
+
+    def test_a_warning_goes_when_its_check_is_switched_off_and_comes_back(self, app: App) -> None:
+        app.system.facts["session_cookie_secure"] = False
+        (warning,) = app.deploy("red").warnings
+        live = app.at.live() or ""
+        done = app.deploy("red", skip_checks=["session_cookie"])
+        assert (done.action, done.warnings, app.ledger.warnings(live)) == ("unchanged", [], [])
+        events = len(app.ledger.events())
+        app.deploy("red", skip_checks=["session_cookie"])
+        assert len(app.ledger.events()) == events
+        assert app.deploy("red").warnings == app.ledger.warnings(live) == [warning]
+
+    def test_what_was_true_of_one_run_is_not_said_again(self, app: App) -> None:
+        engine = app.engine()
+        engine.context.notices.append("the index was slow")
+        assert engine.deploy().warnings == ["the index was slow"]
+        assert app.engine().deploy().warnings == []
+
+    def test_warnings_of_a_run_that_was_killed_after_the_switch_are_known(self, app: App) -> None:
+        app.system.facts["session_cookie_secure"] = False
+        (warning,) = app.deploy("red").warnings
+        lines = app.at.ledger.read_text().splitlines(keepends=True)
+        assert '"live"' in lines[-1]
+        app.at.ledger.write_text("".join(lines[:-1]))
+        assert app.ledger.warnings(app.at.live() or "") == [warning]
+
     def test_a_bad_release_is_tried_again_and_listed_until_it_is_good(self, app: App) -> None:
         app.system.facts["debug"] = True
         with pytest.raises(ReleaseError):

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import command, work
+from ansible_collections.groundwork.flask.plugins.module_utils.release import command, host_warnings, work
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 from ansible_collections.groundwork.flask.tests.unit.release_command_host import HOLDER
 
@@ -87,7 +87,18 @@ FACTS: dict[str, Any] = {
     "workers": "5 workers: (2 x 2 cores) + 1",
     "units": [{"name": "shop@3f9c01d2ab44.service", "kind": "web", "state": "active"}],
     "at_work": "",
+    "warnings": [],
 }
+
+
+def install(host: App, program: str, says: Any) -> None:
+    """Put a program of the host in place, which says this of its state."""
+    path = host.at.tools / program
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".txt").write_text(says if isinstance(says, str) else json.dumps(says))
+    path.write_text(f"#!/bin/sh\n[ \"$*\" = 'status --json' ] && cat {path}.txt\n")
+    path.chmod(0o755)
+    host_warnings.report.cache_clear()
 
 
 class TestStatus:
@@ -120,13 +131,21 @@ class TestStatus:
                 ],
             ),
             (
-                {"restarts": 3, "memory": None, "workers": "", "at_work": "a deploy by bob"},
+                {
+                    "restarts": 3,
+                    "memory": None,
+                    "workers": "",
+                    "at_work": "a deploy by bob",
+                    "warnings": ["the key is short", "backup: none"],
+                },
                 [
                     "release   3f9c01d2ab44, v1.2",
                     "deployed  2026-01-02T03:04:05Z by ann@laptop",
                     "state     active since Fri 2026-01-02 03:04:04 UTC",
                     "restarts  3",
                     "at work   a deploy by bob",
+                    "warning   the key is short",
+                    "warning   backup: none",
                 ],
             ),
             (
@@ -177,7 +196,34 @@ class TestStatus:
                 {"name": names["socket"], "kind": "socket", "state": "active"},
                 {"name": names["service"], "kind": "web", "state": "active"},
             ],
+            "warnings": [],
         }
+
+    def test_warnings_of_the_live_release_and_of_the_host_s_programs(self, host: App) -> None:
+        host.system.facts["session_cookie_secure"] = False
+        host.deploy("green")
+        backup = {
+            "sets": {host.name: {}, f"{host.name}-two": {}, "blog": {}},
+            "warnings": [
+                "All backups are on this host.", "blog: its copy is small", f"The last backup of {host.name} failed: x",
+                f"The last backup of {host.name}-two failed: x",
+            ],
+        }  # fmt: skip
+        error = f"{host.name}.test: no address\x1b[2J"
+        install(host, "backup", backup)
+        install(host, "certificate", {"names": {host.name: {"error": error}, "blog": {"error": "late"}}})
+        (release, *others) = command.status(host.at)["warnings"]
+        assert "SESSION_COOKIE_SECURE" in release
+        assert others == [
+            f"certificate: {host.name}.test: no address\\x1b[2J",
+            "backup: All backups are on this host.",
+            f"backup: The last backup of {host.name} failed: x",
+        ]
+
+    @pytest.mark.parametrize("output", ["", "[]", "not JSON"])
+    def test_a_program_that_cannot_say_how_it_stands_hides_nothing_else(self, host: App, output: str) -> None:
+        install(host, "backup", output)
+        assert command.status(host.at)["warnings"] == []
 
     def test_printed(self, host: App, capsys: pytest.CaptureFixture[str]) -> None:
         call(host, "status")

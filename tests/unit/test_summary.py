@@ -56,6 +56,11 @@ def test_an_app_whose_domains_were_taken_over_is_reported_with_its_data() -> Non
     )
 
 
+def test_the_warnings_of_a_release_are_among_the_others() -> None:
+    released = {**RELEASE["apps"]["shop"], "action": "unchanged", "warnings": ["its key is short"]}
+    assert lines({"apps": {"shop": released}})[-1] == "WARNING shop: its key is short"
+
+
 def test_an_unchanged_release_is_not_called_new() -> None:
     same = {**RELEASE["apps"]["shop"], "action": "unchanged", "previous": "aaaabbbbcccc", "seconds": 0.0}
     assert "  release     aaaabbbbcccc, unchanged, from x v1 (0123456789)" in lines({"apps": {"shop": same}})

@@ -209,10 +209,18 @@ def of_answers(ask: Callable[[str], Response], host: str, health_path: str, pref
         yield FailedCheck("not_found", f"a page that is not there is answered with {lost.status} instead of 404")
 
 
+# How the text of a check that was not passed ends.
+SWITCH = " (or, to switch this check off: `skip_checks: [{}]`)"
+
+
+def without(texts: Iterable[str], skipped: Iterable[str]) -> list[str]:
+    """The texts that :func:`judge` has made, but those of checks that are switched off since."""
+    ends = tuple(SWITCH.format(check) for check in skipped)
+    return [text for text in texts if not text.endswith(ends)]
+
+
 def judge(findings: Iterable[FailedCheck], skipped: Iterable[str]) -> tuple[list[str], list[str]]:
     """The errors and the warnings, each with the way to switch its check off."""
     left = [finding for finding in findings if finding.check not in set(skipped)]
-    texts = {
-        finding: f"{finding.text} (or, to switch this check off: `skip_checks: [{finding.check}]`)" for finding in left
-    }
+    texts = {finding: finding.text + SWITCH.format(finding.check) for finding in left}
     return [texts[f] for f in left if f.error], [texts[f] for f in left if not f.error]

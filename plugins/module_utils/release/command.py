@@ -25,8 +25,9 @@ from . import sandbox, work
 from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
+from .host_warnings import warnings_of
 from .layout import Layout, apps
-from .ledger import states
+from .ledger import Ledger, states
 from .result import Result
 from .settings import DeploySettings
 from .spec import Spec
@@ -190,6 +191,7 @@ def status(at: Layout) -> dict[str, Any]:
         "workers": at.workers(live or ""),
         "units": [{**unit, "state": shown.get(unit["name"], {}).get("ActiveState", "")} for unit in units.record()],
         "at_work": str(holder) if holder else "",
+        "warnings": [*(Ledger(at).warnings(live) if live else ()), *warnings_of(at.app, at.root)],
     }
 
 
@@ -214,6 +216,7 @@ def status_lines(facts: Mapping[str, Any]) -> str:
         ("memory", f"{facts['memory'] / 2**20:.0f} MB" if facts["memory"] else ""),
         *(("process", f"{unit['name']}, {unit['state']}") for unit in facts["units"] if unit["kind"] == "process"),
         ("at work", facts["at_work"]),
+        *(("warning", warning) for warning in facts["warnings"]),
     ]
     return "\n".join(f"{name:<10}{text}" for name, text in rows if text)
 

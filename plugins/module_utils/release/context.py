@@ -28,7 +28,8 @@ class Context:
     :ivar shared_key: the SECRET_KEY that all hosts of the app share; "" if they share none.
     :ivar deploy_key: private SSH key for the repository.
     :ivar skip_checks: the checks to leave out in this run.
-    :ivar warnings: what the operator should know of this run.
+    :ivar warnings: what the operator should know of the release for as long as it is live.
+    :ivar notices: what the operator should know of this run alone.
     """
 
     spec: Spec
@@ -41,6 +42,7 @@ class Context:
     deploy_key: str = ""
     skip_checks: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def app(self) -> str:

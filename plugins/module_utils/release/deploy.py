@@ -85,7 +85,7 @@ class Deployment:
                     raise
                 raise self.masked(failure(step, error, came_back)) from error
             self.result.steps[step] = round(time.monotonic() - began, 3)
-        self.result.warnings += self.context.warnings
+        self.result.warnings += [*self.context.notices, *self.context.warnings]
 
     def step_fetch(self) -> None:
         """Put the code into the release's directory."""
@@ -214,7 +214,7 @@ class Deployment:
             "health": self.supervisor.health_ms,
             "migration_heads": heads,
             "changes": self.result.changes,
-            "warnings": self.result.warnings,
+            "warnings": self.context.warnings,
         }
 
 

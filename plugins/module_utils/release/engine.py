@@ -110,8 +110,9 @@ class Engine:
         live = at.live()
         result = self.result(live)
         if live == release:
-            result.warnings += filter(None, (self.setup.changed(),))
             install_command(at)
+            result.warnings += self.standing(release)
+            self.context.ledger.skip(release, self.context.spec.skip_checks)
             if not self.supervisor.is_active(release):
                 self.supervisor.start(release)
                 result.action = "started"
@@ -148,7 +149,7 @@ class Engine:
                 result.commands.append(self.context.spec.release_command)
         elif not self.supervisor.is_active(release):
             result.action = "to start"
-        result.warnings += filter(None, (self.setup.changed(),))
+        result.warnings += self.standing(release)
         result.workers = self.context.at.workers(release)
         return result
 
@@ -184,6 +185,8 @@ class Engine:
             raise
         result.seconds = round(time.time() - began, 2)
         self.context.ledger.append("live", release, **deployment.outcome())
+        known = self.context.ledger.warnings(release)
+        result.warnings += [warning for warning in known if warning not in result.warnings]
         result.workers = at.workers(release)
         return result
 
@@ -193,6 +196,12 @@ class Engine:
         :raises ReleaseError: naming what could not be removed; the rest is gone.
         """
         return Removal(self.context, self.supervisor).remove(purge)
+
+    def standing(self, release: str) -> list[str]:
+        """The warnings that hold for as long as nothing is changed: of the release if it is live, and of the app."""
+        known = self.context.ledger.warnings(release, self.context.spec.skip_checks)
+        live = known if release == self.context.at.live() else []
+        return list(dict.fromkeys([*live, *filter(None, (self.setup.changed(),))]))
 
     def heal(self) -> None:
         """Clean up after a run that was killed."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common.clock import timestamp
+from . import checks
 from .layout import Layout
 
 Event = dict[str, Any]
@@ -20,7 +21,8 @@ class Ledger:
     """The events of one app, oldest first.
 
     ``begin``: a deploy or a rollback has begun; ``switch``: its release is about to become live; ``live``: it is done;
-    ``bad``: it failed, with the step and the reason; ``removed``: the app was taken off the host.
+    ``bad``: it failed, with the step and the reason; ``skip``: checks of it were switched off; ``removed``: the app was
+    taken off the host.
     """
 
     def __init__(self, at: Layout) -> None:
@@ -75,6 +77,31 @@ class Ledger:
     def migration_heads(self, release: str) -> list[str] | None:
         """The migration heads of the database when the release went live; None when they are not known."""
         return heads_after(self.last("live", release))
+
+    def warnings(self, release: str, skipped: Sequence[str] | None = None) -> list[str]:
+        """What the operator should know of a release, as it was found when it went live.
+
+        :param skipped: checks that are switched off; by default those that were at the last run.
+        """
+        found: list[str] = []
+        recorded: Sequence[str] = ()
+        for event in self.events():
+            if event["event"] == "removed":
+                found = []
+            elif event["release"] != release:
+                continue
+            elif event["event"] == "skip":
+                recorded = event.get("checks", ())
+            elif event["event"] == "live":
+                # A rollback does not look at everything again.
+                before = found if event.get("action") == "rolled_back" else []
+                found = list(dict.fromkeys([*before, *event.get("warnings", ())]))
+        return checks.without(found, recorded if skipped is None else skipped)
+
+    def skip(self, release: str, skipped: Sequence[str]) -> None:
+        """Write down which checks are switched off, where that changes the warnings of a release."""
+        if self.warnings(release, skipped) != self.warnings(release):
+            self.append("skip", release, checks=list(skipped))
 
     def way_back(self) -> list[str]:
         """The releases that a rollback would go to, the next one first.

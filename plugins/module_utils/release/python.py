@@ -94,7 +94,7 @@ class PythonTools:
             )  # fmt: skip
             status, output = done.returncode, done.stdout + done.stderr
         if status:
-            self.context.warnings.append(
+            self.context.notices.append(
                 f"uv could not be fetched, so pip installs (slower, same result): {tail(output, 1)}"
             )
         else:

@@ -56,7 +56,7 @@ class SetupCommand:
             self.context.warnings.append(f"setup_command was not run: {self.objection(begun=True)}. {self.by_hand()}")
             self.write("left out", release)
         elif changed := self.changed():
-            self.context.warnings.append(changed)
+            self.context.notices.append(changed)
             self.write(self.record()["state"], release)
 
     def run(self, release: str) -> None:
