@@ -63,7 +63,7 @@ class Cleanup:
             try:
                 self.supervisor.start(live)
             except ReleaseError as error:  # no reason not to deploy another
-                self.context.warnings.append(
+                self.context.notices.append(
                     f"release {live}, which a run that was killed had stopped, cannot be started again: {error.message}"
                 )
         self.at.paused.unlink(missing_ok=True)
