@@ -55,6 +55,14 @@ options:
         type: list
         elements: str
         default: []
+      build_command:
+        description: >-
+          Shell command that makes what the source has not, such as the files of a front end, for
+          C(proxy.static) or for the app. It runs in the code directory after the packages are installed, as a
+          part of the build: with the network and the programs of the app's environment, without its
+          variables, secrets and data, for half an hour at most. What it needs of apt stands in C(packages).
+        type: str
+        default: ""
       working_directory:
         description: >-
           Directory in which the app and all that acts for it run, relative to the code's, which is the

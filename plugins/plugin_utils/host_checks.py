@@ -10,7 +10,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import refusal
@@ -115,15 +115,11 @@ def directory_problems(app: App, python: str) -> Problems:
     if problems := place_problems(app, where, app.source.directory, names):
         return problems
     directory = top / app.source.subdirectory
-    for url, path in app.proxy.static.items():
-        if not (directory / path).is_dir():
-            problems.append(
-                f"flask_apps.{app.name}.proxy.static.{url}: {path!r} is not a directory in {app.source.directory}: "
-                "correct it"
-            )
+    problems = static_problems(app, top, names)
     pyproject = directory / "pyproject.toml"
     try:
-        project = tomllib.loads(pyproject.read_text()).get("project", {}) if pyproject.is_file() else {}
+        tables = tomllib.loads(pyproject.read_text()) if pyproject.is_file() else {}
+        project = tables.get("project", {})
         required = project.get("requires-python", "")
         fits = SpecifierSet(required).contains(app.python or python, prereleases=True)
     except (tomllib.TOMLDecodeError, InvalidSpecifier) as error:
@@ -133,18 +129,41 @@ def directory_problems(app: App, python: str) -> Problems:
             f"flask_apps.{app.name}.python: {app.python or python!r} does not fit the app's requires-python "
             f"{required!r}: name a Python that does, or change the app"
         )
-    return problems + extras_problems(app, project)
+    return problems + extras_problems(app, project, tables)
 
 
-def extras_problems(app: App, project: Mapping[str, Any]) -> Problems:
-    """Extras that pyproject.toml does not define; ``project`` is its table of that name."""
+def static_problems(app: App, top: Path, names: Iterable[str]) -> Problems:
+    """Directories to publish that are not sent; a build command may make them.
+
+    :param top: the directory that is the source.
+    :param names: the files that are sent of it.
+    """
+    if app.build_command:
+        return []
+    problems, files = [], {(top / name).resolve() for name in names}
+    for url, path in app.proxy.static.items():
+        directory = (top / app.source.subdirectory / path).resolve()
+        if any(directory in file.parents for file in files):
+            continue
+        what = (
+            "is not sent, as git ignores it or it is empty: commit it, or let `build_command` make it"
+            if directory.is_dir()
+            else f"is not a directory in {app.source.directory}: correct it, or let `build_command` make it"
+        )
+        problems.append(f"flask_apps.{app.name}.proxy.static.{url}: {path!r} {what}")
+    return problems
+
+
+def extras_problems(app: App, project: Mapping[str, Any], tables: Mapping[str, Any]) -> Problems:
+    """Extras that pyproject.toml does not define; ``project`` is its table of that name, ``tables`` are all."""
 
     def normal(name: str) -> str:
         return re.sub(r"[-_.]+", "-", name).lower()
 
     if "optional-dependencies" in project.get("dynamic", []):  # only a build would tell them
         return []
-    known = {normal(name): name for name in project.get("optional-dependencies", {})}
+    of_poetry = tables.get("tool", {}).get("poetry", {}).get("extras", {})
+    known = {normal(name): name for name in (*project.get("optional-dependencies", {}), *of_poetry)}
     problems = []
     for extra in app.extras:
         if normal(extra) not in known:

@@ -113,6 +113,13 @@ def check_together(read: Reader, app: App) -> None:
             "belongs into the package's brackets: write "
             f"`package: {package}[{','.join(app.extras)}]=={pinned['version']}`",
         )
+    if app.build_command and app.source.package:
+        read.problem(
+            "build_command",
+            app.build_command,
+            "has no code to run in, for the source is a package: have its wheel built with what it makes, or take its "
+            "code from `git`",
+        )
     wanted = app.certificate
     for domain, sentence in certificate_rules.name_problems(
         app.domains, wanted.provider, wanted.challenge, wanted.profile, "certificate: {{{}}}"

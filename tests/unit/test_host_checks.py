@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -54,6 +55,31 @@ class TestHost:
         (problem,) = self.found(tmp_path, proxy={"static": {"/static/": "shop/static"}})
         assert problem.startswith("flask_apps.shop.proxy.static./static/: 'shop/static' is not a directory in")
 
+    def test_static_directory_that_git_ignores(self, tmp_path: Any) -> None:
+        """It is on the disk, and not sent."""
+        (tmp_path / "web/dist").mkdir(parents=True)
+        (tmp_path / "web/dist/app.js").touch()
+        (tmp_path / ".gitignore").write_text("dist\n")
+        proxy = {"static": {"/static/": "web/dist"}}
+        assert self.found(tmp_path, proxy=proxy) == []
+        subprocess.run(["/usr/bin/git", "init", "--quiet"], cwd=tmp_path, check=True)
+        (problem,) = self.found(tmp_path, proxy=proxy)
+        assert "'web/dist' is not sent, as git ignores it or it is empty: commit it, or let `build_command`" in problem
+        assert self.found(tmp_path, proxy=proxy, build_command="npm run build") == []
+        assert self.found(tmp_path, proxy={"static": {"/static/": "made"}}, build_command="npm run build") == []
+
+    def test_static_directory_by_a_link(self, tmp_path: Any) -> None:
+        (tmp_path / "assets").mkdir()
+        (tmp_path / "assets/app.js").touch()
+        (tmp_path / "static").symlink_to("assets")
+        assert self.found(tmp_path, proxy={"static": {"/static/": "static"}}) == []
+
+    @pytest.mark.parametrize("name", ["setup.py", "pylock.toml", "Pipfile.lock"])
+    def test_other_files_that_say_what_an_app_needs(self, tmp_path: Any, name: str) -> None:
+        (tmp_path / name).touch()
+        records = model.load(app(source={"directory": str(tmp_path)}))
+        assert host_checks.host_problems(records, "Debian", "12", "3.11.2") == []
+
     EXTRAS = '[project]\nname = "x"\n[project.optional-dependencies]\nPost_gres = []\ns3 = []\n'
 
     @pytest.mark.parametrize(
@@ -64,6 +90,7 @@ class TestHost:
             (EXTRAS, ["mail"], "known are Post_gres, s3"),
             ('[project]\nname = "x"\n', ["mail"], "define it there"),
             ("", ["mail"], "define it there"),
+            ('[tool.poetry.extras]\nmail = ["x"]\n', ["mail"], ""),
             ('[project]\nname = "x"\ndynamic = ["optional-dependencies"]\n', ["mail"], ""),
         ],
     )

@@ -13,7 +13,6 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release import bu
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import pip_configuration
 from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import CA_BUNDLE
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.hints import build_hint
 from ansible_collections.groundwork.flask.plugins.module_utils.release.pins import UV, UV_VERSION
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 from ansible_collections.groundwork.flask.tests.unit.release_installing import WITH_UV, installer, with_uv
@@ -54,20 +53,20 @@ class TestEnvironment:
 
     def test_a_half_built_one_is_built_anew(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
-        first = installer(app).install(code, "commit")
+        first = installer(app).install(code, "commit", "release")
         (first / "complete").unlink()
         (first / "rubbish").touch()
-        assert installer(app).install(code, "commit") == first
+        assert installer(app).install(code, "commit", "release") == first
         assert (first / "complete").exists()
         assert not (first / "rubbish").exists()
         commands = len(app.system.commands)
-        assert installer(app).install(code, "commit") == first
+        assert installer(app).install(code, "commit", "release") == first
         assert len(app.system.commands) == commands
 
     def test_from_wheels_that_were_sent(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
         app.system.code = {"flask-3.1.3-py3-none-any.whl": ""}
-        installer(app, wheels_archive=app.spec["archive"], wheels_tree="b" * 64).install(code, "commit")
+        installer(app, wheels_archive=app.spec["archive"], wheels_tree="b" * 64).install(code, "commit", "release")
         wheels = app.at.releases / ".wheels"
         assert [path.name for path in wheels.iterdir()] == ["flask-3.1.3-py3-none-any.whl"]
         assert app.has_run(f"install --quiet --no-compile --no-index --find-links {wheels} -r requirements.txt") == 1
@@ -76,10 +75,10 @@ class TestEnvironment:
         (code / "requirements.txt").touch()
         app.system.fail = {"-m venv": "ensurepip is not available"}
         with pytest.raises(ReleaseError, match=r"no virtual environment could be made with .*\nensurepip"):
-            installer(app).install(code, "commit")
+            installer(app).install(code, "commit", "release")
         app.system.fail = {"pip install": "Error: pg_config executable not found."}
         with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\nError: pg"):
-            installer(app).install(code, "commit")
+            installer(app).install(code, "commit", "release")
 
     def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:
         app.engine({"TOKEN": "hunter22"}, release_command="flask db upgrade").deploy()
@@ -237,26 +236,3 @@ class TestIndex:
 
     def test_no_configuration(self, tmp_path: Path) -> None:
         assert pip_configuration(tmp_path / "pip.conf") == {}
-
-
-@pytest.mark.parametrize(
-    ("said", "package"),
-    [
-        ("Error: pg_config executable not found.", "libpq-dev"),
-        ("/bin/sh: 1: mysql_config: not found", "default-libmysqlclient-dev"),
-        ("src/x.c:1:10: fatal error: Python.h: No such file or directory", "python3-dev"),
-        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc"),
-        ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'", "gcc"),
-        ("fatal error: ffi.h: No such file", "libffi-dev"),
-        ("Error: Please make sure the libxml2 and libxslt: xslt-config not found", "libxslt1-dev"),
-        ("The headers or library files could not be found for jpeg", "libjpeg-dev"),
-        ("fatal error: lber.h: No such file", "libldap-dev"),
-        ("error: can't find Rust compiler", "cargo"),
-    ],
-)
-def test_a_failed_build_names_the_packages(said: str, package: str) -> None:
-    assert package in build_hint("shop", said)
-
-
-def test_a_failed_build_for_another_reason_names_none() -> None:
-    assert build_hint("shop", "No matching distribution found for flsk") == ""

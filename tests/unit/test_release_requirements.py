@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.requirements import requirement_files
+from ansible_collections.groundwork.flask.plugins.module_utils.release.requirements import Listed, requirement_files
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 from ansible_collections.groundwork.flask.tests.unit.release_installing import HASHED, WITH_UV, installer, with_uv
 
@@ -54,6 +54,14 @@ RECIPES: list[tuple[str, dict[str, str], dict[str, Any], list[list[str]], bool]]
         [["--require-hashes", "-r", "requirements.txt"], [".[pg]", "gunicorn"]],
         True,
     ),
+    ("a project of setuptools", {"setup.py": ""}, {}, [[".", "gunicorn"]], True),
+    (
+        "requirements before a lock of another program",
+        {"requirements.txt": "", "poetry.lock": "", "pylock.toml": ""},
+        {},
+        [["-r", "requirements.txt", "gunicorn"]],
+        False,
+    ),
     ("a project", {"pyproject.toml": "[project]\n"}, {}, [[".", "gunicorn"]], True),
     ("a project's extras", {"pyproject.toml": ""}, {"extras": ["pg"]}, [[".[pg]", "gunicorn"]], True),
     ("a package", {}, {"source": {"package": "shop==1.4"}}, [["shop==1.4", "gunicorn"]], False),
@@ -87,25 +95,178 @@ class TestRecipe:
         recipe = installer(app, **options).recipe(code)
         assert (recipe.calls, recipe.own) == (calls, own)
 
-    @pytest.mark.parametrize(("project", "packaged"), [("[project]\n", False), ("[build-system]\n", True)])
-    def test_of_a_lock(self, app: App, code: Path, project: str, packaged: bool) -> None:
+    def exports(self, app: App, text: str) -> None:
+        """Let a lock be exported as this."""
+        app.system.on["locked.txt"] = lambda: (app.at.releases / ".lock/locked.txt").write_text(text)
+
+    @pytest.mark.parametrize(
+        ("exported", "locked", "local", "own"),
+        [
+            ("flask==3.1.3 \\\n  --hash=sha256:0a\n", "flask==3.1.3 --hash=sha256:0a\n", "", False),
+            (
+                f".\n./packages/lib ; python_version < '3.13'\n{HASHED}",
+                "flask==3.1.3 --hash=sha256:00\n",
+                "{code}/.\n{code}/./packages/lib ; python_version < '3.13'\n",
+                True,
+            ),
+            (
+                f"-i https://pypi.org/simple\n-i https://a.example.org\n-e file://{{code}}/lib#egg=lib\n{HASHED}",
+                "-i https://a.example.org\nflask==3.1.3 --hash=sha256:00\n",
+                "-i https://a.example.org\nfile://{code}/lib\n",
+                True,
+            ),
+            (
+                f"shop @ git+https://example.org/shop@0a1b2c\n{HASHED}",
+                "flask==3.1.3 --hash=sha256:00\n",
+                "shop @ git+https://example.org/shop@0a1b2c\n",
+                False,
+            ),
+        ],
+    )
+    def test_of_a_lock(self, app: App, code: Path, exported: str, locked: str, local: str, own: bool) -> None:
         uv = with_uv(app)
         (code / "uv.lock").write_text("locked")
-        (code / "pyproject.toml").write_text(project)
+        (code / "pyproject.toml").write_text("[project]\n")
+        self.exports(app, exported.replace("{code}", str(code)))
         recipe = installer(app, **WITH_UV, extras=["pg"], python="3.13").recipe(code)
-        locked = app.at.releases / ".lock/locked.txt"
-        own = [["--no-deps", "."]] if packaged else []
-        assert recipe.calls == [["--no-deps", "-r", str(locked)], ["gunicorn"], *own]
-        assert recipe.own is packaged
+        files = app.at.releases / ".locked"
+        calls = [["--no-deps", "-r", f"{files}/locked.txt"], ["gunicorn"]]
+        assert recipe.calls == calls + ([["--no-deps", "-r", f"{files}/local.txt"]] if local else [])
+        assert (files / "locked.txt").read_text() == locked
+        assert not local or (files / "local.txt").read_text() == local.replace("{code}", str(code))
+        assert recipe.own is own
         asked = app.system.commands[-1]
-        assert asked.startswith(f"{uv} export --quiet --frozen --no-dev --no-emit-project --python ")
-        assert asked.endswith(f" --extra pg --output-file={locked}")
+        assert f"{uv} export --quiet --frozen --no-dev --no-editable --python " in asked
+        assert asked.endswith(" --extra pg")
         app.system.fail = {"export": "the lock is older than the project"}
-        with pytest.raises(ReleaseError, match=r"uv\.lock could not be read\nthe lock is older"):
+        with pytest.raises(
+            ReleaseError, match=r"uv\.lock could not be read: lock again, and commit it\nthe lock is older"
+        ):
             installer(app, **WITH_UV).recipe(code)
 
+    @pytest.mark.parametrize(
+        ("name", "wanted", "command"),
+        [
+            ("poetry.lock", "poetry-plugin-export", "poetry export --format=requirements.txt --only=main"),
+            ("pdm.lock", "pdm>=2.20,<3", "pdm export --prod --format=requirements --group=pg"),
+            ("Pipfile.lock", "pipenv>=2023.12", "pipenv requirements --hash"),
+        ],
+    )
+    @pytest.mark.parametrize("installs", ["uv", "pip"])
+    def test_of_another_lock(self, app: App, code: Path, name: str, wanted: str, command: str, installs: str) -> None:
+        if installs == "uv":
+            with_uv(app)
+        for path in (name, "pyproject.toml"):
+            (code / path).write_text("[build-system]\n")
+        self.exports(app, HASHED)
+        recipe = installer(app, settings={"installer": installs}, extras=["pg"]).recipe(code)
+        assert recipe.calls == [["--no-deps", "-r", f"{app.at.releases}/.locked/locked.txt"], ["gunicorn"]]
+        assert (recipe.project, recipe.own) == (["--no-deps", "."], True)
+        assert app.has_run(f"install --quiet {'--python' if installs == 'uv' else '--no-compile'}") == 1
+        assert app.has_run(wanted) == 1
+        assert app.has_run(f"{app.at.releases}/.tool/bin/{command}") == 1
+        assert not (app.at.releases / ".tool").exists()
+        app.system.fail = {wanted: "no matching distribution"}
+        with pytest.raises(ReleaseError, match=rf"{name} is installed by way of .*requirements.txt.*\nno matching"):
+            installer(app, settings={"installer": installs}).recipe(code)
+
+    def test_what_pdm_has_no_hashes_of(self, app: App, code: Path) -> None:
+        (code / "pdm.lock").write_text("")
+        app.system.fail = {"requirements --group": "Hash is not available for '-e file:///x/lib#egg=lib'"}
+        installer(app, extras=["pg"]).recipe(code)
+        assert app.has_run("pdm export --prod --format=requirements --no-hashes --group=pg") == 1
+
+    def test_of_pylock(self, app: App, code: Path) -> None:
+        (code / "pylock.toml").write_text('directory = { path = "lib", editable = true }\n')
+        with pytest.raises(ReleaseError, match=r"pylock.toml is read by uv alone, and pip installs here: set"):
+            installer(app).recipe(code)
+        with_uv(app)
+        recipe = installer(app, **WITH_UV, extras=["pg"]).recipe(code)
+        assert (recipe.calls, recipe.own) == ([["-r", "pylock.toml", "--extra", "pg"], ["gunicorn"]], True)
+
+    def test_a_member_of_a_workspace_is_locked_above_it(self, app: App, code: Path) -> None:
+        with_uv(app)
+        (code / "api").mkdir()
+        (code / "api/pyproject.toml").write_text("[project]\n")
+        (code / "uv.lock").touch()
+        self.exports(app, "./api\n./lib\n")
+        of_api = {**WITH_UV, "source": {"tree": "a" * 64, "subdirectory": "api"}}
+        assert installer(app, **of_api).recipe(code).calls == [[".", "gunicorn"]], "another project's lock"
+        (code / "pyproject.toml").write_text("[tool.uv.workspace]\n")
+        recipe = installer(app, **of_api).recipe(code)
+        assert recipe.calls[-1] == ["--no-deps", "-r", f"{app.at.releases}/.locked/local.txt"]
+        assert (app.at.releases / ".locked/local.txt").read_text() == f"{code}/./api\n{code}/./lib\n"
+        assert app.system.steps[-1].cwd == str(code / "api")
+
+    @pytest.mark.parametrize(
+        "sources", ['[tool.uv.sources]\nlib = { path = "lib" }\n', "[tool.uv.sources.lib]\nworkspace = true\n"]
+    )
+    def test_pip_takes_no_code_of_the_source_from_the_index(self, app: App, code: Path, sources: str) -> None:
+        (code / "pyproject.toml").write_text(f'[project]\ndependencies = ["lib"]\n{sources}')
+        with pytest.raises(ReleaseError, match=r"\[tool.uv.sources\].*set release_installer to uv, or commit"):
+            installer(app).recipe(code)
+        with_uv(app)
+        assert installer(app, **WITH_UV).recipe(code).calls == [[".", "gunicorn"]]
+
+    @pytest.mark.parametrize(
+        ("files", "installed"),
+        [
+            ({"pyproject.toml": "[project]\n"}, True),
+            ({"pyproject.toml": "[build-system]\n"}, True),
+            ({"pyproject.toml": "[tool.black]\n"}, False),
+            ({"pyproject.toml": "[project]\n[tool.uv]\npackage = false\n"}, False),
+            ({"pyproject.toml": "[build-system]\n[tool.poetry]\npackage-mode = false\n"}, False),
+            ({"pyproject.toml": "[project]\n[tool.pdm]\ndistribution = false\n"}, False),
+            ({"setup.py": ""}, True),
+            ({"setup.cfg": "[metadata]\n"}, False),
+            ({"setup.cfg": "[metadata]\n", "pyproject.toml": "[tool.black]\n"}, True),
+            ({"setup.cfg": "[flake8]\n", "pyproject.toml": "[tool.black]\n"}, False),
+            ({"requirements.txt": "-e .\n", "pyproject.toml": "[project]\n"}, False),
+            ({"requirements.txt": "./\n", "setup.py": ""}, False),
+        ],
+    )
+    def test_the_project_beside_requirements(
+        self, app: App, code: Path, files: dict[str, str], installed: bool
+    ) -> None:
+        for path, text in {"requirements.txt": "flask\n", **files}.items():
+            (code / path).write_text(text)
+        recipe = installer(app).recipe(code)
+        assert recipe.calls == [["-r", "requirements.txt", "gunicorn"]]
+        assert recipe.project == (["--no-deps", "."] if installed else [])
+        assert recipe.own >= installed
+
+    @pytest.mark.parametrize(
+        ("line", "refused"),
+        [
+            ("-e ../lib", "../lib"),
+            ("./lib/../../lib", "./lib/../../lib"),
+            ("lib @ file:../lib", "../lib"),
+            ("-e {releases}/other/code/lib", "{releases}/other/code/lib"),
+            ("/usr/share/python-wheels/x.whl", ""),
+            ("./lib", ""),
+            ("{code}/lib", ""),
+        ],
+    )
+    def test_a_release_has_all_its_code(self, app: App, line: str, refused: str) -> None:
+        code = app.at.releases / "one/code"
+        code.mkdir(parents=True)
+        line, refused = (text.format(releases=app.at.releases, code=code) for text in (line, refused))
+        (code / "requirements.txt").write_text(f"flask\n{line}\n")
+        if not refused:
+            installer(app).recipe(code)
+            return
+        with pytest.raises(ReleaseError) as error:
+            installer(app).recipe(code)
+        assert error.value.message.startswith(f"requirements.txt asks for {refused}, which is not in the source")
+        assert "source.subdirectory" in error.value.message
+
+    def test_what_lies_beside_the_app_is_in_the_source(self, app: App, code: Path) -> None:
+        (code / "api").mkdir()
+        (code / "api/requirements.txt").write_text("-e ../lib\n")
+        assert installer(app, source={"tree": "a" * 64, "subdirectory": "api"}).recipe(code).own
+
     def test_of_nothing(self, app: App, code: Path) -> None:
-        with pytest.raises(ReleaseError, match=r"neither requirements.txt, pyproject.toml nor uv.lock: add one"):
+        with pytest.raises(ReleaseError, match=r"neither requirements.txt, pyproject.toml nor a lock .*: add one"):
             installer(app).recipe(code)
 
 
@@ -151,6 +312,15 @@ REQUIREMENTS: list[tuple[str, dict[str, str], list[str], bool]] = [
             ("file:lib/shop", True),
             ("shop @ file:lib/shop", True),
             ("shop@file:///srv/shop", True),
+            ("lib-1.0-py3-none-any.whl", True),
+            ("-e file:///${PROJECT_ROOT}/lib", True),
+            ("--find-links vendor", True),
+            ("-f ./vendor", True),
+            ("--find-links https://wheels.example.org/", False),
+            ("-e git+https://example.org/shop.git#egg=shop", True),
+            ("shop @ git+ssh://git@example.org/shop.git@v1", False),
+            ("flask \\\n  ==3.1.3", False),
+            ("./lib ; python_version < '3.13'", True),
             ("flask==3.1.3", False),
             ("flask[async]>=3 ; python_version < '3.13'", False),
             ("flask # see ./docs", False),
@@ -170,15 +340,16 @@ def test_requirement_files(code: Path, files: dict[str, str], read: list[str], l
         (code / path).parent.mkdir(exist_ok=True)
         (code / path).write_text(text)
     (code.parent / "out.txt").write_text("flask")
-    assert requirement_files(code, "requirements.txt") == ([files.get(path, "") for path in read], local)
+    found = requirement_files(code, "requirements.txt")
+    assert (found.texts, bool(found.local)) == ([files.get(path, "") for path in read], local)
 
 
 @pytest.mark.parametrize("link", ["/etc/hostname", "../out.txt", "requirements.txt"])
 def test_a_link_among_the_requirements_stays_in_the_source(code: Path, link: str) -> None:
     (code.parent / "out.txt").write_text("secret")
     (code / "requirements.txt").symlink_to(link)
-    assert requirement_files(code, "requirements.txt") == ([""], False)
+    assert requirement_files(code, "requirements.txt") == Listed([""])
     (code / "base.txt").write_text("flask")
     (code / "requirements.txt").unlink()
     (code / "requirements.txt").symlink_to("base.txt")
-    assert requirement_files(code, "requirements.txt") == (["flask"], False)
+    assert requirement_files(code, "requirements.txt") == Listed(["flask"])

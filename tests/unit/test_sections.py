@@ -221,6 +221,11 @@ REFUSALS = [
         "shop[pg,redis]==1.4`",
     ),
     (
+        app(source={"package": "shop==1.4"}, build_command="make"),
+        "flask_apps.shop.build_command: 'make' has no code to run in, for the source is a package: have its wheel "
+        "built with what it makes, or take its code from `git`",
+    ),
+    (
         app(extras=["pg; rm"]),
         "flask_apps.shop.extras: 'pg; rm' cannot be used: an extra is written in letters, digits, ., - and _",
     ),

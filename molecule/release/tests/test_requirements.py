@@ -68,6 +68,30 @@ def test_a_project_with_an_optional_group(stock: App, tmp_path: Path) -> None:
     assert "shop==1" in packages
 
 
+def test_code_beside_the_app_is_part_of_the_release(stock: App, tmp_path: Path) -> None:
+    """A member of a workspace has changed, and the lock has not; what the build command makes is published."""
+    member = '[tool.uv.sources]\nlib = { workspace = true }\n[tool.uv.workspace]\nmembers = ["lib"]\n'
+    files = {
+        "pyproject.toml": PROJECT.replace('"flask>=3.1.1"', '"flask>=3.1.1", "lib"') + BUILD + member,
+        "lib/pyproject.toml": PROJECT.replace("shop", "lib").replace("[tool.uv]\n", "") + BUILD.replace("shop", "lib"),
+        "lib/lib.py": "VERSION = 'one'",
+        "shop.py": "import lib\n" + SHOP.replace('"%s"', "lib.VERSION"),
+    }
+    stock.options.update(
+        source=project(tmp_path, files), extras=[], build_command="mkdir dist && flask --version >dist/made.txt",
+        proxy={"static": {"/static/": "dist"}},
+    )  # fmt: skip
+    uv(tmp_path, "lock", "--quiet")
+    stock.deploy()
+    assert stock.ask().json["version"] == "one"
+    (tmp_path / "lib/lib.py").write_text("VERSION = 'two'")
+    stock.deploy()
+    assert stock.ask().json["version"] == "two"
+    assert "Flask 3" in stock.sh(f"cat {on_host('current', 'stock')}/public/static/made.txt")
+    assert stock.look()["leftovers"] == []
+    del stock.options["build_command"], stock.options["proxy"]
+
+
 def test_right_hashes_are_taken_and_wrong_ones_refused(stock: App, tmp_path: Path) -> None:
     stock.options.update(
         source=project(tmp_path, {"wanted.txt": "flask>=3.1.1\n", "shop.py": SHOP % "hashed"}), extras=[]

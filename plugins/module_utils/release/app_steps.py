@@ -15,7 +15,7 @@ from .build import Builder
 from .context import Context
 from .environment import app_environment
 from .errors import ReleaseError, tail
-from .hints import runtime_hint
+from .hints import missing_module_hint, runtime_hint
 from .identity import Identity
 from .secret_key import SecretKey
 from .steps import Step
@@ -64,6 +64,8 @@ class AppSteps:
         before, mark, answer = output.rpartition(probe.MARK)
         if status or not mark:
             callable_name = self.context.spec.environment.get("WSGI_APP")
-            message = f"the app cannot be imported as {callable_name}{runtime_hint(self.context.app, output)}"
+            code, below = self.context.at.release(self.identity.id) / "code", self.context.subdirectory
+            hint = runtime_hint(self.context.app, output) or missing_module_hint(code, below, output)
+            message = f"the app cannot be imported as {callable_name}{hint}"
             raise ReleaseError("import", message, tail(before or output, 60))
         return checks.read(answer)

@@ -33,6 +33,7 @@ NAMED_IN = (
     "setup.cfg",
     "*requirements*.txt",
     "*.lock",
+    "pylock*.toml",
     "package.json",
     "package-lock.json",
 )

@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from ..common import trees
 from ..common.on_host import on_host
+from ..common.text import line
+from . import apt_packages
 
 # Errors of an app that relied on something of the machine it was made on, and their remedies.
 RUNTIME_HINTS = (
@@ -40,28 +46,26 @@ RUNTIME_HINTS = (
     ),
 )
 
-# Errors of a build that has to compile, and the apt packages that it needs.
+# Errors of a build that no package of the host mends.
 BUILD_HINTS = (
-    (r"pg_config", "libpq-dev, gcc, libc6-dev and python3-dev"),
     (
-        r"mysql_config|mysqlclient|mariadb_config",
-        "default-libmysqlclient-dev, pkg-config, gcc, libc6-dev and python3-dev",
+        r"not possible in non-package mode",
+        "its pyproject.toml says package-mode = false, so it cannot be installed itself: commit poetry.lock or "
+        "requirements.txt, which say what it needs",
     ),
-    (r"ffi\.h", "libffi-dev, gcc, libc6-dev and python3-dev"),
-    (r"xmlsec|libxml/|xslt-config", "libxml2-dev, libxslt1-dev, gcc, libc6-dev and python3-dev"),
     (
-        r"jpeglib\.h|zlib\.h|The headers or library files could not be found for",
-        "libjpeg-dev, zlib1g-dev, gcc and python3-dev",
-    ),
-    (r"ldap\.h|lber\.h", "libldap-dev, libsasl2-dev, gcc and python3-dev"),
-    (r"apxs", "apache2-bin, apache2-dev, gcc, libc6-dev and python3-dev"),
-    (r"Python\.h", "python3-dev (and gcc, libc6-dev)"),
-    (r"can't find Rust|rustc|cargo", "rustc and cargo, or a version of the package that has wheels"),
-    (
-        r"g?cc.*(No such file|not found|failed)|No such file.*gcc'|execute '[^']*gcc|No C compiler|Unknown compiler",
-        "gcc, libc6-dev and python3-dev",
+        r"Multiple top-level (packages|modules) discovered|Unable to determine which files to ship",
+        'its pyproject.toml does not say which of its directories are packages: name them, as `packages = ["shop"]` in '
+        "[tool.setuptools], or commit a requirements.txt, with which the app runs from its directory",
     ),
 )
+CONFLICT = re.compile(r"requirements are unsatisfiable|ResolutionImpossible|conflicting dependencies|No solution found")
+# Lines that say only that something has failed, and those that say what.
+GENERAL = re.compile(
+    r"subprocess-exited|metadata-generation|Failed to build|hint:|returned non-zero|failed to prepare", re.I
+)
+FRAME = " \u00d7\u2500\u2502\u2570\u251c\u25b6"  # what uv draws around its messages
+SPECIFIC = re.compile(r"^\W*(error|\w*(Error|Exception))\b:? ", re.MULTILINE)
 
 
 def runtime_hint(app: str, output: str) -> str:
@@ -73,11 +77,63 @@ def runtime_hint(app: str, output: str) -> str:
 
 
 def build_hint(app: str, output: str) -> str:
-    """The apt packages that a failed build asks for, to follow the message; "" when it asks for none."""
-    for pattern, packages in BUILD_HINTS:
+    """The remedy for a failed build, to follow the message; "" when it is not known."""
+    for pattern, remedy in BUILD_HINTS:
         if re.search(pattern, output):
+            return f"; {remedy}"
+    if packages := apt_packages.found_in(output):
+        return (
+            f"; it needs more of the host: add {packages} to flask_apps.{app}.packages, unless its server asks for "
+            "them itself, and run groundwork.flask.site"
+        )
+    return ""
+
+
+def conflict_hint(app: str, own: Sequence[str], texts: Sequence[str], output: str) -> str:
+    """Who asks for what, where the app's requirements and those of its server exclude each other; "" if they do not.
+
+    :param own: what ``flask_apps`` asks for: the server and ``requirements``.
+    :param texts: what the source says.
+    """
+    if not CONFLICT.search(output):
+        return ""
+    for requirement in own:
+        name = re.split(r"[\W]", requirement.replace("-", "_"), maxsplit=1)[0].replace("_", "[-_.]")
+        wanted = re.compile(rf"^{name}\b(?!-).*$", re.IGNORECASE | re.MULTILINE)
+        lines = [match[0].strip() for text in texts for match in wanted.finditer(text) if match[0] != requirement]
+        if lines and re.search(rf"\b{name}\b", output, re.IGNORECASE):
             return (
-                f"; it has to compile: add {packages} to flask_apps.{app}.packages, unless its server asks for them "
-                "itself, and run groundwork.flask.site"
+                f"; {requirement!r} is asked for by flask_apps.{app} (its `server` or `requirements`), and "
+                f"{line(lines[0])!r} by the source: let the source ask for a version that fits, or for none"
             )
     return ""
+
+
+def reason(output: str) -> str:
+    """The line of a failed build that says why, as far as one can tell."""
+    lines = [text for text in output.splitlines() if text.strip()]
+    telling = [text for text in lines if SPECIFIC.match(text) and not GENERAL.search(text)]
+    return line((telling or lines or [""])[-1]).strip(FRAME)
+
+
+def missing_module_hint(code: Path, below: str, output: str) -> str:
+    """Where the source has a module that was not found, to follow the message; "" for one of somebody else's."""
+    match = re.search(r"No module named '(\w+)", output)
+    if not match:
+        return ""
+    for directory in nested(code, below):
+        if any(trees.is_file(code, f"{directory}/{one}") for one in (f"{match[1]}.py", f"{match[1]}/__init__.py")):
+            where = os.path.relpath(directory, below or ".")
+            return (
+                f"; the source has {match[1]} in {where}/, where Python does not look for it: let a [build-system] in "
+                f"pyproject.toml install it, or name the directory, `python_path: [{where}]`"
+            )
+    return ""
+
+
+def nested(code: Path, below: str) -> Iterator[str]:
+    """The directories of the code, two levels of them."""
+    for name in trees.names(code, below or "."):
+        directory = os.path.join(below, name)
+        yield directory
+        yield from (os.path.join(directory, inner) for inner in trees.names(code, directory))

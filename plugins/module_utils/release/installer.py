@@ -11,14 +11,16 @@ import os
 from pathlib import Path
 
 from ..common import trees
-from . import subdirectory
+from . import own_code
 from .build import Builder, is_own
 from .context import Context
 from .errors import ReleaseError, tail
 from .git_dependencies import GitDependencies
-from .hints import build_hint
+from .hints import build_hint, conflict_hint, reason
+from .locks import Locks
 from .python import PythonTools, pip_wheels
-from .requirements import Recipe, read, requirement_files
+from .recipes import Recipes
+from .requirements import Recipe, read
 
 
 class Installer:
@@ -28,66 +30,39 @@ class Installer:
         self.context, self.builder, self.python = context, builder, tools
         self.spec, self.at = context.spec, context.at
 
-    def named(self, name: str) -> str:
-        """The path in the source of a file of the code directory, by which root may open it."""
-        return os.path.join(self.context.subdirectory, name)
-
     def recipe(self, code: Path) -> Recipe:
-        """What the source asks for, and the server. Hashes are enforced where there are any."""
-        server, extras = list(self.spec.requirements), ",".join(self.spec.extras)
-        own = f".[{extras}]" if extras else "."
-        if requirement := self.spec.source.get("package"):
-            return Recipe([[requirement, *server]], [requirement, *server])
-        if trees.is_file(code, self.named("uv.lock")) and self.context.settings.installer == "uv" and self.python.uv():
-            calls = [self.exported(code), server]
-            packaged = "[build-system]" in read(code, self.named("pyproject.toml"))
-            if packaged:
-                calls.append(["--no-deps", "."])
-            return Recipe(calls, [read(code, self.named("uv.lock")), extras, *server], own=packaged)
-        if trees.is_file(code, self.named("requirements.txt")):
-            texts, local = requirement_files(code, self.named("requirements.txt"))
-            more, inputs = ([own] if extras else []), [*texts, extras, *server]
-            if any("--hash=" in text for text in texts):  # pip wants hashes for all of a call, or for none
-                return Recipe(
-                    [["--require-hashes", "-r", "requirements.txt"], [*more, *server]], inputs, local or bool(extras)
-                )
-            return Recipe([["-r", "requirements.txt", *more, *server]], inputs, local or bool(extras))
-        if trees.is_file(code, self.named("pyproject.toml")):
-            return Recipe([[own, *server]], [extras, *server], own=True)
-        raise ReleaseError(
-            "install",
-            "the source has neither requirements.txt, pyproject.toml nor uv.lock: add one that names Flask"
-            + subdirectory.hint(code, self.context.subdirectory),
-        )
+        """What the source asks for, and the server."""
+        return Recipes(self.context, self.python, Locks(self.builder, self.make)).of(code)
 
-    def exported(self, code: Path) -> list[str]:
-        """The packages of uv.lock, as arguments for the installer."""
-        path = self.builder.scratch("lock") / "locked.txt"
-        extras = [word for extra in self.spec.extras for word in ("--extra", extra)]
-        status, output = self.builder.execute(
-            "export", self.python.uv(), "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project",
-            "--python", self.python.path(), *extras, f"--output-file={path}", cwd=code / self.context.subdirectory,
-        )  # fmt: skip
-        if status:
-            raise ReleaseError("install", "uv.lock could not be read", tail(output))
-        return ["--no-deps", "-r", str(path)]
+    def key(self, recipe: Recipe, commit: str, release: str = "") -> str:
+        """The name of the environment that a recipe makes.
 
-    def key(self, recipe: Recipe, commit: str) -> str:
-        """The name of the environment that a recipe makes."""
+        :param release: the one that has it for itself; without, all that need the same share it.
+        """
         parts = [
             self.python.version(),
             recipe.inputs,
             commit + self.context.subdirectory if recipe.own else "",
             self.spec.wheels_tree,
+            *([release] if release else []),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
-    def install(self, code: Path, commit: str) -> Path:
-        """The environment that the code needs: one that is there already, or a new one."""
+    def install(self, code: Path, commit: str, release: str) -> Path:
+        """The environment that the code needs: one that is there already, or a new one.
+
+        An environment may lead into the code of the release that it was made for, as editable packages do: then that
+        release alone has it, and it is made anew whenever that is.
+        """
         recipe = self.recipe(code)
         venv = self.at.environments / self.key(recipe, commit)
         if is_whole(venv):
-            return venv
+            into = {lead.release for lead in own_code.leads(venv, self.at.releases)}
+            if not into:
+                self.context.warnings.extend(read(venv, "complete").splitlines())
+                return venv
+            if into != {release}:
+                venv = self.at.environments / self.key(recipe, commit, release)
         trees.remove(venv)
         self.at.environments.mkdir(mode=0o711, parents=True, exist_ok=True)
         venv.mkdir(mode=0o750)
@@ -96,14 +71,45 @@ class Installer:
         if not self.spec.wheels_archive:
             GitDependencies(self.builder).provide(code)
         for arguments in recipe.calls:
-            status, output = self.builder.execute("install", *command, *arguments, cwd=code / self.context.subdirectory)
-            if status:
-                hint = build_hint(self.spec.name, output)
+            if output := self.failure(code, *command, *arguments):
+                conflict = conflict_hint(self.spec.name, self.spec.requirements, recipe.inputs, output)
+                hint = conflict or build_hint(self.spec.name, output)
                 raise ReleaseError("install", f"the app's packages could not be installed{hint}", tail(output))
+        warning = self.install_project(code, command, recipe)
+        self.refuse_others(venv, release)
         self.builder.compile(venv, venv / "lib")
         self.builder.take(venv)
-        (venv / "complete").touch()
+        (venv / "complete").write_text(warning)
         return venv
+
+    def failure(self, code: Path, *command: str) -> str:
+        """Run the installer in the app's directory of the source; its output if it has failed, else ""."""
+        cwd = code / self.context.subdirectory
+        status, output = self.builder.execute("install", *command, cwd=cwd, environment={"PROJECT_ROOT": str(cwd)})
+        return (output.strip() or f"exit status {status}") if status else ""
+
+    def install_project(self, code: Path, command: list[str], recipe: Recipe) -> str:
+        """Install the project itself; a warning if that cannot be done, "" otherwise."""
+        output = self.failure(code, *command, *recipe.project) if recipe.project else ""
+        if not output:
+            return ""
+        warning = (
+            "its packages are installed, its own project is not, so its console scripts and what lies below src/ are "
+            f"missing: {reason(output)}. If the app needs neither, say so in pyproject.toml: `[tool.uv]` with "
+            "`package = false`"
+        )
+        self.context.warnings.append(warning)
+        return warning
+
+    def refuse_others(self, venv: Path, release: str) -> None:
+        """No release needs another one: ReleaseError for an environment that leads into one."""
+        for lead in own_code.leads(venv, self.at.releases):
+            if lead.release != release:
+                raise ReleaseError(
+                    "install",
+                    f"the environment's {lead.file} leads to {lead.target}, which is not of this release and will be "
+                    "removed: have the app's requirements name code of its own source, by a relative path",
+                )
 
     def make(self, venv: Path) -> list[str]:
         """Make an empty environment; the command that installs into it.

@@ -15,7 +15,7 @@ from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import write
 from ..common.text import line
-from . import history, large_files, setting_files, subdirectory
+from . import build_command, history, large_files, setting_files, subdirectory
 from .build import COMPILE, Builder
 from .context import Context
 from .environment import app_environment, env_file
@@ -124,8 +124,10 @@ class ReleaseDirectory:
         if self.is_built():
             return
         code, public = self.path / "code", self.path / "public"
-        venv = self.installer.install(code, self.identity.commit)
+        venv = self.installer.install(code, self.identity.commit, self.identity.id)
         (self.path / "venv").symlink_to(Path("../../environments", venv.name))
+        if self.spec.build_command:
+            build_command.run(self.builder, code / self.context.subdirectory, venv)
         history.finish(self.builder, code)
         self.publish(code, venv)
         self.builder.take(code)
@@ -164,7 +166,8 @@ class ReleaseDirectory:
         status, output = self.builder.execute("publish", *script, *(path for pair in pairs for path in pair), cwd=code)
         if status:
             path = [*self.spec.static.values(), ""][min(status, len(pairs) + 1) - 1]
-            message = f"proxy.static: {path!r} cannot be published; is it in the source?"
+            made = ", or made by build_command" if self.spec.build_command else ""
+            message = f"proxy.static: {path!r} cannot be published; is it in the source{made}?"
             raise ReleaseError("install", message, tail(output))
 
     def write_files(self) -> None:

@@ -58,6 +58,16 @@ class ReleaseOptions:
         roles=("release",),
         defines=True,
     )
+    build_command: str = option(
+        "",
+        doc="Shell command that makes what the source has not, such as the files of a front end, for `proxy.static` or "
+        "for the app. It runs in the code directory after the packages are installed, as a part of the build: with the "
+        "network and the programs of the app's environment, without its variables, secrets and data, for half an hour "
+        "at most. What it needs of apt stands in `packages`.",
+        example="npm ci && npm run build",
+        roles=("release",),
+        defines=True,
+    )
     working_directory: str = option(
         "",
         pattern=DIRECTORY_BELOW,

@@ -16,8 +16,8 @@ from ..common import trees
 from ..common.text import escaped
 from .errors import ReleaseError
 
-# The files that say what an app needs; uv.lock never stands without pyproject.toml.
-PROJECT_FILES = ("pyproject.toml", "requirements.txt")
+# The files that say what an app needs; the other locks never stand without pyproject.toml.
+PROJECT_FILES = ("pyproject.toml", "requirements.txt", "setup.py", "pylock.toml", "Pipfile.lock")
 SHOWN = 10
 
 
