@@ -189,6 +189,7 @@ RELEASE_TESTS = {
     "setting_files": ("test_day_two",),
     "setup_command": ("test_day_two",),
     "settings": ("test_release",),
+    "setup_command": ("test_release",),
     "source": ("test_sources",),
     "source_git": ("test_sources",),
     "spec": ("test_release",),
