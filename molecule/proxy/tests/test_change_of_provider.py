@@ -118,7 +118,7 @@ def test_there_and_back(host: Host, shop: Site, wiki: Site) -> None:
     assert "nginx.service goes on as it was, because apache would not serve tenants." in testing.said(refused)
     assert_served_by(host, shop, NGINX, APACHE)
 
-    replaced = {"name": NGINX.unit, "file_set": "proxy_nginx", "successor": "proxy_apache", "absent_parts": ["shop"]}
+    replaced = {"name": NGINX.unit, "file_set": "proxy_nginx", "successor": "proxy_apache", "absent_parts": ["tenants"]}
     unit = {"name": APACHE.unit, "enabled": True, "follows": ["proxy_apache"], "replaces": [replaced]}
     with apache_cannot_start(host), visiting(wiki) as visits:
         failed = testing.module(host, "unit_set", units=[unit])  # what the role does at the end
