@@ -166,6 +166,7 @@ RELEASE_TESTS = {
     "hints": ("test_checks",),
     "history": ("test_requirements", "test_sources"),
     "hold": ("test_exclusive",),
+    "host_warnings": ("test_day_two",),
     "identity": ("test_release",),
     "installer": ("test_requirements",),
     "large_files": ("test_sources",),
