@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import run
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.handover import Handover
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import (
@@ -35,6 +36,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.placement import 
     keep_copy,
     place,
     same,
+    spoilt_directories,
 )
 
 STATE_DIRECTORY = path("state") / "file_sets"
@@ -59,7 +61,7 @@ class Manifest:
 
     def save(self, path: Path) -> None:
         """Write the manifest, readable for its owner alone."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent, 0o700)
         place(
             str(path),
             (json.dumps(vars(self), indent=1, sort_keys=True) + "\n").encode(),
@@ -215,7 +217,7 @@ class FileSet:
             for change in changes
             if change.after is None or change.after.content is not None
         ]
-        self.journal_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.journal_path.parent, 0o700)
         journal = json.dumps({"generation": generation, "files": found})
         place(str(self.journal_path), journal.encode(), os.getuid(), os.getgid(), 0o600)
 
@@ -277,7 +279,7 @@ def owned_paths(entries: Sequence[Entry], absent_parts: Iterable[str]) -> dict[s
 def plan(entries: Sequence[Entry], wanted: Mapping[str, list[str]], owned: Mapping[str, list[str]]) -> list[Change]:
     """What has to change on the host, in the order of the entries, removals last."""
     changes = []
-    for entry in entries:
+    for entry in (*spoilt_directories(entries), *entries):
         found = Found.at(entry.path)
         if found is not None and (found.content is None) != (entry.content is None):
             kind = "a directory" if found.content is None else "a file"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, write
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Manifest
 
@@ -47,8 +48,8 @@ class Record:
         """Remember that the unit has loaded these sets and files as they are now."""
         sets = {name: manifest.generation for name, manifest in followed.items()}
         files = {path: digest(path) for path in paths}
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps({"sets": sets, "files": files}))
+        make_directory(self.directory)
+        write(self.path, json.dumps({"sets": sets, "files": files}), 0o644)
 
 
 def digest(path: str) -> str:

@@ -250,6 +250,7 @@ outputs:
   sample: {queues: {changed: [mail], queues: [mail, default]}}
 """
 
+import os
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import follow_up
@@ -300,6 +301,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Run the module; its action plugin has rendered the templates and multiplied what has `each`."""
     # The arguments stay out of the host's log; the result shows only the set's name and what came of it.
+    os.umask(0o022)  # for the commands too, whatever the shell of the connection has
     module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
     params = module.params
     result: dict[str, Any] = {"invocation": {"module_args": {"name": params["name"]}}}

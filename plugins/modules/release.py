@@ -354,6 +354,7 @@ others:
   returned: always
 """
 
+import os
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -495,6 +496,7 @@ class Call:
 def main() -> None:
     """Run the module; its action plugin has packed the sources that lie on the controller."""
     # The arguments stay out of the host's log; the values of `secrets` are masked in all results as well.
+    os.umask(0o022)  # for all that it starts, whatever the shell of the connection has
     module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
     call = Call(module)
     for app in module.params["apps"]:

@@ -91,6 +91,7 @@ pause:
   sample: 0.4
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,6 +102,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import U
 
 def main() -> None:
     """Run the module."""
+    os.umask(0o022)  # for the commands too, whatever the shell of the connection has
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     result: dict[str, Any] = {"changed": False}
     try:

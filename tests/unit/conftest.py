@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,14 @@ from ansible_collections.groundwork.flask.tests.unit import release_command_host
 from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import FakeCA, FakeHost
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Each test begins with the usual umask; programs set one of their own."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

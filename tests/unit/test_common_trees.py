@@ -246,7 +246,8 @@ class TestTake:
         [
             (0o644, 0o644),
             (0o755, 0o755),
-            (0o600, 0o600),
+            (0o600, 0o640),  # packed under a umask of 077: the app is to read it
+            (0o700, 0o750),
             (0o777, 0o755),
             (0o664, 0o644),
             (0o4755, 0o755),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -188,6 +189,7 @@ def end(number: int, _frame: FrameType | None) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
     """The program."""
     arguments = parser().parse_args(argv)
+    os.umask(0o077)  # as its units have it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
     try:

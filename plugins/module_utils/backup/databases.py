@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import paths, trees
+from ..common.files import make_directory
 from ..common.systemd import Directives
 from ..common.text import escaped
 from . import steps
@@ -103,7 +104,7 @@ class Copies:
     ) -> dict[str, dict[str, Any]]:
         """Have one account copy its databases, and take over what it made; the records by path."""
         out = self.directory.parent / f"out-{copier[0]}"
-        out.mkdir(mode=0o700)
+        make_directory(out, 0o700)
         descriptor = os.open(out, paths.DIRECTORY)
         try:
             os.fchown(descriptor, *copier)

@@ -20,8 +20,7 @@ def write_private(path: Path, content: Any) -> None:
 
 def private_directory(path: Path) -> Path:
     """The directory, made if need be, which only root enters."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
+    files.make_directory(path, 0o700)
     return path
 
 

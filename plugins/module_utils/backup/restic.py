@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from ..common import clock, paths, programs
+from ..common.files import make_parents
 from ..common.programs import LongOutput
 from .config import BackupSet, Config, Repository
 from .errors import BackupError, limited
@@ -107,7 +108,7 @@ class Restic:
         if not self.unlock():
             directory = self.repository.directory
             if directory:
-                os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+                make_parents(directory)
             self.must("init", seconds=REPOSITORY_SECONDS)
             if directory:
                 os.chmod(directory, 0o700)

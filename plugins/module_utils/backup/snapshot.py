@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import clock, paths
+from ..common.files import make_directory
 from ..common.programs import ANSWER_LIMIT
 from .config import Config
 from .errors import BackupError
@@ -38,7 +39,7 @@ class Snapshot:
         output = self.restic.must("stats", "--json", "--mode", "restore-size", self.id, seconds=REPOSITORY_SECONDS)
         size = json.loads(output.stdout)["total_size"]
         need_space(target, size * 1.05 + 64 * MEBIBYTE, "the restore")
-        target.mkdir(mode=0o700, parents=True)
+        make_directory(target, 0o700)
         options = ("--no-cache",) if fresh else ()
         self.restic.must("restore", self.id, "--target", str(target), "--verify", *options)
         return SnapshotManifest.read(self, target)

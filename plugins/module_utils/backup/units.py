@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..common import programs
+from ..common.files import make_parents, write
 from ..common.locks import locked
 from ..common.systemd import SYSTEMCTL
 from .config import Config
@@ -34,9 +35,9 @@ def stopped(config: Config, unit: str) -> Iterator[None]:
     drop_in = Path(f"/run/systemd/system/{unit}.d/50-groundwork-restore.conf")
     try:
         with locked(lock):
-            drop_in.parent.mkdir(parents=True, exist_ok=True)
+            make_parents(drop_in)
             wait = f"ExecStartPre=+/usr/bin/flock {lock} /usr/bin/true"
-            drop_in.write_text(f"[Service]\nTimeoutStartSec=infinity\n{wait}\n")
+            write(drop_in, f"[Service]\nTimeoutStartSec=infinity\n{wait}\n", 0o644)
             try:
                 systemctl("daemon-reload")
                 stop(unit)

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common.files import write
+from ..common.files import make_directory, write
 from .store import CertificateFiles
 
 SECTION = "[renewalparams]"
@@ -74,7 +74,7 @@ class Lineage:
         if not paths or (usable and (not has_record or self.settings.get("fullchain"))):
             return False
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(mode=0o700, parents=True)
+        make_directory(aside, 0o700)
         for path in paths:
             shutil.move(path, aside / f"{path.parent.name}-{path.name}")
         return True

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common.files import write
+from ..common.files import make_directory, write
 from .ca import REMEDIES
 from .messages import one_line
 
@@ -46,7 +46,7 @@ class ReachabilityFile:
         """Return the token in the file; the file is written if it is missing or not this program's."""
         if not TOKEN.fullmatch(found := self.read()):
             found = secrets.token_hex(16)
-            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             write(self.path, found.encode(), 0o644)
         return found
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import clock
-from ..common.files import write
+from ..common.files import make_directory, make_parents, write
 from .base import Provider
 from .config import CertificateRequest
 from .context import TEMPORARY, Context
@@ -164,12 +164,12 @@ class Reconciler:
         before = path.read_text() if path.exists() else "[]"
         after = json.dumps(found, indent=2)
         if json.loads(before) != found:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path.parent, 0o700)
             write(path, after.encode(), 0o600)
         elif not self.changed:
             return
-        self.context.paths.unchecked.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self.context.paths.unchecked.touch()
+        make_parents(self.context.paths.unchecked)
+        write(self.context.paths.unchecked, b"", 0o644)
         if self.context.paths.root == Path("/"):
             run(SYSTEMCTL, "start", "--no-block", CHECK_UNIT)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from typing import ClassVar
 
+from ..common.files import make_directory
 from .base import RENEW_FRACTION, Provider
 from .config import DAY, PROGRAM, CertificateRequest, address_of
 from .messages import CertificateError
@@ -41,7 +42,7 @@ class SelfSigned(Provider):
     def obtain(self, request: CertificateRequest) -> None:
         """Make a key and a certificate."""
         files = self.files(request.name)
-        files.privkey.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(files.privkey.parent, 0o700)
         new = CertificateFiles(files.fullchain.with_suffix(".new"), files.privkey.with_suffix(".new"))
         names = ",".join(map(alternative, request.domains))
         made = run(

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from ..common import clock
-from ..common.files import write
+from ..common.files import make_directory, write
 from .config import HOUR, MINUTE
 from .messages import CertificateError
 
@@ -59,7 +59,7 @@ class IssueState:
     def save(self, path: Path) -> None:
         """Write it if it differs from the file."""
         if self != IssueState.load(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path.parent, 0o700)
             write(path, (json.dumps(asdict(self), indent=2) + "\n").encode(), 0o600)
 
     @property

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import clock
-from ..common.files import write
+from ..common.files import make_directory, write
 from .config import address_of
 from .messages import CertificateError
 from .processes import run
@@ -197,7 +197,8 @@ class CertificateStore:
         base = self.directory / name
         staging = base / ".new"
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(mode=0o755, parents=True)
+        make_directory(staging.parent)
+        make_directory(staging)
         try:
             target = base / self.stage(files, provider, staging)
             if InstalledCertificate.load(target):

@@ -1,13 +1,17 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of root's own, written so that no reader ever sees half of one and no crash loses the one before."""
+"""Files and directories of root's own, with the modes that are asked for, whatever the umask.
+
+Files are written so that no reader ever sees half of one, and no crash loses the one before.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,45 @@ def write(path: Path | str, content: str | bytes, mode: int, uid: int | None = N
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def make_parents(path: Path | str) -> None:
+    """Make the directories above a path that are missing, with mode 0755; those that are there stay as they are."""
+    missing, above = [], Path(path).parent
+    while not above.exists():
+        missing.append(above)
+        above = above.parent
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another program was quicker
+            os.mkdir(directory, 0o700)
+            os.chmod(directory, 0o755)  # noqa: S103 - as all directories of the system
+
+
+def make_directory(path: Path | str, mode: int = 0o755) -> None:
+    """Make a directory and what is missing above it; one that is there gets the mode too, if it is this process's.
+
+    :param path: in a directory that only root can write to.
+    """
+    make_parents(path)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid == os.geteuid() and status.st_mode & 0o777 != mode:
+            os.fchmod(descriptor, mode | (status.st_mode & 0o7000))
+    finally:
+        os.close(descriptor)
+
+
+def has_mode(path: Path | str, mode: int) -> bool:
+    """Whether :func:`make_directory` would leave a directory as it is; a path that is no directory counts as right."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    return not is_own or status.st_mode & 0o777 == mode
 
 
 def read_json(path: Path | str) -> dict[str, Any]:

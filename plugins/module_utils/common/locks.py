@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .files import make_parents
+
 POLL_SECONDS = 0.2
 
 
@@ -32,8 +34,9 @@ def locked(path: Path, wait: float = 0) -> Iterator[int]:
     :raises BusyError: another process still holds it after that time.
     :raises PermissionError: the directory does not belong to root.
     """
-    path.parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    make_parents(path.parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path.parent, 0o700)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(directory).st_uid != os.geteuid():

@@ -96,15 +96,23 @@ def descend(directory: int, relative: str, create: bool = False) -> int:
             except FileNotFoundError:
                 if not create:
                     raise
-                with suppress(FileExistsError):
-                    os.mkdir(part, 0o755, dir_fd=here)
-                inner = os.open(part, DIRECTORY, dir_fd=here)
+                inner = make_at(here, part)
             os.close(here)
             here = inner
     except BaseException:
         os.close(here)
         raise
     return here
+
+
+def make_at(parent: int, name: str, mode: int = 0o755) -> int:
+    """Make a directory in an open one, with this mode whatever the umask, and open it; one that is there is opened."""
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+        made = os.open(name, DIRECTORY, dir_fd=parent)
+        os.fchmod(made, mode)
+        return made
+    return os.open(name, DIRECTORY, dir_fd=parent)
 
 
 @contextmanager

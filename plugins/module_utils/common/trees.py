@@ -269,7 +269,7 @@ class Walk:
 
 
 def take(directory: Path | str, uid: int, gid: int, files_only: bool = False) -> None:
-    """Give a tree to an owner, so that nobody but the owner can write to it.
+    """Give a tree to an owner, so that nobody but the owner can write to it, and the group can read it.
 
     Sockets, FIFOs and devices are removed, and with ``files_only`` links are too. Nobody else keeps the right to write,
     and no file the right to run as its owner.
@@ -277,7 +277,7 @@ def take(directory: Path | str, uid: int, gid: int, files_only: bool = False) ->
     top = os.open(directory, DIRECTORY)
     try:
         os.fchown(top, uid, gid)
-        os.fchmod(top, stat.S_IMODE(os.fstat(top).st_mode) & 0o755)
+        os.fchmod(top, readable(os.fstat(top).st_mode))
     finally:
         os.close(top)
     for item in walk(directory):
@@ -287,12 +287,18 @@ def take(directory: Path | str, uid: int, gid: int, files_only: bool = False) ->
             continue
         if (item.status.st_uid, item.status.st_gid) != (uid, gid):
             os.chown(item.name, uid, gid, dir_fd=item.parent, follow_symlinks=False)
-        if kind != stat.S_IFLNK and mode & ~0o755:
+        if kind != stat.S_IFLNK and mode != readable(mode):
             descriptor = os.open(item.name, FILE, dir_fd=item.parent)
             try:
-                os.fchmod(descriptor, mode & 0o755)
+                os.fchmod(descriptor, readable(mode))
             finally:
                 os.close(descriptor)
+
+
+def readable(mode: int) -> int:
+    """The mode without others' right to write, in which the group may read and do what the owner may, but for that."""
+    mode = stat.S_IMODE(mode) & 0o755
+    return mode | (mode & 0o500) >> 3
 
 
 def size(directory: Path | str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from ..common.files import write
+from ..common.files import make_parents, write
 from ..common.paths import FILE, regular
 from .layout import Layout
 
@@ -89,5 +89,5 @@ def install_command(at: Layout) -> None:
     if taken_by(at):
         at.command.unlink()
         return
-    at.command.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_parents(at.command)
     write(at.command, script(at), 0o755)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..common import trees
+from ..common.files import make_directory
 from ..common.ownership import refusal
 from ..common.systemd import Directives
 from . import sandbox, unpack
@@ -82,21 +83,21 @@ class Builder:
                 "fetch", f"there is no account {self.spec.name} on this host: run groundwork.flask.site first"
             )
         cache = self.at.build_cache
-        cache.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_directory(cache.parent)
         if os.path.lexists(cache) and not is_own(cache):
             trees.remove(cache)
-        cache.mkdir(mode=0o711, exist_ok=True)
+        make_directory(cache, 0o711)
         for path in (self.at.source_cache, self.at.package_cache):
             if not path.exists():
-                path.mkdir(mode=0o700)
+                make_directory(path, 0o700)
                 self.chown(path)
 
     def scratch(self, name: str) -> Path:
         """An empty directory for what only the build needs; the engine clears it away."""
         path = self.at.releases / f".{name}"
         trees.remove(path)
-        self.at.releases.mkdir(mode=0o711, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700)
+        make_directory(self.at.releases, 0o711)
+        make_directory(path, 0o700)
         self.give(path)
         return path
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from ..common import trees
+from . import modes
 from .app_command import is_command_settled
 from .context import Context
 from .errors import ReleaseError
@@ -35,6 +36,7 @@ class Cleanup:
             and not self.unused_environments()
             and self.ledger.cut_off(self.ledger.read()) is None
             and is_command_settled(self.at)
+            and modes.are_settled(self.at)
         )
 
     def heal(self, wanted: str = "") -> None:
@@ -44,6 +46,7 @@ class Cleanup:
         """
         live = self.at.live()
         self.ledger.heal()
+        modes.heal(self.at)
         if self.at.paused.exists():
             self.end_pause(live)
         stale = self.supervisor.enabled() - {live, wanted}

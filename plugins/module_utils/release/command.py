@@ -260,6 +260,7 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
         # A build looks for a program that the host lacks; an app may not use this command.
         sys.stderr.write(f"sh: 1: {name}: not found\n")
         raise SystemExit(127)
+    os.umask(0o022)
     options = parser(name).parse_args(rest or ["--help"])
     if os.geteuid() != 0:
         os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])  # noqa: S606 - no shell is wanted

@@ -11,6 +11,7 @@ import pwd
 from pathlib import Path
 
 from ..common import sqlite, trees
+from ..common.files import make_directory
 from .app_steps import AppSteps
 from .context import Context
 from .errors import ReleaseError, tail
@@ -26,7 +27,7 @@ class SavedDatabases:
         """Copy the databases in place of an earlier copy for this release."""
         target = self.at.saved / release
         trees.remove(target)
-        target.mkdir(mode=0o700, parents=True)
+        make_directory(target, 0o700)
         for parent in (self.at.saved, self.at.saved.parent):
             parent.chmod(0o711)
         status, output = self.run_sqlite(target, "save", self.at.data, str(target))

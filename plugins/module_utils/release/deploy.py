@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..common.files import write
 from . import checks
 from .app_command import install_command
 from .app_steps import AppSteps
@@ -182,7 +183,7 @@ class Deployment:
         self.supervisor.stop(release)
         came_back = self.pause.bring_back() if self.pause and self.pause.has_begun and self.brings_back else ""
         with contextlib.suppress(OSError):
-            (at.release(release) / "bad").touch()
+            write(at.release(release) / "bad", "", 0o644)
         reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
         with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
             self.context.ledger.append(

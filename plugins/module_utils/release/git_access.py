@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common import trees
-from ..common.files import write
+from ..common.files import make_directory, write
 from .errors import ReleaseError, tail
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class GitAccess:
         """A key that the app's user can sign with and cannot read: an agent holds it, and nothing is written down."""
         build, directory = self.build, self.build.at.run / "agent"
         trees.remove(directory)
-        directory.mkdir(mode=0o700, parents=True)
+        make_directory(directory, 0o700)
         build.give(directory)
         sock = directory / "sock"
         argv, cache = ("/usr/bin/ssh-agent", "-D", "-a", str(sock)), build.at.source_cache

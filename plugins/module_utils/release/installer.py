@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from ..common import trees
+from ..common.files import make_directory, write
 from . import own_code
 from .build import Builder, is_own
 from .context import Context
@@ -64,8 +65,8 @@ class Installer:
             if into != {release}:
                 venv = self.at.environments / self.key(recipe, commit, release)
         trees.remove(venv)
-        self.at.environments.mkdir(mode=0o711, parents=True, exist_ok=True)
-        venv.mkdir(mode=0o750)
+        make_directory(self.at.environments, 0o711)
+        make_directory(venv, 0o750)
         self.builder.give(venv)
         command = [*self.make(venv), *self.only_wheels()]
         if not self.spec.wheels_archive:
@@ -79,7 +80,7 @@ class Installer:
         self.refuse_others(venv, release)
         self.builder.compile(venv, venv / "lib")
         self.builder.take(venv)
-        (venv / "complete").write_text(warning)
+        write(venv / "complete", warning, 0o644)
         return venv
 
     def failure(self, code: Path, *command: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common.clock import timestamp
+from ..common.files import make_directory
 from . import checks
 from .layout import Layout
 
@@ -31,7 +32,7 @@ class Ledger:
     def append(self, event: str, release: str, **facts: Any) -> None:
         """Add a line, safe on the disk when this returns. A line that a crash cut off stays alone on its own."""
         line = json.dumps({"time": timestamp(), "event": event, "release": release, **facts})
-        self.at.ledger.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_directory(self.at.ledger.parent)
         whole = not self.at.ledger.exists() or self.at.ledger.read_bytes()[-1:] in (b"\n", b"")
         with open(os.open(self.at.ledger, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o640), "wb") as stream:
             stream.write((f"{line}\n" if whole else f"\n{line}\n").encode())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 
-from ..common.files import write
+from ..common.files import make_directory, write
 from .context import Context
 from .errors import ReleaseError
 from .hold import Hold
@@ -44,7 +44,7 @@ class Pause:
     def begin(self) -> None:
         """Stop what runs of both releases; the processes first, which may take long, while the server still answers."""
         self.has_begun = True
-        self.at.paused.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.at.paused.parent, 0o700)
         write(self.at.paused, json.dumps({"live": self.live, "release": self.release}), 0o600)
         if self.live:
             self.supervisor.stop_processes(self.live)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from ..common import trees
-from ..common.files import write
+from ..common.files import make_directory, write
 from ..common.programs import ENVIRONMENT
 from .build import Builder
 from .context import Context
@@ -45,7 +45,7 @@ class PythonTools:
         if not uv:
             raise ReleaseError("install", f"{where}: install {name} and {name}-venv, or let uv bring it")
         pythons = self.tools / "python"
-        pythons.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_directory(pythons)
         # As root, so that no app can change what others run.
         environment = {
             **self.builder.environment(),
@@ -82,7 +82,7 @@ class PythonTools:
     def fetch_uv(self, target: Path) -> bool:
         """Get uv from the index with the distribution's pip, checked against its hashes; as root, for all apps."""
         fresh = target.with_name(f".uv.{os.getpid()}")
-        fresh.mkdir(mode=0o755, parents=True)
+        make_directory(fresh)
         write(fresh / "requirements.txt", UV, 0o644)
         status, output = 1, "python3-venv, which brings pip, is not installed"
         environment = {**self.builder.environment(), **ENVIRONMENT, "HOME": "/root"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..common import trees
 from ..common.clock import timestamp
-from ..common.files import write
+from ..common.files import make_directory, make_parents, write
 from ..common.text import line
 from . import build_command, history, large_files, setting_files, subdirectory
 from .build import COMPILE, Builder
@@ -67,10 +67,10 @@ class ReleaseDirectory:
             return
         self.check_space(live)
         trees.remove(self.path)
-        self.at.releases.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.path.mkdir(mode=0o711)
+        make_directory(self.at.releases, 0o711)
+        make_directory(self.path, 0o711)
         for name in ("code", "public"):
-            (self.path / name).mkdir(mode=0o750)
+            make_directory(self.path / name, 0o750)
             self.builder.give(self.path / name)
         status, output = source.fetch(self.path / "code")
         if status:
@@ -176,7 +176,7 @@ class ReleaseDirectory:
         setting_files.write(self.path / "code", self.context.subdirectory, self.spec.settings, group)
         for name, text in self.spec.files.items():
             path = self.path / name
-            path.parent.mkdir(mode=0o755, exist_ok=True)
+            make_parents(path)
             write(path, text, 0o750 if name == "start" else 0o640, gid=group)
         environment = app_environment(self.context, self.secret_key, self.identity.id)
         write(self.path / "env", env_file(environment), 0o600)

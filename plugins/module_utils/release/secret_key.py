@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any
 
-from ..common.files import write
+from ..common.files import make_directory, write
 from . import setting_files
 from .context import Context
 from .environment import read_env_file
@@ -43,7 +43,7 @@ class SecretKey:
         key = path.read_text().strip() if path.exists() else ""
         wanted = self.context.shared_key or (secrets.token_hex(32) if create and (rotate or not key) else key)
         if create and wanted != key:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path.parent, 0o700)
             write(path, wanted, 0o600)
         return wanted
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..common import trees
 from ..common.clock import timestamp
-from ..common.files import read_json, write
+from ..common.files import make_directory, read_json, write
 from .app_steps import AppSteps
 from .context import Context
 from .errors import ReleaseError, tail
@@ -100,7 +100,7 @@ class SetupCommand:
 
     def write(self, state: str, release: str) -> None:
         """Record it, readable by root alone: a command may hold a password."""
-        self.at.setup.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_directory(self.at.setup.parent)
         record = {"state": state, "command": self.command, "release": release, "time": timestamp()}
         write(self.at.setup, json.dumps(record, indent=1) + "\n", 0o600)
 

@@ -9,7 +9,7 @@ import os
 import re
 
 from ..common import trees
-from ..common.files import fsync_directory
+from ..common.files import fsync_directory, make_parents
 from .layout import Layout
 
 # A name with a hash in it, as bundlers make them: its content never changes, so an old one may stay reachable.
@@ -32,5 +32,5 @@ def inherit_static(at: Layout, release: str) -> None:
         for name in at.facts(other.name).get("static", []) if other.name != release else []:
             target = public / name
             if not os.path.lexists(target) and trees.is_file(other / "public", name):
-                target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                make_parents(target)
                 trees.link(other / "public", name, target)

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import sleep
 from typing import IO, cast
 
-from ..common.files import write
+from ..common.files import make_directory, write
 from ..common.ownership import Ownership
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT, Systemd
@@ -62,7 +62,7 @@ class System(Systemd):
         self._steps += 1
         unit = f"groundwork-release@{step.app}.{step.name}.{os.getpid()}-{self._steps}.service"
         path = environment_file(step.app, unit)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent, 0o700)
         write(path, env_file(step.environment), 0o600)
         bound = ["-p", f"BindsTo={self.engine}", "-p", f"After={self.engine}"] if self.engine else []
         try:

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ..common.clock import timestamp
-from ..common.files import read_json, write
+from ..common.files import make_directory, read_json, write
 from ..common.on_host import on_host
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
@@ -238,6 +238,7 @@ def await_other(at: Layout, system: System, until: float) -> list[str]:
 
 def serve() -> None:
     """The program of the unit: reads an order on stdin, and writes its result to a file."""
+    os.umask(0o022)
     order = Order(**json.loads(sys.stdin.read()))
     perform(order, System(engine=unit(order.app)))
 
@@ -264,7 +265,7 @@ def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
         ended["error"] = {"step": "engine", "message": message, "log": log}
     ended["ended"] = timestamp()
     at = Layout(order.app)
-    at.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(at.run, 0o700)
     write(at.run / "result.json", json.dumps(ended), 0o600)
 
 
