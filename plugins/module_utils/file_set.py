@@ -36,8 +36,8 @@ from ansible_collections.groundwork.flask.plugins.module_utils.placement import 
     keep_copy,
     place,
     same,
-    spoilt_directories,
 )
+from ansible_collections.groundwork.flask.plugins.module_utils.spoilt import spoilt_directories
 
 STATE_DIRECTORY = path("state") / "file_sets"
 

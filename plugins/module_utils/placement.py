@@ -9,7 +9,6 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,36 +180,3 @@ def same(found: Found | None, entry: Entry) -> bool:
         return (found.uid, found.gid) == (pwd.getpwnam(entry.owner).pw_uid, grp.getgrnam(entry.group).gr_gid)
     except KeyError:
         return False
-
-
-def spoilt_directories(entries: Sequence[Entry]) -> list[Entry]:
-    """Directories of the collection above these files that an earlier run has made as the umask of its shell had it.
-
-    That is a directory of root's with a name of the collection's in its path, in which others than root can write, or
-    which keeps the reader of a file out. Those that the set itself declares are not among them.
-    """
-    declared = {entry.path for entry in entries if entry.content is None}
-    needed: dict[str, int] = {}
-    for entry in entries:
-        if entry.content is None:
-            continue
-        for above in Path(entry.path).parents:
-            if str(above) not in declared and any(part.startswith(OURS) for part in above.parts):
-                needed[str(above)] = needed.get(str(above), 0) | (0o055 if entry.mode & 0o077 else 0)
-    return [Entry(path, None, *names_of(path), 0o755) for path in sorted(needed) if is_spoilt(path, needed[path])]
-
-
-def is_spoilt(path: str, needed: int) -> bool:
-    """Whether a directory of root's can be written by others, or lacks rights that others need."""
-    try:
-        status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
-    return is_own and bool(status.st_mode & 0o022 or status.st_mode & needed != needed)
-
-
-def names_of(path: str) -> tuple[str, str]:
-    """Owner and group of a path."""
-    status = os.stat(path)
-    return pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name

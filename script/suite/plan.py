@@ -173,6 +173,7 @@ RELEASE_TESTS = {
     "layout": ("test_accidents", "test_release"),
     "ledger": ("test_databases", "test_day_two"),
     "locks": ("test_requirements",),
+    "modes": ("test_release",),
     "own_code": ("test_requirements",),
     "pause": ("test_exclusive",),
     "pins": ("test_requirements",),

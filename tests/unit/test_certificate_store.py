@@ -87,6 +87,16 @@ def test_the_key_is_readable_by_nobody_else(fake: FakeHost) -> None:
     assert served.files.privkey.stat().st_mode & 0o777 == 0o640
 
 
+def test_directories_that_another_umask_has_closed_are_opened(fake: FakeHost) -> None:
+    fake.ask()
+    directory = fake.run().context.served("shop").files.privkey.parent.resolve()
+    for path in (directory, directory.parent):
+        path.chmod(0o700)
+    assert fake.run().changed == ["shop"]
+    assert [path.stat().st_mode & 0o777 for path in (directory, directory.parent)] == [0o755, 0o755]
+    assert fake.run().changed == []
+
+
 def test_a_damaged_key_is_replaced(fake: FakeHost) -> None:
     fake.ask()
     served = fake.run().context.served("shop")

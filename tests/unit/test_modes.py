@@ -184,6 +184,32 @@ class TestFileSet:
         assert mode(tmp_path) == 0o700
         assert not state.update(entries).changed
 
+    @pytest.mark.parametrize("spoilt", [0o777, 0o775], ids=oct)
+    def test_what_others_could_write_below_is_closed_to_them(self, tmp_path: Path, spoilt: int) -> None:
+        """Whoever can write to a program's __pycache__ runs as root."""
+        below = tmp_path / "groundwork"
+        names = ("python/package/__pycache__", "secrets/shop", "theirs/inner")
+        for name in names:
+            (below / name).mkdir(parents=True)
+            (below / name).chmod(spoilt)
+        (below / "secrets").chmod(0o700)
+        os.chown(below / "theirs", 1, 1)
+        (tmp_path / "elsewhere").mkdir(mode=0o755)
+        (tmp_path / "elsewhere").chmod(spoilt)
+        (below / "link").symlink_to(tmp_path / "elsewhere")
+        state = FileSet("web", tmp_path / "state")
+        entries = [self.entry(below / "a.py")]
+        assert state.update(entries).changed
+        closed = {name: oct(mode(below / name)) for name in (*names, "secrets", "link/../elsewhere")}
+        assert closed == {
+            "python/package/__pycache__": "0o755",
+            "secrets/shop": "0o755",
+            "secrets": "0o700",
+            "theirs/inner": oct(spoilt),
+            "link/../elsewhere": oct(spoilt),
+        }
+        assert not state.update(entries).changed
+
     def test_what_a_set_declares_and_what_only_root_reads_stays_closed(self, tmp_path: Path) -> None:
         owner, group = describe_names()
         entries = [

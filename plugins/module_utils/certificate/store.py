@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import clock
-from ..common.files import make_directory, write
+from ..common.files import has_mode, make_directory, write
 from .config import address_of
 from .messages import CertificateError
 from .processes import run
@@ -236,10 +236,13 @@ class CertificateStore:
             shutil.rmtree(path)
 
     def protect(self, files: CertificateFiles) -> bool:
-        """Set the owner, group and mode of the key; returns whether they were different."""
+        """Set the owner, group and mode of the key, and the mode of its directories; whether they were different."""
+        closed = [path for path in (files.privkey.parent.parent, files.privkey.parent) if not has_mode(path, 0o755)]
+        for path in closed:
+            make_directory(path)
         status = files.privkey.stat()
         if (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (os.getuid(), self.gid, 0o640):
-            return False
+            return bool(closed)
         os.chown(files.privkey, os.getuid(), self.gid)
         files.privkey.chmod(0o640)
         return True

@@ -23,6 +23,8 @@ def directories(at: Layout) -> Iterator[tuple[Path, int]]:
     yield at.tools / "python", ALL_READ
     yield at.build_cache.parent, ALL_READ
     yield at.build_cache, ALL_PASS
+    yield at.ledger.parent, ALL_READ
+    yield at.secret_key.parent, 0o700
     for above in (at.releases, at.environments):
         yield above, ALL_PASS
     for release in at.releases.glob("*"):
