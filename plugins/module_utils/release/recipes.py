@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..common import trees
-from ..common.files import write
+from ..common.files import make_directory, write
 from . import subdirectory
 from .context import Context
 from .errors import ReleaseError
@@ -137,7 +137,7 @@ class Recipes:
     def written(self, name: str, lines: list[str]) -> str:
         """A file of root's that the build reads; its path. The engine clears it away."""
         directory = self.at.releases / ".locked"
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_directory(directory)
         write(directory / name, "".join(f"{line}\n" for line in lines), 0o644)
         return str(directory / name)
 
