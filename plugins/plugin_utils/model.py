@@ -174,7 +174,7 @@ def check_secrets(apps: Mapping[str, Any], secrets: Any, records: Sequence[App],
 
 
 def check_deploy_keys(apps: Mapping[str, Any], keys: Any, records: Sequence[App], problems: Problems) -> None:
-    """Deploy keys belong to apps that exist and are fetched by SSH, and are private keys. No value is ever shown."""
+    """Deploy keys belong to apps that exist and may fetch by SSH, and are private keys. No value is ever shown."""
     read = read_confidential("flask_deploy_keys", keys, apps, problems)
     for record in records:
         key = read.given.get(record.name)
@@ -185,10 +185,10 @@ def check_deploy_keys(apps: Mapping[str, Any], keys: Any, records: Sequence[App]
                 f"{read.field(record.name)} is not a private key: give the whole text of the key's file, "
                 "which begins with -----BEGIN"
             )
-        if not record.source.is_ssh:
+        if record.source.package:
             problems.append(
-                f"{read.field(record.name)} has no use: flask_apps.{record.name}.source is not git over SSH: "
-                "write its address as git@host:path or ssh://git@host/path, or remove the key"
+                f"{read.field(record.name)} has no use: flask_apps.{record.name}.source is a package of the index, for "
+                "which nothing is fetched by SSH: remove the key"
             )
 
 

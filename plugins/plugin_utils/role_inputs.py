@@ -18,6 +18,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.certificate_rules
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 from ansible_collections.groundwork.flask.plugins.plugin_utils.site_options import written
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source import needed_by
 
 # The options of an app that the role release takes as they are.
 HANDED_ON = (*options(ReleaseOptions), *options(ControllerOptions))
@@ -132,10 +133,14 @@ ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
 
 def packages(apps: Sequence[App]) -> list[str]:
     """The apt packages that the apps and their servers need to be fetched, built and run, without repetition."""
-    wanted = {"git"} if any(app.source.git for app in apps) else set()
-    if any(app.source.is_ssh for app in apps):
-        wanted.add("openssh-client")
+    wanted: set[str] = set()
     for app in apps:
+        if app.source.git:
+            wanted.add("git")
+        if app.source.is_ssh:
+            wanted.add("openssh-client")
+        if app.source.directory:
+            wanted.update(needed_by(app.source.directory))
         wanted.update(app.packages, servers.SERVERS[app.server].packages(app.server_options))
     return sorted(wanted)
 

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from ansible_collections.groundwork.flask.plugins.module_utils.release import git_dependencies
 from ansible_collections.groundwork.flask.plugins.module_utils.release.history import SENT
 from ansible_collections.groundwork.flask.plugins.plugin_utils.history import History, asks_git, git
 
@@ -186,6 +188,26 @@ class Archive:
     def description(self) -> str:
         """The name of the file."""
         return self.path.name
+
+
+def needed_by(directory: str) -> set[str]:
+    """The apt packages by which a host fetches what the files of a source directory name, or finds its version.
+
+    None of a directory that cannot be read, which is reported elsewhere.
+    """
+    try:
+        source = Source.read(directory)
+        wanted = {"git"} if source.history else set()
+        for name in source.files:
+            if git_dependencies.names_packages(os.path.basename(name)):
+                text = (source.directory / name).read_text(errors="replace")
+                if "git+" in text or re.search(r"\bgit *=", text):
+                    wanted.add("git")
+                if git_dependencies.addresses(text):
+                    wanted |= {"git", "openssh-client"}
+    except (SourceError, OSError):
+        return set()
+    return wanted
 
 
 def archive_names(archive: str) -> set[str]:

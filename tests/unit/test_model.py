@@ -203,10 +203,10 @@ BY_SSH = app(source={"git": "git@example.org:acme/shop.git"})
             "-----BEGIN",
         ),
         (
-            app(),
+            app(source={"package": "shop==1.4"}),
             {"shop": KEY},
-            "flask_deploy_keys.shop has no use: flask_apps.shop.source is not git over SSH: write its address as "
-            "git@host:path or ssh://git@host/path, or remove the key",
+            "flask_deploy_keys.shop has no use: flask_apps.shop.source is a package of the index, for which nothing is "
+            "fetched by SSH: remove the key",
         ),
         (BY_SSH, KEY, "flask_deploy_keys is not a map: write each app as `name:` with what belongs to it below"),
     ],

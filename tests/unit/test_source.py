@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError, needed_by
 
 
 @pytest.fixture
@@ -181,3 +181,43 @@ def test_an_archive_with_another_checksum(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceError, match="is not a file on the controller"):
         Archive.read(str(tmp_path / "none.zip"))
+
+
+@pytest.mark.parametrize(
+    ("files", "packages"),
+    [
+        ({"requirements.txt": "flask\n"}, set()),
+        ({"requirements.txt": "lib @ git+https://example.org/lib.git\n"}, {"git"}),
+        ({"sub/requirements-dev.txt": "git+ssh://git@example.org/lib.git\n"}, {"git", "openssh-client"}),
+        ({"uv.lock": 'source = { git = "ssh://git@example.org/lib.git?rev=v1#01" }'}, {"git", "openssh-client"}),
+        ({"pyproject.toml": 'lib = {git = "https://example.org/lib.git"}'}, {"git"}),
+        ({"pyproject.toml": "[tool.setuptools_scm]"}, {"git"}),
+        ({"notes.md": "git+ssh://git@example.org/lib.git"}, set()),
+    ],
+)
+def test_what_a_host_needs_for_the_files_of_a_directory(
+    tmp_path: Path, files: dict[str, str], packages: set[str]
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    assert needed_by(str(tmp_path)) == packages
+    assert needed_by(str(tmp_path / "none")) == set()
+
+
+def test_names_that_are_no_text(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """They are kept to the byte, with git and without it."""
+    name = os.fsdecode(b"caf\xe9\n")
+    (tmp_path / name).write_text("1")
+    (tmp_path / "link").symlink_to(name)
+    for step in (("init",), ("add", ".")):
+        source, packed = Source.read(str(tmp_path)), tmp_path_factory.mktemp("out") / "a"
+        assert source.files == (name, "link")
+        assert source.tree
+        source.pack(str(packed))
+        with tarfile.open(packed, encoding="utf-8", errors="surrogateescape") as archive:
+            assert archive.getnames() == [name, "link"]
+        git(tmp_path, *step)

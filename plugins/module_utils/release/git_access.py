@@ -60,6 +60,8 @@ class GitAccess:
             r"\b(ssh|git): (command )?not found|cannot run ssh|No such file or directory: '/usr/bin/git'", output
         ):
             return f"add git and openssh-client to flask_apps.{app}.packages and run groundwork.flask.site"
+        if self.build.deploy_key and "could not read Username" in output:
+            return "a deploy key is for SSH: write its address as git@host:path or ssh://git@host/path"
         if self.build.deploy_key:
             return "see that the key in flask_deploy_keys may read it"
         return "is the address right? For a private one, put a deploy key into flask_deploy_keys"

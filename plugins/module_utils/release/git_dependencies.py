@@ -57,6 +57,11 @@ git -C "$copy" grep -hIE '(ssh|git)[+:@/]' HEAD -- 'pyproject.toml' 'setup.py' '
 """
 
 
+def names_packages(name: str) -> bool:
+    """Whether a file of this name may name packages."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in NAMED_IN)
+
+
 def addresses(text: str) -> set[str]:
     """The addresses of repositories over SSH in a text, without the revision."""
     return {found[1] for found in ADDRESS.finditer(text)} | {found[1] or found[2] for found in SHORT.finditer(text)}
@@ -75,7 +80,7 @@ class GitDependencies:
         for item in trees.walk(code):
             if not stat.S_ISREG(item.status.st_mode) or item.path.startswith(".git/") or "node_modules/" in item.path:
                 continue
-            if any(fnmatch.fnmatchcase(item.name, pattern) for pattern in NAMED_IN):
+            if names_packages(item.name):
                 found |= addresses(trees.read_bytes(code, item.path, LONGEST).decode(errors="replace"))
         return found
 

@@ -40,9 +40,9 @@ if git cat-file -e "$commit:.gitmodules" 2>/dev/null; then
     git submodule --quiet update --init --recursive
 fi
 if command -v git-lfs >/dev/null; then
-    unset GIT_LFS_SKIP_SMUDGE
-    git lfs pull
-    git submodule --quiet foreach --recursive 'git lfs pull'
+    pull='git lfs install --local --skip-repo >/dev/null && git lfs pull'
+    eval "$pull"
+    git submodule --quiet foreach --recursive "$pull"
 fi
 """
 
