@@ -9,7 +9,7 @@ import getpass
 import re
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -18,6 +18,7 @@ from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
 from ansible_collections.groundwork.flask.plugins.action.file_set import Variables
 from ansible_collections.groundwork.flask.plugins.plugin_utils import setting_files
+from ansible_collections.groundwork.flask.plugins.plugin_utils.failures import REMEDY, of_releases
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.role_inputs import releases_once
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Archive, Source, SourceError
@@ -38,22 +39,68 @@ class ActionModule(ActionBase):
         """Call the module, send it the sources that it lacks, and return one result of all calls."""
         result = super().run(tmp, task_vars)
         del tmp
+        variables = task_vars or {}
         arguments = plain(self._task.args)
         arguments.setdefault("by", whoami())
-        apps = arguments.get("apps") or []
         before = arguments.pop("continues", None) or {}
-        elsewhere = [] if is_first(task_vars or {}) else releases_once(apps, arguments.get("secrets") or {})
-        parts: dict[str, Parts] = {}
-        for app in apps:
+        defers = str(arguments.pop("defer_failures", False)).lower() in ("true", "yes", "1", "on")
+        names = [app["name"] for app in arguments.get("apps") or []]
+        elsewhere = []
+        if not is_first(variables):
+            elsewhere = releases_once(arguments.get("apps") or [], arguments.get("secrets") or {})
+        # Apps that failed before, in an earlier step or on the host that goes first, are left as they are.
+        failed = dict(before.get("failures") or {})
+        left = left_by_first(elsewhere, variables)
+        apps, parts = [], dict[str, Parts]()
+        for app in arguments.get("apps") or []:
+            name = app["name"]
+            if name in failed or name in left:
+                continue
             app.pop("release_command_hosts", None)
-            app["run_release_command"] = app["name"] not in elsewhere
-            parts[app["name"]] = identify(app)
-            if app.get("settings"):
-                app["settings"] = self.settings(app, task_vars or {})
+            app["run_release_command"] = name not in elsewhere
+            try:
+                parts[name] = self.prepare(app, variables)
+            except AnsibleActionFail as error:
+                if not defers:
+                    raise
+                left[name] = f"step fetch: {error}"
+            else:
+                apps.append(app)
+        done = self.deploy({**arguments, "apps": apps}, parts, before, task_vars)
+        result.update(done)
+        if "apps" in done:
+            result["others"] = [name for name in done["others"] if name not in names]
+            result.update(merged_failures(before, done))
+            failed = {**failed, **left, **done["failed_apps"]}
+            failed = {name: failed[name] for name in sorted(failed, key=[*names, *failed].index)}
+            result.update(judged(result, failed, {*left, *(arguments.get("absent") or [])}, defers))
+        return result
+
+    def prepare(self, app: dict[str, Any], variables: dict[str, Any]) -> Parts:
+        """Put into an app's options what the module needs of the controller; what of it may have to be sent."""
+        parts = identify(app)
+        if app.get("settings"):
+            app["settings"] = self.settings(app, variables)
+        return parts
+
+    def deploy(
+        self,
+        arguments: dict[str, Any],
+        parts: dict[str, Parts],
+        before: Mapping[str, Any],
+        task_vars: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Call the module as often as it takes; one result of all calls.
+
+        :param parts: what may have to be sent, by app.
+        :param before: the result that this call goes on from.
+        """
+        apps = arguments["apps"]
         if before.get("begun"):
             waiting = [app for app in apps if app["name"] in before["begun"]]
             rest = {**arguments, "apps": waiting, "absent": [], "continues": {"begun": before["begun"]}}
-            done = self.again({**before, "begun": {}}, {**rest, "background": False}, apps, task_vars)
+            earlier = {**before, "begun": {}, "failed_apps": {}}
+            done = self.again(earlier, {**rest, "background": False}, apps, task_vars)
         else:
             done = self._execute_module(module_args={**arguments, "wait": 0}, task_vars=task_vars)
         # What another run is at work on is waited for in a call of its own: one knows why it takes time.
@@ -71,16 +118,7 @@ class ActionModule(ActionBase):
             done = self.again(done, rest, apps, task_vars)
             self._remove_tmp_path(self._connection._shell.tmpdir)
         done.pop("at_work", None)
-        result.update(done)
-        if failed := result.get("failed_apps"):
-            lines = [f"{name}, {reason}" for name, reason in failed.items()]
-            serves = "" if failed.keys() <= set(arguments.get("absent") or []) else "What was live before serves on. "
-            lines.append(f"{serves}Correct the cause and run again.")
-            # The reasons stand in the message; a second copy of them would only bury it.
-            result.update(failed=True, failed_apps=sorted(failed), msg="\n\n".join(lines))
-            kept = ("action", "release", "previous", "source")
-            result["apps"] = {name: {key: app[key] for key in kept} for name, app in result["apps"].items()}
-        return result
+        return done
 
     def settings(self, app: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, str]:
         """The app's files of settings, as the module takes them."""
@@ -141,6 +179,42 @@ class Files:
             self.loader.cleanup_tmp_file(clear)
 
 
+def left_by_first(elsewhere: Sequence[str], task_vars: Mapping[str, Any]) -> dict[str, str]:
+    """Of the apps whose release command the first host runs, those that it could not deploy, with the reason.
+
+    :param elsewhere: the apps whose release command another host runs.
+    """
+    if not elsewhere:
+        return {}
+    first = task_vars["ansible_play_hosts_all"][0]
+    of_first = task_vars.get("hostvars", {}).get(first, {}).get("release_result") or {}
+    is_out = first not in task_vars.get("ansible_play_hosts", [first])
+    failed = elsewhere if is_out else [name for name in elsewhere if name in of_first.get("failed_apps", [])]
+    reason = f"its release command runs on {first} first, and {{}} there: what was here is left as it is"
+    how = "the play ended" if is_out else "its deploy failed"
+    return {name: f"step command: {reason.format(how)}" for name in failed}
+
+
+def judged(
+    result: Mapping[str, Any], failed: Mapping[str, str], unknown: Collection[str], defers: bool
+) -> dict[str, Any]:
+    """What the result says of the apps that failed.
+
+    :param failed: the reason of each.
+    :param unknown: those of which it is not known whether anything is live.
+    :param defers: they do not fail the task.
+    """
+    told: dict[str, Any] = {"failed_apps": sorted(failed)}
+    if defers:
+        return {**told, "failures": failed, "message": of_releases(failed, result, unknown)}
+    if not failed:
+        return told
+    # The reasons stand in the message; a second copy of them would only bury it.
+    kept = ("action", "release", "previous", "source")
+    apps = {name: {key: app[key] for key in kept} for name, app in result["apps"].items()}
+    return {**told, "failed": True, "msg": of_releases(failed, result, unknown, REMEDY), "apps": apps}
+
+
 def is_first(task_vars: Mapping[str, Any]) -> bool:
     """Whether the host is the first of the play's hosts."""
     hosts = task_vars.get("ansible_play_hosts_all") or []
@@ -183,8 +257,17 @@ def merge(first: dict[str, Any], second: dict[str, Any], names: list[str]) -> di
         "changed": bool(first.get("changed") or second.get("changed")),
         "apps": {**first["apps"], **second["apps"]},
         "failed_apps": {**first["failed_apps"], **second["failed_apps"]},
+        **merged_failures(first, second),
         "begun": {**first.get("begun", {}), **second.get("begun", {})},
         "others": [name for name in second["others"] if name not in names],
+    }
+
+
+def merged_failures(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """What the results of two calls know of the apps that failed, beside the reasons."""
+    return {
+        "references": {**(first.get("references") or {}), **(second.get("references") or {})},
+        "not_live": list(dict.fromkeys([*(first.get("not_live") or ()), *(second.get("not_live") or ())])),
     }
 
 

@@ -274,6 +274,14 @@ options:
         for both. The other options are as in that call.
     type: dict
     default: {}
+  defer_failures:
+    description:
+      - Do not fail the task for an app that cannot be deployed, so that the play goes on for the others. The task then
+        returns RV(failures), and what a failed task would say as C(message).
+      - A call with O(continues) leaves the apps that have failed before as they are.
+      - Where the first host alone runs the release command of an app and fails, the other hosts leave the app as it is.
+    type: bool
+    default: false
   by:
     description: Who deploys and from where, for the ledger and for those who wait. Found by default.
     type: str
@@ -337,7 +345,24 @@ failed_apps:
   description: Apps whose release did not go live. C(msg) says why.
   type: list
   elements: str
-  returned: failure
+  returned: always
+failures:
+  description: Of each app in RV(failed_apps) the reason.
+  type: dict
+  returned: when O(defer_failures=true)
+references:
+  description: >-
+    Of each app in RV(failed_apps) what the host knows the failure by, in the ledger, in C(releases), in C(status) and
+    on the page of a site of which nothing is live: the id of the refused release, or of the attempt where none was
+    determined.
+  type: dict
+  returned: always
+  sample: {shop: 3f9c01d2ab44}
+not_live:
+  description: The apps in RV(failed_apps) of which no release is live.
+  type: list
+  elements: str
+  returned: always
 begun:
   description: The apps whose first release is built and being started; O(continues) waits for them.
   type: dict
@@ -369,6 +394,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.errors im
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, other_apps
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.side_by_side import side_by_side, slots
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, Spec
 
 # What the action plugin has used up before the module runs.
@@ -392,9 +418,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "purge": {"type": "bool", "default": False},
     "background": {"type": "bool", "default": False},
     "continues": {"type": "dict", "default": {}},
+    "defer_failures": {"type": "bool", "default": False},
     "by": {"type": "str", "default": ""},
     "wait": {"type": "int", "default": int(work.WAIT_SECONDS)},
 }
+
+
+# What came of an app: a result, a failure, the run that is at work on it, or the order that goes on in the background.
+Outcome = Result | ReleaseError | work.ActiveRun | work.Order
 
 
 class Call:
@@ -413,24 +444,18 @@ class Call:
         self.changed = False
         self.done: dict[str, dict[str, object]] = {}
         self.failed: dict[str, str] = {}
+        self.references: dict[str, str] = {}
         self.at_work: dict[str, str] = {}
         self.begun: dict[str, str] = {}
         self.diffs: list[dict[str, str]] = []
 
-    def is_left(self, name: str, other: work.ActiveRun | None) -> bool:
-        """Whether an app is left as it is because another run is at work on it; noted."""
-        if other and not self.params["wait"]:
-            self.at_work[name] = str(other)
-            return True
-        return False
-
-    def deploy(self, app: dict[str, Any]) -> None:
-        """Deploy an app, or find out what a deploy would do."""
+    def deploy(self, app: dict[str, Any]) -> Outcome:
+        """Deploy an app, or find out what a deploy would do. Several apps may be at it in threads; nothing is noted."""
         name, continued = app["name"], self.continues.get(app["name"])
         engine, order = self.engine_and_order(app)
         other = None if self.module.check_mode or continued else work.active_run(name)
-        if self.is_left(name, other):
-            return
+        if other and not self.params["wait"]:
+            return other
         if continued:
             order = replace(order, id=continued)
         try:
@@ -440,13 +465,11 @@ class Call:
             if not result:
                 is_first = not continued and Layout(name).live() is None
                 if self.params["background"] and is_first and work.begin(order):
-                    self.begun[name] = order.id
-                    return
+                    return order
                 result = work.do(order, wait=self.wait)
         except ReleaseError as error:
-            self.failed[name] = f"step {error.step}: {error}"
-        else:
-            self.note(name, result)
+            return error
+        return result
 
     def engine_and_order(self, app: dict[str, Any]) -> tuple[Engine, work.Order]:
         """The engine for an app in this process, which changes nothing, and the order for the one in its unit."""
@@ -464,8 +487,20 @@ class Call:
         settings = asdict(self.settings)
         return engine, work.Order("deploy", asdict(spec), settings, options, secret, deploy_key, shared_key)
 
-    def note(self, name: str, result: Result) -> None:
-        """Keep the result of an app for the module's own."""
+    def note(self, name: str, outcome: Outcome) -> None:
+        """Keep what came of an app for the module's result."""
+        if isinstance(outcome, work.ActiveRun):
+            self.at_work[name] = str(outcome)
+        elif isinstance(outcome, work.Order):
+            self.begun[name] = outcome.id
+        elif isinstance(outcome, ReleaseError):
+            self.failed[name] = f"step {outcome.step}: {outcome}"
+            self.references[name] = outcome.reference
+        else:
+            self.note_result(name, outcome)
+
+    def note_result(self, name: str, result: Result) -> None:
+        """Keep the result of an app that was deployed, or would be."""
         self.warn(name, result)
         self.done[name] = {key: value for key, value in vars(result).items() if key != "differences"}
         if result.changed and not result.needs_archive:
@@ -482,12 +517,14 @@ class Call:
         """Take an app off the host, or find out whether there is one."""
         if self.module.check_mode:
             self.changed = self.changed or bool(Ownership.of(name).in_home())
-        elif not self.is_left(name, work.active_run(name)):
+        elif (other := work.active_run(name)) and not self.params["wait"]:
+            self.note(name, other)
+        else:
             order = work.Order("remove", {"name": name}, asdict(self.settings), {"purge": self.params["purge"]})
             try:
                 result = work.do(order, wait=self.wait)
             except ReleaseError as error:
-                self.failed[name] = f"step {error.step}: {error}"
+                self.note(name, error)
             else:
                 self.changed = self.changed or result.changed
                 self.warn(name, result)
@@ -499,15 +536,17 @@ def main() -> None:
     os.umask(0o022)  # for all that it starts, whatever the shell of the connection has
     module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
     call = Call(module)
-    for app in module.params["apps"]:
-        call.deploy(app)
+    known = [app["name"] for app in module.params["apps"]]
+    for name, outcome in zip(known, side_by_side(call.deploy, module.params["apps"], slots()), strict=True):
+        call.note(name, outcome)
     for name in module.params["absent"]:
         call.remove(name)
-    known = [app["name"] for app in module.params["apps"]]
     module.exit_json(
         changed=call.changed or bool(call.begun),
         apps=call.done,
         failed_apps=call.failed,
+        references=call.references,
+        not_live=[name for name in known if name in call.failed and Layout(name).live() is None],
         begun=call.begun,
         **({} if module.params["wait"] else {"at_work": call.at_work}),
         others=other_apps(known),

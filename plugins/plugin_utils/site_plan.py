@@ -52,6 +52,9 @@ def resolved(one: Named, sharing: Sequence[Named]) -> dict[str, Any]:
         "addresses": [domain for domain in one.domains if address_of(domain)],
         "canonical": bracketed(canonical),
         "socket": one.socket,
+        # There while a release of the app is live; "" for an app that is no release's.
+        "current": on_host("current", one.name) if one.socket == on_host("socket", one.name) else "",
+        "undeployed": on_host("undeployed", one.name),
         "certificate": one.certificate,
         "owner": one.owner,
         "owned": one.owner == one.name,

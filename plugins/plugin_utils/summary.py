@@ -76,10 +76,12 @@ def strangers(others: Sequence[str], known: Sequence[App]) -> Iterator[str]:
 def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> list[tuple[str, str]]:
     """How one app stands, noun by noun; an empty text is left out."""
     released = release.get("apps", {}).get(app.name, {})
+    if failed := failed_line(app.name, release):
+        released = {}
     kind = certificate.get("names", {}).get(app.name, {})
     saved = backup.get("sets", {}).get(app.name, {})
     return [
-        ("release", release_line(released)),
+        ("release", failed or release_line(released)),
         ("changed", ", ".join(released.get("changes", []))),
         ("would run", "; ".join(released.get("commands", []))),
         ("workers", released.get("workers", "")),
@@ -87,6 +89,15 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
         ("certificate", certificate_line(kind)),
         ("backup", backup_line(saved)),
     ]
+
+
+def failed_line(name: str, release: Facts) -> str:
+    """That the app was not deployed, and by which number its reason is found; "" when it was."""
+    if name not in (release.get("failed_apps") or ()):
+        return ""
+    number = (release.get("references") or {}).get(name)
+    state = "; none is live" if name in (release.get("not_live") or ()) else ""
+    return f"not deployed: see the message below{f' for number {number}' if number else ''}{state}"
 
 
 def release_line(released: Facts) -> str:

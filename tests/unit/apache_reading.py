@@ -25,13 +25,19 @@ class Configuration:
     :param files: by their paths below /etc/apache2, those that other sites or a maintenance bring; of the role's own
         files each is rendered where it is included.
     :param on_disk: the files that there are.
+    :param missing: the directories that there are not.
     :param given: variables of the role.
     """
 
     def __init__(
-        self, text: str, files: Mapping[str, str] | None = None, on_disk: Iterable[str] = (), **given: Any
+        self,
+        text: str,
+        files: Mapping[str, str] | None = None,
+        on_disk: Iterable[str] = (),
+        missing: Iterable[str] = (),
+        **given: Any,
     ) -> None:
-        self.files, self.on_disk, self.given = dict(files or {}), set(on_disk), given
+        self.files, self.on_disk, self.missing, self.given = dict(files or {}), set(on_disk), set(missing), given
         self.rendered: dict[str, tuple[Directive, ...]] = {}
         self.main = parse(render(MAIN, **given))
         self.hosts = [
@@ -128,6 +134,8 @@ class Configuration:
         if text == "expr":
             return [] if Expression(pattern, request.lookup).holds() else None
         text = re.sub(r"\$(\d)", lambda found: groups[int(found[1])], interpolated(text, request.lookup))
+        if pattern == "!-d":
+            return [] if text in self.missing else None
         if pattern == "-f":
             return [] if text in self.on_disk else None
         if pattern.startswith("="):

@@ -285,3 +285,83 @@ def test_apps_that_failed_fail_the_task_in_words_and_the_others_are_told() -> No
 def test_an_app_that_could_not_be_removed_is_not_said_to_serve_on() -> None:
     action = Failing({"apps": [], "absent": ["shop"]})
     assert action.run(task_vars={})["msg"].endswith("no space left\n\nCorrect the cause and run again.")
+
+
+def deferring(*names: str, task_vars: dict[str, Any] | None = None, **more: Any) -> tuple[Failing, dict[str, Any]]:
+    """Run the plugin with deferred failures; the action and its result."""
+    action = Failing({"apps": [app(name) for name in names], "defer_failures": True, **more})
+    return action, action.run(task_vars=task_vars or {})
+
+
+def test_failures_that_are_deferred_do_not_fail_the_task() -> None:
+    action, result = deferring("blog", "shop")
+    assert not result.get("failed")
+    assert (result["failed_apps"], result["failures"]) == (["shop"], {"shop": "step install: no space left"})
+    assert result["message"] == "shop, step install: no space left\n\nWhat was live before serves on."
+    assert "defer_failures" not in action.calls[0]
+    action = Failing({"apps": [app()], "defer_failures": True})
+    action.failed = {}
+    result = action.run(task_vars={})
+    assert (result["failed_apps"], result["failures"], result["message"]) == ([], {}, "")
+
+
+def test_what_failed_before_is_left_as_it_is_and_told_again() -> None:
+    before = {
+        "apps": {}, "failed_apps": ["fact"], "failures": {"fact": "step import: no"}, "others": [], "begun": {},
+        "references": {"fact": "b1"}, "not_live": ["fact"],
+    }  # fmt: skip
+    action, result = deferring("fact", "shop", continues=before)
+    assert [[one["name"] for one in call["apps"]] for call in action.calls] == [["shop"]]
+    assert result["message"].split("\n\n") == [
+        "fact, number b1, step import: no",
+        "shop, step install: no space left",
+        "What was live of shop serves on. No release of fact is live: its site answers with status 503 and the number "
+        "above.",
+    ]
+    waiting, result = deferring("fact", "shop", "blog", continues=before | {"begun": {"shop": "3f9c"}})
+    assert [[one["name"] for one in call["apps"]] for call in waiting.calls] == [["shop"]]
+    assert result["failed_apps"] == ["fact", "shop"]
+
+
+@pytest.mark.parametrize(
+    ("of_first", "active", "left"),
+    [
+        ({"failed_apps": ["shop"]}, ["a", "b"], "its deploy failed there"),
+        ({"failed_apps": ["blog"]}, ["a", "b"], ""),
+        ({}, ["b"], "the play ended there"),
+    ],
+)
+@pytest.mark.parametrize("defers", [True, False])
+def test_what_the_first_host_could_not_release_is_left_as_it_is_on_the_others(
+    of_first: dict[str, Any], active: list[str], left: str, defers: bool
+) -> None:
+    """Its release command has not run, or has failed."""
+    first = app("shop", release_command="flask db upgrade", release_command_hosts="first")
+    action = Failing({"apps": [first, app("blog")], "defer_failures": defers})
+    action.failed = {}
+    task_vars = {
+        "inventory_hostname": "b",
+        "ansible_play_hosts_all": ["a", "b"],
+        "ansible_play_hosts": active,
+        "hostvars": {"a": {"release_result": of_first}},
+    }
+    result = action.run(task_vars=task_vars)
+    ((*told,),) = (call["apps"] for call in action.calls)
+    assert [each["name"] for each in told] == ([] if left else ["shop"]) + ["blog"]
+    assert result["failed_apps"] == (["shop"] if left else [])
+    assert result.get("failed", False) is (bool(left) and not defers)
+    said = result.get("message") or result.get("msg") or ""
+    assert (f"its release command runs on a first, and {left}" in said) if left else said == ""
+    assert "serves on" not in said
+
+
+def test_a_source_that_is_not_on_the_controller_is_one_app_s_trouble_too(code: Path) -> None:
+    apps = [app(source={"directory": "/none"}), app("blog", source={"directory": str(code)})]
+    action = Failing({"apps": apps, "defer_failures": True})
+    action.failed = {}
+    result = action.run(task_vars={})
+    assert [[one["name"] for one in call["apps"]] for call in action.calls] == [["blog"]]
+    assert result["message"] == (
+        "shop, step fetch: flask_apps.shop.source.directory: '/none' is not a directory on the controller: correct the "
+        "path"
+    )

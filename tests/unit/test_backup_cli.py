@@ -39,6 +39,19 @@ def test_a_run_is_reported_as_json(program: Program) -> None:
     assert json.loads(program("run", "--json", "--missing")[1])["changed"] is False
 
 
+def test_what_could_not_be_saved_is_for_the_reader_of_the_json_to_judge(
+    program: Program, scene: SimpleNamespace
+) -> None:
+    """So that a play goes on for the other sets; the timer's run fails."""
+    (scene.path / "one").mkdir(exist_ok=True)
+    (scene.path / "one/fail-backup").write_text("1 Fatal: disk full")
+    status, output, _errors = program("run", "--json", "--missing")
+    assert status == 0
+    problems = json.loads(output)["problems"]
+    assert problems[-1] == "not saved, or not everywhere: shop (of 1 sets)"
+    assert program("run")[0] == 1
+
+
 def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(program: Program, scene: SimpleNamespace) -> None:
     status, output, _errors = program("run", "--json", "--missing", "--dry-run")
     assert (status, json.loads(output)["changed"]) == (0, True)

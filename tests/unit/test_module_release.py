@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -44,7 +45,7 @@ class Units:
         work.perform(given, self.app.system, kind=partial(Engine, root=self.app.root))  # type: ignore[arg-type]
         ended = work.result_of(Layout(given.app, self.app.root), given)
         if error := ended.get("error"):
-            raise ReleaseError(error["step"], error["message"], error["log"])
+            raise ReleaseError(error["step"], error["message"], error["log"], error["reference"])
         return Result(**ended["result"])
 
 
@@ -132,6 +133,36 @@ def test_an_app_that_fails_is_told_beside_the_others(call: Caller, app: App) -> 
     assert result["failed_apps"][app.name].startswith("step install: ")
     assert "no space left" in result["failed_apps"][app.name]
     assert (result["apps"], result["changed"]) == ({}, False)
+    (bad,) = [event["release"] for event in app.ledger.events() if event["event"] == "bad"]
+    assert (result["references"], result["not_live"]) == ({app.name: bad}, [app.name])
+    assert bad in app.at.undeployed.read_text()
+    app.system.fail.clear()
+    done = call(apps=[options(app)], installer="pip")
+    assert (done["references"], done["not_live"]) == ({}, [])
+    assert not app.at.undeployed.exists()
+    app.system.fail["venv"] = "no space left"
+    again = call(apps=[options(app, requirements=["flask==1"])], installer="pip")
+    assert (list(again["failed_apps"]), again["not_live"]) == ([app.name], [])
+    assert not app.at.undeployed.exists(), "what was live serves on"
+
+
+def test_apps_are_deployed_at_the_same_time_and_told_in_their_order(
+    call: Caller, units: Units, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def do(order: work.Order, wait: float) -> Result:
+        together.wait()  # broken unless both are there
+        if order.app == "aaa":
+            raise ReleaseError("import", "no module", reference="b1")
+        units.orders.append((order, wait))
+        return Result("r1", action="deployed")
+
+    monkeypatch.setattr(work, "do", do)
+    monkeypatch.setattr(release, "slots", lambda: 2)
+    result = call(apps=[options(app, name="bbb"), options(app, name="aaa")], installer="pip")
+    assert (list(result["apps"]), result["failed_apps"]) == (["bbb"], {"aaa": "step import: no module"})
+    assert (result["references"], result["not_live"]) == ({"aaa": "b1"}, ["aaa"])
 
 
 def test_who_is_at_work_is_told_instead_of_waited_for_when_asked_so(call: Caller, units: Units, app: App) -> None:

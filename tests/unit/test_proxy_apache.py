@@ -231,6 +231,25 @@ def test_a_site_in_maintenance_is_open_to_those_who_are_allowed() -> None:
     assert shop.visit(HOME, "/.well-known/acme-challenge/x").status == 0
 
 
+def test_a_site_of_which_no_release_is_live_is_answered_503_and_its_neighbours_are_not() -> None:
+    given = resolved(SHOP, SHOP | {"name": "blog", "prefix": "/blog"})
+    files = {
+        "groundwork/locations/shop/1_blog.conf": render(
+            "apache/shared-locations.conf.j2", given[1], __proxy_sites=given
+        )
+    }
+    text = render("apache/site.conf.j2", given[0], __proxy_sites=given)
+
+    def statuses(*missing: str) -> list[int]:
+        apache = Configuration(text, files, missing=[on_host("current", name) for name in missing])
+        return [apache.visit(HOME, path).status for path in ("/", "/blog/x", "/.well-known/acme-challenge/x")]
+
+    assert statuses() == [0, 0, 0]
+    assert statuses("shop") == [503, 0, 0]
+    assert statuses("blog") == [0, 503, 0]
+    assert Configuration(virtual_host(socket="/run/other.sock"), missing=["/run"]).visit(HOME, "/").status == 0
+
+
 TRUSTED = ["192.0.2.1", "2001:db8::/32"]
 
 

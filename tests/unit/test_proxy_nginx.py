@@ -122,9 +122,8 @@ def test_no_location_stands_within_one_for_a_single_path(paths: dict[str, Any]) 
     """No nginx takes that: it is how files of a path with options of its own were refused."""
     shop = configuration(static={"/media/": f"{on_host('data', 'shop')}/uploads"}, paths=paths)
     server = shop.visit("shop.example.org", "/").server
-    single = {
-        one["args"][1]: one["block"] for one in server if one["directive"] == "location" and one["args"][0] == "="
-    }
+    of_sites = [one for one in server if one["directive"] == "location" and "/.groundwork/" not in one["args"][-1]]
+    single = {one["args"][1]: one["block"] for one in of_sites if one["args"][0] == "="}
     assert sorted(single) == sorted(paths)
     assert [path for path, block in single.items() if values(block, "location")] == []
     assert [path for path in single if shop.visit("shop.example.org", path).redirect == ("404",)] == [
@@ -165,6 +164,22 @@ def test_only_what_is_allowed_finds_an_open_site() -> None:
     assert {row["directive"]: row["args"][0] for row in judged["block"]} == {"11": "1", "default": "0"}
     server = parse(render("nginx/maintenance/server.conf.j2", {"name": "my-shop"}))
     assert values(server, "if") == [["$groundwork_closed_my_hshop"]]
+
+
+def test_a_site_of_which_no_release_is_live_has_a_page_of_its_own() -> None:
+    """Not so one whose app is none of the role release. molecule/default asks nginx itself."""
+    shop = configuration()
+    server = shop.visit("shop.example.org", "/").server
+    conditions = [one for one in server if one["directive"] == "if" and "undeployed" in str(one["block"])]
+    assert [one["args"] for one in conditions] == [["!-e", CURRENT], ["$groundwork_undeployed_shop", "=", "11"]]
+    ((rewritten,),) = (values(one["block"], "rewrite") for one in conditions[1:])
+    assert rewritten == ["^", "/.groundwork/undeployed/shop", "last"]
+    page = Configuration.location(server, rewritten[1])
+    assert page is not None
+    assert values(page["block"], "internal") == [[]]
+    assert ["$groundwork_page", on_host("undeployed", "shop")] in values(page["block"], "set")
+    other = configuration(socket="/run/other.sock").visit("shop.example.org", "/").server
+    assert "undeployed" not in str(other)
 
 
 def test_there_is_a_page_for_each_promised_error() -> None:

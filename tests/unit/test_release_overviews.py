@@ -149,6 +149,15 @@ class TestStatus:
                 ],
             ),
             (
+                {"memory": None, "workers": "", "refused": {"release": "b1", "time": "2026-01-03", "reason": "no"}},
+                [
+                    "release   3f9c01d2ab44, v1.2",
+                    "deployed  2026-01-02T03:04:05Z by ann@laptop",
+                    "state     active since Fri 2026-01-02 03:04:04 UTC",
+                    "refused   b1 on 2026-01-03: no",
+                ],
+            ),
+            (
                 dict.fromkeys(FACTS, "") | {"release": None, "state": "no release is live", "memory": None},
                 ["release   none", "state     no release is live"],
             ),
@@ -197,6 +206,7 @@ class TestStatus:
                 {"name": names["service"], "kind": "web", "state": "active"},
             ],
             "warnings": [],
+            "refused": {},
         }
 
     def test_warnings_of_the_live_release_and_of_the_host_s_programs(self, host: App) -> None:

@@ -63,10 +63,12 @@ class TestPerform:
     def test_an_error(self, app: App, given: Order) -> None:
         app.system.fail = {"-probe:": "ImportError: no module"}
         error = self.perform(app, given)["error"]
+        (bad,) = [event for event in app.ledger.events() if event["event"] == "bad"]
         assert error == {
             "step": "import",
             "message": "the app cannot be imported as shop:app",
             "log": "ImportError: no module",
+            "reference": bad["release"],
         }
 
     def test_a_fault_is_told_without_secrets(self, app: App, given: Order) -> None:

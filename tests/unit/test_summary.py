@@ -66,6 +66,18 @@ def test_an_unchanged_release_is_not_called_new() -> None:
     assert "  release     aaaabbbbcccc, unchanged, from x v1 (0123456789)" in lines({"apps": {"shop": same}})
 
 
+def test_an_app_that_was_not_deployed_says_where_the_reason_is() -> None:
+    failed = {"failed_apps": ["shop"], "references": {"shop": "b1"}, "not_live": []}
+    found = lines(RELEASE | failed, CERTIFICATE)
+    assert found[1:3] == [
+        "  release     not deployed: see the message below for number b1",
+        "  certificate issued by R11, until 2027-02-01",
+    ]
+    assert lines(failed | {"not_live": ["shop"], "references": {}})[1] == (
+        "  release     not deployed: see the message below; none is live"
+    )
+
+
 def test_a_temporary_certificate_is_named_with_its_reason() -> None:
     entry = {
         **CERTIFICATE["names"]["shop"],

@@ -6,6 +6,7 @@ What the Debian release cannot change is tested on one host (the mark `once`).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -151,12 +152,39 @@ def test_everything_answers_after_a_reboot(host: Host, authority_root: str) -> N
 
 
 @pytest.mark.once
-def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, site: MakeSite) -> None:
-    """The last test: the app is gone afterwards."""
+def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, site: MakeSite, tmp_path: Path) -> None:
+    """The last test: the app is gone afterwards. In the same run a new app that serves itself is one app's trouble."""
+    broken = Path(shutil.copytree(EXAMPLES / "tally", tmp_path / "broken"))
+    with (broken / "tally.py").open("a") as source:
+        source.write("\napp.run(host='0.0.0.0', port=8000)\n")
     fewer = {name: app for name, app in apps().items() if name != "tally"}
-    result = testing.play(host, flask_apps=fewer, flask_app_secrets={})
-    assert result.returncode == 0, testing.said(result)[-3000:]
-    assert "groundwork.flask.remove -e app=tally" in testing.said(result)
+    fewer["guestbook"]["environment"] = {"GREETING": "after the others"}
+    more = {
+        "broken": {
+            "source": {"directory": str(broken)},
+            "wsgi_app": "tally:app",
+            "domains": ["broken.test"],
+            "certificate": {"provider": "self_signed"},
+        }
+    }
+    began, before = time.monotonic(), testing.live(host, "guestbook")
+    result = testing.play(host, flask_apps=fewer | more, flask_app_secrets={})
+    said = testing.said(result)
+    assert result.returncode != 0
+    assert time.monotonic() - began < 120, "it was not waited for until its time was up"
+    found = re.search(
+        r"broken, number (\w{12}), step import: .{,99}: line \d+ of tally.py starts a server and does not", said
+    )
+    assert found, said[-3000:]
+    assert "No release of broken is live: its site answers with status 503 and the number above." in said
+    assert f"not deployed: see the message below for number {found[1]}; none is live" in said
+    assert "groundwork.flask.remove -e app=tally" in said
+    assert testing.live(host, "guestbook") != before
+    answer = site("broken.test", verify=False).get("/")
+    assert (answer.status, found[1] in answer.text, "Traceback" in answer.text) == (503, True, False)
+    assert found[1] in host.check_output(f"{on_host('programs')}/app broken releases")
+    assert found[1] in host.check_output(f"{on_host('programs')}/app broken status")
+    assert host.check_output(f"{on_host('programs')}/backup status | grep ^broken")
     assert site("tally.test", verify=False).get("/").status == 200
 
     result = testing.play(host, "remove.yml", app="tally", flask_apps=fewer, flask_app_secrets={})

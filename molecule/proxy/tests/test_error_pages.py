@@ -66,6 +66,33 @@ def test_a_stopped_app_is_a_502_with_a_page(host: Host, wiki: Site, provider: Pr
     assert_own_page(provider, answer.text, status)
 
 
+def test_a_site_of_which_no_release_is_live_is_503_until_one_is(host: Host, shop: Site, provider: Provider) -> None:
+    """With the page that a refused first release has left, else with that of the proxy; no reload is needed."""
+    current, page = on_host("current", "shop"), on_host("undeployed", "shop")
+    host.check_output(f"mv -T {current} {current}.aside")
+    try:
+        answers = [
+            shop.get("/static/style.css"),
+            shop.post("/", body=b"x" * 20_000),
+            shop.get("/.groundwork/undeployed/shop"),
+        ]
+        for answer in answers:
+            assert (answer.status, answer.header("Retry-After")) == (503, "60")
+            assert answer.header("Content-Type") == "text/html; charset=utf-8"
+            assert_own_page(provider, answer.text, 503)
+        host.check_output(f"echo '<p>3f9c01d2ab44</p>' >{page} && chmod 644 {page}")
+        answer = shop.get("/?x=1")
+        assert (answer.status, answer.header("Retry-After"), answer.text) == (503, "60", "<p>3f9c01d2ab44</p>\n")
+        assert str(answer.header("Content-Type")).startswith("text/html")
+        assert answer.header("Strict-Transport-Security")
+        assert shop.get("/blog/").status == 200, "another site of this domain"
+        assert shop.get(f"{CHALLENGE}/none").status == 404
+    finally:
+        host.check_output(f"mv -T {current}.aside {current} && rm -f {page}")
+    assert shop.get("/").status == 200
+    assert shop.get("/.groundwork/undeployed/shop").status == 404
+
+
 @pytest.mark.parametrize(("path", "status"), [("/missing", 404), ("/error", 500), ("/own-headers", 503)])
 def test_the_apps_own_errors_pass(shop: Site, path: str, status: int) -> None:
     answer = shop.get(path)

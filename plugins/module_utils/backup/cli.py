@@ -151,8 +151,9 @@ def act(arguments: argparse.Namespace, config: Config, lock: int) -> list[str]:
     """Carry out any other command while the lock is held; returns what went wrong."""
     if arguments.command == "run":
         changed, problems = run(config, arguments.set, lock, arguments.missing)
-        if arguments.json:
-            write_json({**report(Status(config)), "changed": changed})
+        if arguments.json:  # the reader judges the report
+            write_json({**report(Status(config)), "changed": changed, "problems": problems})
+            return []
         return problems
     if arguments.command == "drill":
         return drill(config, arguments.set, lock)

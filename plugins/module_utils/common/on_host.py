@@ -18,6 +18,7 @@ OF_AN_APP: Mapping[str, str] = MappingProxyType(
         "releases": "/srv/{app}/releases",
         "current": "/srv/{app}/current",
         "socket": "/srv/{app}/current/app.sock",
+        "undeployed": "/srv/{app}/undeployed.html",  # what its site shows while no release of it is live
         "data": "/var/lib/{app}",
         "cache": "/var/cache/{app}",
         "certificate": "/etc/ssl/groundwork/{app}/current",  # of the app that owns the domains

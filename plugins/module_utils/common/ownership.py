@@ -25,7 +25,14 @@ from .text import line
 
 COMMENT = "Flask app {app}"  # of an account, as the role service_user writes it
 NO_SHELL = ("nologin", "false")
-IN_HOME = ("releases", "environments", "current", ".current.new")
+IN_HOME = (
+    "releases",
+    "environments",
+    "current",
+    ".current.new",
+    "undeployed.html",
+    ".undeployed.html.groundwork.new",
+)
 HOME_MODE = 0o711  # as the role service_user makes it
 MEMBER_LIMIT, SHOWN = 5, 1000  # members of a group, and characters in all, that a message shows
 UNIT_DIRECTORIES = tuple(f"{above}/systemd/system" for above in ("etc", "run", "usr/local/lib", "usr/lib"))

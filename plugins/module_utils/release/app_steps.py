@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import checks, probe, sandbox
+from ..common.text import line
+from . import checks, import_watch, probe, sandbox
 from .build import Builder
 from .context import Context
 from .environment import app_environment
@@ -20,7 +22,9 @@ from .identity import Identity
 from .secret_key import SecretKey
 from .steps import Step
 
-IMPORT_SECONDS = 300
+# An import may take twice as long as a server that starts (health_timeout), for it compiles, and makes tables; but at
+# least so many seconds.
+IMPORT_SECONDS = 120.0
 # Runs its argument. The working directory is not on the path: under a server too, no module of the app is in the way of
 # Python's own until the entry puts the code where the app has it.
 PROBE = "import sys; del sys.path[: sys.path[0] == '']; exec(sys.argv.pop(1))"
@@ -57,15 +61,39 @@ class AppSteps:
 
     def app_facts(self) -> dict[str, Any]:
         """Import the app alone in a process of its own, and return the facts that ``probe.py`` reports."""
-        python = f"{self.context.at.release(self.identity.id)}/venv/bin/python"
-        status, output = self.in_release(
-            "import", python, "-c", PROBE, inspect.getsource(probe), seconds=IMPORT_SECONDS
-        )
+        directory = self.context.at.release(self.identity.id)
+        seconds = max(IMPORT_SECONDS, 2 * float(self.context.spec.health.get("timeout", 0)))
+        program = (PROBE, inspect.getsource(import_watch), f"{seconds:.0f}", inspect.getsource(probe))
+        # The watch ends the import itself, and says where it was.
+        status, output = self.in_release("import", f"{directory}/venv/bin/python", "-c", *program, seconds=seconds + 10)
         before, mark, answer = output.rpartition(probe.MARK)
         if status or not mark:
             callable_name = self.context.spec.environment.get("WSGI_APP")
-            code, below = self.context.at.release(self.identity.id) / "code", self.context.subdirectory
-            hint = runtime_hint(self.context.app, output) or missing_module_hint(code, below, output)
-            message = f"the app cannot be imported as {callable_name}{hint}"
-            raise ReleaseError("import", message, tail(before or output, 60))
+            message = f"the app cannot be imported as {callable_name}"
+            if why := no_return(output, f"{directory}/code", seconds):
+                raise ReleaseError("import", f"{message}: {why}", tail(output.partition(import_watch.BLOCKED)[0], 60))
+            hint = runtime_hint(self.context.app, output)
+            hint = hint or missing_module_hint(directory / "code", self.context.subdirectory, output)
+            raise ReleaseError("import", message + hint, tail(before or output, 60))
         return checks.read(answer)
+
+
+def no_return(output: str, code: str, seconds: float) -> str:
+    """Why an import did not return, where it was, and the remedy; "" for one that failed otherwise.
+
+    :param output: what it printed, and the watch after it.
+    :param code: the directory of the app's code.
+    :param seconds: what it might take.
+    """
+    remedy = 'put the call below `if __name__ == "__main__":`, for the server imports the app and serves it itself'
+    if found := re.search(rf'{import_watch.BLOCKED}{{"file": "([^"]*)", "line": (\d{{1,9}})}}', output):
+        where = line(found[1].removeprefix(f"{code}/"))
+        return f"line {found[2]} of {where} starts a server and does not return: {remedy}"
+    if import_watch.TIMED_OUT not in output and "(killed after " not in output:
+        return ""
+    frame = re.search(rf'^  File "{re.escape(code)}/([^"]*)", line (\d+) in ', output, re.MULTILINE)
+    where = f"; it was at line {frame[2]} of {line(frame[1])}" if frame else ""
+    return (
+        f"the import did not return within {seconds:.0f} s{where}. Where something in it waits, or never ends, "
+        f"{remedy}; for an app that needs longer raise health_timeout, of which an import may take twice the time"
+    )

@@ -26,7 +26,7 @@ from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
 from .host_warnings import warnings_of
-from .layout import Layout, apps
+from .layout import Layout, apps, undeployed_apps
 from .ledger import Ledger, states
 from .result import Result
 from .settings import DeploySettings
@@ -171,7 +171,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def status(at: Layout) -> dict[str, Any]:
     """How the app stands: its live release, and the units of it; ``unit`` and what follows are about the server."""
     live = at.live()
-    row = next((row for row in states(at) if row["release"] == live), {})
+    rows = states(at)
+    row = next((row for row in rows if row["release"] == live), {})
+    refused = rows[0] if rows and rows[0]["state"] == "bad" else {}
     units = ReleaseUnits.of(at, live) if live else ReleaseUnits(())
     shown = shown_units(units)
     server = shown.get(units.server, {}) if live else {}
@@ -192,6 +194,7 @@ def status(at: Layout) -> dict[str, Any]:
         "units": [{**unit, "state": shown.get(unit["name"], {}).get("ActiveState", "")} for unit in units.record()],
         "at_work": str(holder) if holder else "",
         "warnings": [*(Ledger(at).warnings(live) if live else ()), *warnings_of(at.app, at.root)],
+        "refused": {name: refused[name] for name in ("release", "time", "reason") if name in refused},
     }
 
 
@@ -216,6 +219,7 @@ def status_lines(facts: Mapping[str, Any]) -> str:
         ("memory", f"{facts['memory'] / 2**20:.0f} MB" if facts["memory"] else ""),
         *(("process", f"{unit['name']}, {unit['state']}") for unit in facts["units"] if unit["kind"] == "process"),
         ("at work", facts["at_work"]),
+        ("refused", "{release} on {time}: {reason}".format(**facts["refused"]) if facts.get("refused") else ""),
         *(("warning", warning) for warning in facts["warnings"]),
     ]
     return "\n".join(f"{name:<10}{text}" for name, text in rows if text)
@@ -295,7 +299,7 @@ def app_at(name: str, root: Path) -> Layout:
 
 def overview(names: str, options: argparse.Namespace, root: Path) -> None:
     """Show one app, or several by name."""
-    known = apps(root) if names == "-" else names.split(",")
+    known = sorted({*apps(root), *undeployed_apps(root)}) if names == "-" else names.split(",")
     facts_of, text_of = OVERVIEWS[options.verb]
     facts = {name: facts_of(app_at(name, root)) for name in known}
     if options.json:

@@ -18,12 +18,14 @@ class ReleaseError(Exception):
     :param step: the step that failed.
     :param message: what happened and what to do.
     :param log: the output of the program that failed.
+    :param reference: what the operator finds this failure by: the id of the refused release, or of the attempt where
+        no release was determined (``refusal.py``); "" when the engine did not run.
     """
 
-    def __init__(self, step: str, message: str, log: str = "") -> None:
+    def __init__(self, step: str, message: str, log: str = "", reference: str = "") -> None:
         message, log = printable(message), printable(log)
         super().__init__(f"{message}\n{log}".strip())
-        self.step, self.message, self.log = step, message, log
+        self.step, self.message, self.log, self.reference = step, message, log, reference
 
 
 def tail(output: str, lines: int = 30) -> str:

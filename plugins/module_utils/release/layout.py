@@ -45,6 +45,11 @@ class Layout:
         return self.home / "current"
 
     @property
+    def undeployed(self) -> Path:
+        """The page that the app's site shows after a first release was refused, for as long as none is live."""
+        return path("undeployed", self.app, self.root)
+
+    @property
     def ledger(self) -> Path:
         """The event log of the app's releases."""
         return path("state", root=self.root) / "releases" / f"{self.app}.jsonl"
@@ -171,6 +176,12 @@ class Layout:
 def other_apps(known: Sequence[str], root: Path = Path("/")) -> list[str]:
     """The apps that are live on the host and not among ``known``."""
     return [name for name in apps(root) if name not in known]
+
+
+def undeployed_apps(root: Path = Path("/")) -> list[str]:
+    """The apps of which a first release was refused, and none is live."""
+    homes = (home.name for home in path("homes", root=root).glob("*"))
+    return sorted(name for name in homes if (at := Layout(name, root)).undeployed.exists() and at.live() is None)
 
 
 def apps(root: Path = Path("/")) -> list[str]:

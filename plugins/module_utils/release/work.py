@@ -28,6 +28,7 @@ from ..common.on_host import on_host
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
+from . import refusal
 from .engine import Engine
 from .errors import ReleaseError, tail
 from .layout import Layout
@@ -179,7 +180,7 @@ def do(
             break
         make_room(order, done.stderr, system, until)
     if error := ended.get("error"):
-        raise ReleaseError(error["step"], error["message"], error["log"])
+        raise ReleaseError(error["step"], error["message"], error["log"], error.get("reference", ""))
     result = Result(**ended["result"])
     result.warnings[:0] = waited
     return result
@@ -263,6 +264,8 @@ def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
         log = engine.secret_key.masked(log) if engine else log
         message = f"{type(error).__name__}: please report this as a fault of groundwork.flask"
         ended["error"] = {"step": "engine", "message": message, "log": log}
+    if engine and order.verb == "deploy":
+        refusal.settle(engine.context, engine.identity, ended.get("error"))
     ended["ended"] = timestamp()
     at = Layout(order.app)
     make_directory(at.run, 0o700)
