@@ -14,6 +14,7 @@ import testing
 import visitor
 from ansible_collections.groundwork.flask.plugins.action.release import identify
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
+from ansible_collections.groundwork.flask.plugins.module_utils.release.setting_files import SettingFile
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source import Source
@@ -105,6 +106,9 @@ class App:
         """The module's arguments for the app as it is defined now; what the action plugin would send is on the host."""
         (app,) = model.load({self.name: self.options})
         spec = role_inputs.releases(app)
+        spec["settings"] = {
+            path: SettingFile(setting["content"].encode()).packed() for path, setting in spec["settings"].items()
+        }
         for option, part in identify(spec).items():
             spec[option] = f"/root/sent-{part.tree[:16]}"
             with packed(part) as path, path.open("rb") as stream:

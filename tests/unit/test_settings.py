@@ -17,7 +17,7 @@ from ansible.template import Templar
 from ansible_collections.groundwork.flask.plugins.action import release as plugin
 from ansible_collections.groundwork.flask.plugins.module_utils.release import probe
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.setting_files import SettingFile, lines
+from ansible_collections.groundwork.flask.plugins.module_utils.release.setting_files import SettingFile, masked
 from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model, role_inputs
 from ansible_collections.groundwork.flask.tests.unit.flask_app import app as flask_app
 from ansible_collections.groundwork.flask.tests.unit.flask_app import problems
@@ -243,8 +243,12 @@ def test_no_line_of_it_is_shown(app: App) -> None:
         assert app.spec["settings"]["instance/config.py"] not in text
 
 
-def test_lines_that_say_little_are_left() -> None:
-    assert lines({"a.py": SettingFile(b"a = 1\n  password = 'x'  \n\n}\r\nDEBUG\n").packed()}) == {"password = 'x'"}
+def test_what_says_little_is_left() -> None:
+    text = b"a = 1\n  password = 'a value'  \n\n}\r\nDEBUG\nPATH = '/var/lib/shop'\n"
+    found = masked({"a.py": SettingFile(text).packed()})
+    assert found == {"password = 'a value'", "PATH = '/var/lib/shop'"}
+    text = b"{'key': \"o'clock at nine\", 'b': 'hunter22'}"
+    assert masked({"a.py": SettingFile(text).packed()}) >= {"o'clock at nine", "hunter22"}
 
 
 def test_on_its_way_it_is_one_text_that_nothing_else_contains() -> None:

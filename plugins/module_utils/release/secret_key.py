@@ -63,7 +63,7 @@ class SecretKey:
 
     def masked(self, text: str) -> str:
         """A text without the app's secrets, and without what stands in its files of settings."""
-        hidden = {*self.context.secrets.values(), self.read(), *setting_files.lines(self.context.spec.settings)}
+        hidden = {*self.context.secrets.values(), self.read(), *setting_files.masked(self.context.spec.settings)}
         for value in sorted(hidden, key=len, reverse=True):
             if len(value) > 3:
                 text = text.replace(value, "********")

@@ -12,6 +12,7 @@ import base64
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..common.paths import descend, status_at
 from .errors import ReleaseError
 
 DIRECTORY_MODE = 0o750
+QUOTED = re.compile(r"""(["'])(.+?)\1""")
 MASKED_LENGTH = 8  # a shorter line tells little, and stands in many texts
 
 
@@ -48,11 +50,15 @@ class SettingFile:
         return cls(base64.b64decode(facts["content"]), facts["mode"], facts["replace"])
 
 
-def lines(settings: Mapping[str, str]) -> set[str]:
-    """The lines of all files that are long enough to be masked wherever they stand, as a traceback quotes them."""
+def masked(settings: Mapping[str, str]) -> set[str]:
+    """What is masked of all files wherever it stands: their lines, as a traceback quotes them, and values in quotes.
+
+    Of these not what is short, and no path, without which many a message would say nothing.
+    """
     texts = (SettingFile.unpacked(text).content.decode(errors="replace") for text in settings.values())
-    found = {line.strip() for text in texts for line in text.splitlines()}
-    return {line for line in found if len(line) >= MASKED_LENGTH}
+    lines = {line.strip() for text in texts for line in text.splitlines()}
+    values = {value for line in lines for _quote, value in QUOTED.findall(line) if not value.startswith("/")}
+    return {text for text in lines | values if len(text) >= MASKED_LENGTH}
 
 
 def check(tree: Path, subdirectory: str, settings: Mapping[str, str]) -> None:
