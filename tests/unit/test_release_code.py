@@ -89,7 +89,8 @@ class Release:
             tuple(map(str, argv)), cwd=self.code, text=True, capture_output=True, check=False, timeout=60,
             env={
                 "PATH": f"{self.venv}/bin:/usr/bin:/bin",
-                "PYTHONPATH": f"{self.entry}",
+                "VIRTUAL_ENV": str(self.venv),
+                "PYTHONPATH": str(self.entry),
                 "GROUNDWORK_PATH": path or str(self.code),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 **environment,
@@ -152,11 +153,14 @@ class TestPrograms:
         release.write(release.code / "sitecustomize.py", "print('of the code')")
         assert release.run(release.tool) == [f"installed {release.packages}/sitecustomize.py"]
 
-    def test_it_does_so_with_any_python_of_the_host(self, release: Release) -> None:
-        release.write(release.code / "models.py")
-        release.write(release.code.parent / "main.py", "import models; print(models.__file__)")
-        found = release.run("/usr/bin/python3", release.code.parent / "main.py")
-        assert found == [f"{release.code}/models.py"]
+    def test_a_program_of_the_host_does_not_see_the_code(self, release: Release) -> None:
+        """It has packages of its own, and the app's modules may be called as they are."""
+        release.write(
+            release.code.parent / "main.py", "import sys; print([x for x in sys.path if x.endswith('/code')])"
+        )
+        assert release.run("/usr/bin/python3", release.code.parent / "main.py") == ["[]"]
+        python = release.venv / "bin/python"
+        assert release.run(python, release.code.parent / "main.py") == [f"['{release.code}']"]
 
 
 class TestServer:

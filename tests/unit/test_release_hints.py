@@ -24,6 +24,17 @@ DATA = on_host("data", "shop")
     [
         ("ModuleNotFoundError: No module named 'pkg_resources'", "add setuptools<81 to its requirements"),
         ("ModuleNotFoundError: No module named 'psycopg2'", "the database's driver is missing"),
+        ("sqlite3.OperationalError: no such table: user", "have setup_command make them"),
+        ('psycopg.errors.UndefinedTable: relation "user" does not exist', "have setup_command make them"),
+        ("pymysql.err.ProgrammingError: (1146, \"Table 'shop.user' doesn't exist\")", "have setup_command make them"),
+        (
+            "RuntimeError: The environment variable 'SHOP_SETTINGS' is not set and as such configuration could not",
+            "as in `environment: {SHOP_SETTINGS: $RELEASE_DIR/settings.py}`",
+        ),
+        (
+            "FileNotFoundError: [Errno 2] Unable to load configuration file (No such file or directory): 'x'",
+            "its file of settings is missing: give it by `settings`",
+        ),
         ("sqlite3.OperationalError: unable to open database file", f"DATA_DIR alone ({DATA})"),
         (f"PermissionError: [Errno 13] Permission denied: '{on_host('home', 'shop')}/x'", f"DATA_DIR alone ({DATA})"),
         (

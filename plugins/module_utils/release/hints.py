@@ -31,6 +31,11 @@ RUNTIME_HINTS = (
         "`flask db upgrade`",
     ),
     (
+        r"Unable to load configuration file|The environment variable '\w+' is not set",
+        "its file of settings is missing: give it by `settings`, and its path as in "
+        "`environment: {{SHOP_SETTINGS: $RELEASE_DIR/settings.py}}`",
+    ),
+    (
         r"unable to open database file|Read-only file system|Permission denied: '" + on_host("homes"),
         "it may write below DATA_DIR alone ({data}): have it keep its files there",
     ),

@@ -19,6 +19,11 @@ def show_code() -> None:
     sys.path[place:place] = [directory for directory in CODE if directory not in sys.path]
 
 
+def is_of_the_app() -> bool:
+    """Whether this is the Python of the app's virtual environment."""
+    return os.path.realpath(sys.prefix) == os.path.realpath(os.environ.get("VIRTUAL_ENV", ""))
+
+
 def is_shadowed(program: str) -> bool:
     """Whether this is a program of a package whose name a module of the code has too, as a directory `alembic` may."""
     beside, name = os.path.split(program)
@@ -38,7 +43,8 @@ def run_hidden() -> None:
         spec.loader.exec_module(module)
 
 
-# Set for the server alone, and not for what it starts.
-if not os.environ.pop("GROUNDWORK_STARTS_SERVER", ""):
+# The variable is set for the server alone, and not for what it starts. Programs of the host, which have packages of
+# their own, see none of the app's code.
+if not os.environ.pop("GROUNDWORK_STARTS_SERVER", "") and is_of_the_app():
     show_code()
 run_hidden()
