@@ -102,6 +102,14 @@ options:
         type: str
         choices: ["beside", "exclusive"]
         default: "beside"
+      watch:
+        description: >-
+          Seconds for which a release is watched on the host after it has gone live. One whose processes end
+          and are restarted three times, that is down, or that answers many more requests with 5xx than the
+          one before, is rolled back and marked as bad; where its release command has run, that is reported
+          and not done. 0 for no watch.
+        type: int
+        default: 120
       skip_checks:
         description: >-
           Checks of a release to leave out, by the names that their messages give.

@@ -147,6 +147,7 @@ def chosen(names: Sequence[str]) -> list[Part]:
 
 # Which tests of the scenario release are about a file of the engine.
 RELEASE_TESTS = {
+    "answers": ("test_watch",),
     "app_command": ("test_day_two",),
     "app_steps": ("test_checks", "test_release"),
     "apt_packages": ("test_requirements",),
@@ -205,6 +206,8 @@ RELEASE_TESTS = {
     "units": ("test_accidents", "test_release"),
     "unpack": ("test_sources",),
     "unix_http": ("test_checks",),
+    "watch": ("test_watch",),
+    "watcher": ("test_watch",),
     "work": ("test_accidents", "test_background", "test_day_two"),
 }
 # By the first expression that fits the path: the parts, and for unit tests and scenarios which of their tests.

@@ -86,6 +86,7 @@ FACTS: dict[str, Any] = {
     "memory": 100 * 2**20,
     "workers": "5 workers: (2 x 2 cores) + 1",
     "units": [{"name": "shop@3f9c01d2ab44.service", "kind": "web", "state": "active"}],
+    "watch": {},
     "at_work": "",
     "warnings": [],
 }
@@ -184,6 +185,7 @@ class TestStatus:
         workers.parent.mkdir(parents=True)
         workers.write_text("5 workers\n")
         monkeypatch.setattr(work, "active_run", lambda _app: HOLDER)
+        host.at.watch.unlink()
         facts = command.status(host.at)
         assert (
             facts["at_work"] == "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at step command)"
@@ -205,6 +207,7 @@ class TestStatus:
                 {"name": names["socket"], "kind": "socket", "state": "active"},
                 {"name": names["service"], "kind": "web", "state": "active"},
             ],
+            "watch": {},
             "warnings": [],
             "refused": {},
         }

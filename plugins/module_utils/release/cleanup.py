@@ -47,6 +47,8 @@ class Cleanup:
         live = self.at.live()
         self.ledger.heal()
         modes.heal(self.at)
+        if live and self.at.is_complete(live):
+            (self.at.release(live) / "bad").unlink(missing_ok=True)  # it was about to be left for another
         if self.at.paused.exists():
             self.end_pause(live)
         stale = self.supervisor.enabled() - {live, wanted}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..common.ownership import COMMENT
-from . import sandbox, work
+from . import sandbox, watch, work
 from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
@@ -34,6 +34,7 @@ from .spec import Spec
 from .steps import Step
 from .system import System
 from .units import ReleaseUnits
+from .watch import Watch
 
 COLUMNS = ("release", "state", "version", "when", "who", "took", "health", "migration")
 
@@ -178,7 +179,7 @@ def status(at: Layout) -> dict[str, Any]:
     shown = shown_units(units)
     server = shown.get(units.server, {}) if live else {}
     memory = server.get("MemoryCurrent", "")
-    holder = work.active_run(at.app)
+    holder, watched = work.active_run(at.app), Watch.read(at)
     return {
         "app": at.app,
         "release": live,
@@ -192,8 +193,9 @@ def status(at: Layout) -> dict[str, Any]:
         "memory": int(memory) if memory.isdigit() and int(memory) < 2**60 else None,
         "workers": at.workers(live or ""),
         "units": [{**unit, "state": shown.get(unit["name"], {}).get("ActiveState", "")} for unit in units.record()],
+        "watch": watched.shown() if watched and watched.release == live else {},
         "at_work": str(holder) if holder else "",
-        "warnings": [*(Ledger(at).warnings(live) if live else ()), *warnings_of(at.app, at.root)],
+        "warnings": [*watch.warnings(at), *(Ledger(at).warnings(live) if live else ()), *warnings_of(at.app, at.root)],
         "refused": {name: refused[name] for name in ("release", "time", "reason") if name in refused},
     }
 
@@ -218,11 +220,18 @@ def status_lines(facts: Mapping[str, Any]) -> str:
         ("workers", facts["workers"]),
         ("memory", f"{facts['memory'] / 2**20:.0f} MB" if facts["memory"] else ""),
         *(("process", f"{unit['name']}, {unit['state']}") for unit in facts["units"] if unit["kind"] == "process"),
+        ("watch", watch_line(facts["watch"]) if facts["watch"] else ""),
         ("at work", facts["at_work"]),
         ("refused", "{release} on {time}: {reason}".format(**facts["refused"]) if facts.get("refused") else ""),
         *(("warning", warning) for warning in facts["warnings"]),
     ]
     return "\n".join(f"{name:<10}{text}" for name, text in rows if text)
+
+
+def watch_line(found: Mapping[str, Any]) -> str:
+    """What the watch over the live release has seen until now, as a person reads it."""
+    failed = f"{found['failed']} of {found['requests']} requests failed"
+    return f"until {found['until']}; {found['restarts']} restarts, {failed}"
 
 
 def have(at: Layout, verb: work.Verb, by: str, **options: Any) -> Result:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..common.files import write
-from . import checks
+from . import checks, watch
 from .app_command import install_command
 from .app_steps import AppSteps
 from .cleanup import Cleanup
@@ -47,6 +47,7 @@ class Deployment:
     :ivar live: the release that was live before.
     :ivar result: what the run has done so far.
     :ivar pause: stops the old release before the new one is imported; None where both may run at once.
+    :ivar blame: why the live release is left, and its log, if it is for its own faults; it is marked as bad then.
     :ivar brings_back: start the old release again if a step fails after that.
     :ivar migration_heads: those of the database before and after the run, as far as they are known.
     """
@@ -64,6 +65,7 @@ class Deployment:
     live: str | None
     result: Result
     pause: Pause | None = None
+    blame: tuple[str, str] | None = None
     brings_back: bool = True
     migration_heads: dict[str, list[str] | None] = field(default_factory=lambda: {"before": None, "after": None})
 
@@ -155,9 +157,13 @@ class Deployment:
         if self.pause:
             self.supervisor.enable(release)
         self.context.ledger.append("switch", release, **self.outcome())
+        if self.blame and self.live:
+            facts = at.facts(self.live)
+            self.note_bad(self.live, "watch", *self.blame, facts.get("source", ""), facts.get("version", ""))
         switch(at, release)
         if self.pause:
             self.pause.hand_over()
+        watch.end(self.context)
         install_command(at)
 
     def step_drain(self) -> None:
@@ -182,16 +188,20 @@ class Deployment:
             return ""
         self.supervisor.stop(release)
         came_back = self.pause.bring_back() if self.pause and self.pause.has_begun and self.brings_back else ""
-        with contextlib.suppress(OSError):
-            write(at.release(release) / "bad", "", 0o644)
         reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
+        self.note_bad(release, step, reason, log, self.identity.description(), self.identity.version())
+        return came_back
+
+    def note_bad(self, release: str, step: str, reason: str, log: str, source: str, version: str) -> None:
+        """Mark a release as bad, and note why."""
+        mask = self.secret_key.masked
+        with contextlib.suppress(OSError):
+            write(self.context.at.release(release) / "bad", "", 0o644)
         with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
             self.context.ledger.append(
-                "bad", release, by=self.context.settings.by, previous=self.live,
-                source=self.identity.description(), version=self.identity.version(),
-                step=step, reason=self.secret_key.masked(reason), log=self.secret_key.masked(log)[-4000:],
+                "bad", release, by=self.context.settings.by, previous=self.live, source=source, version=version,
+                step=step, reason=mask(reason), log=mask(log)[-4000:],
             )  # fmt: skip
-        return came_back
 
     def masked(self, error: ReleaseError) -> ReleaseError:
         """The error without the app's secrets."""

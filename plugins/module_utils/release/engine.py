@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import source
+from . import source, watch
 from .app_command import command_warnings, install_command
 from .app_steps import AppSteps
 from .build import Builder
@@ -109,6 +109,8 @@ class Engine:
             self.cleanup.heal(self.identity.id)
         live = at.live()
         result = self.result(live)
+        if live != release and self.context.spec.watch and (refusal := watch.refusal(at, release)):
+            raise ReleaseError("watch", refusal, str(self.context.ledger.taken_back(release).get("log", "")))
         if live == release:
             install_command(at)
             result.warnings += self.standing(release)
@@ -122,11 +124,12 @@ class Engine:
         else:
             steps = STEPS[: STEPS.index(self.last_step(through, live)) + 1]
             result.action = "deployed" if "switch" in steps else "prepared"
-            deployment = self.deployment(live, result)
+            deployment, watching = self.deployment(live, result), watch.Watching(self.context, live)
             deployment.take(steps)
             result.seconds = round(time.time() - began, 2)
             if "switch" in steps:
                 self.context.ledger.append("live", release, **deployment.outcome())
+                result.warnings += watching.begin(release, result.steps["start"])
         result.workers = at.workers(release)
         return result
 
@@ -141,6 +144,8 @@ class Engine:
         result = self.result(live)
         if live != release or not key:
             result.action = "to deploy"
+            if self.context.spec.watch:
+                result.warnings += filter(None, (watch.refusal(self.context.at, release),))
             if not key:
                 result.release = ""  # the SECRET_KEY that goes into it is yet to be made
             if self.setup.is_due():
@@ -153,12 +158,15 @@ class Engine:
         result.workers = self.context.at.workers(release)
         return result
 
-    def roll_back(self, to: str = "", data: str = "", dry_run: bool = False) -> Result:
+    def roll_back(
+        self, to: str = "", data: str = "", dry_run: bool = False, blame: tuple[str, str] | None = None
+    ) -> Result:
         """Make an earlier release live again.
 
         :param to: its id; by default the one that was live before, and is good.
         :param data: where a migration lies between: ``keep`` leaves the database as it is, ``saved`` puts back the copy
             made before the migration. Without, such a rollback is refused.
+        :param blame: what is wrong with the live release, and its log; it is marked as bad then.
         :raises ReleaseError: it did not go live; what was live serves on.
         """
         began, at = time.time(), self.context.at
@@ -175,6 +183,7 @@ class Engine:
         if dry_run:
             return result
         deployment = self.deployment(live, result)
+        deployment.blame = blame
         deployment.brings_back = data != "saved"  # not before it has its own data again
         try:
             with rollback.saved_data(release, live) if data == "saved" else contextlib.nullcontext():
@@ -190,11 +199,33 @@ class Engine:
         result.workers = at.workers(release)
         return result
 
+    def take_back(self, release: str, reason: str, log: str, command: bool) -> Result:
+        """Go back from a release that is not well after its switch, and mark it as bad; or note why that cannot be.
+
+        :param release: it; if another one is live by now, nothing is done.
+        :param command: a release command has run for it, so the code before may not fit the data any more.
+        """
+        at, result = self.context.at, Result(release, release)
+        if at.live() != release:
+            return result
+        why = "its release command has run, and the code before may not fit the data as it has left them"
+        if not command:
+            try:
+                return self.roll_back(blame=(reason, log))
+            except ReleaseError as error:
+                why = error.message
+        masked = self.secret_key.masked
+        facts = {"reason": masked(reason), "why": masked(why), "log": masked(log)[-4000:]}
+        if at.live() == release:
+            self.context.ledger.append("kept", release, by=self.context.settings.by, **facts)
+        return result
+
     def remove(self, purge: bool = False) -> Result:
         """Take the app off the host, with ``purge`` also data, cache, secrets, account.
 
         :raises ReleaseError: naming what could not be removed; the rest is gone.
         """
+        watch.end(self.context)
         return Removal(self.context, self.supervisor).remove(purge)
 
     def standing(self, release: str) -> list[str]:
@@ -223,7 +254,7 @@ class Engine:
         release = self.identity.id
         differences = self.identity.changes(live) if live != release else []
         changes = [name for name, _old, _new in differences]
-        warnings = command_warnings(self.context.at)
+        warnings = [*watch.warnings(self.context.at, release), *command_warnings(self.context.at)]
         description = self.identity.description()
         return Result(
             release, live or "", source=description, changes=changes, differences=differences, warnings=warnings

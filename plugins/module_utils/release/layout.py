@@ -80,6 +80,11 @@ class Layout:
         return self.run / "paused"
 
     @property
+    def watch(self) -> Path:
+        """The record of the watch over the live release, while it goes on."""
+        return self.run / "watch.json"
+
+    @property
     def units(self) -> Path:
         """The directory of systemd's unit files."""
         return self.root / "etc/systemd/system"

@@ -22,8 +22,9 @@ class Ledger:
     """The events of one app, oldest first.
 
     ``begin``: a deploy or a rollback has begun; ``switch``: its release is about to become live; ``live``: it is done;
-    ``bad``: it failed, with the step and the reason; ``skip``: checks of it were switched off; ``removed``: the app was
-    taken off the host.
+    ``bad``: it failed, with the step and the reason, or was rolled back by the watch after its switch (step ``watch``);
+    ``kept``: the watch found that it is not well, and it stayed live, with the reason for either; ``skip``: checks of
+    it were switched off; ``removed``: the app was taken off the host.
     """
 
     def __init__(self, at: Layout) -> None:
@@ -74,6 +75,25 @@ class Ledger:
     def last(self, event: str, release: str) -> Event:
         """The last event of this kind of a release; empty without one."""
         return next((e for e in reversed(self.events()) if (e["event"], e["release"]) == (event, release)), {})
+
+    def taken_back(self, release: str) -> Event:
+        """The event of the watch that has rolled a release back; empty if it has not, or the release was live since."""
+        last = self.newest(release, "live", "bad")
+        return last if last.get("event") == "bad" and last.get("step") == "watch" else {}
+
+    def kept(self, release: str) -> Event:
+        """The event of the watch that has found a release unwell and left it live; empty if it has not."""
+        last = self.newest(release, "live", "kept")
+        return last if last.get("event") == "kept" else {}
+
+    def newest(self, release: str, *kinds: str) -> Event:
+        """The last event of some kinds of a release; empty without one since the app was removed."""
+        for event in reversed(self.events()):
+            if event["event"] == "removed":
+                break
+            if event["release"] == release and event["event"] in kinds:
+                return event
+        return {}
 
     def migration_heads(self, release: str) -> list[str] | None:
         """The migration heads of the database when the release went live; None when they are not known."""

@@ -123,6 +123,17 @@ class ReleaseOptions:
         roles=("release",),
         defines=True,
     )
+    watch: int = option(
+        120,
+        at_least=0,
+        at_most=86400,
+        doc="Seconds for which a release is watched on the host after it has gone live. One whose processes end and "
+        "are restarted three times, that is down, or that answers many more requests with 5xx than the one before, is "
+        "rolled back and marked as bad; where its release command has run, that is reported and not done. 0 for no "
+        "watch.",
+        example=600,
+        roles=("release",),
+    )
     skip_checks: Sequence[str] = option(
         (),
         choices=CHECKS,

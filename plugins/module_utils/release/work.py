@@ -37,8 +37,14 @@ from .settings import DeploySettings
 from .spec import Spec
 from .system import System
 
-Verb = Literal["deploy", "roll_back", "remove", "heal"]
-WORK: Mapping[str, str] = {"deploy": "a deploy", "roll_back": "a rollback", "remove": "a removal", "heal": "an unlock"}
+Verb = Literal["deploy", "roll_back", "take_back", "remove", "heal"]
+WORK: Mapping[str, str] = {
+    "deploy": "a deploy",
+    "roll_back": "a rollback",
+    "take_back": "an automatic rollback",
+    "remove": "a removal",
+    "heal": "an unlock",
+}
 # The engine that the role `release` has put on the host; what an app could put into Python's way does not count (-I).
 PROGRAM = (
     "/usr/bin/python3",

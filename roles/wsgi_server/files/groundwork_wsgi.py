@@ -6,12 +6,15 @@ of its domain gets that path as its SCRIPT_NAME, and what an app logs gets the n
 """
 
 import ast
+import contextlib
 import contextvars
 import importlib
 import json
 import logging
 import os
+import struct
 import sys
+import threading
 import time
 from typing import Any
 
@@ -104,6 +107,50 @@ class Numbered:
         return self.app(environ, start_response)
 
 
+class Counted:
+    """Counts requests for the watch over a new release: begun, ended, and failed, which are those with 5xx or an error.
+
+    Each process has a file of its own with the three numbers, in the directory that systemd has made for the unit.
+    """
+
+    def __init__(self, app: Any, directory: str) -> None:
+        self.app, self.directory = app, directory
+        self.pid, self.file = 0, -1
+        self.begun = self.ended = self.failed = 0
+        self.lock = threading.Lock()
+
+    def count(self, begun: int, ended: int = 0, failed: int = 0) -> None:
+        """Add to the numbers."""
+        with self.lock:
+            if self.pid != os.getpid():  # after a fork
+                self.pid, self.file = os.getpid(), -1
+                self.begun = self.ended = self.failed = 0
+                with contextlib.suppress(OSError):
+                    self.file = os.open(f"{self.directory}/answers-{self.pid}", os.O_CREAT | os.O_WRONLY, 0o600)
+            self.begun, self.ended, self.failed = self.begun + begun, self.ended + ended, self.failed + failed
+            if self.file >= 0:
+                with contextlib.suppress(OSError):
+                    os.pwrite(self.file, struct.pack("<QQQ", self.begun, self.ended, self.failed), 0)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer a request, and count it."""
+        status = ""
+
+        def start(line: str, *rest: Any) -> Any:
+            nonlocal status
+            status = line
+            return start_response(line, *rest)
+
+        self.count(1)
+        try:
+            answer = self.app(environ, start)
+        except BaseException:
+            self.count(0, 1, 1)
+            raise
+        self.count(0, 1, status.startswith("5"))
+        return answer
+
+
 def show_request_id() -> None:
     """Have Flask's own handler of logs, if the app uses it as it is, show the number."""
     handler: Any = getattr(sys.modules.get("flask.logging"), "default_handler", None)
@@ -136,6 +183,8 @@ def entry() -> Any:
     if prefix := os.environ.get("GROUNDWORK_PREFIX"):
         app = Below(app, prefix)
     app = Numbered(app)
+    if directory := os.environ.get("RUNTIME_DIRECTORY"):
+        app = Counted(app, directory)
     if os.environ.get("GROUNDWORK_PROXY_FIX", "1") == "1":
         from werkzeug.middleware.proxy_fix import ProxyFix  # an app that is not Flask's may run without it
 
