@@ -260,6 +260,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.file_set import F
 from ansible_collections.groundwork.flask.plugins.module_utils.handover import OPTIONS as HANDOVER
 from ansible_collections.groundwork.flask.plugins.module_utils.handover import Handover
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import Entry, FileSetError
+from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import UnitSetError
 
@@ -303,6 +304,7 @@ def main() -> None:
     # The arguments stay out of the host's log; the result shows only the set's name and what came of it.
     os.umask(0o022)  # for the commands too, whatever the shell of the connection has
     module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
+    refuse_unless_root(module)
     params = module.params
     result: dict[str, Any] = {"invocation": {"module_args": {"name": params["name"]}}}
     try:

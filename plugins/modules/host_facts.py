@@ -15,6 +15,8 @@ description:
     them, in a fraction of its time. A play that gathers facts anyway does not need it.
   - Returns also what changes from one run to the next, and is therefore not kept as a fact; which packages are
     installed, which sites are served, and the SSH connection.
+  - Fails where nothing can be set up. It needs root, systemd, and file systems that can be written; it warns of a clock
+    that is wrong or that nothing keeps right.
 author: The Groundwork authors (@groundwork)
 options:
   apps:
@@ -98,6 +100,10 @@ known_apps:
   elements: str
   returned: success
   sample: [shop]
+readiness:
+  description: Whether the host can be set up at all. Where it cannot, the action plugin fails and says what to do.
+  type: dict
+  returned: success
 serving:
   description:
     - What serves the web on the host already, as the filters P(groundwork.flask.occupied_ports#filter) and
@@ -119,8 +125,9 @@ ssh_connection:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites, serving
+from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites, readiness, serving
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
+from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 
 OPTIONS: dict[str, dict[str, Any]] = {"apps": {"type": "list", "elements": "str", "default": []}}
 RENAME = "give the app another name in flask_apps, move its data, and take this one off by groundwork.flask.remove"
@@ -129,6 +136,7 @@ RENAME = "give the app another name in flask_apps, move its data, and take this 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    refuse_unless_root(module)
     owners = [Ownership.of(app) for app in module.params["apps"]]
     try:
         for owner in owners:
@@ -141,6 +149,7 @@ def main() -> None:
             packages=host_facts.packages(),
             sites=host_sites.sites(),
             serving=serving.serving(),
+            readiness=readiness.readiness(),
             ssh_connection=host_facts.ssh_connection(),
             taken={owner.app: found for owner in owners if (found := owner.strangers())},
             known_apps=[owner.app for owner in owners if owner.is_known],

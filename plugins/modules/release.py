@@ -394,6 +394,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import argument_spec, options
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
+from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
@@ -543,6 +544,7 @@ def main() -> None:
     # The arguments stay out of the host's log; the values of `secrets` are masked in all results as well.
     os.umask(0o022)  # for all that it starts, whatever the shell of the connection has
     module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
+    refuse_unless_root(module)
     call = Call(module)
     known = [app["name"] for app in module.params["apps"]]
     for name, outcome in zip(known, side_by_side(call.deploy, module.params["apps"], slots()), strict=True):

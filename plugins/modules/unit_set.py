@@ -97,6 +97,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import CommandError
 from ansible_collections.groundwork.flask.plugins.module_utils.follow_up import OPTIONS, follow_up
+from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import UnitSetError
 
 
@@ -104,6 +105,7 @@ def main() -> None:
     """Run the module."""
     os.umask(0o022)  # for the commands too, whatever the shell of the connection has
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    refuse_unless_root(module)
     result: dict[str, Any] = {"changed": False}
     try:
         follow_up(module.params, result, module.check_mode)

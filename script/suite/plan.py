@@ -253,6 +253,8 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/module_utils/unit_record\.py", ("unit:test_unit_set", "unit_set")),
     (r"plugins/\w+/(occupied(_ports)?|other_firewalls)\.py", ("unit:test_occupied",)),
     (r"plugins/module_utils/(serving|firewalls)\.py", ("unit:test_serving",)),
+    (r"plugins/(module_utils|plugin_utils)/(apt_state|readiness|privileges)\.py", ("unit:test_readiness",)),
+    (r"plugins/\w+/(packages|check_problems)\.py", ("unit:test_action_packages",)),
     (r"plugins/module_utils/(listeners|web_sites)\.py", ("unit:test_{1}",)),
     (
         r"plugins/plugin_utils/site(s|_options|_plan)\.py",

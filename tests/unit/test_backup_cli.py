@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import cli
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import Config
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
 from ansible_collections.groundwork.flask.plugins.module_utils.common.locks import locked
 
@@ -116,3 +117,19 @@ def test_snapshots_and_copies_are_listed(
     assert f"left by a restore of shop: {copy}\n" in program("status")[1]
     assert program("forget-copies", "shop")[1] == f"removed {copy}\n"
     assert json.loads(program("forget-copies", "shop", "--json")[1]) == {"removed": []}
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+def test_who_may_not_read_the_configuration_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_root: bool
+) -> None:
+    def load(*_words: object) -> Config:
+        raise BackupError("the configuration cannot be read") from PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("signal.signal", lambda *_arguments: None)
+    monkeypatch.setattr(Config, "load", load)
+    monkeypatch.setattr(cli, "is_root", lambda: as_root)
+    assert cli.main(["list"]) == cli.EXIT_FAILED
+    said = capsys.readouterr().err
+    assert ("needs root: set `ansible_become: true`" in said) is not as_root
+    assert ("FAILED: the configuration cannot be read" in said) is as_root

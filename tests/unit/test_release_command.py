@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import privileges
 from ansible_collections.groundwork.flask.plugins.module_utils.release import command, sandbox, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
@@ -261,10 +262,21 @@ class TestErrors:
         self, app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(privileges, "may_become_root", lambda: True)
         with pytest.raises(Became):
             call(app, "run", "flask", "shell")
         assert became["program"] == "/usr/bin/sudo"
         assert became["words"] == ["sudo", sys.argv[0], app.name, "run", "flask", "shell"]
+
+    def test_whoever_cannot_become_root_is_told_what_to_do(
+        self, app: App, became: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A play that lacks become: sudo would ask for a password that nobody can type."""
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(privileges, "may_become_root", lambda: False)
+        with pytest.raises(SystemExit, match="needs root: set `ansible_become: true`"):
+            call(app, "unlock")
+        assert became == {}
 
 
 @pytest.mark.parametrize(

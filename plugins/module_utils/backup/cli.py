@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from ..common.locks import BusyError, locked
 from ..common.on_host import path
+from ..common.privileges import is_root, not_root
 from ..common.text import escaped
 from .config import Config
 from .copies import forget_copies
@@ -199,5 +200,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("another backup or restore is running")
         return EXIT_BUSY
     except (BackupError, OSError) as error:
-        say(f"FAILED: {error}")
+        denied = any(isinstance(one, PermissionError) for one in (error, error.__cause__))
+        say(not_root() if denied and not is_root() else f"FAILED: {error}")
         return EXIT_FAILED

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..common import privileges
 from ..common.ownership import COMMENT
 from . import sandbox, watch, work
 from .engine import Engine
@@ -276,6 +277,8 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
     os.umask(0o022)
     options = parser(name).parse_args(rest or ["--help"])
     if os.geteuid() != 0:
+        if not privileges.may_become_root():
+            raise SystemExit(privileges.not_root())
         os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])  # noqa: S606 - no shell is wanted
     try:
         if options.verb in OVERVIEWS:

@@ -39,6 +39,7 @@ class ActionBase:
     def _execute_module(
         self,
         *,
+        module_name: str | None = ...,
         module_args: dict[str, Any] | None = ...,
         task_vars: dict[str, Any] | None = ...,
     ) -> dict[str, Any]: ...
