@@ -191,7 +191,7 @@ class App(ReleaseOptions, ControllerOptions):
     requirements: tuple[str, ...] = option(
         (),
         pattern=r"[A-Za-z0-9][\w.-]*(\[[\w., -]*\])?\s*([<>=!~].*|@ .+|;.+)?",
-        remedy='write each as "name" or "name>=1.2", in quotes',
+        remedy='write each as "name" or "name>=1.2", in quotes (the app\'s own project is installed anyway)',
         doc="Requirements to install beside those that the app asks for.",
         example=["psycopg"],
         roles=("release",),

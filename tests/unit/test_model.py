@@ -76,7 +76,8 @@ REFUSALS = [
     ),
     (
         app(requirements=["set up tools"]),
-        'flask_apps.shop.requirements: \'set up tools\' cannot be used: write each as "name" or "name>=1.2", in quotes',
+        'flask_apps.shop.requirements: \'set up tools\' cannot be used: write each as "name" or "name>=1.2", in quotes '
+        "(the app's own project is installed anyway)",
     ),
     (
         app(release_command_hosts="frist"),

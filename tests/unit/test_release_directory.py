@@ -52,6 +52,16 @@ class TestSpace:
         self.free(monkeypatch, need)
         assert app.engine(**change).deploy().action == "deployed"
 
+    def test_of_code_that_is_installed(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other code needs another environment, though all requirements are the same."""
+        app.system.code["pyproject.toml"] = "[project]\n"
+        live = app.engine().deploy().release
+        note = app.at.release(live) / "release.json"
+        note.write_text(json.dumps({**app.at.facts(live), "bytes": {"code": 0, "environment": 300 * MB}}))
+        self.free(monkeypatch, int(1.2 * 300 * MB))
+        with pytest.raises(ReleaseError, match="the disk is too full"):
+            app.engine(source={**app.spec["source"], "tree": "b" * 64}).deploy()
+
     def test_of_a_first_build(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free(monkeypatch, 303 * MB)
         with pytest.raises(ReleaseError, match=r"need 304 MB below .*, and 303 MB are free"):

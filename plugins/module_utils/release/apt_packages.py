@@ -258,7 +258,7 @@ SAYINGS = {
     r"apxs": PROGRAMS["apxs"],
     r"pkg-config.*(?:not found|is required|missing)": "pkg-config",
     r"No CMAKE_C_COMPILER|No C compiler|Unknown compiler|no acceptable C compiler|C compiler cannot create|"
-    r"g?cc.*(?:No such file|not found)": COMPILER,
+    r"\bg?cc\b.*(?:No such file|not found)": COMPILER,
 }
 
 

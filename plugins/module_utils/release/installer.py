@@ -25,11 +25,15 @@ from .requirements import Recipe, read
 
 
 class Installer:
-    """Makes the environments of one app."""
+    """Makes the environments of one app.
+
+    :ivar own: whether the environment that was installed last is of this code alone.
+    """
 
     def __init__(self, context: Context, builder: Builder, tools: PythonTools) -> None:
         self.context, self.builder, self.python = context, builder, tools
         self.spec, self.at = context.spec, context.at
+        self.own = False
 
     def recipe(self, code: Path) -> Recipe:
         """What the source asks for, and the server."""
@@ -56,6 +60,7 @@ class Installer:
         release alone has it, and it is made anew whenever that is.
         """
         recipe = self.recipe(code)
+        self.own = recipe.own
         venv = self.at.environments / self.key(recipe, commit)
         if is_whole(venv):
             into = {lead.release for lead in own_code.leads(venv, self.at.releases)}
@@ -96,8 +101,8 @@ class Installer:
             return ""
         warning = (
             "its packages are installed, its own project is not, so its console scripts and what lies below src/ are "
-            f"missing: {reason(output)}. If the app needs neither, say so in pyproject.toml: `[tool.uv]` with "
-            "`package = false`"
+            f"missing: {reason(output).rstrip('.')}. If the app needs neither, say so in pyproject.toml: `[tool.uv]` "
+            "with `package = false`"
         )
         self.context.warnings.append(warning)
         return warning

@@ -111,7 +111,9 @@ class ReleaseDirectory:
             )
 
     def same_environment(self, live: str | None) -> bool:
-        """Whether nothing but the code has changed, as far as is known before the code is there."""
+        """Whether the environment can be shared, as far as is known before the code is there."""
+        if live and self.at.facts(live).get("own_environment"):
+            return False  # other code, and what was changed may be the code
         before = self.at.definition(live) if live else {}
         after = self.identity.definition()
         return all(before.get(name) == after[name] for name in ("python", "requirements", "extras", "wheels"))
@@ -147,6 +149,7 @@ class ReleaseDirectory:
             "health": dict(self.spec.health),
             "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
             "bytes": {"code": trees.size(self.path), "environment": trees.size(venv)},
+            "own_environment": self.installer.own,
             "packages": installed_packages(venv),
         }
         write(self.path / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
