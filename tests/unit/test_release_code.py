@@ -220,6 +220,14 @@ class TestEngine:
         release = app.at.release(app.at.live() or "")
         assert read_env_file(release / "env")["PYTHONPATH"] == f"{release}/entry:{release}/code/lib"
 
+    def test_a_build_command_may_make_the_directory(self, app: App) -> None:
+        wanted = {"working_directory": "dist", "build_command": "make dist"}
+        with pytest.raises(ReleaseError, match="working_directory: 'dist' is not in the source"):
+            app.deploy(**wanted)
+        app.system.on["make dist"] = lambda: Path(app.system.steps[-1].cwd, "dist").mkdir()
+        app.deploy(**wanted)
+        assert read_env_file(app.at.current / "env")["GROUNDWORK_DIRECTORY"].endswith("/code/dist")
+
     @pytest.mark.parametrize(
         ("options", "said"),
         [

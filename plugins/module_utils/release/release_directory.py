@@ -80,7 +80,8 @@ class ReleaseDirectory:
         if large_files.CHECK not in self.context.skip_checks:
             kind = next(kind for kind in ("git", "directory", "archive", "package") if kind in self.spec.source)
             large_files.check(self.path / "code", self.spec.name, kind)
-        self.check_directories()
+        if not self.spec.build_command:  # which may make them
+            self.check_directories()
 
     def check_directories(self) -> None:
         """Refuse options that name directories which the release will not have, and files of settings in its place."""
@@ -133,6 +134,7 @@ class ReleaseDirectory:
         history.finish(self.builder, code)
         self.publish(code, venv)
         self.builder.take(code)
+        self.check_directories()
         self.builder.take(public, files_only=True)
         os.chmod(public, 0o755)  # noqa: S103 - the proxy's user reads it
         self.write_files()
