@@ -170,6 +170,16 @@ class TestRecipe:
         with pytest.raises(ReleaseError, match=rf"{name} is installed by way of .*requirements.txt.*\nno matching"):
             installer(app, settings={"installer": installs}).recipe(code)
 
+    def test_from_wheels_alone_comes_what_exports_too(self, app: App, code: Path) -> None:
+        (code / "poetry.lock").write_text("")
+        self.exports(app, HASHED)
+        sent = {"wheels_archive": app.spec["archive"], "wheels_tree": "b" * 64}
+        found = installer(app, **sent)
+        found.install(code, "commit", "release")
+        index = f"--no-index --find-links {app.at.releases}/.wheels"
+        assert app.has_run(f"{index} poetry>=2,<3 poetry-plugin-export") == 1
+        assert app.has_run(f"{index} --no-deps -r") == 1
+
     def test_what_pdm_has_no_hashes_of(self, app: App, code: Path) -> None:
         (code / "pdm.lock").write_text("")
         app.system.fail = {"requirements --group": "Hash is not available for '-e file:///x/lib#egg=lib'"}
@@ -245,6 +255,7 @@ class TestRecipe:
             ("/usr/share/python-wheels/x.whl", ""),
             ("./lib", ""),
             ("{code}/lib", ""),
+            ("--find-links ../wheels", ""),
         ],
     )
     def test_a_release_has_all_its_code(self, app: App, line: str, refused: str) -> None:
@@ -341,7 +352,7 @@ def test_requirement_files(code: Path, files: dict[str, str], read: list[str], l
         (code / path).write_text(text)
     (code.parent / "out.txt").write_text("flask")
     found = requirement_files(code, "requirements.txt")
-    assert (found.texts, bool(found.local)) == ([files.get(path, "") for path in read], local)
+    assert (found.texts, found.own) == ([files.get(path, "") for path in read], local)
 
 
 @pytest.mark.parametrize("link", ["/etc/hostname", "../out.txt", "requirements.txt"])

@@ -37,7 +37,7 @@ class Installer:
 
     def recipe(self, code: Path) -> Recipe:
         """What the source asks for, and the server."""
-        return Recipes(self.context, self.python, Locks(self.builder, self.make)).of(code)
+        return Recipes(self.context, self.python, Locks(self.builder, self.prepare)).of(code)
 
     def key(self, recipe: Recipe, commit: str, release: str = "") -> str:
         """The name of the environment that a recipe makes.
@@ -73,7 +73,7 @@ class Installer:
         make_directory(self.at.environments, 0o711)
         make_directory(venv, 0o750)
         self.builder.give(venv)
-        command = [*self.make(venv), *self.only_wheels()]
+        command = self.prepare(venv)
         if not self.spec.wheels_archive:
             GitDependencies(self.builder).provide(code)
         for arguments in recipe.calls:
@@ -116,6 +116,10 @@ class Installer:
                     f"the environment's {lead.file} leads to {lead.target}, which is not of this release and will be "
                     "removed: have the app's requirements name code of its own source, by a relative path",
                 )
+
+    def prepare(self, venv: Path) -> list[str]:
+        """Make an empty environment; the command that installs into it, from where this app's packages come."""
+        return [*self.make(venv), *self.only_wheels()]
 
     def make(self, venv: Path) -> list[str]:
         """Make an empty environment; the command that installs into it.

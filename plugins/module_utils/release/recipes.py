@@ -92,7 +92,7 @@ class Recipes:
         found = requirement_files(code, self.named(name))
         self.refuse_outside(code, self.named(name), self.below, found.local)
         more, inputs = ([self.own] if self.extras else []), [*found.texts, self.extras, *self.server]
-        own = bool(found.local or self.extras)
+        own = found.own or bool(self.extras)
         if any("--hash=" in text for text in found.texts):  # pip wants hashes for all of a call, or for none
             second = [*more, *self.server]
             recipe = Recipe([["--require-hashes", "-r", name], *([second] if second else [])], inputs, own)

@@ -54,10 +54,17 @@ class Listed:
 
     :ivar texts: theirs, each with those that it names.
     :ivar local: the paths that they name in the source; relative ones are the source's, as for pip and uv.
+    :ivar moving: they name more that may change while they do not: a directory of wheels, or a repository to edit.
     """
 
     texts: list[str] = field(default_factory=list)
     local: list[str] = field(default_factory=list)
+    moving: bool = False
+
+    @property
+    def own(self) -> bool:
+        """Whether each new code needs a new environment."""
+        return bool(self.local) or self.moving
 
     @property
     def has_project(self) -> bool:
@@ -115,13 +122,14 @@ def requirement_files(code: Path, name: str, seen: frozenset[str] = frozenset())
             inner = requirement_files(code, os.path.join(os.path.dirname(name), match[1]), seen | {path})
             found.texts += inner.texts
             found.local += inner.local
+            found.moving |= inner.moving
         elif match := FOUND_IN.match(line):
-            if "://" not in match[1]:
-                found.local.append(os.path.join(os.path.dirname(name), match[1].removeprefix("file:")))
+            # A directory that is not there is none to pip, which says so: it may be another machine's.
+            found.moving |= "://" not in match[1] or match[1].startswith("file:")
         elif local := local_path(line):
             found.local.append(local)
-        elif EDITABLE.match(line):
-            found.local.append(line)  # of a repository: what it has now
+        else:
+            found.moving |= bool(EDITABLE.match(line))
     return found
 
 
