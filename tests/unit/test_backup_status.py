@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import Config, Repository
-from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import warnings
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.report import report, warnings
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
 from ansible_collections.groundwork.flask.plugins.module_utils.common import clock
 
@@ -51,7 +51,9 @@ def test_no_warning_when_all_is_well(scene: SimpleNamespace) -> None:
     ],
 )
 def test_warning(scene: SimpleNamespace, age: timedelta, record: dict[str, Any], warning: str) -> None:
-    said = warnings(remembered(scene.config(repositories=("one",)), age, **record), clock.now())
+    known = remembered(scene.config(repositories=("one",)), age, **record)
+    said = warnings(known, clock.now())
+    assert report(known)["sets"]["shop"]["warnings"] == said[1:]
     assert said[0].startswith("All backups are on this host")
     assert re.match(warning, said[1])
     assert len(said) == 2

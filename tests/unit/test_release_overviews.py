@@ -215,13 +215,11 @@ class TestStatus:
     def test_warnings_of_the_live_release_and_of_the_host_s_programs(self, host: App) -> None:
         host.system.facts["session_cookie_secure"] = False
         host.deploy("green")
+        own, small = f"The last backup of {host.name} failed: x", "host: its copy is small"
         backup = {
-            "sets": {host.name: {}, f"{host.name}-two": {}, "blog": {}},
-            "warnings": [
-                "All backups are on this host.", "blog: its copy is small", f"The last backup of {host.name} failed: x",
-                f"The last backup of {host.name}-two failed: x",
-            ],
-        }  # fmt: skip
+            "sets": {host.name: {"warnings": [own]}, "host": {"warnings": [small]}, "blog": {}},
+            "warnings": ["All backups are on this host.", small, own],
+        }
         error = f"{host.name}.test: no address\x1b[2J"
         install(host, "backup", backup)
         install(host, "certificate", {"names": {host.name: {"error": error}, "blog": {"error": "late"}}})
@@ -230,7 +228,7 @@ class TestStatus:
         assert others == [
             f"certificate: {host.name}.test: no address\\x1b[2J",
             "backup: All backups are on this host.",
-            f"backup: The last backup of {host.name} failed: x",
+            f"backup: {own}",
         ]
 
     @pytest.mark.parametrize("output", ["", "[]", "not JSON"])

@@ -21,7 +21,7 @@ LITTLE_SPACE = 0.1  # the free share of a repository's disk
 
 def report(status: Status) -> dict[str, Any]:
     """What `status --json` prints."""
-    sets = {}
+    sets, now = {}, clock.now()
     for item in status.config.sets:
         record = status.of_set(item.name)
         successes = {
@@ -40,13 +40,14 @@ def report(status: Status) -> dict[str, Any]:
             "error": record["error"],
             "attempted": record.get("attempted"),
             "seconds": record.get("seconds"),
+            "warnings": list(set_warnings(status, item, now)),
         }
     names = dict.fromkeys([*sets, *status.sets])
     copies = {name: kept_copies(status, name) for name in names}
     return {
         "sets": sets,
         "copies": {name: found for name, found in copies.items() if found},
-        "warnings": warnings(status, clock.now()),
+        "warnings": warnings(status, now),
     }
 
 
@@ -62,13 +63,18 @@ def warnings(status: Status, at: float) -> list[str]:
     for repository in config.repositories:
         found += repository_warnings(status, repository, at)
     for item in config.sets:
-        record = status.of_set(item.name)
-        if record["error"]:
-            found.append(f"The last backup of {item.name} failed: {record['error']}")
-        found += [f"{item.name}: {warning}" for warning in record.get("warnings", [])]
-        for repository in config.repositories:
-            found += copy_warnings(status, item, repository, at)
+        found += set_warnings(status, item, at)
     return found
+
+
+def set_warnings(status: Status, item: BackupSet, at: float) -> Iterator[str]:
+    """What is wrong with a set."""
+    record = status.of_set(item.name)
+    if record["error"]:
+        yield f"The last backup of {item.name} failed: {record['error']}"
+    yield from (f"{item.name}: {warning}" for warning in record.get("warnings", []))
+    for repository in status.config.repositories:
+        yield from copy_warnings(status, item, repository, at)
 
 
 def repository_warnings(status: Status, repository: Repository, at: float) -> Iterator[str]:

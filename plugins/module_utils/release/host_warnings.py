@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,11 @@ def warnings_of(app: str, root: Path) -> list[str]:
     """The warnings that are about an app, and those that are about the whole host."""
     certificate, backup = report("certificate", root), report("backup", root)
     error = certificate.get("names", {}).get(app, {}).get("error")
-    others = [name for name in backup.get("sets", {}) if name != app]
-    found = [text for text in backup.get("warnings", []) if names(text, app) or not any(names(text, n) for n in others)]
+    of_sets = {name: one.get("warnings", []) for name, one in backup.get("sets", {}).items()}
+    of_others = {text for name, texts in of_sets.items() if name != app for text in texts}
+    found = [text for text in backup.get("warnings", []) if text not in of_others]
     own = [f"certificate: {error}"] if error else []
     return [line(text, 1000) for text in [*own, *(f"backup: {one}" for one in found)]]
-
-
-def names(text: str, app: str) -> bool:
-    """Whether a text names an app, as a word of its own."""
-    return bool(re.search(rf"(?<![\w.-]){re.escape(app)}(?![\w-])", text))
 
 
 @functools.cache
