@@ -218,6 +218,17 @@ class TestRecipe:
         with_uv(app)
         assert installer(app, **WITH_UV).recipe(code).calls == [[".", "gunicorn"]]
 
+    def test_a_lock_that_pip_cannot_read_is_a_warning(self, app: App, code: Path) -> None:
+        for name in ("uv.lock", "pyproject.toml"):
+            (code / name).touch()
+        found = installer(app)
+        assert found.recipe(code).calls == [[".", "gunicorn"]]
+        (warning,) = found.context.warnings
+        assert warning.startswith(
+            "uv.lock is not read, so its packages are the newest that pyproject.toml allows, and "
+        )
+        assert "set release_installer to uv, or commit a requirements.txt" in warning
+
     @pytest.mark.parametrize(
         ("files", "installed"),
         [

@@ -37,7 +37,7 @@ class Recipes:
 
     def __init__(self, context: Context, python: PythonTools, locks: Locks) -> None:
         self.spec, self.at, self.python, self.locks = context.spec, context.at, python, locks
-        self.below = context.subdirectory
+        self.below, self.warnings = context.subdirectory, context.warnings
         self.server, self.extras = list(self.spec.requirements), ",".join(self.spec.extras)
         self.own = f".[{self.extras}]" if self.extras else "."
 
@@ -125,6 +125,10 @@ class Recipes:
                 "install",
                 "pyproject.toml takes packages from the source ([tool.uv.sources]), which uv alone can do, "
                 + PIP_INSTALLS,
+            )
+        elif trees.is_file(code, self.named("uv.lock")):
+            self.warnings.append(
+                f"uv.lock is not read, so its packages are the newest that pyproject.toml allows, {PIP_INSTALLS}"
             )
         return Recipe([[self.own, *self.server]], [self.extras, *self.server], own=True)
 
