@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -81,6 +82,97 @@ def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tm
     its_own = {"known_hosts": depot.sh("ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null")}
     depot.deploy(**{**another, **its_own})
     assert depot.ask().json["version"] == "v2"
+
+
+# Two packages of a repository: the app takes its version from a tag of the whole, and needs its neighbour.
+MONOREPO = """
+set -e
+rm -rf /root/mono /usr/local/share/mono.git
+cd /root && mkdir -p mono/backend mono/lib && cd mono && git init -q -b main
+cat > backend/pyproject.toml <<'END'
+[build-system]
+requires = ["setuptools>=64", "setuptools-scm>=8"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "groundwork-mono"
+dynamic = ["version"]
+dependencies = ["flask>=3.1.1"]
+[tool.setuptools_scm]
+root = ".."
+[tool.setuptools]
+py-modules = ["shop"]
+END
+cat > lib/pyproject.toml <<'END'
+[build-system]
+requires = ["setuptools>=64"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "groundwork-lib"
+version = "2"
+[tool.setuptools]
+py-modules = ["depot_lib"]
+END
+echo 'SAYS = "lib"' > lib/depot_lib.py
+cat > backend/shop.py <<'END'
+import os
+from importlib.metadata import version
+import depot_lib
+from flask import Flask
+app = Flask(__name__)
+@app.get("/")
+def index():
+    return {"version": version("groundwork-mono"), "lib": depot_lib.SAYS, "in": os.getcwd()}
+END
+printf '../lib\n.\n' > backend/requirements.txt
+echo '*.py export-ignore' > .gitattributes
+git add . && git -c user.name=a -c user.email=a@b commit -qm 1 && git tag v1.4
+echo >> backend/shop.py && git -c user.name=a -c user.email=a@b commit -qam 2
+git clone -q --bare . /usr/local/share/mono.git
+git config --system --add safe.directory /usr/local/share/mono.git
+"""
+
+
+@pytest.fixture(scope="module")
+def monorepo(depot: App) -> str:
+    """The address of the repository; it is checked out in /root/mono."""
+    depot.sh(MONOREPO)
+    return "file:///usr/local/share/mono.git"
+
+
+def test_a_directory_of_a_repository_that_takes_its_version_from_tags(depot: App, monorepo: str) -> None:
+    source = {"git": monorepo, "version": "main", "subdirectory": "backend"}
+    depot.options["source"] = {**source, "subdirectory": "back"}
+    depot.refused("step fetch", "source.subdirectory: 'back' is not in the source; did you mean backend?")
+    depot.options["source"] = source
+    depot.deploy()
+    said = depot.ask().json
+    assert said["version"].startswith("1.5.dev1+g")
+    assert said["lib"] == "lib"
+    assert said["in"] == f"{on_host('releases', depot.name)}/{depot.live}/code/backend"
+    assert depot.sh(f"find {on_host('current', 'depot')}/code/ -name .git") == ""
+    assert depot.command("run pwd").stdout.strip() == said["in"]
+
+
+@pytest.mark.usefixtures("monorepo")
+def test_a_private_package_is_installed_without_the_key(depot: App, tmp_path: Path) -> None:
+    """It is read from a copy by what installs; the key has been used by the step that made the copy."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    depot.sh(
+        "mkdir -p /home/git/.ssh; id -u git >/dev/null || useradd --create-home --shell /bin/bash git; "
+        f"echo '{(tmp_path / 'key.pub').read_text()}' > /home/git/.ssh/authorized_keys && rm -rf /home/git/lib.git && "
+        "git clone -q --bare /root/mono /home/git/lib.git && chown -R git: /home/git && systemctl start ssh"
+    )
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/shop.py").write_text(f"import depot_lib\n{SHOP % 'private'}")
+    (tmp_path / "code/requirements.txt").write_text(
+        f"# {secrets.token_hex(8)}: a host that is kept has no environment of this name\n"
+        "flask>=3.1.1\ngroundwork-lib @ git+ssh://git@127.0.0.1/home/git/lib.git@main#subdirectory=lib\n"
+    )
+    depot.options["source"] = {"directory": str(tmp_path / "code")}
+    depot.refused("step install", "ssh://git@127.0.0.1/home/git/lib.git, which the source names for a package, cannot")
+    depot.deploy(**keys(depot, tmp_path / "key"))
+    assert depot.ask().json["version"] == "private"
+    assert "groundwork_lib==2" in str(depot.facts()["packages"])
 
 
 def keys(app: App, path: Path) -> dict[str, dict[str, str]]:
