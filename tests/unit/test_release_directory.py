@@ -52,6 +52,16 @@ class TestSpace:
         self.free(monkeypatch, need)
         assert app.engine(**change).deploy().action == "deployed"
 
+    def test_of_a_commit_and_its_objects(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While it is built, git's own copy of the files is beside them."""
+        live = app.engine().deploy().release
+        note = app.at.release(live) / "release.json"
+        note.write_text(json.dumps({**app.at.facts(live), "bytes": {"code": 100 * MB, "environment": 300 * MB}}))
+        self.free(monkeypatch, int(1.2 * 200 * MB) + 64 * MB - 1)
+        git = {"git": "https://example.org/shop.git", "version": "a" * 40}
+        with pytest.raises(ReleaseError, match="need 304 MB below"):
+            app.engine(source=git, archive="").deploy()
+
     def test_of_code_that_is_installed(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         """Other code needs another environment, though all requirements are the same."""
         app.system.code["pyproject.toml"] = "[project]\n"
@@ -158,3 +168,14 @@ class TestTrust:
         app.engine().deploy()
         assert not app.at.build_cache.is_symlink()
         assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_static_file_whose_name_is_no_text(app: App) -> None:
+    """It is published, inherited by the next release and named in its facts, to the byte."""
+    name = os.fsdecode(b"caf\xe9\n.0123456789abcdef.css")
+    app.system.code |= {f"static/{name}": "x"}
+    app.deploy()
+    del app.system.code[f"static/{name}"]
+    app.deploy(colour="blue")
+    public = app.at.release(app.at.live() or "") / "public/static"
+    assert os.fsencode(name) in os.listdir(os.fsencode(public))

@@ -98,7 +98,8 @@ class ReleaseDirectory:
         """Refuse a build that would not fit before anything is written; the estimate is what the live release took."""
         last = self.at.facts(live).get("bytes", {}) if live else {}
         new_environment = 0 if last and self.same_environment(live) else last.get("environment", FIRST_BUILD)
-        need = int(1.2 * (last.get("code", 0) + new_environment)) + RESERVE
+        copies = 2 if "git" in self.spec.source else 1  # the objects of the commit are beside its files meanwhile
+        need = int(1.2 * (copies * last.get("code", 0) + new_environment)) + RESERVE
         packed = Path(self.spec.archive)
         need += 4 * packed.stat().st_size if self.spec.archive and packed.exists() else 0
         disk = next(path for path in (self.at.home, *self.at.home.parents) if path.exists())
