@@ -42,11 +42,14 @@ class Watcher:
             self.system.sleep(min(left, EVERY))
             if self.at.live() != watch.release:
                 return
-            if work.active_run(self.at.app, self.system):
-                continue  # it may stop the release for a time
             looker.look()
             watch.write(self.at)
-            if (reason := watch.reason(time.time())) and self.take_back(watch, reason):
+            reason = watch.reason(time.time())
+            if not (reason or watch.down):
+                continue
+            if work.active_run(self.at.app, self.system):
+                looker.down_since = 0.0  # a run may stop the release for a time
+            elif reason and self.take_back(watch, reason):
                 break
         self.at.watch.unlink(missing_ok=True)
 
