@@ -129,7 +129,7 @@ def test_a_failed_build_names_the_packages(said: str, package: str) -> None:
         "OSError: [Errno 2] No such file or directory: 'README.md'",
         "error: command '/usr/bin/gcc-12' failed with exit code 1",
         "/bin/sh: 1: vite: not found",
-        "ls: cannot access '/var/lib/shop': No such file or directory",
+        f"ls: cannot access '{DATA}': No such file or directory",
     ],
 )
 def test_a_failed_build_for_another_reason_names_none(said: str) -> None:

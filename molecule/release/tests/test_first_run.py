@@ -99,7 +99,7 @@ def test_a_file_of_settings_is_read_by_the_app_alone_and_shown_nowhere(novice: A
     assert done["apps"]["novice"]["changes"] == ["settings.instance/shop.cfg"]
     assert CANARY not in json.dumps(done)
     assert novice.ask().json["theme"] == "light"
-    found = novice.host.run(f"grep -rl {CANARY} {on_host('state')} /var/log /run/groundwork /tmp /root").stdout
+    found = novice.host.run(f"grep -rl {CANARY} {on_host('state')} /var/log {on_host('runtime')} /tmp /root").stdout
     assert [name for name in found.splitlines() if not Path(name).name.startswith("sent-")] == []
     assert novice.command(f"rollback {first}").returncode == 0
     assert novice.ask().json["theme"] == "dark"
