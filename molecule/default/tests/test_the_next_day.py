@@ -152,6 +152,19 @@ def test_everything_answers_after_a_reboot(host: Host, authority_root: str) -> N
 
 
 @pytest.mark.once
+def test_a_program_with_an_app_s_name_that_is_installed_later_comes_first(host: Host) -> None:
+    assert "release" in host.check_output("tally status")
+    host.check_output("printf '#!/bin/sh\necho theirs $1\n' >/usr/sbin/tally && chmod 0755 /usr/sbin/tally")
+    try:
+        assert host.check_output("tally status") == "theirs status"
+        assert "release" in host.check_output(f"{on_host('programs')}/app tally status")
+    finally:
+        host.check_output("rm /usr/sbin/tally")
+    missing = host.run("runuser -u guestbook -- tally init")  # as a build that lacks a program of this name
+    assert (missing.rc, missing.stderr.strip()) == (127, "sh: 1: tally: not found")
+
+
+@pytest.mark.once
 def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, site: MakeSite, tmp_path: Path) -> None:
     """The last test: the app is gone afterwards. In the same run a new app that serves itself is one app's trouble."""
     broken = Path(shutil.copytree(EXAMPLES / "tally", tmp_path / "broken"))
@@ -187,11 +200,14 @@ def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, 
     assert host.check_output(f"{on_host('programs')}/backup status | grep ^broken")
     assert site("tally.test", verify=False).get("/").status == 200
 
+    home = on_host("home", "tally")
+    host.check_output(f"touch {home}/notes")
     result = testing.play(host, "remove.yml", app="tally", flask_apps=fewer, flask_app_secrets={})
     assert result.returncode == 0, testing.said(result)[-3000:]
+    assert f"tally: {home} stays: it holds notes" in testing.said(result)
     with pytest.raises(OSError, match=r"(?i)unrecognized.name|handshake"):
         site("tally.test", verify=False).get("/")
-    assert host.run(f"ls {on_host('home', 'tally')}").rc != 0
+    assert host.check_output(f"ls -A {home}") == "notes", "what the collection did not make is not removed"
     assert host.run("systemctl cat tally@x.service").rc != 0
     assert host.run("ls /etc/letsencrypt/renewal/tally.conf").rc != 0
     assert host.check_output(f"ls {DATA}")

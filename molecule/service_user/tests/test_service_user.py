@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import testing
 from testinfra.host import Host
 from testing import on_host
@@ -55,6 +56,21 @@ def test_a_lost_directory_comes_back_at_boot(host: Host) -> None:
     host.check_output(f"rm -r {CACHE}")
     host.run("systemd-tmpfiles --create --boot")  # as at boot; some of the system's own lines fail in a container
     assert host.check_output(f"stat -c '%U %a' {CACHE}") == "shop 750"
+
+
+@pytest.mark.once
+def test_a_name_that_is_taken_is_refused_before_anything_is_made(host: Host) -> None:
+    files = on_host("home", "files")
+    host.check_output(f"useradd --create-home --shell /bin/bash ann && groupadd --system builds && mkdir {files}")
+    look = f"getent passwd; getent group; stat -c '%n %U %a' {files}; ls -A {on_host('homes')} /etc/sysusers.d"
+    before = host.check_output(look)
+    result = testing.play(host, accounts=[{"name": name} for name in ("ann", "builds", "files", "fresh")])
+    assert result.returncode != 0
+    said = testing.said(result)
+    assert "ann: this name is taken on the host by the account ann (uid 1000, home /home/ann, shell /bin/bash)" in said
+    assert "builds: this name is taken on the host by the group builds (gid " in said
+    assert f"files: this name is taken on the host by {files} (directory of root)" in said
+    assert host.check_output(look) == before
 
 
 def test_an_account_that_is_forgotten_keeps_its_files(host: Host) -> None:
