@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..common.clock import parse, timestamp
-from ..common.files import read_json, write
+from ..common.files import make_directory, read_json, write
 from ..common.on_host import on_host
 from ..common.systemd import TransientUnit
 from ..common.text import line
@@ -80,7 +80,7 @@ class Watch:
 
     def write(self, at: Layout) -> None:
         """Keep it for the program that watches, and for who asks."""
-        at.watch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(at.watch.parent, 0o700)
         write(at.watch, json.dumps(asdict(self)), 0o600)
 
     def shown(self) -> dict[str, Any]:
