@@ -63,6 +63,26 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_ours"),
+    [
+        (("User=git", f"ExecStart={on_host('releases', 'git')}/%i/start"), True),
+        (("User=root", f"ExecStart={on_host('releases', 'git')}/%i/start"), False),
+        (("User=git", "ExecStart=/usr/lib/git-core/git-daemon"), False),
+        (("User=git", f"ExecStart={on_host('releases', 'shop')}/%i/start"), False),
+    ],
+)
+def test_a_unit_that_runs_the_app_s_releases_has_the_account_beside_it(
+    host: Host, lines: tuple[str, ...], is_ours: bool
+) -> None:
+    """As where the role release is used alone, with an account of the operator's."""
+    host.file("/etc/systemd/system/git@.service", "\n".join(("[Service]", *lines, "")))
+    host.directory("data")
+    look = host.look(account(pw_gecos="", pw_dir="/home/git"))
+    assert (look.strangers() == []) is is_ours
+    assert not look.has_own_account, "its account is never removed"
+
+
 def test_a_name_of_nobodys_is_free(host: Host) -> None:
     assert host.look().strangers() == []
     assert not host.look().is_known

@@ -93,6 +93,18 @@ class Ownership:
         return (path("current", self.app, self.root) / "release.json").is_file()
 
     @property
+    def runs_releases(self) -> bool:
+        """Whether a unit of this name runs the app's releases: the operator's own, for the role ``release`` alone."""
+        start = f"ExecStart={on_host('releases', self.app)}/%i/start"
+        for directory in UNIT_DIRECTORIES:
+            try:
+                lines = (self.root / directory / UNITS[0].format(app=self.app)).read_text().splitlines()
+            except (OSError, UnicodeDecodeError):
+                continue
+            return {f"User={self.app}", start} <= set(lines)
+        return False
+
+    @property
     def is_declared(self) -> bool:
         """Whether the role ``service_user`` has asked for the account, which a killed run may not have made."""
         return (self.root / "etc/sysusers.d" / f"groundwork-{self.app}.conf").is_file()
@@ -137,8 +149,8 @@ class Ownership:
     # --- what is not ----------------------------------------
 
     def strangers(self) -> list[str]:
-        """What stands in the way of an app of this name; nothing where the app is live already."""
-        return [] if self.is_live else list(self.foreign())
+        """What stands in the way of an app of this name; nothing where the app is live or has its unit already."""
+        return [] if self.is_live or self.runs_releases else list(self.foreign())
 
     def foreign(self) -> Iterator[str]:
         """All that has the app's name and was not made for it, each as a message shows it."""
