@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -249,3 +250,23 @@ def test_what_a_module_starts_has_the_usual_umask(module: Any, capsys: pytest.Ca
     os.umask(0o077)
     Caller(module, capsys)(check=True, **({"name": "no-such-set"} if module is file_set else {}))
     assert os.umask(0o022) == 0o022
+
+
+# What makes directories by itself, and why.
+MAKERS = {
+    "common/files.py": "the two functions that all others call",
+    "common/paths.py": "below an open directory, with fchmod",
+    "common/locks.py": "with fchmod",
+    "common/sqlite.py": "runs as the app",
+    "release/unpack.py": "runs as the app, in a step that has a umask of its own",
+    "release/setting_files.py": "below an open directory, with fchmod",
+    "backup/moves.py": "below an open directory, for root alone",
+    "backup/settle.py": "below an open directory, for root alone",
+}
+
+
+def test_directories_are_made_in_one_way() -> None:
+    top = Path(files.__file__).resolve().parents[1]
+    makes = re.compile(r"\.mkdir\(|\bmakedirs\(|\.touch\(")
+    found = {str(path.relative_to(top)) for path in top.rglob("*.py") if makes.search(path.read_text())}
+    assert found - MAKERS.keys() == set(), "make_directory and make_parents of common/files.py heed no umask"
