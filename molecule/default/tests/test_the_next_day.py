@@ -180,11 +180,10 @@ def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, 
             "certificate": {"provider": "self_signed"},
         }
     }
-    began, before = time.monotonic(), testing.live(host, "guestbook")
+    before = testing.live(host, "guestbook")
     result = testing.play(host, flask_apps=fewer | more, flask_app_secrets={})
     said = testing.said(result)
     assert result.returncode != 0
-    assert time.monotonic() - began < 120, "it was not waited for until its time was up"
     found = re.search(
         r"broken, number (\w{12}), step import: .{,99}: line \d+ of tally.py starts a server and does not", said
     )
