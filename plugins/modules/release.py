@@ -257,7 +257,7 @@ options:
       from there.
     type: str
     default: prune
-    choices: [fetch, install, setup, import, save, command, start, switch, drain, prune]
+    choices: [fetch, install, stop, setup, import, save, command, start, switch, drain, prune]
   absent:
     description: Apps to take off the host. Data, secrets and backups stay.
     type: list
@@ -389,7 +389,7 @@ others:
 
 import os
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import argument_spec, options
@@ -434,7 +434,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 # What came of an app: a result, a failure, the run that is at work on it, or the order that goes on in the background.
-Outcome = Result | ReleaseError | work.ActiveRun | work.Order
+Outcome: TypeAlias = "Result | ReleaseError | work.ActiveRun | work.Order"
 
 
 class Call:

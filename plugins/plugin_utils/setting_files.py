@@ -20,11 +20,9 @@ class Files(Protocol):
 
     def render(self, path: str) -> str:
         """The text that a template makes."""
-        ...
 
     def read(self, path: str) -> bytes:
         """The content of a file."""
-        ...
 
 
 def packed(app: str, settings: Mapping[str, Mapping[str, Any]], files: Files) -> dict[str, str]:

@@ -283,7 +283,7 @@ def headers(output: str) -> Iterator[str]:
 def programs(output: str) -> Iterator[str]:
     """The packages of programs that could not be started."""
     for match in PROGRAM.finditer(output):
-        path = next(filter(None, match.groups()))
+        path = next(filter(None, match.groups()), "")
         name = re.sub(r"^\w+-linux-gnu\w*-|-\d[\d.]*$", "", path.rpartition("/")[2])
         if name in PROGRAMS:
             yield PROGRAMS[name]
@@ -292,7 +292,7 @@ def programs(output: str) -> Iterator[str]:
 def libraries(output: str) -> Iterator[str]:
     """The packages of libraries that a build system did not find."""
     for match in LIBRARY.finditer(output):
-        yield from beginning(LIBRARIES, next(filter(None, match.groups())).lower())
+        yield from beginning(LIBRARIES, next(filter(None, match.groups()), "").lower())
 
 
 def beginning(packages: Mapping[str, str], name: str) -> Iterator[str]:

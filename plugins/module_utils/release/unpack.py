@@ -142,13 +142,17 @@ def main() -> None:
                 for entry in of_tar(archive):
                     place(entry, top)
     except UnicodeError:
-        sys.exit("the archive has names that are not written in the encoding that it says: pack it again")
+        raise SystemExit(
+            "the archive has names that are not written in the encoding that it says: pack it again"
+        ) from None
     except ValueError as error:
-        sys.exit(str(error))
+        raise SystemExit(str(error)) from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        sys.exit(f"the archive cannot be read ({error}): pack it again, as a tar archive or a zip file")
+        raise SystemExit(
+            f"the archive cannot be read ({error}): pack it again, as a tar archive or a zip file"
+        ) from error
     except OSError as error:
-        sys.exit(f"the archive cannot be unpacked: {error}")
+        raise SystemExit(f"the archive cannot be unpacked: {error}") from error
     if sys.argv[1] == "strip":
         strip()
 
