@@ -147,6 +147,10 @@ class TestStates:
         happen(at, *(f"bad {number}" for number in range(30)))
         assert [row["release"] for row in states(at)] == [str(number) for number in range(29, 9, -1)]
 
+    def test_the_live_one_however_many_failed_after_it(self, at: Layout) -> None:
+        happen(at, "deploy A", *(f"bad {number}" for number in range(30)))
+        assert [(row["release"], row["state"]) for row in states(at)][19:] == [("10", "bad"), ("A", "live")]
+
 
 def test_the_apps_of_a_host(tmp_path: Path) -> None:
     for name, events in {"shop": ["deploy A"], "blog": ["deploy A", "gone A"], "api": ["deploy A"]}.items():

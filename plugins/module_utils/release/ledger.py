@@ -16,6 +16,7 @@ from . import checks
 from .layout import Layout
 
 Event = dict[str, Any]
+MOST_SHOWN = 20  # releases; the live one is shown beside them
 
 
 class Ledger:
@@ -151,7 +152,7 @@ def heads_after(event: Event) -> list[str] | None:
 
 
 def states(at: Layout) -> Sequence[Event]:
-    """The releases on the disk and the newest bad ones, newest event first, with what is known of each.
+    """The newest releases on the disk, the newest bad ones and the live one, newest event first; what is known of each.
 
     Keys: release, state (live, good, bad), version, source, by, time, seconds, health (milliseconds), migration_heads,
     reason, kept.
@@ -186,4 +187,4 @@ def states(at: Layout) -> Sequence[Event]:
                 "kept": release in on_disk,
             }
         )
-    return rows[:20]
+    return [row for number, row in enumerate(rows) if number < MOST_SHOWN or row["state"] == "live"]
