@@ -251,6 +251,7 @@ outputs:
 """
 
 import os
+from collections.abc import Collection
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import follow_up
@@ -335,7 +336,9 @@ def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> N
         absent_parts = file_set.parts()
     handovers = [Handover(**one) for one in params["handovers"]]
     outcome = file_set.update(wanted, absent_parts, params["validate"], params["apply"], check_mode, handovers)
-    forget_handed_over(params["units"], handovers, outcome.refused)
+    allow_absent(params["units"], [one.former for one in handovers if one.is_whole and one.part not in outcome.refused])
+    if check_mode:  # what this set would have is not on the host
+        allow_absent(params["units"], {entry.part for entry in wanted})
     result.update(
         changed=outcome.changed,
         changed_files=[change.path for change in outcome.changes],
@@ -344,11 +347,10 @@ def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> N
     )
 
 
-def forget_handed_over(units: list[dict[str, Any]], handovers: list[Handover], refused: dict[str, str]) -> None:
-    """Let the units that are replaced lack what was handed over as a whole."""
-    gone = [one.former for one in handovers if one.is_whole and one.part not in refused]
+def allow_absent(units: list[dict[str, Any]], parts: Collection[str]) -> None:
+    """Let the units that replace others lack parts of them."""
     for old in (old for unit in units for old in unit["replaces"]):
-        old["absent_parts"] = [*old["absent_parts"], *gone]
+        old["absent_parts"] = [*old["absent_parts"], *parts]
 
 
 def entries(params: dict[str, Any]) -> list[Entry]:

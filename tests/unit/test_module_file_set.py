@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils import unit_set
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet
 from ansible_collections.groundwork.flask.plugins.modules import file_set
 from ansible_collections.groundwork.flask.tests.unit.module_call import Caller
@@ -48,6 +49,22 @@ def test_check_mode_tells_and_writes_nothing(call: Caller, tmp_path: Path) -> No
     assert result["changed"]
     assert "one" in result["diff"][0]["after"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_mode_counts_what_the_set_would_have_when_a_unit_replaces_another(
+    call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(name="old", files=[entry(tmp_path / f"old-{part}", "1\n", part=part) for part in ("shop", "blog")])
+    generations = unit_set.generations
+    monkeypatch.setattr(unit_set, "generations", lambda names, _state=None: generations(names, tmp_path / "state"))
+    running = unit_set.State.parse("LoadState=loaded\nActiveState=active\nUnitFileState=enabled", 0)
+    monkeypatch.setattr(unit_set, "states", lambda names: [running for _name in names])
+    old = {"name": "old.service", "file_set": "old", "successor": "new"}
+    units = [{"name": "new.service", "follows": ["new"], "replaces": [old]}]
+    files = [entry(tmp_path / f"new-{part}", "1\n", part=part) for part in ("shop", "blog")]
+    result = call(check=True, name="new", files=files, units=units)
+    assert (result["kept"], result["replaced"]) == ({}, ["old.service"])
+    assert call(check=True, name="new", files=files[:1], units=units)["kept"] == {"old.service": ["blog"]}
 
 
 def test_the_arguments_and_secrets_stay_out_of_the_result(call: Caller, tmp_path: Path) -> None:
