@@ -73,7 +73,8 @@ class ActionModule(ActionBase):
             result.update(merged_failures(before, done))
             failed = {**failed, **left, **done["failed_apps"]}
             failed = {name: failed[name] for name in sorted(failed, key=[*names, *failed].index)}
-            result.update(judged(result, failed, {*left, *(arguments.get("absent") or [])}, defers))
+            not_tried = {*left, *(before.get("not_tried") or ()), *(arguments.get("absent") or ())}
+            result.update(judged(result, failed, not_tried & failed.keys(), defers))
         return result
 
     def prepare(self, app: dict[str, Any], variables: dict[str, Any]) -> Parts:
@@ -196,23 +197,24 @@ def left_by_first(elsewhere: Sequence[str], task_vars: Mapping[str, Any]) -> dic
 
 
 def judged(
-    result: Mapping[str, Any], failed: Mapping[str, str], unknown: Collection[str], defers: bool
+    result: Mapping[str, Any], failed: Mapping[str, str], not_tried: Collection[str], defers: bool
 ) -> dict[str, Any]:
     """What the result says of the apps that failed.
 
     :param failed: the reason of each.
-    :param unknown: those of which it is not known whether anything is live.
+    :param not_tried: those of which it is not known whether anything is live.
     :param defers: they do not fail the task.
     """
-    told: dict[str, Any] = {"failed_apps": sorted(failed)}
+    told: dict[str, Any] = {"failed_apps": sorted(failed), "not_tried": sorted(not_tried)}
+    facts = {**result, **told}
     if defers:
-        return {**told, "failures": failed, "message": of_releases(failed, result, unknown)}
+        return {**told, "failures": failed, "message": of_releases(failed, facts)}
     if not failed:
         return told
     # The reasons stand in the message; a second copy of them would only bury it.
     kept = ("action", "release", "previous", "source")
     apps = {name: {key: app[key] for key in kept} for name, app in result["apps"].items()}
-    return {**told, "failed": True, "msg": of_releases(failed, result, unknown, REMEDY), "apps": apps}
+    return {**told, "failed": True, "msg": of_releases(failed, facts, remedy=REMEDY), "apps": apps}
 
 
 def is_first(task_vars: Mapping[str, Any]) -> bool:

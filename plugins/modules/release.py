@@ -371,6 +371,11 @@ not_live:
   type: list
   elements: str
   returned: always
+not_tried:
+  description: The apps in RV(failed_apps) that were left as they are on this host.
+  type: list
+  elements: str
+  returned: always
 begun:
   description: The apps whose first release is built and being started; O(continues) waits for them.
   type: dict

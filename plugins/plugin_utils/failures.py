@@ -12,12 +12,13 @@ Facts = Mapping[str, Any]
 REMEDY = "Correct the cause and run again."
 
 
-def of_releases(failed: Mapping[str, str], facts: Facts, unknown: Collection[str] = (), remedy: str = "") -> str:
+def of_releases(failed: Mapping[str, str], facts: Facts, unserved: Collection[str] = (), remedy: str = "") -> str:
     """The apps that were not deployed, each with its reason, then what their sites answer meanwhile; "" for none.
 
     :param failed: the reason of each.
-    :param facts: what the module release returned: ``references``, and ``not_live``, those of which nothing is live.
-    :param unknown: those of which it is not known whether anything is live.
+    :param facts: what the module release returned: ``references``; ``not_live``, those of which nothing is live; and
+        ``not_tried``, those of which this host does not know whether anything is.
+    :param unserved: those whose sites the proxy has refused.
     :param remedy: ends the message.
     """
     references, not_live = facts.get("references") or {}, facts.get("not_live") or []
@@ -26,15 +27,17 @@ def of_releases(failed: Mapping[str, str], facts: Facts, unknown: Collection[str
         for name, reason in failed.items()
     ]
     closing = []
-    serving = [name for name in failed if name not in not_live and name not in unknown]
+    serving = [name for name in failed if name not in (*not_live, *(facts.get("not_tried") or ()))]
     if serving:
         closing.append(
             f"What was live of {', '.join(serving)} serves on." if not_live else "What was live before serves on."
         )
-    if not_live:
-        number = " and the number above" if any(references.get(name) for name in not_live) else ""
-        site = "its site answers" if len(not_live) == 1 else "their sites answer"
-        closing.append(f"No release of {', '.join(not_live)} is live: {site} with status 503{number}.")
+    if answering := [name for name in not_live if name not in unserved]:
+        number = " and the number above" if any(references.get(name) for name in answering) else ""
+        site = "its site answers" if len(answering) == 1 else "their sites answer"
+        closing.append(f"No release of {', '.join(answering)} is live: {site} with status 503{number}.")
+    if silent := [name for name in not_live if name in unserved]:
+        closing.append(f"No release of {', '.join(silent)} is live.")
     return "\n\n".join([*said, " ".join([*closing, remedy]).strip()]).strip() if said else ""
 
 
@@ -61,12 +64,14 @@ def of_proxy(served: Facts, provider: str) -> list[str]:
 def message(release: Facts, served: Facts, certificate: Facts, backup: Facts, provider: str = "the proxy") -> str:
     """The message at the end of a run; empty when nothing failed.
 
-    :param release: what the module release returned with ``defer_failures``.
+    :param release: what the module release returned with ``defer_failures``: its ``failures`` and what
+        :func:`of_releases` reads.
     :param served: see :func:`of_proxy`, as for ``provider``.
     :param certificate: the fact of that role; its ``failures`` are lines, as are those of ``backup``.
     """
+    unreleased = of_releases(release.get("failures") or {}, release, served.get("refused") or {})
     said: Sequence[str] = [
-        *([release["message"]] if release.get("message") else []),
+        *([unreleased] if unreleased else []),
         *of_proxy(served, provider),
         *(f"certificate: {failure}" for failure in certificate.get("failures") or ()),
         *(f"backup: {failure}" for failure in backup.get("failures") or ()),

@@ -38,18 +38,26 @@ def test_without_a_number_none_is_promised() -> None:
 
 
 def test_of_what_is_not_known_nothing_is_said() -> None:
-    assert of_releases({"shop": "step command: elsewhere"}, {}, ["shop"]) == "shop, step command: elsewhere"
+    facts = {"not_tried": ["shop"]}
+    assert of_releases({"shop": "step command: elsewhere"}, facts) == "shop, step command: elsewhere"
+
+
+def test_a_site_that_the_proxy_has_refused_is_not_said_to_answer_with_503() -> None:
+    """The app that it was to take over from serves on."""
+    release = {"failures": {"fakt": "step import: no", "blog": "step import: no"}, "not_live": ["fakt", "blog"]}
+    said = failures(release, {"refused": {"fakt": "it takes over from fact; fact serves on. Deploy fakt first"}})
+    assert "No release of blog is live: its site answers with status 503. No release of fakt is live." in said
 
 
 def test_nothing_failed() -> None:
-    found: dict[str, Any] = {"message": "", "failed_apps": []}
+    found: dict[str, Any] = {"failures": {}, "failed_apps": []}
     assert failures(found, {"refused": {}, "kept": {}}, {"failures": []}, {"failures": []}) == ""
     assert failures({}) == of_releases({}, {}) == ""
 
 
 def test_everything_failed() -> None:
     said = failures(
-        {"message": "shop, step import: no\n\nWhat was live before serves on."},
+        {"failures": {"shop": "step import: no"}},
         {"refused": {"blog": "[emerg] unknown directive\n"}, "kept": {"apache2.service": ["wiki"]}},
         {"failures": ["wiki: refused"]},
         {"failures": ["fact: `exit 7` ended with 7"]},
