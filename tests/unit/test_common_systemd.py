@@ -68,11 +68,29 @@ class TestTransientUnit:
     """What systemd-run is asked for."""
 
     def test_the_command_line(self) -> None:
-        unit = TransientUnit("a.service", "import of shop", ("/bin/echo", "$HOME"), [("User", "shop"), ("UMask", "")])
+        unit = TransientUnit("a.service", "import of shop", ("/bin/echo", "%h"), [("User", "shop"), ("UMask", "")])
         assert unit.command("--pipe", "--wait") == [
             "/usr/bin/systemd-run", "--quiet", "--unit=a.service", "--description=import of shop", "--pipe", "--wait",
-            "-p", "User=shop", "-p", "UMask=", "--", "/bin/echo", "$$HOME",
+            "-p", "User=shop", "-p", "UMask=", "--", "/bin/echo", "%h",
         ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "$HOME", "${HOME}", "$$", "a$", "a;b", ";", "; b", "\\;", "$(id)",
+            "", " ", "%h %%", "a\nb\t", "'\"`\\x41", "\u00fc", "\udcff", "-c",
+        ],
+    )  # fmt: skip
+    def test_a_daemon_reload_before_it_starts_changes_none_of_its_arguments(self, word: str) -> None:
+        show = ("/usr/bin/python3", "-c", "print(*map(ascii, __import__('sys').argv[1:]))")
+        command = TransientUnit("a.service", "import of shop", (*show, word, "a")).command()
+        given = command[command.index("--") + 1 :]
+        assert not set("$;") & set("".join(given))
+        shown = subprocess.run(given, check=True, capture_output=True, text=True)
+        assert shown.stdout == f"{word!a} 'a'\n"
+
+    def test_what_has_no_such_character_is_started_as_it_is(self) -> None:
+        assert systemd.plain_argv(("/bin/echo", "%h", "a b")) == ["/bin/echo", "%h", "a b"]
 
     @pytest.mark.parametrize(("seconds", "said"), [(0.5, "0.5"), (1800, "1800"), (math.inf, "infinity")])
     def test_its_time(self, seconds: float, said: str) -> None:

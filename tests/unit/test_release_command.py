@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import privileges
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import plain_argv
 from ansible_collections.groundwork.flask.plugins.module_utils.release import command, sandbox, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
@@ -94,7 +95,7 @@ class TestRun:
             call(host, "run", *words)
         assert steps[0].argv[4:] == words
         started = steps[0].command("x.service")
-        assert started[started.index("--") + 1 :] == [word.replace("$", "$$") for word in steps[0].argv]
+        assert started[started.index("--") + 1 :] == plain_argv(steps[0].argv)
 
     @pytest.mark.parametrize("bad", [True, False])
     def test_before_the_first_live_release_it_runs_in_the_newest_that_was_built(

@@ -191,3 +191,21 @@ def test_a_module_of_the_source_that_python_does_not_find(
     hint = missing_module_hint(code, below, f"ModuleNotFoundError: No module named '{module}'")
     assert (f"; the source has {module.split('.')[0]} in {where}, where Python does not" in hint) is bool(where)
     assert bool(hint) is bool(where)
+
+
+@pytest.mark.parametrize(
+    ("frame", "named"),
+    [
+        (
+            '/srv/a/venv/lib/python3.11/site-packages/rq_dashboard/web.py", line 5, in x\n    from six import x\n',
+            True,
+        ),
+        ('/srv/a/venv/lib/python3.13/site-packages/a.py", line 5, in run\n    import six\n    ^^^^^^^^^^\n', True),
+        ('/srv/a/code/shop.py", line 5, in <module>\n    import six\n', False),
+        ('/srv/a/venv/lib/python3.11/site-packages/werkzeug/utils.py", line 5, in x\n    __import__(name)\n', False),
+    ],
+)
+def test_a_package_that_imports_what_it_does_not_ask_for(code: Path, frame: str, named: bool) -> None:
+    output = f"Traceback (most recent call last):\n  File \"{frame}ModuleNotFoundError: No module named 'six'\n"
+    hint = missing_module_hint(code, "", output)
+    assert ("name the package that has it, such as `requirements: [six]`" in hint) is named

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
-from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT, plain_argv
 from ansible_collections.groundwork.flask.plugins.module_utils.release import steps
 from ansible_collections.groundwork.flask.plugins.module_utils.release import system as module
 from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import env_file
@@ -66,11 +66,10 @@ class TestCommand:
     def test_its_time(self, seconds: float, said: str) -> None:
         assert f"RuntimeMaxSec={said}" in self.options(a_step("true", seconds=seconds).command("a.service"))
 
-    @pytest.mark.parametrize("argument", ["$HOME", "${HOME}", "$$", "a$", "%h", "two words", "", "--", "-p"])
+    @pytest.mark.parametrize("argument", ["$HOME", "a;b", "%h", "two words", "", "--", "-p"])
     def test_systemd_puts_nothing_into_the_arguments(self, argument: str) -> None:
         command = a_step("echo", argument).command("a.service")
-        given = command[command.index("--") + 1 :]
-        assert given == ["echo", argument.replace("$", "$$")]
+        assert command[command.index("--") + 1 :] == plain_argv(("echo", argument))
 
     def test_no_list_of_processes_shows_its_environment(self) -> None:
         assert "hunter22" not in str(a_step("true").command("a.service"))

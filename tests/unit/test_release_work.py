@@ -161,13 +161,13 @@ class TestCommand:
     """What systemd is asked for."""
 
     def test_one_unit_for_each_app(self) -> None:
-        command = work.command("shop", "a deploy of shop by ann", ("/bin/echo", "$HOME", "a"))
+        command = work.command("shop", "a deploy of shop by ann", ("/bin/echo", "%h", "a"))
         assert command == [
             "/usr/bin/systemd-run", "--quiet",
             "--unit=groundwork-release@shop.service", "--description=a deploy of shop by ann",
             "--pipe", "--wait", "--collect",
             "-p", "Type=exec", "-p", "NotifyAccess=main", "-p", "TimeoutStopSec=5", "-p", "OOMPolicy=continue",
-            "--", "/bin/echo", "$$HOME", "a",
+            "--", "/bin/echo", "%h", "a",
         ]  # fmt: skip
 
     @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ account's own unit (:func:`service_directives`, :data:`LIFECYCLE`).
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,10 @@ SYSTEMCTL, SYSTEMD_RUN = "/usr/bin/systemctl", "/usr/bin/systemd-run"
 TIMED_OUT = 124  # the exit status that timeout(1) uses
 STOP_GRACE = 10  # seconds beyond a unit's own time limit
 DEFAULT_TIMEOUT = 90  # seconds, systemd's own default for starting and stopping
+# Runs the argument vector that it is given in hexadecimal; in one expression, without ; and $.
+EXECUTE = (
+    "(lambda words: __import__('os').execv(words[0], words))(bytes.fromhex(__import__('sys').argv[1]).split(bytes(1)))"
+)
 
 Directives = list[tuple[str, str]]
 
@@ -69,6 +74,18 @@ def sandbox(text: str, instance: str, without: re.Pattern[str] | None = None) ->
     ]
 
 
+def plain_argv(argv: Sequence[str]) -> list[str]:
+    """An argument vector that runs another one, and has neither ``$`` nor ``;`` in it; the same where that has none.
+
+    systemd expands ``$NAME``, and has a transient unit in a file, with a backslash before each ``$`` and ``;``. When a
+    daemon-reload comes between the unit's creation and its start, as other apps' deploys cause it, systemd reads that
+    file, and leaves the backslashes in.
+    """
+    if not any(character in word for word in argv for character in "$;"):
+        return list(argv)
+    return ["/usr/bin/python3", "-I", "-c", EXECUTE, b"\0".join(map(os.fsencode, argv)).hex()]
+
+
 @dataclass(frozen=True)
 class TransientUnit:
     """A command that ``systemd-run`` runs in a unit of its own.
@@ -90,10 +107,8 @@ class TransientUnit:
         :param options: further options of ``systemd-run``, such as ``--pipe`` and ``--wait``.
         """
         properties = [word for name, value in self.properties for word in ("-p", f"{name}={value}")]
-        # systemd would expand variables in the arguments; $$ is a literal dollar sign.
-        argv = [word.replace("$", "$$") for word in self.argv]
         head = [SYSTEMD_RUN, "--quiet", f"--unit={self.name}", f"--description={self.description}"]
-        return [*head, *options, *properties, "--", *argv]
+        return [*head, *options, *properties, "--", *plain_argv(self.argv)]
 
 
 def runtime_limit(seconds: float) -> tuple[str, str]:

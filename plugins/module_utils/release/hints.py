@@ -70,6 +70,10 @@ GENERAL = re.compile(
     r"subprocess-exited|metadata-generation|Failed to build|hint:|returned non-zero|failed to prepare", re.I
 )
 FRAME = " \u00d7\u2500\u2502\u2570\u251c\u25b6"  # what uv draws around its messages
+# The end of a traceback, where a file of an installed package has an import statement.
+PACKAGE_IMPORT = re.compile(
+    r'^  File "[^"]*/site-packages/[^"]*", line .*\n    (from|import) .*\n(    .*\n)?\w+: $', re.MULTILINE
+)
 SPECIFIC = re.compile(r"^\W*(error|\w*(Error|Exception))\b:? ", re.MULTILINE)
 
 
@@ -122,7 +126,7 @@ def reason(output: str) -> str:
 
 
 def missing_module_hint(code: Path, below: str, output: str) -> str:
-    """Where the source has a module that was not found, to follow the message; "" for one of somebody else's."""
+    """Where to get a module that was not found, to follow the message; "" where that is not known."""
     match = re.search(r"No module named '(\w+)", output)
     if not match:
         return ""
@@ -133,6 +137,11 @@ def missing_module_hint(code: Path, below: str, output: str) -> str:
                 f"; the source has {match[1]} in {where}/, where Python does not look for it: let a [build-system] in "
                 f"pyproject.toml install it, or name the directory, `python_path: [{where}]`"
             )
+    if PACKAGE_IMPORT.search(output[: match.start()]):
+        return (
+            f"; an installed package imports {match[1]} without asking for it: name the package that has it, such as "
+            f"`requirements: [{match[1]}]`"
+        )
     return ""
 
 

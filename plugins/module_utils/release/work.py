@@ -50,8 +50,9 @@ PROGRAM = (
     "/usr/bin/python3",
     "-I",
     "-c",
-    f"import sys; sys.path.insert(0, '{on_host('packages')}'); "
-    "from groundwork_release.release.work import serve; serve()",
+    # One expression: systemd complains of a semicolon at every reload.
+    f"__import__('sys').path.insert(0, '{on_host('packages')}') or "
+    "__import__('importlib').import_module('groundwork_release.release.work').serve()",
 )
 INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"
 # Longer than a build and a release command take together by their own limits' defaults.
