@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.release import work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import engine_program
 from ansible_collections.groundwork.flask.plugins.module_utils.release.work import Order
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
@@ -93,6 +95,16 @@ class TestPerform:
         assert [(got.id, got.verb, engine) for got, engine in seen] == [
             (given.id, "deploy", f"groundwork-release@{app.name}.service")
         ]
+
+    def test_the_program_calls_the_engine_on_the_host(self, tmp_path: Path) -> None:
+        package = tmp_path / "groundwork_release/release"
+        package.mkdir(parents=True)
+        (package / "watcher.py").write_text("import sys\ndef main(): print(sys.argv[1:])")
+        *python, code, app = engine_program("watcher", "main", "shop")
+        here = code.replace(on_host("packages"), str(tmp_path))
+        done = subprocess.run((*python, here, app), capture_output=True, text=True, check=True)
+        assert done.stdout == "['shop']\n"
+        assert ";" not in code, "systemd escapes it in the unit, and complains of that at every reload"
 
     def test_the_program_takes_nothing_from_where_it_is_started(self, tmp_path: Path) -> None:
         """An app could put modules into Python's way."""

@@ -17,6 +17,7 @@ from time import sleep
 from typing import IO, cast
 
 from ..common.files import make_directory, write
+from ..common.on_host import on_host
 from ..common.ownership import Ownership
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT, Systemd
@@ -28,6 +29,22 @@ from .steps import OUTPUT_LIMIT, Step, end_of, environment_file
 from .unix_http import Response, ask
 
 DRAIN_SECONDS = 0.5  # in which a server accepts what is in its socket's queue
+
+
+def engine_program(module: str, function: str, *arguments: str) -> tuple[str, ...]:
+    """The argument vector that calls a function of the engine that the role ``release`` has put on the host.
+
+    What an app could put into Python's way does not count (-I).
+
+    :param module: one of this package.
+    :param arguments: what the function finds in ``sys.argv[1:]``.
+    """
+    # One expression without a semicolon, which systemd would escape in the unit that it writes (common/systemd.py).
+    code = (
+        f"__import__('sys').path.insert(0, '{on_host('packages')}') or "
+        f"__import__('importlib').import_module('groundwork_release.release.{module}').{function}()"
+    )
+    return ("/usr/bin/python3", "-I", "-c", code, *arguments)
 
 
 @dataclass

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..common.clock import parse, timestamp
 from ..common.files import make_directory, read_json, write
-from ..common.on_host import on_host
 from ..common.systemd import TransientUnit
 from ..common.text import line
 from .answers import Answers, Count
 from .context import Context
 from .layout import Layout
 from .ledger import Ledger
-from .system import System
+from .system import System, engine_program
 from .units import ReleaseUnits
 
 # A process that is killed once, or twice, from outside or for want of memory is no reason; one that ends again and
@@ -146,16 +144,6 @@ def unit(app: str) -> str:
     return f"groundwork-watch@{app}.service"
 
 
-def program(app: str) -> Sequence[str]:
-    """What runs in it: the engine that the role ``release`` has put on the host."""
-    # One expression: systemd complains of a semicolon at every reload.
-    code = (
-        f"__import__('sys').path.insert(0, '{on_host('packages')}') or "
-        "__import__('importlib').import_module('groundwork_release.release.watcher').main()"
-    )
-    return ("/usr/bin/python3", "-I", "-c", code, app)
-
-
 class Watching:
     """Begins and ends the watch over an app's release.
 
@@ -188,7 +176,8 @@ class Watching:
             release, self.live or "", time.time(), spec.watch, bool(spec.release_command), start,
             self.answers.requests, self.answers.failed, round(self.restarts, 2),
         ).write(self.at)  # fmt: skip
-        watching = TransientUnit(unit(app), f"watch over release {release} of {app}", program(app), [("Type", "exec")])
+        argv = engine_program("watcher", "main", app)
+        watching = TransientUnit(unit(app), f"watch over release {release} of {app}", argv, [("Type", "exec")])
         started = self.context.system.run(*watching.command("--collect"))
         if not started.returncode:
             return []

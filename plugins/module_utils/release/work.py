@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 from ..common.clock import timestamp
 from ..common.files import make_directory, read_json, write
-from ..common.on_host import on_host
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
@@ -35,7 +34,7 @@ from .layout import Layout
 from .result import Result
 from .settings import DeploySettings
 from .spec import Spec
-from .system import System
+from .system import System, engine_program
 
 Verb = Literal["deploy", "roll_back", "take_back", "remove", "heal"]
 WORK: Mapping[str, str] = {
@@ -45,15 +44,7 @@ WORK: Mapping[str, str] = {
     "remove": "a removal",
     "heal": "an unlock",
 }
-# The engine that the role `release` has put on the host; what an app could put into Python's way does not count (-I).
-PROGRAM = (
-    "/usr/bin/python3",
-    "-I",
-    "-c",
-    # One expression: systemd complains of a semicolon at every reload.
-    f"__import__('sys').path.insert(0, '{on_host('packages')}') or "
-    "__import__('importlib').import_module('groundwork_release.release.work').serve()",
-)
+PROGRAM = engine_program("work", "serve")
 INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"
 # Longer than a build and a release command take together by their own limits' defaults.
 WAIT_SECONDS = 3600.0
