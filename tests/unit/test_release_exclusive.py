@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import units
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS, STEPS_BACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.hold import SPARE
 from ansible_collections.groundwork.flask.plugins.module_utils.release.probe import MARK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.unix_http import Response
@@ -238,6 +239,33 @@ class TestKilled:
             deploy(other, "blue", "mail", release_command=MIGRATE)
             assert other.left_over() == [], f"killed at call {number}: {other.system.commands}"
             assert all(len(running) <= 1 for running in seen), f"killed at call {number}: {seen}"
+
+    @pytest.mark.parametrize("is_held", [True, False])
+    def test_while_visitors_wait_the_old_one_gets_its_socket_back(
+        self, app: App, monkeypatch: pytest.MonkeyPatch, is_held: bool
+    ) -> None:
+        """It may listen still, at a file whose place a socket without anybody behind has taken."""
+        first = deploy(app, "red").release
+        kill_at(monkeypatch, "import", "before", lambda: deploy(app, "blue"))
+        spare, sock = app.at.release(first) / SPARE, app.at.release(first) / "app.sock"
+        spare.touch()
+        sock.hardlink_to(spare) if is_held else sock.touch()
+        app.system.active |= app.live_units()
+        before = app.has_run("systemctl stop")
+        app.on_host().heal()
+        assert app.has_run("systemctl stop") == before + is_held
+        assert app.system.active == app.live_units()
+        assert (sock.exists(), spare.exists()) == (not is_held, False)
+
+    def test_units_that_cannot_be_enabled_keep_the_old_one(self, app: App) -> None:
+        """Else a boot would start none."""
+        first = deploy(app, "red").release
+        app.system.fail = {f"systemctl enable {app.name}@": "No space left on device"}
+        with pytest.raises(ReleaseError, match="could not be enabled") as failed:
+            deploy(app, "blue")
+        assert failed.value.log == "No space left on device"
+        assert app.at.live() == first
+        assert units.enabled(app.at) == {first: app.live_units()}
 
     def test_an_old_one_that_cannot_start_is_no_reason_not_to_deploy(
         self, app: App, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from ..common import trees
-from . import modes
+from . import hold, modes
 from .app_command import is_command_settled
 from .context import Context
 from .errors import ReleaseError
@@ -65,6 +65,8 @@ class Cleanup:
         for release in sorted(self.supervisor.running(others)):
             self.supervisor.stop(release)
         if live:
+            if hold.give_up(self.at.release(live) / "app.sock"):
+                self.supervisor.pause(live)  # it may still listen, where no visitor can reach it any more
             try:
                 self.supervisor.start(live)
             except ReleaseError as error:  # no reason not to deploy another

@@ -154,12 +154,12 @@ class Deployment:
         """Turn the symlink. From here on the new release is live."""
         at, release = self.context.at, self.identity.id
         inherit_static(at, release)
-        if self.pause:
-            self.supervisor.enable(release)
         self.context.ledger.append("switch", release, **self.outcome())
         if self.blame and self.live:
             facts = at.facts(self.live)
             self.note_bad(self.live, "watch", *self.blame, facts.get("source", ""), facts.get("version", ""))
+        if self.pause:
+            self.supervisor.enable(release)  # last: until the old one is disabled, a boot starts both
         switch(at, release)
         if self.pause:
             self.pause.hand_over()

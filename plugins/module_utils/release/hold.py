@@ -26,8 +26,10 @@ HOLD_SECONDS = 30.0
 # How long requests that were handed on may take before the run ends without them.
 RELAY_SECONDS = 30.0
 BACKLOG = 2048
+UNREAD_SECONDS = 2.0  # in which a visitor who is answered with 503 may send the rest of the request
 CONNECTING = 100  # attempts, a tenth of a second apart
 READ_AHEAD = 16_384  # bytes of each request; the rest waits in the kernel
+SPARE = ".hold.sock"  # a second name of our socket, beside the server's
 BODY = b"This site is being updated. Try again in a few seconds.\n"
 UNAVAILABLE = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nCache-Control: no-store\r\n"
@@ -44,7 +46,7 @@ class Hold:
 
     def __init__(self, sock: Path, seconds: float = HOLD_SECONDS) -> None:
         self.sock, self.seconds = sock, seconds
-        self.spare = sock.with_name(".hold.sock")  # a second name of ours
+        self.spare = sock.with_name(SPARE)
         self.until = 0.0
         self.target: Path | None = None
         self.loop = asyncio.new_event_loop()
@@ -89,10 +91,7 @@ class Hold:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
         self.listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            if self.sock.samefile(self.spare):
-                self.sock.unlink()
-        self.spare.unlink(missing_ok=True)
+        give_up(self.sock)
 
     def call(self, what: Coroutine[Any, Any, Any]) -> Any:
         """Have the thread do something, and return what comes of it."""
@@ -117,13 +116,32 @@ class Hold:
                 writer.write(UNAVAILABLE)
                 await writer.drain()
                 writer.write_eof()
-                await within(2, reader.read(-1))  # unread bytes would reset the connection
+                await within(UNREAD_SECONDS, discard(reader))  # unread bytes would reset the connection
         except OSError:
             pass
         finally:
             writer.close()
             if task:
                 self.visitors.discard(task)
+
+
+def give_up(sock: Path) -> bool:
+    """Remove the sockets of a hold that is over, or whose run was killed; whether one stood in the server's place.
+
+    :param sock: the path of the server's socket.
+    """
+    spare = sock.with_name(SPARE)
+    is_held = sock.exists() and spare.exists() and sock.samefile(spare)
+    if is_held:
+        sock.unlink()
+    spare.unlink(missing_ok=True)
+    return is_held
+
+
+async def discard(reader: asyncio.StreamReader) -> None:
+    """Read what one side sends until it ends, and keep none of it."""
+    while await reader.read(READ_AHEAD):
+        pass
 
 
 async def within(seconds: float, what: Coroutine[Any, Any, Any]) -> None:

@@ -11,7 +11,6 @@ if this one is killed.
 from __future__ import annotations
 
 import contextlib
-import json
 
 from ..common.files import make_directory, write
 from .context import Context
@@ -45,7 +44,7 @@ class Pause:
         """Stop what runs of both releases; the processes first, which may take long, while the server still answers."""
         self.has_begun = True
         make_directory(self.at.paused.parent, 0o700)
-        write(self.at.paused, json.dumps({"live": self.live, "release": self.release}), 0o600)
+        write(self.at.paused, "", 0o600)
         if self.live:
             self.supervisor.stop_processes(self.live)
             self.hold = self.context.system.hold(self.at.release(self.live) / "app.sock")

@@ -175,8 +175,13 @@ class Supervisor:
         self.system.systemctl("reset-failed", *found.names)
 
     def enable(self, release: str) -> None:
-        """Have a boot start the units of a release."""
-        self.system.systemctl("enable", *ReleaseUnits.of(self.at, release).names)
+        """Have a boot start the units of a release.
+
+        :raises ReleaseError: systemd did not enable them, as on a full disk.
+        """
+        enabled = self.system.systemctl("enable", *ReleaseUnits.of(self.at, release).names)
+        if enabled.returncode:
+            raise ReleaseError("switch", f"the units of release {release} could not be enabled", tail(enabled.stderr))
 
     def disable(self, release: str) -> None:
         """Have a boot start none of the units of a release."""
