@@ -98,6 +98,17 @@ def test_a_run_that_is_killed_is_made_up_for(app: App, monkeypatch: pytest.Monke
     assert recorded(app) == ("done", SETUP)
 
 
+def test_one_that_had_succeeded_when_its_run_was_killed_is_not_run_again(app: App) -> None:
+    """It may make the first user, and fail where there is one."""
+    data = data_of(app)
+    app.engine(**WANTED).setup.write("begun", "abc")
+    (data / MARK).touch()
+    app.deploy("red", **WANTED)
+    app.deploy("blue", **WANTED)
+    assert not app.has_run(SETUP)
+    assert recorded(app) == ("done", SETUP)
+
+
 def test_an_import_that_failed_before_the_command_was_given_is_no_life(app: App) -> None:
     """Its first deploy leaves an empty database, and the operator then reads of the option."""
     data = data_of(app)

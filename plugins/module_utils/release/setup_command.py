@@ -33,6 +33,7 @@ class SetupCommand:
 
     def __init__(self, context: Context, steps: AppSteps) -> None:
         self.context, self.steps, self.at = context, steps, context.at
+        self.data = self.at.root / self.at.data[1:]
         self.command = context.spec.setup_command if context.spec.run_release_command else ""
 
     def is_due(self, begun: bool = False) -> bool:
@@ -40,8 +41,13 @@ class SetupCommand:
 
         :param begun: whether the deploy that it is for has begun.
         """
-        state = self.record().get("state", "")
+        state = self.state()
         return bool(self.command) and (state == "begun" or (not state and not self.objection(begun)))
+
+    def state(self) -> str:
+        """How far it has come: begun, done, left out; "" without a record. A run that was killed may have succeeded."""
+        state = str(self.record().get("state", ""))
+        return "done" if state == "begun" and trees.is_file(self.data, MARK) else state
 
     def run_once(self, release: str) -> None:
         """Run it if it is due; else say why not, once.
@@ -52,12 +58,12 @@ class SetupCommand:
             return
         if self.is_due(begun=True):
             self.run(release)
-        elif "state" not in self.record():
+        elif not (state := self.state()):
             self.context.warnings.append(f"setup_command was not run: {self.objection(begun=True)}. {self.by_hand()}")
             self.write("left out", release)
-        elif changed := self.changed():
-            self.context.notices.append(changed)
-            self.write(self.record()["state"], release)
+        elif (changed := self.changed()) or state != self.record()["state"]:
+            self.context.notices.extend(filter(None, [changed]))
+            self.write(state, release)
 
     def run(self, release: str) -> None:
         """Run it. A run that is cut off has begun and not ended."""
@@ -82,11 +88,10 @@ class SetupCommand:
         events = [event["event"] for event in self.context.ledger.events()]
         if "live" in events:
             return f"{self.context.app} has been live on this host before"
-        data = self.at.root / self.at.data[1:]
-        if trees.is_file(data, MARK):
+        if trees.is_file(self.data, MARK):
             return f"the data in {self.at.data} have been set up before"
         # What an earlier deploy has left that did not get as far as to be live is no data yet.
-        if events.count("begin") <= begun and has_files(data):
+        if events.count("begin") <= begun and has_files(self.data):
             return f"there are data in {self.at.data} already"
         return ""
 
