@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import run
-from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, read_json
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.handover import Handover
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import (
@@ -54,10 +54,7 @@ class Manifest:
     @classmethod
     def load(cls, path: Path) -> Manifest:
         """Read a set's manifest; an empty one for a set that is not on this host."""
-        try:
-            return cls(**json.loads(path.read_text()))
-        except FileNotFoundError:
-            return cls()
+        return cls(**read_json(path))
 
     def save(self, path: Path) -> None:
         """Write the manifest, readable for its owner alone."""
@@ -232,11 +229,8 @@ class FileSet:
 
     def unfinished(self) -> dict[str, Found | None]:
         """What a killed run had replaced and not yet tested, by path; None where there was nothing."""
-        try:
-            journal = json.loads(self.journal_path.read_text())
-        except FileNotFoundError:
-            return {}
-        if Manifest.load(self.manifest_path).generation >= journal["generation"]:
+        journal = read_json(self.journal_path)
+        if not journal or Manifest.load(self.manifest_path).generation >= journal["generation"]:
             return {}
         return {item["path"]: item["found"] and found_of(item["found"]) for item in journal["files"]}
 

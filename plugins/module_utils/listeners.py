@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
-from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line
+from ansible_collections.groundwork.flask.plugins.module_utils.common.text import escaped, line
 
 SECONDS = 10.0  # that a program may take
+PATH_LIMIT = 4096  # characters, as the kernel has it
 LISTENING = {"tcp": "0A", "udp": "07"}  # states of a socket that takes what comes, in /proc/net
 SOCKET = re.compile(r"socket:\[(\d+)\]")
 UNIT = re.compile(r"[^/]+\.(?:service|scope)$")
@@ -52,8 +53,9 @@ def listeners(ports: Collection[int], root: Path = Path("/")) -> list[dict[str, 
     if not found:
         return []
     held = list(holders(found, root / "proc"))
+    with_process = {inode for inode, _pid in held}
     every = [described(replace(found[inode], pid=pid), root) for inode, pid in held]
-    every += [one for inode, one in found.items() if inode not in dict(held)]
+    every += [one for inode, one in found.items() if inode not in with_process]
     if any(one.pid == 1 for one in every):
         of_sockets = socket_units()
         every = [replace(one, unit=of_sockets.get(one.port, "")) if one.pid == 1 else one for one in every]
@@ -116,7 +118,7 @@ def described(one: Listener, root: Path) -> Listener:
     process = root / "proc" / str(one.pid)
     try:
         name = line((process / "comm").read_text(encoding="utf-8", errors="replace").strip(), 64)
-        program = os.readlink(process / "exe").removesuffix(" (deleted)")
+        program = escaped(os.readlink(process / "exe").removesuffix(" (deleted)"), PATH_LIMIT)
     except OSError:
         return one
     return replace(one, name=name, program=program, unit=unit_of(process / "cgroup"))
@@ -134,7 +136,7 @@ def unit_of(cgroup: Path) -> str:
         parts = path.split("/")
         units = [part for part in parts if part.startswith("user@")] or list(filter(UNIT.match, parts))
         if units:
-            return units[-1]
+            return line(units[-1])
     return ""
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, make_parents, write
 
-OURS = "groundwork"  # how each directory of the collection's own is called, or one above it
-
 MOST_KEPT = 20  # copies of one file
 
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, write
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, read_json, write
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Manifest
 
@@ -29,9 +28,8 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            given = json.loads(self.path.read_text())
-            self.loaded, self.files = given.get("sets"), given.get("files", {})
+        found = read_json(self.path)
+        self.loaded, self.files = found.get("sets"), found.get("files", {})
 
     @property
     def path(self) -> Path:

@@ -9,12 +9,14 @@ This only reads: nginx's and Apache's own ways to show their configuration make 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.paths import regular
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line
 from ansible_collections.groundwork.flask.plugins.module_utils.listeners import output
 
@@ -95,12 +97,13 @@ def own_pages(webroot: Path) -> list[str]:
 
 
 def content(path: Path) -> bytes:
-    """The beginning of a file; nothing of what cannot be read."""
+    """The beginning of a regular file; nothing of what cannot be read. A FIFO in a web root does not block this."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(MOST_BYTES)
+        descriptor = regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path.name)
     except OSError:
         return b""
+    with open(descriptor, "rb") as stream:
+        return stream.read(MOST_BYTES)
 
 
 def included(pattern: str, base: Path) -> list[Path]:
@@ -116,15 +119,20 @@ def included(pattern: str, base: Path) -> list[Path]:
         return []
 
 
-def nginx_sites(main: Path) -> Iterator[Site]:
-    """The ``server`` blocks of nginx's main file and of all that it includes."""
-    todo: list[Path] = [main]
+def each_once(todo: list[Path]) -> Iterator[Path]:
+    """The files of a list that grows meanwhile, each once, and no more than :data:`MOST_FILES`."""
     seen: set[Path] = set()
     while todo and len(seen) < MOST_FILES:
         path = todo.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
+        if path not in seen:
+            seen.add(path)
+            yield path
+
+
+def nginx_sites(main: Path) -> Iterator[Site]:
+    """The ``server`` blocks of nginx's main file and of all that it includes."""
+    todo = [main]
+    for path in each_once(todo):
         blocks: list[str] = []
         site: Site | None = None
         for words, end in statements(content(path).decode(errors="replace")):
@@ -158,13 +166,8 @@ def statements(text: str) -> Iterator[tuple[list[str], str]]:
 
 def apache_sites(main: Path) -> Iterator[Site]:
     """The virtual hosts of Apache's main file and of all that it includes."""
-    todo: list[Path] = [main]
-    seen: set[Path] = set()
-    while todo and len(seen) < MOST_FILES:
-        path = todo.pop(0)
-        if path in seen:
-            continue
-        seen.add(path)
+    todo = [main]
+    for path in each_once(todo):
         site: Site | None = None
         for words in map(str.split, content(path).decode(errors="replace").splitlines()):
             name = words[0].lower() if words else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,13 @@ def test_pages_put_where_the_default_site_looks_are_a_site(debian: Host) -> None
     debian.write("/var/www/html/index.html", "<h1>My bakery</h1>")
     debian.write("/var/www/html/cakes/index.html", "<h1>Cakes</h1>")
     assert debian.sites() == [("/var/www/html", [], ["/var/www/html/cakes", "/var/www/html/index.html"])]
+
+
+def test_what_would_block_a_reader_is_not_read(debian: Host) -> None:
+    fifo = debian.root / "var/www/html/index.fifo"
+    fifo.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(fifo)
+    assert web_sites.content(fifo) == b""
 
 
 def test_includes_that_go_round_end(host: Host) -> None:

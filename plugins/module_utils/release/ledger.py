@@ -35,9 +35,10 @@ class Ledger:
         """Add a line, safe on the disk when this returns. A line that a crash cut off stays alone on its own."""
         line = json.dumps({"time": timestamp(), "event": event, "release": release, **facts})
         make_directory(self.at.ledger.parent)
-        whole = not self.at.ledger.exists() or self.at.ledger.read_bytes()[-1:] in (b"\n", b"")
-        with open(os.open(self.at.ledger, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o640), "wb") as stream:
-            stream.write((f"{line}\n" if whole else f"\n{line}\n").encode())
+        with open(os.open(self.at.ledger, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640), "r+b") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            is_cut_off = size > 0 and os.pread(stream.fileno(), 1, size - 1) != b"\n"
+            stream.write((f"\n{line}\n" if is_cut_off else f"{line}\n").encode())
             stream.flush()
             os.fsync(stream.fileno())
 
