@@ -19,6 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "socket": {"type": "str", "default": ""},
 }
 SECONDS = 5.0  # that a socket may take to accept
+WAITS = "it takes over from"  # begins the reason for which a part is refused that cannot take over yet
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Handover:
                 client.connect(self.socket)
         except OSError as error:
             return (
-                f"it takes over from {self.former}, but nothing answers at {self.socket} ({error}). "
+                f"{WAITS} {self.former}, but nothing answers at {self.socket} ({error}). "
                 f"{self.former} serves on. Deploy {self.part} first"
             )
         return ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.handover import WAITS
+
 Facts = Mapping[str, Any]
 REMEDY = "Correct the cause and run again."
 
@@ -48,17 +50,23 @@ def of_proxy(served: Facts, provider: str) -> list[str]:
     :param provider: the proxy's name.
     """
     refused, kept = served.get("refused") or {}, served.get("kept") or {}
-    said = [f"The site {name} was left as it was: {provider} says: {why.strip()}" for name, why in refused.items()]
-    said += [
+    waiting = {name: why for name, why in refused.items() if why.startswith(WAITS)}
+    said = [f"The site {name} was left as it was: {why.strip()}." for name, why in waiting.items()]
+    wrong = [
+        f"The site {name} was left as it was: {provider} says: {why.strip()}"
+        for name, why in refused.items()
+        if name not in waiting
+    ]
+    wrong += [
         f"{unit} goes on as it was, because {provider} would not serve {', '.join(names)}."
         for unit, names in kept.items()
     ]
-    if said:
-        said.append(
+    if wrong:
+        wrong.append(
             "Correct what is named there: a line of the site's `directives`, a file in its `certificate` directory, or "
             "a site that is neither in proxy_sites nor in proxy_absent."
         )
-    return said
+    return said + wrong
 
 
 def message(release: Facts, served: Facts, certificate: Facts, backup: Facts, provider: str = "the proxy") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.filter.failures import failures
+from ansible_collections.groundwork.flask.plugins.module_utils.handover import WAITS
 from ansible_collections.groundwork.flask.plugins.plugin_utils.failures import of_releases
 
 END = "Correct the cause and run again. What is not named here is up to date."
@@ -45,8 +46,13 @@ def test_of_what_is_not_known_nothing_is_said() -> None:
 def test_a_site_that_the_proxy_has_refused_is_not_said_to_answer_with_503() -> None:
     """The app that it was to take over from serves on."""
     release = {"failures": {"fakt": "step import: no", "blog": "step import: no"}, "not_live": ["fakt", "blog"]}
-    said = failures(release, {"refused": {"fakt": "it takes over from fact; fact serves on. Deploy fakt first"}})
-    assert "No release of blog is live: its site answers with status 503. No release of fakt is live." in said
+    waits = f"{WAITS} fact, but nothing answers. fact serves on. Deploy fakt first"
+    said = failures(release, {"refused": {"fakt": waits}}).split("\n\n")
+    assert said[2:] == [
+        "No release of blog is live: its site answers with status 503. No release of fakt is live.",
+        f"The site fakt was left as it was: {waits}.",
+        END,
+    ]
 
 
 def test_nothing_failed() -> None:

@@ -56,6 +56,12 @@ def test_an_app_whose_domains_were_taken_over_is_reported_with_its_data() -> Non
     )
 
 
+def test_an_app_whose_successor_is_not_live_is_said_to_serve_on() -> None:
+    assert lines({**RELEASE, "failed_apps": ["shop"], "not_live": ["shop"]}, replaces="blog")[-1] == (
+        "WARNING blog: serves on, because shop, which is to take over domains of it (replaces), is not live."
+    )
+
+
 def test_the_warnings_of_a_release_are_among_the_others() -> None:
     released = {**RELEASE["apps"]["shop"], "action": "unchanged", "warnings": ["its key is short"]}
     assert lines({"apps": {"shop": released}})[-1] == "WARNING shop: its key is short"
