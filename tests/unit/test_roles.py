@@ -69,6 +69,22 @@ def test_private_names_begin_with_two_underscores_and_the_role(role: Path) -> No
         assert not {name for name in bound if not name.startswith(prefixes)}, path.relative_to(ROOT)
 
 
+def texts(found: Any) -> list[str]:
+    """The texts in a YAML file."""
+    if isinstance(found, dict):
+        return [text for value in found.values() for text in texts(value)]
+    if isinstance(found, list):
+        return [text for value in found for text in texts(value)]
+    return [found] if isinstance(found, str) else []
+
+
+def test_no_expression_has_a_line_end_that_ansible_prints_as_a_backslash_and_an_n() -> None:
+    """YAML makes a line end of it between double quotes alone; elsewhere a loop of the template writes lines."""
+    files = [*(ROOT / "playbooks").glob("*.yml"), *(path for role in ROLES for path in role.glob("*/*.yml"))]
+    found = {path.relative_to(ROOT): text for path in files for text in texts(load(path)) if re.search(r"'\\n'", text)}
+    assert not found
+
+
 @each_role
 def test_every_role_says_what_it_is(role: Path) -> None:
     readme = (role / "README.md").read_text()
