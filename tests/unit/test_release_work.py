@@ -40,6 +40,9 @@ BOB = "a deploy of shop by bob@desk since 2026-01-02T03:04:05Z (process 7, at st
 TAKEN = "Failed to start transient service unit: Unit groundwork-release@shop.service was already loaded or has a frag"
 
 
+UNHEALED = {"step": "start", "message": "it is full", "log": ""}
+
+
 Run = Callable[[Order], tuple[int, str]]
 
 
@@ -221,6 +224,37 @@ class TestDo:
             "serves on, the next run heals\nKilled \\x1b[2J"
         )
         assert (error.value.step, len(systemd.started)) == ("engine", 1)
+
+    @pytest.mark.parametrize(
+        ("heals", "text"),
+        [
+            (works, "the release that was stopped for it has been started again"),
+            (
+                lambda systemd: fails(0, then=lambda given: systemd.ended(order=given.id, error=UNHEALED)),
+                "the release that was stopped for it could not be started again (it is full), and nothing serves",
+            ),
+        ],
+    )
+    def test_a_run_that_was_ended_in_the_pause(
+        self, systemd: FakeSystemd, heals: Callable[[FakeSystemd], Run], text: str
+    ) -> None:
+        """Of an app whose releases never run at once: whoever waited for it starts what it had stopped."""
+        systemd.at.run.mkdir(parents=True)
+        systemd.at.paused.touch()
+        verbs: list[str] = []
+        healing = heals(systemd)
+
+        def heal(given: Order) -> tuple[int, str]:
+            verbs.append(given.verb)
+            return healing(given)
+
+        systemd.runs = [fails(137), heal]
+        with pytest.raises(
+            ReleaseError, match=r"was ended before it was done, by an unlock or by the system; "
+        ) as error:
+            work.do(order(), systemd)
+        assert text in str(error.value)
+        assert verbs == ["heal"]
 
     @pytest.mark.parametrize(
         ("left", "how"),

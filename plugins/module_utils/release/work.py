@@ -200,8 +200,19 @@ def make_room(order: Order, output: str, system: System, until: float) -> None:
         return
     if "No module named 'groundwork_release" in output:
         raise ReleaseError("engine", f"the release engine is not on this host: {INSTALL}")
-    what = "was ended before it was done, by an unlock or by the system; what is live serves on, the next run heals"
+    what = f"was ended before it was done, by an unlock or by the system; {aftermath(order, system)}"
     raise ReleaseError("engine", f"{order.description} {what}", tail(printable(output)))
+
+
+def aftermath(order: Order, system: System) -> str:
+    """What serves after a run that was ended; the release that it had stopped, for only one may run, starts again."""
+    if order.verb == "heal" or not Layout(order.app).paused.exists():
+        return "what is live serves on, the next run heals"
+    try:
+        do(Order("heal", {"name": order.app}, order.settings), system)
+    except ReleaseError as error:
+        return f"the release that was stopped for it could not be started again ({error.message}), and nothing serves"
+    return "the release that was stopped for it has been started again"
 
 
 def result_of(at: Layout, order: Order) -> dict[str, Any]:
