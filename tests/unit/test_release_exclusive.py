@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import units
+from ansible_collections.groundwork.flask.plugins.module_utils.release import pause, units
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS, STEPS_BACK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.hold import SPARE
@@ -67,6 +67,15 @@ class TestDeploy:
         commands = app.system.commands[before:]
         installed = max(number for number, line in enumerate(commands) if " -m pip install " in line)
         assert installed < commands.index(f"hold {first}")
+
+    @pytest.mark.parametrize("limit", [0.0, 3600.0])
+    def test_a_stop_that_takes_long_is_told(self, app: App, monkeypatch: pytest.MonkeyPatch, limit: float) -> None:
+        """Visitors wait until the old release has stopped, so whoever runs the app has to know what it waits for."""
+        monkeypatch.setattr(pause, "SLOW_STOP", limit)
+        first = deploy(app, "red").release
+        told = [text for text in deploy(app, "blue").warnings if f"release {first} took 0 s to stop" in text]
+        assert len(told) == (limit == 0.0)
+        assert not told or "graceful_timeout" in told[0]
 
     def test_visitors_wait_for_the_new_one(self, app: App) -> None:
         first = deploy(app, "red").release

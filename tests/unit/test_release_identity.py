@@ -108,6 +108,17 @@ class TestIdentity:
         engine = app.engine({"A": "hunter22", "B": "hunter22-and-more", "C": "abc"})
         assert engine.secret_key.masked(text) == masked
 
+    @pytest.mark.parametrize(("value", "is_told"), [("$RELEASEDIR/shop.conf", True), ("/data/shop.conf", False)])
+    def test_a_failed_import_says_which_variable_names_another(self, app: App, value: str, is_told: bool) -> None:
+        app.system.fail = {"groundwork-probe": "No such file or directory"}
+        environment = {"WSGI_APP": "shop:app", "SHOP_CONFIG": value}
+        with pytest.raises(ReleaseError) as caught:
+            app.engine(environment=environment).deploy()
+        assert ("environment.SHOP_CONFIG: $RELEASEDIR stays as it is written" in caught.value.message) == is_told
+        with pytest.raises(ReleaseError) as caught:
+            app.engine(environment=environment, skip_checks=["environment"]).deploy()
+        assert "SHOP_CONFIG" not in caught.value.message
+
     def test_what_a_failure_says_is_masked_in_the_ledger(self, app: App) -> None:
         app.system.fail = {"groundwork-probe": "cannot connect as shop:hunter22"}
         with pytest.raises(ReleaseError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import signal
 import subprocess
 import sys
 import types
@@ -111,6 +113,38 @@ def test_gunicorn_gets_its_options_and_those_we_do_not_know(tmp_path: Path, monk
     assert [settings[name] for name in ("workers", "threads", "timeout", "limit_request_line")] == [3, 4, 90, 8190]
     with pytest.raises(ValueError, match="this Gunicorn has no setting limit_request_lime"):
         gunicorn_settings(tmp_path, monkeypatch, options={"limit_request_lime": 8190})
+
+
+# A worker whose handler only notes SIGTERM, as Gunicorn's do, and an app that starts a process of its own.
+WORKER = """
+import multiprocessing, runpy, signal, sys, threading, time
+settings = runpy.run_path(sys.argv[1])
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+if sys.argv[2] == "hook":
+    settings["post_fork"](None, None)
+runs, says = multiprocessing.Pipe(duplex=False)
+own = multiprocessing.get_context("fork").Process(target=lambda: (says.send(1), time.sleep(3)))
+starts = threading.Thread(target=own.start)  # in a request, which is a thread
+starts.start()
+starts.join()
+runs.recv()
+own.terminate()
+own.join()
+print(own.exitcode)
+"""
+
+
+@pytest.mark.parametrize(("hook", "status"), [("hook", -signal.SIGTERM), ("no hook", 0)])
+def test_a_process_that_an_app_starts_under_gunicorn_ends_at_sigterm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, status: int
+) -> None:
+    gunicorn_settings(tmp_path, monkeypatch)
+    (tmp_path / "gunicorn").mkdir()
+    (tmp_path / "gunicorn/config.py").write_text("KNOWN_SETTINGS = []\n")
+    argv = [sys.executable, "-c", WORKER, str(tmp_path / "gunicorn.conf.py"), hook]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    assert int(done.stdout) == status, done.stderr
 
 
 def test_uwsgi_gets_threads_or_greenlets() -> None:

@@ -251,6 +251,25 @@ def test_what_says_little_is_left() -> None:
     assert masked({"a.py": SettingFile(text).packed()}) >= {"o'clock at nine", "hunter22"}
 
 
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        ("from wikmd.wiki import app, cfg as settings", set()),
+        ("import os, sys", set()),
+        ("from shop.config import *", set()),
+        ("import os; PASSWORD = 'hunter22'", {"import os; PASSWORD = 'hunter22'", "hunter22"}),
+        ("import of the goods: hunter22", {"import of the goods: hunter22"}),
+        ("A = os.environ['SHOP_TOKEN']", {"A = os.environ['SHOP_TOKEN']"}),
+        ('A = environ.get( "SHOP_TOKEN", "hunter22")', {'A = environ.get( "SHOP_TOKEN", "hunter22")', "hunter22"}),
+        ("A = os.getenv('SHOP_TOKEN') or 'hunter22'", {"A = os.getenv('SHOP_TOKEN') or 'hunter22'", "hunter22"}),
+        ("A = my_environ['hunter22']", {"A = my_environ['hunter22']", "hunter22"}),
+    ],
+)
+def test_imports_and_names_of_variables_are_shown(line: str, hidden: set[str]) -> None:
+    """A wrapper of the app is such a file too: its traceback and its KeyError say what is wrong."""
+    assert masked({"entry.py": SettingFile(f"{line}\n".encode()).packed()}) == hidden
+
+
 def test_on_its_way_it_is_one_text_that_nothing_else_contains() -> None:
     packed = SettingFile(b"", 0o640).packed()
     assert len(packed) > 40

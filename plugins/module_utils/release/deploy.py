@@ -113,13 +113,18 @@ class Deployment:
 
     def step_import(self) -> None:
         """Import the app once, alone: a traceback is clearest here, and tables made at import meet no race."""
-        facts = self.app_steps.app_facts()
         spec, skipped = self.context.spec, self.context.skip_checks
+        literal = list(checks.of_environment(spec.environment))
+        try:
+            facts = self.app_steps.app_facts()
+        except ReleaseError as error:
+            message = "; ".join((error.message, *checks.judge(literal, skipped)[1]))  # one of these may be why
+            raise ReleaseError(error.step, message, error.log) from error
         debug = spec.environment.get("GROUNDWORK_DEBUG") == "1"
         former = bool(self.secret_key.former(self.identity.id))
         is_compared = facts.get("own_key") and "secret_key" not in skipped
         found = (
-            *checks.of_environment(spec.environment),
+            *literal,
             *checks.of_app(facts, spec.body_limit, former, debug),
             *checks.of_imports(facts, self.app_steps.app_facts() if is_compared else facts),
         )

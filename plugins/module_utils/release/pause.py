@@ -11,6 +11,7 @@ if this one is killed.
 from __future__ import annotations
 
 import contextlib
+import time
 
 from ..common.files import make_directory, write
 from .context import Context
@@ -19,6 +20,7 @@ from .hold import Hold
 from .supervisor import Supervisor
 
 EXCLUSIVE = "exclusive"
+SLOW_STOP = 10.0  # seconds
 
 
 def is_exclusive(context: Context, *releases: str | None) -> bool:
@@ -48,7 +50,14 @@ class Pause:
         if self.live:
             self.supervisor.stop_processes(self.live)
             self.hold = self.context.system.hold(self.at.release(self.live) / "app.sock")
+            began = time.monotonic()
             self.supervisor.pause(self.live)
+            if (seconds := time.monotonic() - began) >= SLOW_STOP:
+                self.context.notices.append(
+                    f"release {self.live} took {seconds:.0f} s to stop, and visitors waited for that: a request, or a "
+                    "thread or process that the app starts, did not end before. How long the server waits for them is "
+                    "an option of `server` (graceful_timeout of Gunicorn, which is the default server)"
+                )
             if self.hold:
                 self.hold.take_place()
         if self.release != self.live and self.supervisor.running([self.release]):

@@ -25,6 +25,9 @@ from .errors import ReleaseError
 DIRECTORY_MODE = 0o750
 QUOTED = re.compile(r"""(["'])(.+?)\1""")
 MASKED_LENGTH = 8  # a shorter line tells little, and stands in many texts
+# What a traceback has to quote for a person to see what is wrong, and what no password can be.
+IMPORT = re.compile(r"(from +[\w.]+ +)?import +[\w.]+( +as +\w+)?( *, *[\w.]+( +as +\w+)?)*|from +[\w.]+ +import +\*")
+VARIABLE_OF = re.compile(r"\b(environ\[|(environ\.get|environ\.setdefault|getenv)\() *$")
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,19 @@ class SettingFile:
 def masked(settings: Mapping[str, str]) -> set[str]:
     """What is masked of all files wherever it stands: their lines, as a traceback quotes them, and values in quotes.
 
-    Of these not what is short, and no path, without which many a message would say nothing.
+    Of these not what is short, no path, no import, and no name of a variable of the environment, without which many a
+    message would say nothing.
     """
     texts = (SettingFile.unpacked(text).content.decode(errors="replace") for text in settings.values())
     lines = {line.strip() for text in texts for line in text.splitlines()}
-    values = {value for line in lines for _quote, value in QUOTED.findall(line) if not value.startswith("/")}
+    lines = {line for line in lines if not IMPORT.fullmatch(line)}
+    values = {value for line in lines for value in quoted(line) if not value.startswith("/")}
     return {text for text in lines | values if len(text) >= MASKED_LENGTH}
+
+
+def quoted(line: str) -> set[str]:
+    """The values in quotes in a line, but for the names of variables that it takes from the environment."""
+    return {found[2] for found in QUOTED.finditer(line) if not VARIABLE_OF.search(line[: found.start()])}
 
 
 def check(tree: Path, subdirectory: str, settings: Mapping[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 from gunicorn.config import KNOWN_SETTINGS
 
@@ -31,3 +33,18 @@ control_socket_disable = True
 # The entry's ProxyFix decides alone whom to believe; Gunicorn would trust whoever can reach its socket.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
+
+
+def end_at_sigterm() -> None:
+    """Have a process of the app's own end at a signal; the handlers that it has of the worker only note one."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """In a new worker: what it forks later, by multiprocessing for example, is a process of the app's own.
+
+    A worker that ends waits for these, until Gunicorn's ``graceful_timeout`` is over if they do not end.
+    """
+    os.register_at_fork(after_in_child=end_at_sigterm)
