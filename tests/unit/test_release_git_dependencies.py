@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.git_access import GitAccess
 from ansible_collections.groundwork.flask.plugins.module_utils.release.git_dependencies import (
     GitDependencies,
     addresses,
@@ -132,3 +133,9 @@ def test_nothing_is_asked_where_none_is_named(build_with: Callable[[str], Builde
     GitDependencies(build).provide(code)
     assert build.variables == {}
     assert not build.system.steps  # type: ignore[attr-defined]
+
+
+def test_a_repository_of_the_host_that_is_another_accounts(build_with: Callable[[str], Builder]) -> None:
+    said = "fatal: detected dubious ownership in repository at '/srv/git/my shop.git'\nTo add an exception …"
+    command = "git config --system --add safe.directory '/srv/git/my shop.git'"
+    assert f"run `{command}` on the host" in GitAccess(build_with("")).remedy(said)

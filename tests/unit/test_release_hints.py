@@ -58,6 +58,9 @@ def test_against_another_error_nothing_is_known_to_help() -> None:
     assert runtime_hint("shop", "KeyError: 'x'") == ""
 
 
+MISSED = 'Running `x --version` gave "[Errno 2] No such file or directory'
+
+
 @pytest.mark.parametrize(
     ("said", "package"),
     [
@@ -97,6 +100,12 @@ def test_against_another_error_nothing_is_known_to_help() -> None:
         ('CMake Error: CMake was unable to find a build program corresponding to "Ninja".', "ninja-build"),
         ('CMake was unable to find a build program corresponding to "Unix Makefiles".', "make"),
         ("No CMAKE_CXX_COMPILER could be found.", "g++"),
+        ("CMake Error: CMAKE_C_COMPILER not set, after EnableLanguage", "gcc, libc6-dev"),
+        ("CMake Error: CMAKE_C_COMPILER not set\nCMake Error: CMAKE_CXX_COMPILER not set", "g++ and python3-dev to"),
+        ("Could not find the compiler specified in the environment variable CC:\n\n  x86_64-linux-gnu-gcc.", "gcc"),
+        (f"{MISSED}: 'cc'\n{MISSED}: 'gcc'\n{MISSED}: 'clang'", "add gcc, libc6-dev and python3-dev to"),
+        (f"{MISSED}: 'c++'\n{MISSED}: 'g++'\n{MISSED}: 'clang++'", "add g++ and python3-dev to"),
+        ("sh: 1: pkg-config: not found\nException: Can not find valid pkg-config name.", "default-libmysqlclient-dev"),
         ("RuntimeError: CMake must be installed to build dlib", "cmake"),
         ("ERROR: Cannot find command 'git' - do you have 'git' installed and in your PATH?", "add git to"),
         ("error: Git executable not found. Ensure that Git is installed and available.", "add git to"),

@@ -85,6 +85,16 @@ def index(): return "hello"
         assert tuple(map(int, facts["flask"].split(".")[:2])) >= (3, 1)
         assert list(checks.of_app(facts, 0, False, False)) == []
 
+    @pytest.mark.parametrize("name", ["calendar", "email", "html", "queue", "types"])
+    def test_an_app_with_a_module_of_a_name_of_the_standard_library(self, tmp_path: Path, name: str) -> None:
+        # Gunicorn, which imports such an app without trouble, has loaded these before.
+        (tmp_path / "gunicorn").mkdir()
+        (tmp_path / "gunicorn" / "__init__.py").touch()
+        code = tmp_path / "code"
+        code.mkdir()
+        (code / f"{name}.py").write_text("MINE = True\n")
+        assert self.facts(tmp_path, self.PLAIN, SECRET_KEY=KEY, GROUNDWORK_PATH=str(code))["secret_key"] == "good"
+
     @pytest.mark.parametrize(
         ("more", "environment", "found"),
         [

@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 COMPILER = "gcc, libc6-dev and python3-dev"
+CXX = "g++ and python3-dev"
+CLANG = "clang, libc6-dev and python3-dev"
+PKG_CONFIG = "pkg-config"
 MYSQL = "default-libmysqlclient-dev, pkg-config, gcc, libc6-dev and python3-dev"
 XML = "libxml2-dev, libxslt1-dev, gcc, libc6-dev and python3-dev"
 XMLSEC = "libxmlsec1-dev, pkg-config, gcc, libc6-dev and python3-dev"
@@ -18,13 +21,13 @@ POSTGRESQL = "libpq-dev, gcc, libc6-dev and python3-dev"
 # Programs; a compiler is found under its plain name, whatever its architecture and version.
 PROGRAMS = {
     **dict.fromkeys(("cc", "gcc", "c89", "c99", "cpp"), COMPILER),
-    **dict.fromkeys(("g++", "c++"), "g++ and python3-dev"),
-    **dict.fromkeys(("clang", "clang++"), "clang, libc6-dev and python3-dev"),
+    **dict.fromkeys(("g++", "c++"), CXX),
+    **dict.fromkeys(("clang", "clang++"), CLANG),
     **dict.fromkeys(("gfortran", "f77", "f90", "f95"), "gfortran"),
     **dict.fromkeys(("rustc", "cargo"), RUST),
     **dict.fromkeys(("ar", "as", "ld", "ranlib", "strip", "objcopy"), "binutils"),
     **dict.fromkeys(("npm", "npx"), "npm"),
-    **dict.fromkeys(("pkg-config", "pkgconf"), "pkg-config"),
+    **dict.fromkeys(("pkg-config", "pkgconf"), PKG_CONFIG),
     **dict.fromkeys(("mysql_config", "mariadb_config"), MYSQL),
     **dict.fromkeys(("xml2-config", "xslt-config"), XML),
     **dict.fromkeys(("nc-config", "ncxx4-config"), "libnetcdf-dev"),
@@ -240,7 +243,8 @@ LIBRARY = re.compile(
 SAYINGS = {
     r"build program corresponding to 'Ninja'|Could not find ninja": "ninja-build",
     r"build program corresponding to 'Unix Makefiles'": "make",
-    r"No CMAKE_CXX_COMPILER|Unknown compiler\(s\): \[\['(?:c\+\+|g\+\+)": "g++ and python3-dev",
+    r"No CMAKE_CXX_COMPILER|CMAKE_CXX_COMPILER not set|environment variable CXX:|"
+    r"Unknown compiler\(s\): \[\['(?:c\+\+|g\+\+)": CXX,
     r"No CMAKE_Fortran_COMPILER|Unknown compiler\(s\): \[\['gfortran|no Fortran compiler": "gfortran",
     r"CMake must be installed|Problem with the CMake installation": "cmake, make and g++",
     r"can't find Rust|Rust compiler|Rust toolchain|Cargo, the Rust package manager|Failed to find cargo": RUST,
@@ -256,8 +260,9 @@ SAYINGS = {
     r"Unable to (?:find|load).*HDF5|libhdf5": "libhdf5-dev and pkg-config",
     r"headers or library files could not be found for": "libjpeg-dev, zlib1g-dev, gcc and python3-dev",
     r"apxs": PROGRAMS["apxs"],
-    r"pkg-config.*(?:not found|is required|missing)": "pkg-config",
-    r"No CMAKE_C_COMPILER|No C compiler|Unknown compiler|no acceptable C compiler|C compiler cannot create|"
+    r"pkg-config.*(?:not found|is required|missing)": PKG_CONFIG,
+    r"No CMAKE_C_COMPILER|CMAKE_C_COMPILER not set|environment variable CC:|No C compiler|"
+    r"Unknown compiler|no acceptable C compiler|C compiler cannot create|"
     r"\bg?cc\b.*(?:No such file|not found)": COMPILER,
 }
 
@@ -268,10 +273,16 @@ def found_in(output: str) -> str:
     A header that a compiler misses is the cause; a missing program may be a remark of a build that can do without.
     """
     output = output.translate(QUOTES)
+    tool = ""
     for named in (headers(output), programs(output), libraries(output), sayings(output)):
-        if packages := list(dict.fromkeys(named)):
-            return ", ".join(packages)
-    return ""
+        packages = list(dict.fromkeys(named))
+        if packages == [PKG_CONFIG]:  # what it would have looked for may be said further on
+            tool = PKG_CONFIG
+        elif packages:
+            tried = COMPILER in packages or CXX in packages  # clang comes after them in a list of compilers
+            found = ", ".join(one for one in packages if not (tried and one == CLANG))
+            return found if not tool or tool in found else f"{tool}, {found}"
+    return tool
 
 
 def headers(output: str) -> Iterator[str]:

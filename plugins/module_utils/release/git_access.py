@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..common import trees
 from ..common.files import make_directory, write
+from ..common.text import printable
 from .errors import ReleaseError, tail
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ class GitAccess:
             r"\b(ssh|git): (command )?not found|cannot run ssh|No such file or directory: '/usr/bin/git'", output
         ):
             return f"add git and openssh-client to flask_apps.{app}.packages and run groundwork.flask.site"
+        if found := re.search(r"dubious ownership in repository at '([^'\n]+)'", output):
+            repository = shlex.quote(printable(found[1]))
+            return f"it is another account's: run `git config --system --add safe.directory {repository}` on the host"
         if self.build.deploy_key and "could not read Username" in output:
             return "a deploy key is for SSH: write its address as git@host:path or ssh://git@host/path"
         if self.build.deploy_key:

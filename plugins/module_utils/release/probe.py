@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import importlib.util
 import json
 import logging
 import os
@@ -62,10 +63,13 @@ SAMPLE_KEYS = (
     "5791628bb0b13ce0c676dfde280ba245",
 )
 KEY_LENGTH, KEY_VARIETY = 16, 8
+# What Gunicorn has loaded of the standard library, and what an app may have modules of the same name as.
+OF_GUNICORN = ("argparse", "copy", "csv", "email.utils", "html", "platform", "queue", "select", "tempfile", "zipfile")
 
 
 def main() -> None:
     """Import the app, and print what is known of it."""
+    load_as_server()
     try:
         import groundwork_wsgi  # the entry of the release, through which every server starts the app
     except SystemExit as end:
@@ -79,6 +83,13 @@ def main() -> None:
     sys.stdout.write(f"\n{MARK}{json.dumps(facts(groundwork_wsgi.application))}\n")
     sys.stdout.flush()
     os._exit(0)  # threads that the app started must not keep us waiting
+
+
+def load_as_server() -> None:
+    """Load what the app's server has loaded when it imports the app: an `email.py` of the app hides none of it then."""
+    if importlib.util.find_spec("gunicorn"):
+        for name in OF_GUNICORN:
+            importlib.import_module(name)
 
 
 def facts(application: Any) -> dict[str, Any]:
