@@ -261,7 +261,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache"),
     ),
     (r"plugins/plugin_utils/servers\.py", ("unit:test_servers", "unit:test_model", "unit:test_schema", "wsgi_server")),
-    (r"docs/(reference\.md|flask_apps\.schema\.json)", ("unit:test_schema",)),
+    (r"docs/((apps|day_two|reference|releases)\.md|flask_apps\.schema\.json)", ("unit:test_schema",)),
     (r"script/(reference|suite/(reference(_head)?|json_schema)\..*)", ("unit:test_schema",)),
     (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),
     (r"plugins/\w+/(check_)?request\.py", ("unit:test_request", "release:test_day_two")),
