@@ -205,16 +205,16 @@ def judged(
     :param not_tried: those of which it is not known whether anything is live.
     :param defers: they do not fail the task.
     """
-    told: dict[str, Any] = {"failed_apps": sorted(failed), "not_tried": sorted(not_tried)}
-    facts = {**result, **told}
+    names: dict[str, Any] = {"failed_apps": sorted(failed), "not_tried": sorted(not_tried)}
+    facts = {**result, **names}
     if defers:
-        return {**told, "failures": failed, "message": of_releases(failed, facts)}
+        return {**names, "failures": failed, "message": of_releases(failed, facts)}
     if not failed:
-        return told
+        return names
     # The reasons stand in the message; a second copy of them would only bury it.
     kept = ("action", "release", "previous", "source")
     apps = {name: {key: app[key] for key in kept} for name, app in result["apps"].items()}
-    return {**told, "failed": True, "msg": of_releases(failed, facts, remedy=REMEDY), "apps": apps}
+    return {**names, "failed": True, "msg": of_releases(failed, facts, remedy=REMEDY), "apps": apps}
 
 
 def is_first(task_vars: Mapping[str, Any]) -> bool:

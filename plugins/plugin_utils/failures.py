@@ -24,7 +24,7 @@ def of_releases(failed: Mapping[str, str], facts: Facts, unserved: Collection[st
     :param remedy: ends the message.
     """
     references, not_live = facts.get("references") or {}, facts.get("not_live") or []
-    said = [
+    paragraphs = [
         f"{name}, number {references[name]}, {reason}" if references.get(name) else f"{name}, {reason}"
         for name, reason in failed.items()
     ]
@@ -40,7 +40,7 @@ def of_releases(failed: Mapping[str, str], facts: Facts, unserved: Collection[st
         closing.append(f"No release of {', '.join(answering)} is live: {site} with status 503{number}.")
     if silent := [name for name in not_live if name in unserved]:
         closing.append(f"No release of {', '.join(silent)} is live.")
-    return "\n\n".join([*said, " ".join([*closing, remedy]).strip()]).strip() if said else ""
+    return "\n\n".join([*paragraphs, " ".join([*closing, remedy]).strip()]).strip() if paragraphs else ""
 
 
 def of_proxy(served: Facts, provider: str) -> list[str]:
@@ -51,7 +51,7 @@ def of_proxy(served: Facts, provider: str) -> list[str]:
     """
     refused, kept = served.get("refused") or {}, served.get("kept") or {}
     waiting = {name: why for name, why in refused.items() if why.startswith(WAITS)}
-    said = [f"The site {name} was left as it was: {why.strip()}." for name, why in waiting.items()]
+    paragraphs = [f"The site {name} was left as it was: {why.strip()}." for name, why in waiting.items()]
     wrong = [
         f"The site {name} was left as it was: {provider} says: {why.strip()}"
         for name, why in refused.items()
@@ -66,7 +66,7 @@ def of_proxy(served: Facts, provider: str) -> list[str]:
             "Correct what is named there: a line of the site's `directives`, a file in its `certificate` directory, or "
             "a site that is neither in proxy_sites nor in proxy_absent."
         )
-    return said + wrong
+    return paragraphs + wrong
 
 
 def message(release: Facts, served: Facts, certificate: Facts, backup: Facts, provider: str = "the proxy") -> str:
@@ -78,10 +78,10 @@ def message(release: Facts, served: Facts, certificate: Facts, backup: Facts, pr
     :param certificate: the fact of that role; its ``failures`` are lines, as are those of ``backup``.
     """
     unreleased = of_releases(release.get("failures") or {}, release, served.get("refused") or {})
-    said: Sequence[str] = [
+    paragraphs: Sequence[str] = [
         *([unreleased] if unreleased else []),
         *of_proxy(served, provider),
         *(f"certificate: {failure}" for failure in certificate.get("failures") or ()),
         *(f"backup: {failure}" for failure in backup.get("failures") or ()),
     ]
-    return "\n\n".join([*said, f"{REMEDY} What is not named here is up to date."]) if said else ""
+    return "\n\n".join([*paragraphs, f"{REMEDY} What is not named here is up to date."]) if paragraphs else ""

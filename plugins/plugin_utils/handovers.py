@@ -62,9 +62,9 @@ def overlaps(sites: Sequence[Named], served: Sequence[ServedSite], absent: Colle
     """
     known = {site.name for site in sites} | set(absent)
     before = {one.name: one for one in served if one.name in known}
-    strangers = [one for one in served if one.name not in known]
+    unlisted = [one for one in served if one.name not in known]
     for site in sites:
-        for former in strangers:
+        for former in unlisted:
             if former.owner in known and (former.owner, former.prefix) != (site.owner, site.site.prefix):
                 continue  # it goes on below its prefix, under whatever domains the owner has
             if former.owner not in known and site.owner != site.name:
@@ -91,7 +91,7 @@ def problems(
 
     :param provider: the proxy that is to serve the sites; "" for any.
     """
-    heirs: dict[str, str] = {}
+    successors: dict[str, str] = {}
     for one in overlaps(sites, served, absent):
         site, former = one.site.name, one.former.name
         if not one.is_asked_for and not one.is_settled:
@@ -103,10 +103,10 @@ def problems(
             )
         if not one.is_asked_for or not one.lost:
             continue
-        if heirs.setdefault(former, site) != site:
+        if successors.setdefault(former, site) != site:
             yield (
-                f"{site}: replaces: {former!r} is replaced by {heirs[former]} too: in one run one app takes over from "
-                f"it; add the domains of {site} in the next"
+                f"{site}: replaces: {former!r} is replaced by {successors[former]} too: in one run one app takes over "
+                f"from it; add the domains of {site} in the next"
             )
         if provider not in ("", one.former.provider) and one.kept:
             yield (

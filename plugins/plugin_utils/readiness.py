@@ -22,18 +22,18 @@ def problems(found: Mapping[str, Any]) -> Problems:
 
     :param found: as the module ``host_facts`` returns it in ``readiness``.
     """
-    said = []
+    texts = []
     if not found["systemd"]:
-        said.append(
+        texts.append(
             "systemd is not the init of this host (a container without one?), and apps and proxy are its units: "
             "use a server or a virtual machine, or a container that starts /sbin/init"
         )
     if found["read_only"]:
-        said.append(
+        texts.append(
             f"{', '.join(found['read_only'])} can only be read on this host. After an error of the disk the kernel "
             "mounts it so: look into `dmesg`, repair it, and mount it with `rw` before you run again"
         )
-    return said
+    return texts
 
 
 def warnings(found: Mapping[str, Any], before: float, after: float) -> Problems:
@@ -68,18 +68,18 @@ def duration(seconds: float) -> str:
 
 def space_problems(space: Sequence[Mapping[str, Any]]) -> Problems:
     """Which file systems are too full for apt, which would break half-way."""
-    said = []
+    texts = []
     for one in space:
         least, least_files = LEAST.get(one["path"], LEAST_ELSEWHERE)
         lack = f"{one['free'] / 1e6:.0f} MB left, and apt needs {least / 1e6:.0f} MB" if one["free"] < least else ""
         if not lack and one["files"] is not None and one["files"] < least_files:
             lack = f"names for {one['files']} files left (inodes), and apt needs {least_files}"
         if lack:
-            said.append(
+            texts.append(
                 f"{one['path']} has {lack}: it would stop half-way. Make room (`apt-get clean`, "
                 "`journalctl --vacuum-size=100M`, old kernels: `apt-get autoremove --purge`) and run again"
             )
-    return said
+    return texts
 
 
 def lock_holder(lock: Mapping[str, Any]) -> str:
@@ -92,9 +92,9 @@ def lock_holder(lock: Mapping[str, Any]) -> str:
 
 def without_python(result: Mapping[str, Any]) -> str:
     """What to do if a module could not run because the host has no Python; empty for other failures."""
-    said = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr"))
-    missing = any(words in said for words in ("not found", "No such file", "No python", "interpreter"))
-    if not result.get("failed") or PYTHON not in said or not missing:
+    output = " ".join(str(result.get(key, "")) for key in ("msg", "module_stdout", "module_stderr"))
+    missing = any(words in output for words in ("not found", "No such file", "No python", "interpreter"))
+    if not result.get("failed") or PYTHON not in output or not missing:
         return ""
     return (
         "There is no Python 3 on this host, which Ansible needs. Install it once, and run again: "

@@ -51,25 +51,27 @@ def summarize(
         warnings += [f"{app.name}: {warning}" for warning in released.get("warnings", [])]
         if problem := certificate.get("names", {}).get(app.name, {}).get("error"):
             warnings.append(f"{app.name}: {problem}")
-    warnings += strangers(release, known or apps)
+    warnings += unlisted_apps(release, known or apps)
     warnings += backup.get("warnings", [])
     return lines + [f"WARNING {warning}" for warning in warnings]
 
 
-def strangers(release: Facts, known: Sequence[App]) -> Iterator[str]:
+def unlisted_apps(release: Facts, known: Sequence[App]) -> Iterator[str]:
     """What is to be said of the apps that run on the host and are not in ``flask_apps``.
 
     :param release: what the module release returned; its ``others`` run on the host and were not in this run.
     """
-    heirs = {name: app.name for app in known for name in app.replaced}
+    successors = {name: app.name for app in known for name in app.replaced}
     for name in release.get("others", []):
         remedy = f"To take it off: ansible-playbook groundwork.flask.remove -e app={name}"
-        heir = heirs.get(name, "")
-        if heir in (release.get("not_live") or ()):
-            yield f"{name}: serves on, because {heir}, which is to take over domains of it (replaces), is not live."
-        elif heir:
+        successor = successors.get(name, "")
+        if successor in (release.get("not_live") or ()):
             yield (
-                f"{name}: {heir} has taken over domains of it (replaces). It runs on, and its data in "
+                f"{name}: serves on, because {successor}, which is to take over domains of it (replaces), is not live."
+            )
+        elif successor:
+            yield (
+                f"{name}: {successor} has taken over domains of it (replaces). It runs on, and its data in "
                 f"{on_host('data', name)} was not moved. {remedy}"
             )
         elif name not in [app.name for app in known]:
