@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import is_own_directory
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import Entry
 
 OURS = "groundwork"
@@ -26,14 +27,15 @@ DEPTH = 4  # of the directories below one of ours that are looked at; what is de
 def spoilt_directories(entries: Sequence[Entry]) -> list[Entry]:
     """The directories to put right before a set is written, as they should be; none that the set itself declares."""
     declared = {entry.path for entry in entries if entry.content is None}
-    needed: dict[str, int] = {}
+    tops: set[str] = set()
+    to_read: set[str] = set()  # what leads to a file that others are to read
     for entry in entries:
         above = [str(path) for path in Path(entry.path).parents if is_ours(path)]
         if above or is_ours(Path(entry.path)):
-            top = above[-1] if above else entry.path
-            needed.update({path: needed.get(path, 0) for path in below(top)})
-        if entry.content is not None and entry.mode & 0o077:  # others are to read it
-            needed.update(dict.fromkeys(above, READ))
+            tops.add(above[-1] if above else entry.path)
+        if entry.content is not None and entry.mode & 0o077:
+            to_read.update(above)
+    needed = {path: 0 for top in tops for path in below(top)} | dict.fromkeys(to_read, READ)
     wanted = ((path, mode_for(path, bits)) for path, bits in sorted(needed.items()) if path not in declared)
     return [Entry(path, None, *names_of(path), mode) for path, mode in wanted if mode is not None]
 
@@ -45,7 +47,7 @@ def is_ours(path: Path) -> bool:
 
 def below(top: str, depth: int = DEPTH) -> Iterator[str]:
     """A directory of root's and those in it; what belongs to others is left out with all that it holds."""
-    if not is_own(top):
+    if not is_own_directory(top):
         return
     yield top
     inside: list[str] = []
@@ -57,18 +59,9 @@ def below(top: str, depth: int = DEPTH) -> Iterator[str]:
         yield from below(path, depth - 1)
 
 
-def is_own(path: str) -> bool:
-    """Whether a path is a directory of root's (or of whoever runs this), and no link to one."""
-    try:
-        status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
-
-
 def mode_for(path: str, needed: int) -> int | None:
     """The mode that a directory should have; None when it has it, or is not ours."""
-    if not is_own(path):
+    if not is_own_directory(path):
         return None
     mode = stat.S_IMODE(os.lstat(path).st_mode)
     wanted = (mode | needed) & ~WRITE

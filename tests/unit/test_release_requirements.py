@@ -366,6 +366,22 @@ def test_requirement_files(code: Path, files: dict[str, str], read: list[str], l
     assert (found.texts, found.own) == ([files.get(path, "") for path in read], local)
 
 
+def test_requirements_files_that_name_one_another_many_times_are_read_once(code: Path) -> None:
+    """By each way to each of them there would be 2 ** 50 to read."""
+    names = ["requirements.txt", *(f"r{number}.txt" for number in range(50))]
+    for name, following in zip(names, [*names[1:], "requirements.txt"], strict=True):
+        (code / name).write_text(f"-r {following}\n-c {following}\n")
+    assert len(requirement_files(code, "requirements.txt").texts) == len(names)
+
+
+def test_requirements_files_without_an_end_are_refused(code: Path) -> None:
+    (code / "requirements.txt").write_text("-r r0.txt")
+    for number in range(2000):
+        (code / f"r{number}.txt").write_text(f"-r r{number + 1}.txt")
+    with pytest.raises(ReleaseError, match="more than 200 others"):
+        requirement_files(code, "requirements.txt")
+
+
 @pytest.mark.parametrize("link", ["/etc/hostname", "../out.txt", "requirements.txt"])
 def test_a_link_among_the_requirements_stays_in_the_source(code: Path, link: str) -> None:
     (code.parent / "out.txt").write_text("secret")

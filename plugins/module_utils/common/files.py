@@ -75,6 +75,15 @@ def make_directory(path: Path | str, mode: int = 0o755) -> None:
         os.close(descriptor)
 
 
+def is_own_directory(path: Path | str) -> bool:
+    """Whether a path is a directory of root's (or of whoever runs this), and no link to one."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def has_mode(path: Path | str, mode: int) -> bool:
     """Whether :func:`make_directory` would leave a directory as it is; a path that is no directory counts as right."""
     try:

@@ -12,13 +12,12 @@ import configparser
 import inspect
 import os
 import pwd
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from ..common import trees
-from ..common.files import make_directory
+from ..common.files import is_own_directory, make_directory
 from ..common.ownership import refusal
 from ..common.systemd import Directives
 from . import sandbox, unpack
@@ -84,7 +83,7 @@ class Builder:
             )
         cache = self.at.build_cache
         make_directory(cache.parent)
-        if os.path.lexists(cache) and not is_own(cache):
+        if os.path.lexists(cache) and not is_own_directory(cache):
             trees.remove(cache)
         make_directory(cache, 0o711)
         for path in (self.at.source_cache, self.at.package_cache):
@@ -201,12 +200,6 @@ class Builder:
             **{UV_NAMES[name]: value for name, value in pip.items() if name in UV_NAMES},
             **pip,
         }
-
-
-def is_own(path: Path) -> bool:
-    """Whether a directory is this process's, and no link to one; a file in a directory of the app's proves nothing."""
-    found = path.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def pip_configuration(path: Path) -> dict[str, str]:

@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from ..common import trees
-from ..common.files import make_directory, write
+from ..common.files import is_own_directory, make_directory, write
 from . import own_code
-from .build import Builder, is_own
+from .build import Builder
 from .context import Context
 from .errors import ReleaseError, tail
 from .git_dependencies import GitDependencies
@@ -161,4 +161,4 @@ class Installer:
 
 def is_whole(venv: Path) -> bool:
     """Whether an environment was built to its end; until then it belongs to the app, which could say anything."""
-    return os.path.lexists(venv) and is_own(venv) and (venv / "complete").exists()
+    return is_own_directory(venv) and (venv / "complete").exists()

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..common import trees
+from .errors import ReleaseError
 
 MOST_REQUIREMENTS = 16 * 2**20  # bytes; a uv.lock of 1,000 packages has 3 MB
+MOST_FILES = 200  # requirements files that name one another; each is read once
 PACKED = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tgz", ".egg")
 # What begins a line of a requirements file that names another one, and one that names where packages are found.
 FILES = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]?(\S+)")
@@ -110,16 +112,24 @@ def names_path(requirement: str) -> bool:
     return bool(re.match(r"\.|/|[^=<>@\s]*/", bare)) or bare.endswith(PACKED)
 
 
-def requirement_files(code: Path, name: str, seen: frozenset[str] = frozenset()) -> Listed:
-    """A requirements file with those it names, and the code of the source that they name."""
+def requirement_files(code: Path, name: str, seen: set[str] | None = None) -> Listed:
+    """A requirements file with those it names, and the code of the source that they name.
+
+    :param seen: the files that were read already.
+    :raises ReleaseError: they are more than :data:`MOST_FILES`.
+    """
+    seen = set() if seen is None else seen
     path = os.path.normpath(name)
     found = Listed()
     if path in seen:
         return found
+    seen.add(path)
+    if len(seen) > MOST_FILES:
+        raise ReleaseError("install", f"the requirements files of the source name more than {MOST_FILES} others")
     found.texts.append(read(code, path))
     for line in logical_lines(found.texts[0]):
         if match := FILES.match(line):
-            inner = requirement_files(code, os.path.join(os.path.dirname(name), match[1]), seen | {path})
+            inner = requirement_files(code, os.path.join(os.path.dirname(name), match[1]), seen)
             found.texts += inner.texts
             found.local += inner.local
             found.moving |= inner.moving
