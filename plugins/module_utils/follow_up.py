@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import commands, unit_set
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import OPTIONS as UNIT_OPTIONS
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import Unit
 
 # What a module takes for it; plugins/doc_fragments/follow_up.py documents it.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "units": {"type": "list", "elements": "dict", "default": [], "options": unit_set.OPTIONS},
+    "units": {"type": "list", "elements": "dict", "default": [], "options": UNIT_OPTIONS},
     "commands": {"type": "list", "elements": "dict", "default": [], "options": commands.OPTIONS},
 }
 
@@ -28,7 +30,7 @@ def follow_up(
     :raises UnitSetError: a unit is not in its state. No command has run.
     :raises CommandError: a command failed.
     """
-    units = unit_set.update([unit_set.Unit.read(unit) for unit in options["units"]], check_mode, changing)
+    units = unit_set.update([Unit.read(unit) for unit in options["units"]], check_mode, changing)
     result.update(
         changed=result.get("changed", False) or bool(units.done),
         units=units.done,

@@ -18,8 +18,9 @@ from pathlib import Path
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet, Manifest
+from ansible_collections.groundwork.flask.plugins.module_utils.web_sites import APACHE, NGINX
 
-UNITS = {"nginx": "nginx.service", "apache": "apache2.service"}
+UNITS = {"nginx": NGINX.unit, "apache": APACHE.unit}
 PROVIDERS = tuple(UNITS)
 NAMES = re.compile(r"^[ \t]*((?:server_name|ServerName|ServerAlias)[ \t]+([^;\n]*?);?)[ \t]*$", re.MULTILINE)
 CERTIFICATE = re.compile(

@@ -15,10 +15,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set, listeners
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import shown
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import Replaced, Unit
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 
 PROPERTIES = (
@@ -35,83 +35,8 @@ PROPERTIES = (
 VERBS = ("disable", "stop", "enable", "start", "restart", "reload")
 
 
-# The options of a unit, as a module takes them.
-REPLACED_OPTIONS: dict[str, dict[str, Any]] = {
-    "name": {"type": "str", "required": True},
-    "file_set": {"type": "str", "required": True},
-    "successor": {"type": "str", "required": True},
-    "absent_parts": {"type": "list", "elements": "str", "default": []},
-}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
-    "enabled": {"type": "bool"},
-    "follows": {"type": "list", "elements": "str", "default": []},
-    "on_change": {"type": "str", "choices": ["restarted", "reloaded"], "default": "restarted"},
-    "restart_for": {"type": "list", "elements": "str", "default": []},
-    "replaces": {"type": "list", "elements": "dict", "default": [], "options": REPLACED_OPTIONS},
-    "takes_over": {"type": "list", "elements": "str", "default": []},
-}
-
-
 class UnitSetError(Exception):
     """A unit that could not be brought into its state; the message ends with the unit's status and journal."""
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """A unit in whose place another one is to run.
-
-    :param file_set: the set it loads; a unit whose set is not on this host is a stranger's, and left alone. Empty to
-        replace the unit whatever it serves.
-    :param successor: the set that takes the place of it.
-    :param absent_parts: parts of it that the successor need not have.
-    """
-
-    name: str
-    file_set: str = ""
-    successor: str = ""
-    absent_parts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What is asked of one unit.
-
-    :param started: True for running, False for stopped.
-    :param enabled: True, False, or None to leave it.
-    :param follows: names of the file sets it loads.
-    :param on_change: ``restart`` or ``reload`` when one of them has changed since it was loaded.
-    :param restart_for: files that no reload takes in: the unit is restarted when one of them has changed.
-    :param replaces: units that cannot run beside it.
-    """
-
-    name: str
-    started: bool = True
-    enabled: bool | None = None
-    follows: tuple[str, ...] = ()
-    on_change: str = "restart"
-    restart_for: tuple[str, ...] = ()
-    replaces: tuple[Replaced, ...] = ()
-
-    @classmethod
-    def read(cls, options: Mapping[str, Any]) -> Unit:
-        """Make one of a module's options."""
-        return cls(
-            options["name"],
-            options["state"] == "started",
-            options["enabled"],
-            tuple(options["follows"]),
-            "reload" if options["on_change"] == "reloaded" else "restart",
-            tuple(options["restart_for"]),
-            (
-                *(
-                    Replaced(old["name"], old["file_set"], old["successor"], tuple(old["absent_parts"]))
-                    for old in options["replaces"]
-                ),
-                *(Replaced(name) for name in options["takes_over"]),
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -214,6 +139,22 @@ class Outcome:
     pause: float | None = None
 
 
+@dataclass
+class Plan:
+    """What a call is about to do.
+
+    :ivar todo: the verbs of systemctl for each unit that needs any.
+    :ivar leaving: the same for the units that are replaced.
+    :ivar arriving: the units that start in the place of one that runs.
+    :ivar loaded: the units that have loaded what they follow when all is done.
+    """
+
+    todo: dict[str, list[str]] = field(default_factory=dict)
+    leaving: dict[str, list[str]] = field(default_factory=dict)
+    arriving: list[str] = field(default_factory=list)
+    loaded: list[Unit] = field(default_factory=list)
+
+
 def lacking(old: Replaced, directory: Path = file_set.STATE_DIRECTORY) -> list[str] | None:
     """The parts of a unit's set that its successor has not; None when the unit has no set on this host."""
     if not old.file_set:
@@ -246,38 +187,54 @@ def update(units: Sequence[Unit], check_mode: bool = False, changing: frozenset[
         systemctl("daemon-reload")
         found = states(names)
     outcome = Outcome()
-    todo: dict[str, list[str]] = {}
-    leaving: dict[str, list[str]] = {}  # what is to be done to those that are replaced
-    loaded: list[Unit] = []  # those that have loaded what they follow when all is done
-    arriving: list[str] = []  # those that start in the place of one that runs
+    planned = plan(units, found, behind, records, outcome)
+    outcome.done = planned.todo | planned.leaving
+    if check_mode:
+        return outcome
+    for name, state in zip(names, found, strict=True):
+        if state.failed and "start" in planned.todo.get(name, []):
+            systemctl("reset-failed", name)
+    outcome.pause = carry_out(planned, units)
+    for unit in planned.loaded:
+        records[unit.name].save(followed[unit.name], unit.restart_for)
+    return outcome
+
+
+def plan(
+    units: Sequence[Unit],
+    found: Sequence[State],
+    behind: Mapping[str, bool],
+    records: Mapping[str, Record],
+    outcome: Outcome,
+) -> Plan:
+    """What brings the units from their states to what is asked; what they replace or keep goes into the outcome."""
+    planned = Plan()
     for unit, state in zip(units, found, strict=True):
         going = goings(unit, outcome)
         if going is None:
             continue
-        leaving |= going
+        planned.leaving |= going
         restart = records[unit.name].has_other_files(unit.restart_for, state.since)
         if verbs := actions(unit, state, behind[unit.name], restart):
-            todo[unit.name] = verbs
+            planned.todo[unit.name] = verbs
         if "start" in verbs and any("stop" in of_old for of_old in going.values()):
-            arriving.append(unit.name)
+            planned.arriving.append(unit.name)
         if unit.started and unit.follows:
-            loaded.append(unit)
-    outcome.done = todo | leaving
-    if check_mode:
-        return outcome
-    for name, state in zip(names, found, strict=True):
-        if state.failed and "start" in todo.get(name, []):
-            systemctl("reset-failed", name)
+            planned.loaded.append(unit)
+    return planned
+
+
+def carry_out(planned: Plan, units: Sequence[Unit]) -> float | None:
+    """Do what is planned; for how many seconds neither a unit nor what it replaces ran, None where none is replaced."""
+    pause = None
     for verb in VERBS:
-        if verb == "enable" and (stopping := having("stop", leaving)):
-            outcome.pause = replace(stopping, arriving)
-        if chosen := [name for name in having(verb, todo) if verb != "start" or name not in arriving]:
+        if verb == "enable" and (stopping := having("stop", planned.leaving)):
+            pause = replace(stopping, planned.arriving)
+        if chosen := [name for name in having(verb, planned.todo) if verb != "start" or name not in planned.arriving]:
             run_or_disarm(verb, chosen, units)
-    if disabling := having("disable", leaving):
+    if disabling := having("disable", planned.leaving):
         run("disable", disabling)
-    for unit in loaded:
-        records[unit.name].save(followed[unit.name], unit.restart_for)
-    return outcome
+    return pause
 
 
 def having(verb: str, todo: dict[str, list[str]]) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils import commands, unit_set
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import Command, CommandError
 from ansible_collections.groundwork.flask.plugins.module_utils.follow_up import follow_up
-from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import Unit, UnitSetError
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import Replaced, Unit
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import UnitSetError
 
 UNIT = {
     "name": "nginx.service",
@@ -56,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def test_units_come_before_commands_and_get_all_their_options(calls: Calls) -> None:
     follow_up(OPTIONS, {}, True, frozenset(["sites"]))
     assert calls.order == ["units", "commands"]
-    replaced = (unit_set.Replaced("apache2.service", "old", "sites", ("shop",)), unit_set.Replaced("caddy.service"))
+    replaced = (Replaced("apache2.service", "old", "sites", ("shop",)), Replaced("caddy.service"))
     unit = Unit("nginx.service", True, True, ("sites",), "reload", ("/etc/unit",), replaced)
     assert calls.asked[0] == ([unit], True, frozenset(["sites"]))
     assert calls.asked[1] == ([Command("queue", ("/bin/queue",), ("/bin/queue", "-n"), "json", 5)], True)

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils import unit_set
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import Manifest
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import Replaced, Unit
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import (
     Outcome,
-    Replaced,
     State,
-    Unit,
     UnitSetError,
     actions,
     is_behind,
