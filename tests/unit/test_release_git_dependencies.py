@@ -135,6 +135,13 @@ def test_nothing_is_asked_where_none_is_named(build_with: Callable[[str], Builde
     assert not build.system.steps  # type: ignore[attr-defined]
 
 
+def test_a_large_file_that_only_has_such_a_name_is_no_error(build_with: Callable[[str], Builder], code: Path) -> None:
+    with (code / "data.lock").open("wb") as file:
+        file.truncate(2**25)
+    (url,) = GitDependencies(build_with("")).named(code)
+    assert url.endswith("/lib.git")
+
+
 def test_a_repository_of_the_host_that_is_another_accounts(build_with: Callable[[str], Builder]) -> None:
     said = "fatal: detected dubious ownership in repository at '/srv/git/my shop.git'\nTo add an exception …"
     command = "git config --system --add safe.directory '/srv/git/my shop.git'"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, python
-from ansible_collections.groundwork.flask.plugins.module_utils.release.build import pip_configuration
+from ansible_collections.groundwork.flask.plugins.module_utils.release.build import INSTALL_SECONDS, pip_configuration
 from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import CA_BUNDLE
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.pins import UV, UV_VERSION
@@ -173,7 +173,8 @@ class TestInstaller:
         found = f"{app.at.tools}/python/cpython-3.13/bin/python3.13"
         asked: list[tuple[str, ...]] = []
 
-        def run(*argv: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        def run(*argv: str, environment: Mapping[str, str], seconds: float) -> subprocess.CompletedProcess[str]:
+            assert seconds == INSTALL_SECONDS
             asked.append((*argv[1:3], environment["UV_PYTHON_INSTALL_DIR"], environment["PATH"], environment["HOME"]))
             return subprocess.CompletedProcess(argv, 0, f"{found}\n", "")
 

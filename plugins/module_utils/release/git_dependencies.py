@@ -22,6 +22,7 @@ from ..common.text import printable
 from .errors import ReleaseError, tail
 from .git_access import GitAccess
 from .history import script
+from .requirements import read
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -37,7 +38,6 @@ NAMED_IN = (
     "package.json",
     "package-lock.json",
 )
-LONGEST = 16 * 2**20  # bytes
 MOST = 50  # repositories of one app
 ADDRESS = re.compile(r"(?<![\w+])(?:git\+)?(ssh://[\w.~%+-]+@?[\w.:\[\]-]*/[\w./~%+-]*[\w/~%+-])")
 # How git itself writes it, where it cannot be taken for anything else.
@@ -81,7 +81,7 @@ class GitDependencies:
             if not stat.S_ISREG(item.status.st_mode) or item.path.startswith(".git/") or "node_modules/" in item.path:
                 continue
             if names_packages(item.name):
-                found |= addresses(trees.read_bytes(code, item.path, LONGEST).decode(errors="replace"))
+                found |= addresses(read(code, item.path))
         return found
 
     def provide(self, code: Path) -> None:

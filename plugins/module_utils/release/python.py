@@ -15,7 +15,7 @@ from pathlib import Path
 from ..common import trees
 from ..common.files import make_directory, write
 from ..common.programs import ENVIRONMENT
-from .build import Builder
+from .build import INSTALL_SECONDS, Builder
 from .context import Context
 from .errors import ReleaseError, tail
 from .pins import UV, UV_VERSION
@@ -57,7 +57,8 @@ class PythonTools:
             "UV_PYTHON_DOWNLOADS": "automatic",
         }
         for arguments in (["install", "--quiet", "--no-bin"], ["find", "--managed-python", "--no-project"]):
-            done = self.system.run(uv, "python", *arguments, self.spec.python, environment=environment)
+            command = (uv, "python", *arguments, self.spec.python)
+            done = self.system.run(*command, environment=environment, seconds=INSTALL_SECONDS)
             if done.returncode:
                 raise ReleaseError(
                     "install",
@@ -91,6 +92,7 @@ class PythonTools:
                 "/usr/bin/python3", "-I", f"{pip}/pip", "--retries=1", "install", "--quiet", "--no-cache-dir",
                 "--no-deps", "--only-binary=:all:", "--no-compile", "--require-hashes",
                 f"--requirement={fresh}/requirements.txt", f"--target={fresh}", environment=environment,
+                seconds=INSTALL_SECONDS,
             )  # fmt: skip
             status, output = done.returncode, done.stdout + done.stderr
         if status:
