@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,17 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.text impor
 from ansible_collections.groundwork.flask.plugins.module_utils.listeners import output
 
 PORTS = (80, 443)
+RUNNING = ("active", "reloading", "activating")
 # The file sets of the role proxy, with the unit and the main file of each.
 OURS = {"proxy_nginx": web_sites.NGINX, "proxy_apache": web_sites.APACHE}
+# Web servers that may start at boot though they do not run now: where each says on which ports, and what says so there.
+SLEEPERS = {
+    "apache2.service": ("etc/apache2/ports.conf", rb"(?mi)^\s*Listen\s+(?:\S+:)?(?:80|443)\b"),
+    "nginx.service": ("etc/nginx/nginx.conf", rb"\S"),
+    "lighttpd.service": ("etc/lighttpd/lighttpd.conf", rb"(?m)^\s*server\.port\s*=\s*(?:80|443)\b"),
+    "haproxy.service": ("etc/haproxy/haproxy.cfg", rb"(?m)^\s*bind\s+(?:\S*:|\S.*,\S*:)(?:80|443)\b"),
+    "caddy.service": ("etc/caddy/Caddyfile", rb"\S"),
+}
 # Programs that listen for a container.
 OF_CONTAINERS = ("docker-proxy", "conmon", "rootlessport", "rootlesskit", "pasta", "slirp4netns")
 # A rule that sends what comes to a port elsewhere, as iptables-save and nft write it.
@@ -35,13 +44,16 @@ def serving(root: Path = Path("/")) -> dict[str, Any]:
     ours, rules = our_units(root), ruleset(root)
     listening, redirected = listeners.listeners(PORTS, root), list(redirects(rules, set(PORTS)))
     published = redirected or any(one["name"] in OF_CONTAINERS for one in listening)
+    states = unit_states([*SLEEPERS, *(one["unit"] for one in listening if one["unit"])])
     return {
         "listeners": listening,
         "redirects": redirected,
         "containers": containers() if published else [],
         "ours": ours,
         "sites": {server.unit: web_sites.others_sites(server, root) for server in OURS.values() if not ours},
-        "armed": armed([server.unit for server in OURS.values()]),
+        "armed": [server.unit for server in OURS.values() if is_armed(states.get(server.unit, {}))],
+        "at_boot": [unit for unit in SLEEPERS if unit not in ours and starts_at_boot(unit, states.get(unit, {}), root)],
+        "fleeting": [unit for unit, state in states.items() if is_fleeting(state)],
         "firewalls": firewalls.firewalls(rules, root),
     }
 
@@ -56,15 +68,31 @@ def our_units(root: Path = Path("/")) -> list[str]:
     return found
 
 
-def armed(units: list[str]) -> list[str]:
-    """Those of the units that run, or start at boot."""
-    shown = output("/usr/bin/systemctl", "show", "--property=Id,ActiveState,UnitFileState", "--", *units)
+def unit_states(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What systemd says of units, by their names."""
+    shown = output(
+        "/usr/bin/systemctl", "show", "--property=Id,ActiveState,UnitFileState,SourcePath", "--", *dict.fromkeys(names)
+    )
     states = [dict(row.partition("=")[::2] for row in block.splitlines()) for block in shown.split("\n\n")]
-    return [
-        state["Id"]
-        for state in states
-        if state.get("ActiveState") in ("active", "reloading", "activating") or state.get("UnitFileState") == "enabled"
-    ]
+    return {state["Id"]: state for state in states if "Id" in state}
+
+
+def is_armed(state: Mapping[str, str]) -> bool:
+    """Whether a unit runs, or starts at boot."""
+    return state.get("ActiveState") in RUNNING or state.get("UnitFileState") == "enabled"
+
+
+def starts_at_boot(unit: str, state: Mapping[str, str], root: Path = Path("/")) -> bool:
+    """Whether a web server that does not run now takes one of the ports at the next boot."""
+    file, listens = SLEEPERS[unit]
+    is_asleep = state.get("UnitFileState") == "enabled" and state.get("ActiveState") not in RUNNING
+    return is_asleep and bool(re.search(listens, web_sites.content(root / file)))
+
+
+def is_fleeting(state: Mapping[str, str]) -> bool:
+    """Whether a unit cannot be disabled and started again: ``systemd-run`` or a generator has made it."""
+    of_init = state.get("SourcePath", "").startswith("/etc/init.d/")
+    return state.get("UnitFileState") == "transient" or (state.get("UnitFileState") == "generated" and not of_init)
 
 
 def ruleset(root: Path = Path("/")) -> dict[str, str]:

@@ -64,6 +64,8 @@ def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take
             into.append(redirected(redirect, found["containers"]))
     for (unit, _name), group in by_owner(found, provider, udp):
         judge_listener(judgement, found, provider, unit, group, take_over)
+    for unit in found["at_boot"]:
+        judge_sleeper(judgement, found, provider, unit, take_over)
     sites = found["sites"].get(provider["unit"], []) if provider["unit"] in found["armed"] else []
     if sites:
         judge_sites(judgement, provider, sites, take_over)
@@ -105,7 +107,7 @@ def judge_listener(
     published = first["name"] in ("docker-proxy", "rootlessport", "rootlesskit", "pasta", "slirp4netns", "conmon")
     if published:
         judgement.problems.append(f"{what} It answers for {container(found['containers'])}: {PUBLISHED}.")
-    elif not unit or NEVER_STOPPED.fullmatch(unit):
+    elif not unit or NEVER_STOPPED.fullmatch(unit) or unit in found["fleeting"]:
         judgement.problems.append(
             f"{what} It is no service that could be stopped for you: end it, or move it to another port, and run again."
         )
@@ -121,6 +123,25 @@ def judge_listener(
             f"{what} Move it to another port, or set `proxy_take_over: true`: then {unit} is stopped and disabled "
             "when the new proxy starts, and its files are kept where they are."
         )
+
+
+def judge_sleeper(
+    judgement: Judgement, found: Mapping[str, Any], provider: Mapping[str, str], unit: str, take_over: bool
+) -> None:
+    """A web server that does not run, and would take a port from the proxy at the next boot."""
+    if unit == provider["unit"] or unit in judgement.takes_over:
+        return
+    if take_over:
+        judgement.takes_over.append(unit)
+        judgement.taken.append(f"{unit}, which did not run, was disabled; its files are where they were.")
+        return
+    # A host that the role has set up already works, until it boots.
+    into = judgement.warnings if provider["unit"] in found["ours"] else judgement.problems
+    into.append(
+        f"{unit} does not run, but it is enabled: at the next boot it takes port 80 or 443, and {provider['name']} "
+        f"cannot start. Disable it (`systemctl disable {unit}`), or set `proxy_take_over: true`: then it is disabled "
+        "for you, and its files are kept where they are."
+    )
 
 
 def judge_sites(

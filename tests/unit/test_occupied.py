@@ -27,8 +27,8 @@ def listener(name: str = "apache2", port: int = 80, protocol: str = "tcp", **giv
 
 
 def found(*listening: dict[str, Any], **given: Any) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"redirects": [], "containers": [], "ours": [], "sites": {}, "armed": [], "firewalls": []}
-    return nothing | {"listeners": list(listening)} | given
+    empty = ("redirects", "containers", "ours", "armed", "at_boot", "fleeting", "firewalls")
+    return {key: [] for key in empty} | {"sites": {}, "listeners": list(listening)} | given
 
 
 FREE = [
@@ -45,6 +45,7 @@ FREE = [
     ),
     ("UDP without HTTP/3", found(listener("caddy", 443, "udp")), False),
     ("UDP 80 with HTTP/3", found(listener("caddy", 80, "udp")), True),
+    ("nginx itself, which starts at boot", found(armed=["nginx.service"], at_boot=["nginx.service"]), False),
     ("sites of an nginx that is stopped and disabled", found(sites={"nginx.service": [SITE]}), False),
     ("sites of Apache, which does not run", found(sites={"apache2.service": [SITE]}, armed=["apache2.service"]), False),
 ]
@@ -96,6 +97,8 @@ NEVER = [
     (found(listener("caddy", unit="user@1000.service")), "end it, or move it"),
     (found(listener("sshd", 443, unit="ssh.service")), "end it, or move it"),
     (found(listener("systemd", 443, unit="ssh.socket")), "end it, or move it"),
+    (found(listener("python3", unit="run-u5.service"), fleeting=["run-u5.service"]), "end it, or move it"),
+    (found(listener("caddy", unit="web.service"), fleeting=["web.service", "x.service"]), "end it, or move it"),
     (found(listener("nginx", unit="docker-0a1b.scope")), "end it, or move it"),
     (
         found(listener("docker-proxy", unit="docker.service"), containers=["web"]),
@@ -120,6 +123,20 @@ def test_what_is_never_stopped(serving: dict[str, Any], text: str, take_over: bo
     assert text in problem
     assert "proxy_take_over" not in problem
     assert judged["takes_over"] == []
+
+
+@pytest.mark.parametrize("unit", ["apache2.service", "caddy.service"])
+def test_a_server_that_starts_at_the_next_boot(unit: str) -> None:
+    """It does not run now: all would be well until the host boots."""
+    serving = found(at_boot=[unit])
+    (problem,) = occupied_ports(serving, NGINX)["problems"]
+    assert f"{unit} does not run, but it is enabled: at the next boot it takes port 80 or 443" in problem
+    assert f"`systemctl disable {unit}`" in problem
+    (warning,) = occupied_ports(serving | {"ours": ["nginx.service"]}, NGINX)["warnings"]
+    assert warning == problem
+    judged = occupied_ports(serving, NGINX, take_over=True)
+    assert (judged["problems"], judged["takes_over"]) == ([], [unit])
+    assert judged["taken"] == [f"{unit}, which did not run, was disabled; its files are where they were."]
 
 
 def test_a_rule_beside_a_proxy_of_ours_is_a_warning() -> None:

@@ -180,6 +180,7 @@ def test_without_root_nothing_begins(
     result = call(check, **arguments)
     assert result["failed"]
     assert "needs root: set `ansible_become: true` for the host" in result["msg"]
+    assert "The user to become (`ansible_become_user`) is root." in result["msg"]
 
 
 def test_who_cannot_become_root(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,51 @@ def test_a_rule_that_two_programs_show_is_named_once() -> None:
     )
 
 
+ENABLED = {"UnitFileState": "enabled", "ActiveState": "inactive"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "state", "expected"),
+    [
+        ("apache2.service", "Listen 80\n<IfModule ssl_module>\n\tListen 443\n", {}, True),
+        ("apache2.service", "# Listen 80\n listen [::]:443 https\n", {"ActiveState": "failed"}, True),
+        ("apache2.service", "Listen 8080\nListen 127.0.0.1:4430\n", {}, False),
+        ("apache2.service", "Listen 80\n", {"ActiveState": "active"}, False),
+        ("apache2.service", "Listen 80\n", {"UnitFileState": "disabled"}, False),
+        ("haproxy.service", "frontend web\n  bind :::443 v4v6 ssl\n", {}, True),
+        ("haproxy.service", "frontend web\n  bind 10.0.0.1:8080,*:80\n", {}, True),
+        ("haproxy.service", "listen stats\n  bind *:8404\n  server a 10.0.0.2:80\n", {}, False),
+        ("lighttpd.service", 'server.port                 = 80\n', {}, True),
+        ("lighttpd.service", "server.port = 8081\n", {}, False),
+        ("caddy.service", "example.org {\n}\n", {}, True),
+        ("nginx.service", "http {\n}\n", {}, True),
+        ("nginx.service", None, {}, False),
+    ],
+)  # fmt: skip
+def test_what_takes_a_port_at_the_next_boot(
+    tmp_path: Path, unit: str, text: str | None, state: dict[str, str], expected: bool
+) -> None:
+    file = tmp_path / serving.SLEEPERS[unit][0]
+    if text is not None:
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    assert serving.starts_at_boot(unit, ENABLED | state, tmp_path) is expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({"UnitFileState": "transient", "SourcePath": ""}, True),
+        ({"UnitFileState": "generated", "SourcePath": "/etc/containers/systemd/web.container"}, True),
+        ({"UnitFileState": "generated", "SourcePath": "/etc/init.d/apache2"}, False),
+        ({"UnitFileState": "enabled", "SourcePath": ""}, False),
+        ({}, False),
+    ],
+)
+def test_what_cannot_be_started_again(state: dict[str, str], expected: bool) -> None:
+    assert serving.is_fleeting(state) is expected
+
+
 def test_containers_that_publish(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(argv: Sequence[str], **_options: Any) -> subprocess.CompletedProcess[str]:
         if not argv[0].endswith("docker"):

@@ -37,5 +37,5 @@ def not_root() -> str:
     return (
         f"this runs as {user} on the host and needs root: set `ansible_become: true` for the host, or call "
         "ansible-playbook with `--become` (and `--ask-become-pass` where sudo asks for a password); in a play of your "
-        "own, `become: true`. Nothing was changed."
+        "own, `become: true`. The user to become (`ansible_become_user`) is root. Nothing was changed."
     )
