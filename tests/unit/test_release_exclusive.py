@@ -285,3 +285,16 @@ class TestKilled:
         done = deploy(app, "blue")
         assert done.action == "deployed"
         assert f"release {first}, which a run that was killed had stopped, cannot be started again" in done.warnings[0]
+
+    def test_an_old_one_that_cannot_start_is_not_said_to_be_healed(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever has it healed is told; the way back to another one is open."""
+        good = deploy(app, "green").release
+        first = deploy(app, "red").release
+        kill_at(monkeypatch, "command", "after", lambda: deploy(app, "blue"))
+        app.system.fail = {f"enable --now {app.name}@{first}": "no"}
+        with pytest.raises(ReleaseError, match=f"release {first}, which a run that was killed had stopped, cannot be"):
+            app.on_host().heal()
+        kill_at(monkeypatch, "command", "after", lambda: deploy(app, "blue"))
+        assert app.on_host().roll_back().release == good

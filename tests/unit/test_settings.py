@@ -210,7 +210,7 @@ def test_what_the_source_has_in_its_place(app: App, code: dict[str, str], replac
             else:
                 path.write_text(text)
 
-    app.system.on["zipfile"] = fetch
+    app.system.on["zipfile.is_zipfile"] = fetch
     if not said:
         having(app, replace=replace).deploy()
         path = app.at.current / "code/instance/config.py"

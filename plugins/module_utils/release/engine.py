@@ -172,7 +172,7 @@ class Engine:
         began, at = time.time(), self.context.at
         live = at.live()
         if not dry_run:
-            self.heal()
+            self.cleanup.heal()
         rollback = Rollback(self.context, self.supervisor, self.databases)
         release = rollback.choose(to, live)
         rollback.check_migration(release, live, data)
@@ -235,8 +235,13 @@ class Engine:
         return list(dict.fromkeys([*live, *filter(None, (self.setup.changed(),))]))
 
     def heal(self) -> None:
-        """Clean up after a run that was killed."""
+        """Clean up after a run that was killed.
+
+        :raises ReleaseError: the release that it had stopped could not be started again.
+        """
         self.cleanup.heal()
+        if notices := self.context.notices:
+            raise ReleaseError("start", "; ".join(notices))
 
     def last_step(self, through: str, live: str | None) -> str:
         """The last step to take of those through one; see :meth:`deploy`."""
