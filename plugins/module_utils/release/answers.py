@@ -18,9 +18,9 @@ from ..common import trees
 from .layout import Layout
 
 NAME = re.compile(r"answers-(\d{1,10})", re.ASCII)
-NUMBERS = struct.Struct("<QQQ")
+NUMBERS = struct.Struct("<QQQ")  # requests that were begun, ended, and failed, as groundwork_wsgi.py writes them
 PROCESSES = 512  # more than a unit may have
-LARGEST = 2**48
+LARGEST = 2**48  # requests: no process answers as many, and sums of them stay exact
 
 
 @dataclass(frozen=True)

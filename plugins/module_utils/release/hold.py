@@ -25,7 +25,7 @@ from typing import Any
 HOLD_SECONDS = 30.0
 # How long requests that were handed on may take before the run ends without them.
 RELAY_SECONDS = 30.0
-BACKLOG = 2048
+BACKLOG = 2048  # visitors in the queue, as the socket of a release has it (app@.socket)
 UNREAD_SECONDS = 2.0  # in which a visitor who is answered with 503 may send the rest of the request
 CONNECTING = 100  # attempts, a tenth of a second apart
 READ_AHEAD = 16_384  # bytes of each request; the rest waits in the kernel

@@ -106,8 +106,8 @@ class Locks:
         output, directory = "", self.builder.scratch("lock")
         for command in commands:
             script = ("/bin/sh", "-c", TO_FILE, "export", str(directory / "locked.txt"))
-            status, said = self.builder.execute("export", *script, *command, cwd=code, environment=environment)
-            output += said
+            status, printed = self.builder.execute("export", *script, *command, cwd=code, environment=environment)
+            output += printed
             if not status:
                 return read(directory, "locked.txt")
         raise ReleaseError("install", f"{name} could not be read: lock again, and commit it", tail(output))

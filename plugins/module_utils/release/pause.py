@@ -86,12 +86,12 @@ class Pause:
         if not self.live:
             self.at.paused.unlink(missing_ok=True)
             return ""
-        said = f"release {self.live} was stopped for it, and has been started again"
+        outcome = "has been started again"
         try:
             self.supervisor.start(self.live)
         except ReleaseError as error:
-            said = f"release {self.live} was stopped for it, and could not be started again ({error.message})"
+            outcome = f"could not be started again ({error.message})"
         with contextlib.suppress(OSError):  # the first error counts
             self.hand_to(self.live)
             self.end()
-        return said
+        return f"release {self.live} was stopped for it, and {outcome}"

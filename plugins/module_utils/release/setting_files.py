@@ -88,9 +88,12 @@ def check(tree: Path, subdirectory: str, settings: Mapping[str, str]) -> None:
 
 
 def check_place(code: int, path: str, replace: bool) -> None:
-    """The same for one file.
+    """Refuse a file that cannot be put where it belongs.
 
     :param code: a descriptor of the code directory.
+    :param path: the file's, relative to it.
+    :param replace: whether it may take the place of a file of the source; never of a directory.
+    :raises ReleaseError: naming the file, and what is in its place.
     """
     above, name = os.path.split(path)
     try:
@@ -133,7 +136,11 @@ def write(tree: Path, subdirectory: str, settings: Mapping[str, str], gid: int) 
 
 
 def write_one(code: int, path: str, file: SettingFile, gid: int) -> None:
-    """The same for one file, whose place is free, or a file that it replaces."""
+    """Write a file that :func:`check_place` has let pass.
+
+    :param code: a descriptor of the code directory.
+    :param path: the file's, relative to it.
+    """
     above, name = os.path.split(path)
     parent = made(code, above, gid)
     try:

@@ -64,7 +64,7 @@ def hint(tree: Path, named: str) -> str:
 
 
 def suggestion(directories: Collection[str]) -> str:
-    """The same for directories that are known."""
+    """The end of such a message, for the directories that have the app's files; "" where there are none."""
     if not directories:
         return ""
     first, *others = sorted(directories)
