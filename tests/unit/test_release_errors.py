@@ -12,3 +12,27 @@ def test_the_end_of_what_a_program_said_has_its_whole_last_traceback() -> None:
     assert tail("\n".join([*early, *noise[:70], *late, *noise[:80]]), 60).splitlines() == [*late, *noise[:80]]
     assert tail("\n".join([*late, *noise[:10]]), 60).splitlines() == [*late, *noise[:10]]
     assert tail("\n".join([*early, *noise]), 60).splitlines() == noise[-60:]
+
+
+def test_an_error_that_comes_again_and_again_is_shown_once() -> None:
+    """The health path is asked until the time is over, and the app answers each time with the same traceback."""
+    once = [
+        "Exception on / [GET]",
+        "Traceback (most recent call last):",
+        "  File",
+        "KeyError: 1",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "Traceback (most recent call last):",
+        "  File",
+        "    self.shell = Shell(",
+        "TypeError: filename",
+    ]
+    assert tail("\n".join([*once * 9, "[INFO] Handling signal: term"]), 60).splitlines() == [
+        *once,
+        "[INFO] Handling signal: term",
+    ]
+    other = [*once[:-1], "TypeError: other"]
+    assert tail("\n".join([*other, *once]), 60).splitlines() == [*other, *once]
+    assert tail("\n".join([*once[:1], *once[1:-1]]), 60).splitlines() == once[:-1]

@@ -31,7 +31,9 @@ def options(**server: Any) -> dict[str, Any]:
     [
         (None, 2, 4096, 5, "5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 20 of 100 MB"),
         (None, 32, 1024, 5, "5 workers: 65 for 32 cores, but half of 1024 MB holds 5 of 100 MB"),
-        (None, 1, 100, 1, "1 workers: 3 for 1 cores, but half of 100 MB holds 1 of 100 MB"),
+        (None, 1, 100, 1, "1 worker: 3 for 1 core, but half of 100 MB holds 1 of 100 MB"),
+        (None, 1, 4096, 3, "3 workers: (2 x 1 core) + 1; half of 4096 MB would hold 20 of 100 MB"),
+        (1, 2, 512, 1, "1 worker, as configured"),
         (3, 32, 512, 3, "3 workers, as configured"),
     ],
 )

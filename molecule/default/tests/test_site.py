@@ -233,7 +233,7 @@ class TestOperator:
         workers = testing.poll(lambda: len(host.run(f"pgrep -P {main}").stdout.split()) == 2 * cores + 1)
         assert workers, explain(host, app)
         log = host.check_output(f"journalctl --namespace={app} --no-pager -o cat")
-        assert f"{2 * cores + 1} workers: (2 x {cores} cores) + 1" in log
+        assert f"{2 * cores + 1} workers: (2 x {cores} {'core' if cores == 1 else 'cores'}) + 1" in log
 
     def test_what_the_app_prints_is_in_its_own_journal(self, host: Host, guestbook: Site) -> None:
         visitor.sign(guestbook, "a line for the journal")

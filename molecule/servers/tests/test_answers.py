@@ -141,7 +141,11 @@ def test_as_many_workers_as_there_should_be(host: Host, shop: MakeShop, kind: Ki
     main = host.check_output("systemctl show --value --property=MainPID %s", service(host, kind))
     said = host.check_output(f"cat /run/{kind.app}-{testing.live(host, kind.app)}/workers")
     shown = host.check_output(f"journalctl --namespace={kind.app} --no-pager -o cat")
-    reason = f"{workers} workers, as configured" if kind.workers else f"{workers} workers: (2 x "
+    reason = (
+        f"{workers} {'worker' if workers == 1 else 'workers'}, as configured"
+        if kind.workers
+        else f"{workers} workers: (2 x "
+    )
     assert said.startswith(reason)
     assert said in shown
     if kind.spreads:

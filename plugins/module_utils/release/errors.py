@@ -31,15 +31,23 @@ class ReleaseError(Exception):
 def tail(output: str, lines: int = 30) -> str:
     """The end of a program's output, where the reason stands; more of it if a traceback begins before that.
 
+    Less of it if the same error ended an earlier traceback, as where a page was asked for again and again.
+
     :param lines: how many lines to return at least.
     """
     found = output.strip().splitlines()
     begin = max(0, len(found) - lines)
     for number in range(len(found) - 1, max(0, begin - TRACEBACK_LINES) - 1, -1):
         if TRACEBACK in found[number]:
-            begin = min(begin, number)
+            begin = max(min(begin, number), end_of_the_same(found, number))
             break
     return "\n".join(found[begin:])[-LOG_LIMIT:]
+
+
+def end_of_the_same(lines: list[str], begin: int) -> int:
+    """The line after an earlier traceback that ended with the same error as the one that begins here; 0 if none."""
+    error = next((line for line in lines[begin + 1 :] if line and not line[0].isspace()), "")
+    return next((number + 1 for number in range(begin - 1, -1, -1) if error and lines[number] == error), 0)
 
 
 def megabytes(size: float) -> str:

@@ -48,17 +48,26 @@ def memory(root: Path = CGROUPS, own: str = "/proc/self/cgroup", meminfo: str = 
     return size
 
 
+def several(number: int, word: str) -> str:
+    """A number of things, ``1 worker`` or ``5 workers``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def choose_workers(asked: int | None, count: int, size: int, each: int) -> tuple[int, str]:
     """How many workers, and why: (2 x cores) + 1 as Gunicorn's documentation has it, within half of the memory."""
     if asked is not None:
-        return asked, f"{asked} workers, as configured"
+        return asked, f"{several(asked, 'worker')}, as configured"
     wanted, fitting = 2 * count + 1, max(1, size // 2 // each)
     if fitting < wanted:
         return (
             fitting,
-            f"{fitting} workers: {wanted} for {count} cores, but half of {size} MB holds {fitting} of {each} MB",
+            f"{several(fitting, 'worker')}: {wanted} for {several(count, 'core')}, "
+            f"but half of {size} MB holds {fitting} of {each} MB",
         )
-    return wanted, f"{wanted} workers: (2 x {count} cores) + 1; half of {size} MB would hold {fitting} of {each} MB"
+    return (
+        wanted,
+        f"{wanted} workers: (2 x {several(count, 'core')}) + 1; half of {size} MB would hold {fitting} of {each} MB",
+    )
 
 
 def main() -> None:
