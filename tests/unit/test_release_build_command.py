@@ -58,8 +58,8 @@ def test_it_defines_the_release(app: App) -> None:
             "/bin/sh: 1: npm: not found",
             "failed with exit status 127; it needs more of the host: add npm to flask_",
         ),
-        (1, "vite: error during build", f"the build command `{BUILD}` failed with exit status 1\nvite: error during"),
-        (TIMED_OUT, "installing", "was ended after 1800 s\ninstalling"),
+        (1, "vite: error during build", f"the build command `{BUILD}` failed with exit status 1\n  vite: error during"),
+        (TIMED_OUT, "installing", "was ended after 1800 s\n  installing"),
     ],
 )
 def test_one_that_fails_is_refused(app: App, status: int, output: str, said: str) -> None:

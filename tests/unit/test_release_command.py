@@ -246,7 +246,7 @@ class TestErrors:
         monkeypatch.setattr(Engine, "roll_back", fail)
         with pytest.raises(SystemExit) as end:
             call(host, "rollback")
-        assert end.value.code == f"{host.name}: another run is at work\nlog"
+        assert end.value.code == f"{host.name}: another run is at work\n  log"
 
     def test_an_interrupted_one(self, host: App, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupted(*_words: Any, **_options: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import tail
+from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError, tail
 
 
 def test_the_end_of_what_a_program_said_has_its_whole_last_traceback() -> None:
@@ -36,3 +36,9 @@ def test_an_error_that_comes_again_and_again_is_shown_once() -> None:
     other = [*once[:-1], "TypeError: other"]
     assert tail("\n".join([*other, *once]), 60).splitlines() == [*other, *once]
     assert tail("\n".join([*once[:1], *once[1:-1]]), 60).splitlines() == once[:-1]
+
+
+def test_no_line_that_a_program_has_printed_reads_like_one_of_ansible() -> None:
+    error = ReleaseError("build", "it failed\nDo this.", "TASK [site] ***\n\nok: [host]\n\x1b[2Jshop, step import: …")
+    assert str(error).splitlines()[:2] == ["it failed", "Do this."]
+    assert str(error).splitlines()[2:] == ["  TASK [site] ***", "  ", "  ok: [host]", "  \\x1b[2Jshop, step import: …"]

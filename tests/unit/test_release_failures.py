@@ -76,14 +76,14 @@ class TestFailures:
     def test_a_command_that_hangs(self, app: App) -> None:
         app.system.ends = {f"sh -c {MIGRATE}": (TIMED_OUT, "tick")}
         with pytest.raises(
-            ReleaseError, match=r"was still at work after 7 s and was ended \(release_command_timeout\)\ntick"
+            ReleaseError, match=r"was still at work after 7 s and was ended \(release_command_timeout\)\n  tick"
         ):
             app.engine(release_command=MIGRATE, release_command_timeout=7).deploy()
         assert [step.seconds for step in app.system.steps if MIGRATE in step.argv] == [7]
 
     def test_an_app_that_ends_python_with_status_0_is_not_imported(self, app: App) -> None:
         app.system.ends = {"-probe:": (0, "bye")}
-        with pytest.raises(ReleaseError, match=r"the app cannot be imported as shop:app\nbye"):
+        with pytest.raises(ReleaseError, match=r"the app cannot be imported as shop:app\n  bye"):
             app.engine().deploy()
 
     def test_an_unhealthy_release_never_goes_live(self, app: App) -> None:

@@ -90,6 +90,15 @@ def test_the_build_knows_tags_and_commits(repository: Repository, get: Get, code
     assert git(code, "log", "--format=%s%d", "-1") == "change (HEAD)"
 
 
+def test_a_tag_that_a_commit_gets_later(repository: Repository, app: App, tmp_path: Path) -> None:
+    """As where a branch is tried first, and the commit is tagged when it has proved itself."""
+    build, codes = builder(app), [tmp_path / "before", tmp_path / "after"]
+    for code, tag in zip(codes, ("v1.2", "v1.3"), strict=True):
+        repository.git("tag", tag)
+        assert fetched(build, code, {"git": str(repository.path), "version": tag}) == (0, "")
+    assert [set(git(code, "tag").split()) for code in codes] == [{"v1.2"}, {"v1.2", "v1.3"}]
+
+
 def test_a_repository_without_tags(repository: Repository, get: Get, code: Path) -> None:
     get(repository, code)
     assert git(code, *DESCRIBE) == repository.git("rev-parse", "HEAD")[:7]

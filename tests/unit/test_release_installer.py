@@ -51,6 +51,16 @@ class TestEnvironment:
         recipe = one.recipe(code)
         assert one.key(recipe, "commit-1") != one.key(recipe, "commit-2")
 
+    def test_of_the_source_itself_is_new_for_each_tag_of_which_its_version_may_be_made(
+        self, app: App, code: Path
+    ) -> None:
+        (code / "pyproject.toml").touch()
+        (code / ".git").mkdir()
+        before = installer(app).install(code, "commit-1", "a")
+        assert installer(app).install(code, "commit-1", "b") == before
+        (code / ".git/packed-refs").write_text("0123 refs/tags/v1.3\n")
+        assert installer(app).install(code, "commit-1", "c") != before
+
     def test_a_half_built_one_is_built_anew(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
         first = installer(app).install(code, "commit", "release")
@@ -74,10 +84,10 @@ class TestEnvironment:
     def test_the_failures_say_what_to_do(self, app: App, code: Path) -> None:
         (code / "requirements.txt").touch()
         app.system.fail = {"-m venv": "ensurepip is not available"}
-        with pytest.raises(ReleaseError, match=r"no virtual environment could be made with .*\nensurepip"):
+        with pytest.raises(ReleaseError, match=r"no virtual environment could be made with .*\n  ensurepip"):
             installer(app).install(code, "commit", "release")
         app.system.fail = {"pip install": "Error: pg_config executable not found."}
-        with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\nError: pg"):
+        with pytest.raises(ReleaseError, match=rf"add libpq-dev, .* flask_apps.{app.name}.packages, .*\n  Error: pg"):
             installer(app).install(code, "commit", "release")
 
     def test_secrets_of_the_app_do_not_reach_the_build(self, app: App) -> None:
@@ -168,7 +178,7 @@ class TestInstaller:
             installer(app, python="3.13").python.path()
         with_uv(app)
         app.system.fail = {"python install": "no route to host"}
-        with pytest.raises(ReleaseError, match=f"{where}, and uv could not bring it; a mirror .*\nno route to host"):
+        with pytest.raises(ReleaseError, match=f"{where}, and uv could not bring it; a mirror .*\n  no route to host"):
             installer(app, **WITH_UV, python="3.13").python.path()
         found = f"{app.at.tools}/python/cpython-3.13/bin/python3.13"
         asked: list[tuple[str, ...]] = []

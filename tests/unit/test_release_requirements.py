@@ -140,7 +140,7 @@ class TestRecipe:
         assert asked.endswith(" --extra pg")
         app.system.fail = {"export": "the lock is older than the project"}
         with pytest.raises(
-            ReleaseError, match=r"uv\.lock could not be read: lock again, and commit it\nthe lock is older"
+            ReleaseError, match=r"uv\.lock could not be read: lock again, and commit it\n  the lock is older"
         ):
             installer(app, **WITH_UV).recipe(code)
 
@@ -167,7 +167,7 @@ class TestRecipe:
         assert app.has_run(f"{app.at.releases}/.tool/bin/{command}") == 1
         assert not (app.at.releases / ".tool").exists()
         app.system.fail = {wanted: "no matching distribution"}
-        with pytest.raises(ReleaseError, match=rf"{name} is installed by way of .*requirements.txt.*\nno matching"):
+        with pytest.raises(ReleaseError, match=rf"{name} is installed by way of .*requirements.txt.*\n  no matching"):
             installer(app, settings={"installer": installs}).recipe(code)
 
     def test_from_wheels_alone_comes_what_exports_too(self, app: App, code: Path) -> None:
@@ -286,6 +286,14 @@ class TestRecipe:
         (code / "api").mkdir()
         (code / "api/requirements.txt").write_text("-e ../lib\n")
         assert installer(app, source={"tree": "a" * 64, "subdirectory": "api"}).recipe(code).own
+
+    def test_a_poetry_project_that_no_other_installer_can_read(self, app: App, code: Path) -> None:
+        text = '[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\nflask = "*"\n'
+        (code / "pyproject.toml").write_text(text)
+        with pytest.raises(ReleaseError, match=r"names its packages for Poetry .*: commit poetry\.lock"):
+            installer(app).recipe(code)
+        (code / "pyproject.toml").write_text(text + '[build-system]\nrequires = ["poetry-core"]\n')
+        assert installer(app).recipe(code).own
 
     def test_of_nothing(self, app: App, code: Path) -> None:
         with pytest.raises(ReleaseError, match=r"neither requirements.txt, pyproject.toml nor a lock .*: add one"):

@@ -183,7 +183,7 @@ class TestMigration:
     def test_a_copy_that_cannot_be_put_back(self, app: App) -> None:
         b = app.deploy("b", release_command=MIGRATE).release
         app.system.fail = {" restore ": "disk full"}
-        with pytest.raises(ReleaseError, match=r"the saved databases could not be put back \(restore\)\ndisk full"):
+        with pytest.raises(ReleaseError, match=r"the saved databases could not be put back \(restore\)\n  disk full"):
             app.on_host().roll_back(data="saved")
         assert app.at.live() == b
         assert app.system.active == app.live_units()

@@ -191,7 +191,7 @@ class TestStep:
         assert systemd.asked == [("stop", systemd.unit())]
         assert systemd.left() == []
         with (
-            pytest.raises(ReleaseError, match=r"/bin/sh could not be started\nno such thing"),
+            pytest.raises(ReleaseError, match=r"/bin/sh could not be started\n  no such thing"),
             systemd.system.background(a_step("/bin/sh", "-c", "echo no such thing >&2; exit 1")),
         ):
             pass

@@ -221,7 +221,7 @@ class TestDo:
             work.do(order(), systemd)
         assert str(error.value) == (
             "a deploy of shop by ann@laptop was ended before it was done, by an unlock or by the system; what is live "
-            "serves on, the next run heals\nKilled \\x1b[2J"
+            "serves on, the next run heals\n  Killed \\x1b[2J"
         )
         assert (error.value.step, len(systemd.started)) == ("engine", 1)
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from ..common.text import printable
 
 TRACEBACK = "Traceback (most recent call last)"
@@ -24,8 +26,13 @@ class ReleaseError(Exception):
 
     def __init__(self, step: str, message: str, log: str = "", reference: str = "") -> None:
         message, log = printable(message), printable(log)
-        super().__init__(f"{message}\n{log}".strip())
+        super().__init__(f"{message}\n{indented(log)}".strip())
         self.step, self.message, self.log, self.reference = step, message, log, reference
+
+
+def indented(log: str) -> str:
+    """What a program has printed, so that none of its lines reads like one of Ansible's or of this engine."""
+    return textwrap.indent(log, "  ", lambda _line: True)
 
 
 def tail(output: str, lines: int = 30) -> str:

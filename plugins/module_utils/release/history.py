@@ -51,9 +51,20 @@ find . -name .git -prune -exec rm -rf {} +
 """
 
 
+LARGEST = 2**24  # bytes of packed refs
+
+
 def script(text: str, name: str) -> tuple[str, ...]:
     """The command line of a script that ends at the first error."""
     return ("/bin/bash", "-e", "-o", "pipefail", "-c", text, name)
+
+
+def tags(code: Path) -> str:
+    """The tags that a build may ask git for, as git packs them; "" without a history."""
+    try:
+        return trees.read_text(code, ".git/packed-refs", LARGEST)
+    except OSError:
+        return ""
 
 
 def restore(build: Builder, code: Path) -> tuple[int, str]:

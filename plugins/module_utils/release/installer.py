@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..common import trees
 from ..common.files import is_own_directory, make_directory, write
-from . import own_code
+from . import history, own_code
 from .build import Builder
 from .context import Context
 from .errors import ReleaseError, tail
@@ -61,6 +61,7 @@ class Installer:
         """
         recipe = self.recipe(code)
         self.own = recipe.own
+        commit += history.tags(code)  # of which the project's version may be made
         venv = self.at.environments / self.key(recipe, commit)
         if is_whole(venv):
             into = {lead.release for lead in own_code.leads(venv, self.at.releases)}

@@ -20,11 +20,26 @@ from .context import Context
 from .errors import ReleaseError
 from .locks import EXPORTERS, Locks
 from .python import PythonTools
-from .requirements import UV_SOURCES, Recipe, has_project, local_path, outside, read, requirement_files, split
+from .requirements import (
+    INSTALLABLE,
+    OF_POETRY,
+    UV_SOURCES,
+    Recipe,
+    has_project,
+    local_path,
+    outside,
+    read,
+    requirement_files,
+    split,
+)
 
 NOTHING = (
     "the source has neither requirements.txt, pyproject.toml nor a lock (uv.lock, pylock.toml, poetry.lock, pdm.lock, "
     "Pipfile.lock): add one that names Flask"
+)
+POETRY = (
+    "pyproject.toml names its packages for Poetry ([tool.poetry.dependencies]) and has no [build-system], so no other "
+    "installer reads them: commit poetry.lock"
 )
 PIP_INSTALLS = "and pip installs here: set release_installer to uv, or commit a requirements.txt, which goes before it"
 
@@ -130,6 +145,8 @@ class Recipes:
             self.warnings.append(
                 f"uv.lock is not read, so its packages are the newest that pyproject.toml allows, {PIP_INSTALLS}"
             )
+        if OF_POETRY.search(text := read(code, self.named(name))) and not INSTALLABLE.search(text):
+            raise ReleaseError("install", POETRY)
         return Recipe([[self.own, *self.server]], [self.extras, *self.server], own=True)
 
     def with_project(self, code: Path, recipe: Recipe) -> Recipe:

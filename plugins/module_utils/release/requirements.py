@@ -28,6 +28,8 @@ DEFAULT_INDEX = re.compile(r"(?:-i|--index-url) https://pypi\.org/simple/?")
 EDITABLE = re.compile(r"(?:-e|--editable)(?:[ =]|(?=[./]))\s*")
 # Tables and options by which a project says that it can be installed, and that it is not meant to be.
 INSTALLABLE = re.compile(r"^\[(project|build-system)\]", re.MULTILINE)
+# Dependencies that Poetry alone reads.
+OF_POETRY = re.compile(r"^\[tool\.poetry\.dependencies\]", re.MULTILINE)
 NO_PACKAGE = re.compile(r"^\s*(package-mode|distribution|package)\s*=\s*false", re.MULTILINE)
 # Packages of the source that only uv knows how to find: a pip would take those of the same names from the index.
 UV_SOURCES = re.compile(r"^\[tool\.uv\.sources[\].][^[]*?\b(path|workspace)\s*=", re.MULTILINE)

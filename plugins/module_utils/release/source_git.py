@@ -23,6 +23,8 @@ repository=$1 commit=$2 url=$3 large=$4
 git init --quiet --bare "$repository"
 if ! git -C "$repository" cat-file -e "$commit^{commit}" 2>/dev/null; then
     git -C "$repository" fetch --quiet --prune --force "$url" '+refs/*:refs/*'
+else  # a commit may get a tag later than it was fetched first
+    git -C "$repository" fetch --quiet --prune --force "$url" '+refs/tags/*:refs/tags/*' 2>/dev/null || :
 fi
 git init --quiet
 git remote add origin "$url"
