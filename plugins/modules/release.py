@@ -386,7 +386,7 @@ at_work:
   type: dict
   returned: when O(wait=0)
 others:
-  description: Apps that are live on the host and were not in O(apps).
+  description: Apps that are on the host, live or with a first release that was refused, and were not in O(apps).
   type: list
   elements: str
   returned: always

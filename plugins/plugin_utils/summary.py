@@ -57,9 +57,9 @@ def summarize(
 
 
 def unlisted_apps(release: Facts, known: Sequence[App]) -> Iterator[str]:
-    """What is to be said of the apps that run on the host and are not in ``flask_apps``.
+    """What is to be said of the apps that are on the host and not in ``flask_apps``.
 
-    :param release: what the module release returned; its ``others`` run on the host and were not in this run.
+    :param release: what the module release returned; its ``others`` are on the host and were not in this run.
     """
     successors = {name: app.name for app in known for name in app.replaced}
     for name in release.get("others", []):
@@ -75,7 +75,7 @@ def unlisted_apps(release: Facts, known: Sequence[App]) -> Iterator[str]:
                 f"{on_host('data', name)} was not moved. {remedy}"
             )
         elif name not in [app.name for app in known]:
-            yield f"{name}: runs on this host but is not in flask_apps. It was left alone. {remedy}"
+            yield f"{name}: is on this host but not in flask_apps. It was left alone. {remedy}"
 
 
 def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> list[tuple[str, str]]:

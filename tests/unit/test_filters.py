@@ -202,7 +202,7 @@ def test_summary() -> None:
 def test_summary_of_some_apps_knows_the_others_of_flask_apps() -> None:
     found = named("summary")(APPS, {"others": ["blog", "stranger"]}, only="shop")
     assert [line for line in found if "not in flask_apps" in line] == [
-        "WARNING stranger: runs on this host but is not in flask_apps. It was left alone. To take it off: "
+        "WARNING stranger: is on this host but not in flask_apps. It was left alone. To take it off: "
         "ansible-playbook groundwork.flask.remove -e app=stranger"
     ]
 

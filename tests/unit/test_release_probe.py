@@ -146,6 +146,13 @@ def index(): return "hello"
                 {},
                 {"server_error": "traceback"},
             ),
+            (
+                "from flask import g\n@app.before_request\ndef number():\n    g.number = 7\n    return 'come in'\n"
+                "@app.errorhandler(500)\ndef broken(e):\n    return f'request {g.number} failed', 500",
+                {},
+                {"server_error": ""},
+            ),
+            ("@app.before_request\ndef closed():\n    raise OSError('no database')", {}, {"server_error": ""}),
             ("app.config['PROPAGATE_EXCEPTIONS'] = True", {}, {"server_error": ""}),
             (
                 "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\nprint('said')",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import command, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.engine import Engine
-from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, undeployed_apps
+from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout, other_apps, undeployed_apps
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import states
 from ansible_collections.groundwork.flask.plugins.module_utils.release.settings import DeploySettings
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
@@ -44,7 +44,8 @@ def test_a_source_that_cannot_be_read_has_a_number_before_it_has_a_release(app: 
     assert (row["release"], row["state"], row["reason"]) == (error["reference"], "bad", event["reason"])
     refused = command.status(app.at)["refused"]
     assert refused == {"release": error["reference"], "time": event["time"], "reason": event["reason"]}
-    assert undeployed_apps(app.root) == [app.name]
+    assert undeployed_apps(app.root) == other_apps([], app.root) == [app.name]
+    assert other_apps([app.name], app.root) == []
 
 
 def test_the_same_fault_has_the_same_number_and_one_line(app: App) -> None:

@@ -43,7 +43,7 @@ def test_everything_about_an_app_and_then_the_warnings() -> None:
         "  workers     5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 20 of 100 MB",
         "  certificate issued by R11, until 2027-02-01",
         "  backup      2026-11-23T02:30:00Z in local",
-        "WARNING blog: runs on this host but is not in flask_apps. It was left alone. To take it off: "
+        "WARNING blog: is on this host but not in flask_apps. It was left alone. To take it off: "
         "ansible-playbook groundwork.flask.remove -e app=blog",
         "WARNING All backups are on this host.",
     ]

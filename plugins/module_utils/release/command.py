@@ -27,7 +27,7 @@ from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
 from .host_warnings import warnings_of
-from .layout import Layout, apps, undeployed_apps
+from .layout import Layout, other_apps
 from .ledger import Ledger, states
 from .result import Result
 from .settings import DeploySettings
@@ -311,7 +311,7 @@ def app_at(name: str, root: Path) -> Layout:
 
 def overview(names: str, options: argparse.Namespace, root: Path) -> None:
     """Show one app, or several by name."""
-    known = sorted({*apps(root), *undeployed_apps(root)}) if names == "-" else names.split(",")
+    known = other_apps((), root) if names == "-" else names.split(",")
     facts_of, text_of = OVERVIEWS[options.verb]
     facts = {name: facts_of(app_at(name, root)) for name in known}
     if options.json:

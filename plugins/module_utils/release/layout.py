@@ -179,8 +179,8 @@ class Layout:
 
 
 def other_apps(known: Sequence[str], root: Path = Path("/")) -> list[str]:
-    """The apps that are live on the host and not among ``known``."""
-    return [name for name in apps(root) if name not in known]
+    """The apps on the host that are not among ``known``: live, or with a first release that was refused."""
+    return sorted({*apps(root), *undeployed_apps(root)} - set(known))
 
 
 def undeployed_apps(root: Path = Path("/")) -> list[str]:

@@ -160,6 +160,8 @@ def server_error(app: Any) -> str:
     from werkzeug.test import EnvironBuilder, run_wsgi_app
 
     def broken(*arguments: Any) -> Any:
+        with contextlib.suppress(Exception):
+            app.preprocess_request(*arguments)  # what before_request sets, handlers of errors rely on
         try:
             raise RuntimeError(CANARY)
         except RuntimeError as error:
