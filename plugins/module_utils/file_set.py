@@ -141,17 +141,7 @@ class FileSet:
             keep_others(changes, manifest, self.replaced)
             outcome = self.replace(changes, validate, manifest.generation + 1)
             outcome.refused |= obstacles
-        gone: dict[str, list[str]] = {
-            one.former: [] for one in taken if one.is_whole and one.part not in outcome.refused
-        }
-        kept = {part: paths for part, paths in wanted.items() if part not in outcome.refused}
-        parts = {part: paths for part, paths in {**manifest.parts, **gone, **kept}.items() if paths}
-        if outcome.changes or parts != manifest.parts:
-            manifest.parts = parts
-            if outcome.changes:
-                manifest.generation += 1
-                manifest.changed_at = time.time()
-            manifest.save(self.manifest_path)
+        self.record(manifest, outcome, wanted, taken)
         self.journal_path.unlink(missing_ok=True)
         if apply and manifest.applied < manifest.generation:
             if (output := run(apply)) is not None:
@@ -160,6 +150,27 @@ class FileSet:
             manifest.save(self.manifest_path)
             outcome.applied = True
         return outcome
+
+    def record(
+        self, manifest: Manifest, outcome: Outcome, wanted: Mapping[str, list[str]], taken: Iterable[Handover]
+    ) -> None:
+        """Write down which files each part has now; with a change of files begins another generation.
+
+        :param wanted: the files of each part that was asked for; none of one that goes.
+        :param taken: what parts were about to take over from others.
+        """
+        gone: dict[str, list[str]] = {
+            one.former: [] for one in taken if one.is_whole and one.part not in outcome.refused
+        }
+        kept = {part: paths for part, paths in wanted.items() if part not in outcome.refused}
+        parts = {part: paths for part, paths in {**manifest.parts, **gone, **kept}.items() if paths}
+        if not outcome.changes and parts == manifest.parts:
+            return
+        manifest.parts = parts
+        if outcome.changes:
+            manifest.generation += 1
+            manifest.changed_at = time.time()
+        manifest.save(self.manifest_path)
 
     def replace(self, changes: list[Change], validate: str | None, generation: int) -> Outcome:
         """Put the changes in place, test them, and keep what passes."""
