@@ -40,6 +40,7 @@ PROGRAMS = {
     "bzr": "brz",
     "cmake": "cmake, make and g++",
     "curl": "curl",
+    "dot": "graphviz, libgraphviz-dev, pkg-config, gcc, libc6-dev and python3-dev",
     "curl-config": "libcurl4-openssl-dev, libssl-dev, gcc, libc6-dev and python3-dev",
     "cups-config": "libcups2-dev",
     "flex": "flex",
@@ -69,6 +70,7 @@ PROGRAMS = {
     "perl": "perl",
     "pg_config": POSTGRESQL,
     "pcre-config": "libpcre3-dev",
+    "proj": "proj-bin, libproj-dev, gcc, libc6-dev and python3-dev",
     "protoc": "protobuf-compiler",
     "rsync": "rsync",
     "ruby": "ruby",
@@ -162,6 +164,7 @@ HEADERS = {
     r"(cblas|openblas.*|lapacke?)\.h": "libopenblas-dev",
     r"fftw3\.h": "libfftw3-dev",
     r"gsl/.*": "libgsl-dev",
+    r"unicode/.*": "libicu-dev",
     r"Eigen/.*": "libeigen3-dev",
     r"boost/.*": "libboost-all-dev",
     r"pybind11/.*": "pybind11-dev",
@@ -198,6 +201,7 @@ LIBRARIES = {
     **dict.fromkeys(("ldap", "lber", "sasl2"), "libldap-dev and libsasl2-dev"),
     **dict.fromkeys(("zmq", "libzmq", "zeromq"), "libzmq3-dev"),
     **dict.fromkeys(("openblas", "blas", "cblas", "lapack"), "libopenblas-dev"),
+    "icu-": "libicu-dev and pkg-config",
     "cairo": "libcairo2-dev and pkg-config",
     "gdal": "libgdal-dev",
     "geos": "libgeos-dev",
@@ -228,7 +232,8 @@ PROGRAM = re.compile(
     r"No such file or directory: b?'([^']+)'"
     r"|command '([^']+)' failed: No such file|unable to execute '([^']+)'"
     r"|(?:^|[\s:])([\w.+/-]+): (?:command )?not found$"
-    r"|^'?([\w.+-]+)'? (?:executable|program|command) (?:was )?not found"
+    r"|'([\w.+-]+)' (?:utility |program |command )?is missing"
+    r"|^[ \t]*'?([\w.+-]+)'? (?:executable|program|command) (?:was )?not found"
     r"|(?:Cannot find command|Failed to find|Could not (?:find|run)|Failed to (?:execute|spawn)) '?([\w.+-]+)"
     r"|Unable to (?:find|run|invoke) '?([\w.+-]+)|env: '?([\w.+-]+)'?: No such file"
     r"|[Pp]rogram '?([\w.+-]+)'? (?:found: NO|not found)|[Pp]lease install (?:the )?(\w+)",
@@ -257,11 +262,14 @@ SAYINGS = {
     r"krb5-config": PROGRAMS["krb5-config"],
     r"gdal-config": PROGRAMS["gdal-config"],
     r"geos-config": PROGRAMS["geos-config"],
-    r"Unable to (?:find|load).*HDF5|libhdf5": "libhdf5-dev and pkg-config",
+    r"ICU_VERSION": "libicu-dev, pkg-config, g++ and python3-dev",
+    r"Berkeley DB": "libdb-dev, gcc, libc6-dev and python3-dev",
+    r"Unable to (?:find|load).*HDF5|libhdf5|HDF5_DIR": "libhdf5-dev and pkg-config",
     r"headers or library files could not be found for": "libjpeg-dev, zlib1g-dev, gcc and python3-dev",
     r"apxs": PROGRAMS["apxs"],
-    r"pkg-config.*(?:not found|is required|missing)": PKG_CONFIG,
-    r"No CMAKE_C_COMPILER|CMAKE_C_COMPILER not set|environment variable CC:|No C compiler|"
+    r"pkg-config.*(?:not (?:found|installed)|is required|missing)|(?:requires|install) pkg-config": PKG_CONFIG,
+    r"No CMAKE_C_COMPILER|CMAKE_C_COMPILER not set|environment variable CC:|"
+    r"(?:No|need a|find|find a|requires a|without a) C compiler|"
     r"Unknown compiler|no acceptable C compiler|C compiler cannot create|"
     r"\bg?cc\b.*(?:No such file|not found)": COMPILER,
 }
