@@ -56,6 +56,17 @@ def test_missing_backs_up_only_what_has_no_backup(scene: SimpleNamespace) -> Non
     assert (scene.path / "log").read_text().count('"forget"') == 0
 
 
+def test_missing_leaves_out_the_sets_of_others_and_those_that_were_refused(scene: SimpleNamespace) -> None:
+    """Another inventory on the host has a set that cannot be saved."""
+    shop, broken = BackupSet("shop", (str(scene.data),)), BackupSet("broken", (str(scene.path / "gone"),))
+    config = scene.config(shop, broken, repositories=("one",))
+    assert run(config, ["shop", "refused"], 2, only_missing=True) == (True, [])
+    assert run(config, ["refused"], 2, only_missing=True) == (False, [])
+    (reason, summary) = run(config, [], 2, only_missing=True)[1]
+    assert reason.startswith("broken: ")
+    assert summary == "not saved, or not everywhere: broken (of 1 sets)"
+
+
 def test_a_repository_that_fails_holds_up_no_other(scene: SimpleNamespace) -> None:
     run(scene.config(), [], 2)
     (scene.path / "one" / "fail-unlock").write_text("1 Fatal: connection refused")

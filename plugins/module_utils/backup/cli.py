@@ -143,7 +143,9 @@ def look(arguments: argparse.Namespace, config: Config) -> bool:
     status = Status(config)
     outcome = report(status)
     if arguments.command == "run":
-        outcome["changed"] = bool(missing(status, config.chosen_sets(arguments.set), arguments.missing))
+        outcome["changed"] = bool(
+            missing(status, config.chosen_sets(arguments.set, arguments.missing), arguments.missing)
+        )
     (write_json if arguments.json else write_report)(outcome)
     return True
 

@@ -159,9 +159,11 @@ class Config:
             restored=Path(paths.resolved(str(cls.restored))),
         )
 
-    def chosen_sets(self, names: Sequence[str]) -> tuple[BackupSet, ...]:
-        """The sets of these names, or all; an unknown name raises BackupError."""
+    def chosen_sets(self, names: Sequence[str], some: bool = False) -> tuple[BackupSet, ...]:
+        """The sets of these names, or all; an unknown name raises BackupError, or counts for nothing with ``some``."""
         known = {item.name: item for item in self.sets}
+        if some and names:
+            return tuple(known[name] for name in names if name in known)
         if unknown := [name for name in names if name not in known]:
             raise BackupError(f"there is no backup set {', '.join(unknown)} here; there are: {', '.join(known)}")
         return tuple(known[name] for name in names) or self.sets

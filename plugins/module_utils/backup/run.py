@@ -88,11 +88,11 @@ class SetBackup:
 def run(config: Config, names: Sequence[str], lock: int, only_missing: bool = False) -> tuple[bool, list[str]]:
     """Back up these sets (or all) and remove the snapshots that the retention no longer keeps.
 
-    :param only_missing: back up only what has no snapshot yet, and remove nothing.
+    :param only_missing: back up only what has no snapshot yet, and remove nothing; names that are unknown were refused.
     :returns: whether anything was done, and what went wrong.
     """
     status = Status(config)
-    wanted = missing(status, config.chosen_sets(names), only_missing)
+    wanted = missing(status, config.chosen_sets(names, some=only_missing), only_missing)
     if not wanted:
         return False, []
     clear(config.state / "drill")
