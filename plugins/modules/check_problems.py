@@ -11,7 +11,7 @@ module: check_problems
 short_description: Fail if there are problems, and show warnings
 version_added: 0.1.0
 description:
-  - Ends the run of a host with all problems at once, before the host is changed. Warnings are shown as Ansible's own.
+  - Ends the run of a host with all problems at once. Warnings are shown as Ansible's own.
   - Nothing is sent to the host.
 author: The Groundwork authors (@groundwork)
 options:
