@@ -18,11 +18,22 @@ from pathlib import Path
 
 # What says that the version, or the list of a package's files, is asked of git.
 ASKS_GIT = re.compile(
-    r"setuptools[-_]scm|hatch[-_]vcs|vcs[-_]versioning|versioneer|versioningit|dunamai|dynamic[-_]versioning|milksnake|setuptools[-_]git"
-    r"|source\s*=\s*[\"'](?:vcs|scm)[\"']|\bpbr\b|git[ -]describe|[\"']git[\"' ]|gitpython|\bfrom git import",
+    r"(?:setuptools|flit)[-_]scm|hatch[-_]vcs|vcversioner|vcs[-_]versioning|versioneer|versioningit"
+    r"|dunamai|dynamic[-_]versioning|milksnake|setuptools[-_]git"
+    r"|source\s*=\s*[\"'](?:vcs|scm)[\"']|\bpbr\b|git[ -](?:describe|rev-parse)"
+    r"|[\"']git[\"' ]|gitpython|\bfrom git import",
     re.IGNORECASE,
 )
-PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg", "hatch_build.py", "build.py")
+PROJECT_FILES = (
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "hatch_build.py",
+    "build.py",
+    "_version.py",
+    "meson.build",
+    "Makefile",
+)
 LARGEST = 2**20  # bytes of a project file
 
 
