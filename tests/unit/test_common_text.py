@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line, printable
+from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line, printable, visible
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 
 
@@ -52,3 +54,35 @@ def test_an_error_is_printable() -> None:
     error = ReleaseError("import", "it said \x1b[2J", "Traceback\n\x07 in \u202egnp.py")
     assert (error.message, error.log) == ("it said \\x1b[2J", "Traceback\n\\x07 in \\u202egnp.py")
     assert str(error) == f"{error.message}\n{error.log}"
+
+
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        (
+            "<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n<h1>Internal Server Error</h1>",
+            "500 Internal Server Error Internal Server Error",
+        ),
+        ("<html><style>\np { color: red }\n</style><!-- <b> --><body class='a'><p>No <b>host</b></body>", "No host"),
+        ("<HTML><SCRIPT>alert(1)</SCRIPT ><P>\x1b[2J", "\\x1b[2J"),
+        ("<html><body>1 < 2", "1 < 2"),
+        ('{"error": "<class \'KeyError\'>"}', '{"error": "<class \'KeyError\'>"}'),
+        ("plain\ntext", "plain text"),
+        ("<html><body>" + "x" * 10_000, "x" * 199 + "…"),
+        ("", ""),
+    ],
+)
+def test_what_a_visitor_reads_of_a_page(page: str, shown: str) -> None:
+    assert visible(page) == shown
+
+
+def test_a_page_that_is_made_to_be_slow_is_not() -> None:
+    began = time.monotonic()
+    for page in (
+        "<html>" + "<script" * 3000,
+        "<html>" + "<!--" * 5000,
+        "<html>" + "<a" * 10_000,
+        "<h1>" + "</style" * 3000,
+    ):
+        visible(page)
+    assert time.monotonic() - began < 2

@@ -14,6 +14,11 @@ UNFIT = re.compile(
 )
 UNFIT_OR_SPACING = re.compile(f"{UNFIT.pattern}|[\t\n]")
 
+# A tag of HTML, or an element that no visitor reads.
+TAG = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->|</?[a-z!][^>]*>", re.DOTALL | re.IGNORECASE)
+HTML = re.compile(r"<(!doctype|html|head|title|body|h1|p)\b", re.IGNORECASE)
+PAGE_LIMIT = 5_000  # characters that are looked at
+
 
 def printable(text: str) -> str:
     r"""Show control characters as escapes, such as ``\\x1b``; tabs and newlines stay."""
@@ -24,6 +29,12 @@ def line(text: str, limit: int = 200) -> str:
     """The same on one line of at most ``limit`` characters."""
     shown = " ".join(printable(text).split())
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def visible(page: str, limit: int = 200) -> str:
+    """What a visitor reads of the beginning of a page, if it is HTML, on one line of at most ``limit`` characters."""
+    begin = page[:PAGE_LIMIT]
+    return line(TAG.sub(" ", begin) if HTML.search(begin) else begin, limit)
 
 
 def escaped(text: str, limit: int = 1000) -> str:

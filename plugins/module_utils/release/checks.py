@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..common.text import line
+from ..common.text import line, visible
 from .environment import literal_references
 from .errors import TRACEBACK, ReleaseError, megabytes
 from .unix_http import Response
@@ -200,7 +200,7 @@ def of_answers(ask: Callable[[str], Response], host: str, health_path: str, pref
         yield FailedCheck(
             "health_path",
             f"{health_path} is answered with {at_home.status}, so it does not tell whether the app is well: set "
-            f"health_path to a page that visitors get. The answer begins: {line(at_home.body[:200])}",
+            f"health_path to a page that visitors get. The answer begins: {visible(at_home.body)}",
         )
     lost = ask(f"{prefix}/groundwork-{secrets.token_hex(8)}")
     if TRACEBACK in lost.body or "Werkzeug Debugger" in lost.body:

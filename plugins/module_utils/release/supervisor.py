@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.text import visible
 from . import checks, units
 from .context import Context
 from .errors import ReleaseError, tail
@@ -119,7 +120,7 @@ class Supervisor:
                 if response.status < 500:
                     self.health_ms = round(1000 * (time.monotonic() - began))
                     return None
-                answer = f"status {response.status}: {response.body[:200]}"
+                answer = f"status {response.status}: {visible(response.body)}"
             if (restarts := self.system.restarts(server)) >= RESTART_LIMIT:
                 elapsed = time.monotonic() - until + seconds
                 return server, f"it does not stay up: it ended {restarts} times within {elapsed:.0f} s"
