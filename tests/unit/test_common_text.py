@@ -53,7 +53,7 @@ def test_line(text: str, limit: int, shown: str) -> None:
 def test_an_error_is_printable() -> None:
     error = ReleaseError("import", "it said \x1b[2J", "Traceback\n\x07 in \u202egnp.py")
     assert (error.message, error.log) == ("it said \\x1b[2J", "Traceback\n\\x07 in \\u202egnp.py")
-    assert str(error) == f"{error.message}\n{error.log}"
+    assert str(error) == "it said \\x1b[2J\n  Traceback\n  \\x07 in \\u202egnp.py"
 
 
 @pytest.mark.parametrize(
