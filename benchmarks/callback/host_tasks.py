@@ -20,7 +20,18 @@ requirements: []
 """
 
 # Actions that end on the controller.
-CONTROLLER = {"assert", "debug", "fail", "set_fact", "validate_argument_spec", "include_tasks", "include_role", "meta"}
+CONTROLLER = {
+    "assert",
+    "check_problems",
+    "check_request",
+    "debug",
+    "fail",
+    "set_fact",
+    "validate_argument_spec",
+    "include_tasks",
+    "include_role",
+    "meta",
+}
 
 
 class CallbackModule(CallbackBase):
