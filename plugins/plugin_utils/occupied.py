@@ -270,6 +270,9 @@ def lets_in(other: Mapping[str, Any], name: str, port: int) -> bool:
 def is_for(rule: str, protocol: str, port: int) -> bool:
     """Whether a rule of another firewall is about a port: ``80/tcp``, ``any from …``, or a rule of the kernel's."""
     target = rule.split(" from ")[0]
+    if match := re.search(r"dport vmap \{([^}]*)\}", rule):  # each port with what becomes of it
+        accepted = " ".join(re.findall(r"([\w-]+) : (?:jump|goto|accept)", match[1]))
+        return port in set(numbers(accepted)) and protocol in rule
     if match := re.search(r"dports? (\{[^}]*\}|\S+)", rule):
         return port in set(numbers(match[1])) and protocol in rule
     ports, _slash, of_protocol = target.partition("/")

@@ -179,6 +179,7 @@ def firewall(name: str, *allowed: str, is_open: bool = False, unit: str | None =
         firewall("ufw", "any from 10.0.0.0/8"),
         firewall("ufw", is_open=True),
         firewall("the nftables table inet filter", "tcp dport { 22, 80, 443 } accept", unit=""),
+        firewall("the nftables table inet x", "tcp dport vmap { 22 : accept, 80 : accept, 443 : jump web }", unit=""),
         firewall("the INPUT chain of iptables", "-A INPUT -p tcp -m tcp --dport 80:443 -j ACCEPT", unit=""),
     ],
 )
@@ -224,9 +225,8 @@ def test_each_is_disabled_in_its_own_way() -> None:
     assert other["takes_over"] == ["firewalld.service"]
 
 
-def test_of_rules_of_others_there_is_a_warning() -> None:
-    judged = other_firewalls(
-        firewall("the nftables table inet filter", "tcp dport 22 accept", unit=""), WEB, take_over=True
-    )
+@pytest.mark.parametrize("rule", ["tcp dport 22 accept", "tcp dport vmap { 22 : accept, 80 : drop, 443 : drop }"])
+def test_of_rules_of_others_there_is_a_warning(rule: str) -> None:
+    judged = other_firewalls(firewall("the nftables table inet filter", rule, unit=""), WEB, take_over=True)
     assert judged["problems"] == judged["takes_over"] == []
     assert "nobody reaches 80/tcp and 443/tcp: open that there too, or remove its rules." in judged["warnings"][0]
