@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from ansible_collections.groundwork.flask.plugins.module_utils.release import git_dependencies
 from ansible_collections.groundwork.flask.plugins.module_utils.release.history import SENT
+from ansible_collections.groundwork.flask.plugins.module_utils.release.unpack import OF_MACOS
 from ansible_collections.groundwork.flask.plugins.plugin_utils.history import History, asks_git, git
 
 # Left out where git does not say what belongs to the source.
@@ -219,7 +220,7 @@ def archive_names(archive: str) -> set[str]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
-                names = zipped.namelist()
+                names = [name for name in zipped.namelist() if not name.startswith(OF_MACOS)]
         else:
             with tarfile.open(path) as packed:
                 names = packed.getnames()

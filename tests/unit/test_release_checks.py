@@ -274,6 +274,8 @@ ANSWERS: list[tuple[str, Response, Response, list[tuple[str, bool]]]] = [
     ("a query", Response(301, "", f"{HOME}/healthz?lang=en"), Response(404), []),
     ("another name", Response(301, "", "http://www.example.org/healthz"), Response(404), []),
     ("to itself", Response(301, "", f"{HOME}/healthz"), Response(404), [("https", True)]),
+    ("to itself, relative", Response(302, "", "/healthz"), Response(404), [("health_path", False)]),
+    ("to nowhere", Response(302), Response(404), []),
     ("to http", Response(302, "", "http://shop.example.org/login"), Response(404), [("https", False)]),
     ("no such page breaks", Response(200), Response(500, "oops"), [("not_found", False)]),
     ("no such page tells", Response(200), Response(404, f"<pre>{TRACEBACK}"), [("not_found", True)]),

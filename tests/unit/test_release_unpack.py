@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import unpack
+from ansible_collections.groundwork.flask.plugins.plugin_utils.source import archive_names
 from ansible_collections.groundwork.flask.tests.unit.git_repository import Repository
 
 # Python as the engine starts it, in the locale that a bare host has.
@@ -104,6 +105,13 @@ class TestZip:
         assert names == {b"app.py", b"manage", b"latest", b"caf\xe9", "grüße".encode()}
         assert os.access(code / "manage", os.X_OK)
         assert (code / "latest").read_text() == "#!/bin/sh\n"
+
+    def test_of_macos(self, code: Path) -> None:
+        packed = zip_of(("shop/app.py", 0o100644, "x"), ("__MACOSX/shop/._app.py", 0o100644, "attributes"))
+        assert run(packed, code, strip=True) == ""
+        assert os.listdir(code) == ["app.py"]
+        (code / "shop.zip").write_bytes(packed)
+        assert archive_names(str(code / "shop.zip")) == {"app.py"}
 
     def test_of_windows(self, code: Path) -> None:
         assert run(zip_of(("shop\\static\\a.css", 0, "x"), system=0), code) == ""

@@ -196,6 +196,12 @@ def of_answers(ask: Callable[[str], Response], host: str, health_path: str, pref
             )
         elif to.scheme == "http" and to.netloc == host:
             yield FailedCheck("https", f"{health_path} redirects to {line(at_home.location)}, which is not https")
+        elif to.path and not to.netloc and path == health_path:
+            yield FailedCheck(
+                "health_path",
+                f"{health_path} redirects to itself, so it does not tell whether the app is well, and whoever has no "
+                "cookies gets no page: set health_path to a page that visitors get",
+            )
     if 400 <= at_home.status < 500:
         yield FailedCheck(
             "health_path",

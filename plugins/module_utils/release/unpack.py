@@ -24,6 +24,7 @@ from typing import IO, NamedTuple
 LINK_LIMIT = 4096
 UNIX = 3  # create_system of a zip entry
 UTF8 = 0x800
+OF_MACOS = "__MACOSX/"  # what macOS packs beside the files of a zip file: their attributes
 
 
 class Entry(NamedTuple):
@@ -50,6 +51,8 @@ def of_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
             name = name.replace("\\", "/")
         elif not info.flag_bits & UTF8:  # the bytes of a Unix system's name, which zipfile has read as code page 437
             name = os.fsdecode(info.orig_filename.encode("cp437"))
+        if name.startswith(OF_MACOS):
+            continue
         if info.is_dir() or name.endswith("/"):
             yield Entry(name, "directory")
         elif stat.S_ISLNK(mode):
