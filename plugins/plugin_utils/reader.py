@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option
 
 Problems = list[str]
+# Of a text that becomes an argument: Linux takes 131,072 bytes, and systemd may be handed it as hexadecimal digits.
+MOST_BYTES = 60_000
 Kind = TypeVar("Kind")
 
 
@@ -83,10 +85,11 @@ class Reader:
         return default
 
     def text(self, key: str, one: Option) -> str:
-        """A text that matches the record's pattern, if it has one."""
+        """A text that matches the record's pattern, if it has one, and that a program can be handed."""
         default: str = one.default
         if not one.pattern:
-            return self.get(key, str, default, "a text: put it in quotes")
+            value = self.get(key, str, default, "a text: put it in quotes")
+            return value if self.is_handed_on(key, value) else default
         value = self.given.get(key)
         if value is None or value == "":
             return default
@@ -94,6 +97,18 @@ class Reader:
             return value
         self.problem(key, value, one.remedy)
         return default
+
+    def is_handed_on(self, key: str, value: str) -> bool:
+        """Whether a program can be handed a text as an argument; if not, that is noted."""
+        if "\0" in value:
+            self.problems.append(f"{self.field(key)} contains a zero byte, which no argument can hold: remove it")
+        elif len(value.encode(errors="surrogateescape")) > MOST_BYTES:
+            self.problems.append(
+                f"{self.field(key)} has more than {MOST_BYTES} bytes: put it into a script of the source and name that"
+            )
+        else:
+            return True
+        return False
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""
@@ -109,7 +124,7 @@ class Reader:
 
     def choice(self, key: str, default: str, choices: Iterable[str]) -> str:
         """One of some texts."""
-        value = self.get(key, str, default, "a text")
+        value = self.get(key, str, default, "a text: put it in quotes")
         names = list(choices)
         if value in names or value == default:
             return value

@@ -100,6 +100,17 @@ REFUSALS = [
         "flask_apps.shop.environment.SECRET_KEY_FALLBACKS cannot be set here: a changed SECRET_KEY is followed for a "
         "while by itself (release_fallback_days)",
     ),
+    *(
+        (
+            app(**{key: "make\0dist"}),
+            f"flask_apps.shop.{key} contains a zero byte, which no argument can hold: remove it",
+        )
+        for key in ("release_command", "setup_command", "build_command")
+    ),
+    (
+        app(build_command="true;" * 20_000),
+        "flask_apps.shop.build_command has more than 60000 bytes: put it into a script of the source and name that",
+    ),
     (
         app(environment={"MAIL_TLS": True}),
         "flask_apps.shop.environment.MAIL_TLS is a boolean: environment variables are text, put it in quotes",
