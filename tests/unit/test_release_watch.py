@@ -358,8 +358,10 @@ class TestNextPlay:
         assert back.deploy("blue").action == "unchanged"
 
     def test_takes_another_and_says_what_happened(self, back: App) -> None:
+        before = back.at.live()
         (warning,) = back.deploy("green").warnings
         assert "was rolled back automatically at" in warning
+        assert warning.endswith(f"; release {before} was made live again")
         assert back.deploy("green").warnings == []
 
     def test_says_nothing_to_who_wants_what_is_live(self, back: App) -> None:

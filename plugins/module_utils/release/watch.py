@@ -220,7 +220,7 @@ def warnings(at: Layout, wanted: str = "") -> list[str]:
     left = event.get("previous") or ""
     if event.get("by") == BY and (bad := ledger.taken_back(left)) and wanted not in (left, live):
         found.append(
-            f"release {left} was rolled back automatically at {bad['time']}, because {bad.get('reason', '')}; since "
-            f"then release {live} is live again"
+            f"release {left} was rolled back automatically at {bad['time']}, because {bad.get('reason', '')}; "
+            f"release {live} was made live again"
         )
     return found
