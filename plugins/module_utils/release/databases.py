@@ -52,3 +52,4 @@ class SavedDatabases:
             )  # fmt: skip
         finally:
             trees.take(saved, os.geteuid(), os.getegid(), files_only=True)
+            make_directory(saved, 0o700)
