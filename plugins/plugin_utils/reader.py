@@ -88,8 +88,8 @@ class Reader:
         """A text that matches the record's pattern, if it has one, and that a program can be handed."""
         default: str = one.default
         if not one.pattern:
-            value = self.get(key, str, default, "a text: put it in quotes")
-            return value if self.is_handed_on(key, value) else default
+            text = self.get(key, str, default, "a text: put it in quotes")
+            return text if self.is_handed_on(key, text) else default
         value = self.given.get(key)
         if value is None or value == "":
             return default

@@ -110,11 +110,13 @@ def test_what_it_prints_is_in_its_own_journal(host: Host) -> None:
     assert "asked /to-" not in everything_else
 
 
-def test_a_stopped_instance_takes_its_socket_along(host: Host) -> None:
-    path = socket_of("shop")
-    assert host.file(path).is_socket
+def test_a_stopped_instance_refuses_connections(host: Host) -> None:
+    """The file stays: in an exclusive deploy the socket that visitors wait at takes its place by a rename."""
+    connect = f"curl --silent --unix-socket {socket_of('shop')} http://localhost/"
+    assert host.run(connect).rc == 0
     host.check_output("systemctl stop shop@r1.service shop@r1.socket")
-    assert not host.file(path).exists
+    refused = host.run(connect)
+    assert refused.rc == 7, f"curl could connect: {refused.stdout}"
 
 
 def test_units_of_an_app_that_goes_are_removed(host: Host) -> None:
