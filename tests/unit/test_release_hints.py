@@ -25,6 +25,7 @@ DATA = on_host("data", "shop")
         ("ModuleNotFoundError: No module named 'pkg_resources'", "add setuptools<81 to its requirements"),
         ("ModuleNotFoundError: No module named 'psycopg2'", "the database's driver is missing"),
         ("sqlite3.OperationalError: no such table: user", "have setup_command make them"),
+        ("sqlite3.OperationalError: no such table: user", "else release_command, such as `flask db upgrade`"),
         ('psycopg.errors.UndefinedTable: relation "user" does not exist', "have setup_command make them"),
         ("pymysql.err.ProgrammingError: (1146, \"Table 'shop.user' doesn't exist\")", "have setup_command make them"),
         (

@@ -27,8 +27,8 @@ RUNTIME_HINTS = (
     ),
     (
         r"no such table|relation \"[^\"]*\" does not exist|Table '[^']*' doesn't exist",
-        "its tables are not there: have setup_command make them, which runs before the first import, such as "
-        "`flask db upgrade`",
+        "its tables are not there: have setup_command make them where its import needs them, else release_command, "
+        "such as `flask db upgrade`",
     ),
     (
         r"Unable to load configuration file|The environment variable '\w+' is not set",
