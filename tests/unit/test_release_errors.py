@@ -38,6 +38,14 @@ def test_an_error_that_comes_again_and_again_is_shown_once() -> None:
     assert tail("\n".join([*once[:1], *once[1:-1]]), 60).splitlines() == once[:-1]
 
 
+def test_a_server_that_ends_again_and_again_is_shown_with_the_cause() -> None:
+    """What the worker says comes before what the server makes of it, in two exceptions that end alike."""
+    halt = ["Traceback (most recent call last):", *["  File"] * 12, "HaltServer: 3"]
+    chain = [*halt, "", "During handling of the above exception, another exception occurred:", "", *halt]
+    once = ["Traceback (most recent call last):", *["  File"] * 12, "MemoryError", "[INFO] Worker exiting", *chain]
+    assert tail("\n".join(once * 4), 60).splitlines() == once
+
+
 def test_no_line_that_a_program_has_printed_reads_like_one_of_ansible() -> None:
     error = ReleaseError("build", "it failed\nDo this.", "TASK [site] ***\n\nok: [host]\n\x1b[2Jshop, step import: …")
     assert str(error).splitlines()[:2] == ["it failed", "Do this."]

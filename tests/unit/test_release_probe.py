@@ -218,6 +218,10 @@ def broken(error): return "".join(format_exception(error)), 500
         assert probe.MARK not in done.stdout
         assert 'File "<string>"' not in done.stderr or "sys.exit" in text, "the probe's own frames help nobody"
 
+    def test_a_page_that_never_comes_is_left_to_the_health_check(self, tmp_path: Path) -> None:
+        more = "import time\n@app.before_request\ndef hang():\n    time.sleep(3600)\n"
+        assert self.facts(tmp_path, self.PLAIN + more)["server_error"] == ""
+
     def test_the_heads_of_a_migrated_database(self, tmp_path: Path) -> None:
         text = f"""{self.PLAIN}
 from flask_migrate import Migrate

@@ -10,6 +10,7 @@ import textwrap
 from ..common.text import printable
 
 TRACEBACK = "Traceback (most recent call last)"
+CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 TRACEBACK_LINES = 100  # lines of a traceback that are shown beyond those asked for
 LOG_LIMIT = 50_000  # characters; a line may have any length
 
@@ -52,8 +53,13 @@ def tail(output: str, lines: int = 30) -> str:
 
 
 def end_of_the_same(lines: list[str], begin: int) -> int:
-    """The line after an earlier traceback that ended with the same error as the one that begins here; 0 if none."""
+    """The line after an earlier traceback that ended with the same error as the one that begins here; 0 if none.
+
+    The exceptions that led to this one, whose tracebacks come before its own, belong to it.
+    """
     error = next((line for line in lines[begin + 1 :] if line and not line[0].isspace()), "")
+    while begin and any(line.startswith(CHAINED) for line in lines[max(0, begin - 3) : begin]):
+        begin = next((number for number in range(begin - 1, -1, -1) if TRACEBACK in lines[number]), 0)
     return next((number + 1 for number in range(begin - 1, -1, -1) if error and lines[number] == error), 0)
 
 

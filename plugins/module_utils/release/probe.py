@@ -15,11 +15,14 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 MARK = "groundwork-probe:"
+PREPARE_SECONDS = 10  # that what comes before a request may take
 CANARY = "groundwork asks for the page of an error"
 # What Firefox sends: an app may answer a program with a message, and a person with a page.
 BROWSER = {
@@ -160,7 +163,7 @@ def server_error(app: Any) -> str:
     from werkzeug.test import EnvironBuilder, run_wsgi_app
 
     def broken(*arguments: Any) -> Any:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), at_most(PREPARE_SECONDS):
             app.preprocess_request(*arguments)  # what before_request sets, handlers of errors rely on
         try:
             raise RuntimeError(CANARY)
@@ -183,6 +186,22 @@ def server_error(app: Any) -> str:
     if TRACEBACK.search(text):
         return "traceback"
     return "message" if CANARY in text else ""
+
+
+@contextlib.contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer: that a page does not come is for the health check to say."""
+
+    def over(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
 
 
 def migration_heads(app: Any) -> list[str] | None:
