@@ -319,6 +319,21 @@ class TestDo:
         assert work.do(given, systemd).release == "A"
         assert len(systemd.started) == 1
 
+    def test_a_run_that_an_unlock_has_ended_is_not_begun_again(self, systemd: FakeSystemd) -> None:
+        """While the unlock cleans up after it, there is a run at work."""
+        unlock = AT_WORK.replace("a deploy of shop", "an unlock of shop")
+        systemd.shown = [NOBODY, unlock, unlock]
+        systemd.runs = [fails(1, "Job canceled")]
+        with pytest.raises(ReleaseError, match="was ended before it was done, by an unlock or by the system"):
+            work.do(order(), systemd)
+        assert len(systemd.started) == 1
+
+    def test_an_unlock_that_was_quicker_is_waited_for(self, systemd: FakeSystemd) -> None:
+        unlock = AT_WORK.replace("a deploy of shop", "an unlock of shop")
+        systemd.shown = [NOBODY, unlock, unlock]
+        systemd.runs = [fails(1, TAKEN), works(systemd, release="A")]
+        assert work.do(order(), systemd).release == "A"
+
 
 class TestBegin:
     """A deploy that is waited for in two parts."""

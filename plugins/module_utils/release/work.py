@@ -171,8 +171,10 @@ def do(
         )  # fmt: skip
         if ended := result_of(at, order):
             break
-        # Another run was quicker; or the bus broke off, and this one goes on.
-        if active_run(order.app, system):
+        # Another run was quicker; or the bus broke off, and this one goes on. An unlock that has ended this one, and now
+        # cleans up, is no reason to begin again.
+        active = active_run(order.app, system)
+        if active and (is_taken(done.stderr) or not active.description.startswith(WORK["heal"])):
             continue
         if ended := result_of(at, order):
             break
@@ -184,6 +186,11 @@ def do(
     return result
 
 
+def is_taken(output: str) -> bool:
+    """Whether systemd-run says that there is a unit of this name."""
+    return "already loaded" in output or "was already" in output
+
+
 def make_room(order: Order, output: str, system: System, until: float) -> None:
     """Return when a run that ended without a result may be tried again: its unit could not start.
 
@@ -191,7 +198,7 @@ def make_room(order: Order, output: str, system: System, until: float) -> None:
     :param until: when to give up, on the monotonic clock.
     :raises ReleaseError: there is no use in trying again.
     """
-    if "already loaded" in output or "was already" in output:
+    if is_taken(output):
         # A step that heeds no signal has failed when it is killed with its engine, and keeps the unit loaded.
         system.systemctl("reset-failed", f"groundwork-release@{order.app}.*")
         if time.monotonic() > until:
