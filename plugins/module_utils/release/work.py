@@ -171,8 +171,8 @@ def do(
         )  # fmt: skip
         if ended := result_of(at, order):
             break
-        # Another run was quicker; or the bus broke off, and this one goes on. An unlock that has ended this one, and now
-        # cleans up, is no reason to begin again.
+        # Another run was quicker; or the bus broke off, and this one goes on. An unlock that has ended this one and
+        # cleans up now is no reason to begin again.
         active = active_run(order.app, system)
         if active and (is_taken(done.stderr) or not active.description.startswith(WORK["heal"])):
             continue
