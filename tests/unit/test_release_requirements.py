@@ -110,7 +110,7 @@ class TestRecipe:
                 True,
             ),
             (
-                f"-i https://pypi.org/simple\n-i https://a.example.org\n-e file://{{code}}/lib#egg=lib\n{HASHED}",
+                f"-i https://index.example.org/simple\n-i https://a.example.org\n-e file://{{code}}/lib#egg=lib\n{HASHED}",
                 "-i https://a.example.org\nflask==3.1.3 --hash=sha256:00\n",
                 "-i https://a.example.org\nfile://{code}/lib\n",
                 True,
