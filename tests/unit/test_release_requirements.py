@@ -10,6 +10,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.errors im
 from ansible_collections.groundwork.flask.plugins.module_utils.release.requirements import Listed, requirement_files
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 from ansible_collections.groundwork.flask.tests.unit.release_installing import HASHED, WITH_UV, installer, with_uv
+from pip._internal.models.index import PyPI
 
 RECIPES: list[tuple[str, dict[str, str], dict[str, Any], list[list[str]], bool]] = [
     (
@@ -110,7 +111,7 @@ class TestRecipe:
                 True,
             ),
             (
-                f"-i https://index.example.org/simple\n-i https://a.example.org\n-e file://{{code}}/lib#egg=lib\n{HASHED}",
+                f"-i {PyPI.simple_url}\n-i https://a.example.org\n-e file://{{code}}/lib#egg=lib\n{HASHED}",
                 "-i https://a.example.org\nflask==3.1.3 --hash=sha256:00\n",
                 "-i https://a.example.org\nfile://{code}/lib\n",
                 True,
