@@ -171,13 +171,26 @@ def test_a_site_of_which_no_release_is_live_has_a_page_of_its_own() -> None:
     shop = configuration()
     server = shop.visit("shop.example.org", "/").server
     conditions = [one for one in server if one["directive"] == "if" and "undeployed" in str(one["block"])]
-    assert [one["args"] for one in conditions] == [["!-e", CURRENT], ["$groundwork_undeployed_shop", "=", "11"]]
-    ((rewritten,),) = (values(one["block"], "rewrite") for one in conditions[1:])
+    undeployed = on_host("undeployed", "shop")
+    assert [one["args"] for one in conditions] == [
+        ["!-e", CURRENT],
+        ["$groundwork_undeployed_shop", "=", "1 000 1"],
+        ["-f", undeployed],
+    ]
+    (rewritten,) = values(conditions[1]["block"], "rewrite")
     assert rewritten == ["^", "/.groundwork/undeployed/shop", "last"]
-    page = Configuration.location(server, rewritten[1])
+    assert values(conditions[2]["block"], "set") == [["$groundwork_page_shop", undeployed]]
+    answer = Configuration.location(server, rewritten[1])
+    assert answer is not None
+    assert values(answer["block"], "internal") == [[]]
+    assert values(answer["block"], "return") == [["503"]]
+    ((status, target),) = values(answer["block"], "error_page")
+    assert (status, target) == ("503", "/.groundwork/undeployed/shop/page")
+    page = Configuration.location(server, target)
     assert page is not None
     assert values(page["block"], "internal") == [[]]
-    assert ["$groundwork_page", on_host("undeployed", "shop")] in values(page["block"], "set")
+    assert values(page["block"], "alias") == [["$groundwork_page_shop"]]
+    assert values(page["block"], "return") == []
     other = configuration(socket="/run/other.sock").visit("shop.example.org", "/").server
     assert "undeployed" not in str(other)
 
