@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take
             # A host that was set up before the rule came, or beside it, works for somebody.
             into = judgement.warnings if (redirect["port"], redirect["protocol"]) in held else judgement.problems
             into.append(redirected(redirect, found["containers"]))
-    for (unit, _name), group in by_owner(found, provider, udp):
+    for (unit, _name), group in by_owner(found, provider, udp, held):
         judge_listener(judgement, found, provider, unit, group, take_over)
     for unit in found["at_boot"]:
         judge_sleeper(judgement, found, provider, unit, take_over)
@@ -73,11 +73,13 @@ def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take
 
 
 def by_owner(
-    found: Mapping[str, Any], provider: Mapping[str, str], udp: bool
+    found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, held: Collection[tuple[int, str]]
 ) -> Iterable[tuple[tuple[str, str], list[Mapping[str, Any]]]]:
-    """The listeners of others on the ports that the proxy needs, those of one program together."""
+    """The listeners of others on the ports that the proxy needs, those of one program together.
+
+    :param held: ports with their protocols that a proxy of ours has already.
+    """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    held = {(one["port"], one["protocol"]) for one in found["listeners"] if is_ours(one, found)}
     for one in found["listeners"]:
         needed = one["protocol"] == "tcp" or (udp and one["port"] == 443)
         if needed and one["unit"] != provider["unit"] and (one["port"], one["protocol"]) not in held:
