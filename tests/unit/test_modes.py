@@ -269,4 +269,4 @@ def test_directories_are_made_in_one_way() -> None:
     top = Path(files.__file__).resolve().parents[1]
     makes = re.compile(r"\.mkdir\(|\bmakedirs\(|\.touch\(")
     found = {str(path.relative_to(top)) for path in top.rglob("*.py") if makes.search(path.read_text())}
-    assert found - MAKERS.keys() == set(), "make_directory and make_parents of common/files.py heed no umask"
+    assert found == MAKERS.keys(), "make_directory and make_parents of common/files.py heed no umask"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -200,4 +199,3 @@ def test_who_cannot_become_root(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_host_without_python(result: dict[str, Any], told: bool) -> None:
     assert ("apt-get install --yes python3" in readiness.without_python(result)) is told
-    assert json.dumps(result)

@@ -126,7 +126,6 @@ class TestGit:
         assert found.fetch(code) == (0, "")
         history.finish(builder_of(), code)
         assert set(files(code)) == {".gitmodules", "app.py", "vendored/library/library.py"}
-        history.finish(builder_of(), code)
         assert not list(code.rglob(".git"))
 
     def test_what_cannot_be_found(self, repository: Repository, builder_of: Callable[..., Builder]) -> None:

@@ -213,11 +213,12 @@ def test_names_that_are_no_text(tmp_path: Path, tmp_path_factory: pytest.TempPat
     name = os.fsdecode(b"caf\xe9\n")
     (tmp_path / name).write_text("1")
     (tmp_path / "link").symlink_to(name)
-    for step in (("init",), ("add", ".")):
+    for step in ((), ("init",), ("add", ".")):
+        if step:
+            git(tmp_path, *step)
         source, packed = Source.read(str(tmp_path)), tmp_path_factory.mktemp("out") / "a"
         assert source.files == (name, "link")
         assert source.tree
         source.pack(str(packed))
         with tarfile.open(packed, encoding="utf-8", errors="surrogateescape") as archive:
             assert archive.getnames() == [name, "link"]
-        git(tmp_path, *step)
