@@ -213,6 +213,18 @@ def test_an_app_that_is_live_goes_on_whoever_owns_its_name(host: Host) -> None:
     assert [path.name for path in host.look(human).in_home()] == ["releases", "current"]
 
 
+def test_a_record_of_a_release_that_another_account_has_written_proves_nothing(host: Host) -> None:
+    host.live()
+    human = account(pw_uid=1000, pw_dir="/srv/git", pw_shell="/bin/bash")
+    assert host.look(human).is_live
+    record = host.root / on_host("current", "git")[1:] / "release.json"
+    os.chown(record, NOBODY, NOBODY)
+    look = host.look(human)
+    assert not look.is_live
+    assert look.in_home() == []
+    assert [one.split()[0] for one in look.strangers()] == ["the", on_host("home", "git")]
+
+
 def test_real_accounts_are_looked_up(tmp_path: Path) -> None:
     found = Ownership.of("root", tmp_path)
     assert found.strangers() == ["the account root (uid 0, home /root, shell /bin/bash)"]

@@ -89,8 +89,16 @@ class Ownership:
 
     @property
     def is_live(self) -> bool:
-        """Whether a release of the app is live; versions before did not ask whose the name was."""
-        return (path("current", self.app, self.root) / "release.json").is_file()
+        """Whether a release of the app is live; earlier versions did not check who owns the name.
+
+        The engine writes ``release.json`` as root. One of another account, in a directory that this account owns, is
+        no proof.
+        """
+        try:
+            status = (path("current", self.app, self.root) / "release.json").stat()
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
 
     @property
     def runs_releases(self) -> bool:
