@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.listeners import in_words
-from ansible_collections.groundwork.flask.plugins.module_utils.serving import numbers
+from ansible_collections.groundwork.flask.plugins.module_utils.serving import OF_CONTAINERS, numbers
 
 KEPT = f"{on_host('state')}/replaced"  # where a file set keeps what it replaces
 MOST_NAMED = 12
@@ -106,8 +106,7 @@ def judge_listener(
     sites = found["sites"].get(unit, [])
     dark = f" Its sites would go dark: {named(sites)}." if sites else ""
     what = f"{in_words(first)} holds {places}: {provider['name']} cannot serve beside it.{dark}"
-    published = first["name"] in ("docker-proxy", "rootlessport", "rootlesskit", "pasta", "slirp4netns", "conmon")
-    if published:
+    if first["name"] in OF_CONTAINERS:
         judgement.problems.append(f"{what} It answers for {container(found['containers'])}: {PUBLISHED}.")
     elif not unit or NEVER_STOPPED.fullmatch(unit) or unit in found["fleeting"]:
         judgement.problems.append(
