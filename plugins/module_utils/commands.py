@@ -145,7 +145,7 @@ def explain(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def shown(text: str) -> str:
-    """The end of what a program printed, which may hold strangers' words; no terminal obeys it."""
+    """The end of what a program printed, safe to show on a terminal."""
     return printable(text[-MOST_SHOWN:].strip())
 
 

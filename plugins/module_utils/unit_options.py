@@ -32,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Replaced:
     """A unit in whose place another one is to run.
 
-    :param file_set: the set it loads; a unit whose set is not on this host is a stranger's, and left alone. Empty to
+    :param file_set: the set it loads; a unit whose set is not on this host is not ours, and left alone. Empty to
         replace the unit whatever it serves.
     :param successor: the set that takes the place of it.
     :param absent_parts: parts of it that the successor need not have.

@@ -322,8 +322,8 @@ def main() -> None:
 
 def refuse_taken(apps: list[str]) -> None:
     """Refuse names that something else on the host has."""
-    found = {app: Ownership.of(app).strangers() for app in apps}
-    if refused := [refusal(app, strangers) for app, strangers in found.items() if strangers]:
+    found = {app: Ownership.of(app).conflicts() for app in apps}
+    if refused := [refusal(app, conflicts) for app, conflicts in found.items() if conflicts]:
         raise FileSetError("\n".join(refused))
 
 

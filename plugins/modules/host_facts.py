@@ -151,7 +151,7 @@ def main() -> None:
             serving=serving.serving(),
             readiness=readiness.readiness(),
             ssh_connection=host_facts.ssh_connection(),
-            taken={owner.app: found for owner in owners if (found := owner.strangers())},
+            taken={owner.app: found for owner in owners if (found := owner.conflicts())},
             known_apps=[owner.app for owner in owners if owner.is_known],
         )
     except (OSError, RuntimeError, ValueError) as error:

@@ -16,7 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership 
 from ansible_collections.groundwork.flask.tests.unit.release_app import own_account
 
 ROLES = Path(__file__).parents[2] / "roles"
-NOBODY = 3999999  # no account has this number
+NO_ACCOUNT = 3999999  # no account has this number
 
 
 def account(**changes: Any) -> pwd.struct_passwd:
@@ -79,17 +79,17 @@ def test_a_unit_that_runs_the_app_s_releases_has_the_account_beside_it(
     host.file("/etc/systemd/system/git@.service", "\n".join(("[Service]", *lines, "")))
     host.directory("data")
     look = host.look(account(pw_gecos="", pw_dir="/home/git"))
-    assert (look.strangers() == []) is is_ours
+    assert (look.conflicts() == []) is is_ours
     assert not look.has_own_account, "its account is never removed"
 
 
-def test_a_name_of_nobodys_is_free(host: Host) -> None:
-    assert host.look().strangers() == []
+def test_a_name_that_nothing_has_is_free(host: Host) -> None:
+    assert host.look().conflicts() == []
     assert not host.look().is_known
 
 
 def test_the_account_is_known_by_what_the_role_gives_it(host: Host) -> None:
-    assert host.look(account(), group()).strangers() == []
+    assert host.look(account(), group()).conflicts() == []
     assert host.look(account()).is_known
     comment = ownership.COMMENT.format(app="{{ item.name }}")
     assert f'"{comment}"' in (ROLES / "service_user/templates/sysusers.conf.j2").read_text()
@@ -109,17 +109,17 @@ def test_the_account_is_known_by_what_the_role_gives_it(host: Host) -> None:
 def test_another_account_is_named_with_number_home_and_shell(host: Host, changes: dict[str, Any]) -> None:
     other = account(**changes)
     said = f"the account git (uid {other.pw_uid}, home {other.pw_dir}, shell {other.pw_shell})"
-    assert host.look(other, group()).strangers() == [said]
+    assert host.look(other, group()).conflicts() == [said]
     host.file("etc/sysusers.d/groundwork-git.conf", 'u git - "Flask app git"')  # it does not change such an account
-    assert host.look(other).strangers() == [said]
+    assert host.look(other).conflicts() == [said]
 
 
 def test_a_group_alone(host: Host) -> None:
-    assert host.look(None, group("ann")).strangers() == ["the group git (gid 998, members ann)"]
-    assert host.look(None, group()).strangers() == ["the group git (gid 998, no members)"]
+    assert host.look(None, group("ann")).conflicts() == ["the group git (gid 998, members ann)"]
+    assert host.look(None, group()).conflicts() == ["the group git (gid 998, no members)"]
     host.file("etc/sysusers.d/groundwork-git.conf")
-    assert host.look(None, group()).strangers() == [], "a killed run has left it"
-    assert host.look(None, group("ann")).strangers() == ["the group git (gid 998, members ann)"]
+    assert host.look(None, group()).conflicts() == [], "a killed run has left it"
+    assert host.look(None, group("ann")).conflicts() == ["the group git (gid 998, members ann)"]
 
 
 @pytest.mark.parametrize("name", ["home", "data", "cache"])
@@ -127,7 +127,7 @@ def test_a_group_alone(host: Host) -> None:
 def test_a_directory_alone(host: Host, name: str, inside: tuple[str, ...]) -> None:
     host.directory(name, *inside)
     owner = pwd.getpwuid(os.geteuid()).pw_name
-    assert host.look().strangers() == [f"{on_host(name, 'git')} (directory of {owner})"]
+    assert host.look().conflicts() == [f"{on_host(name, 'git')} (directory of {owner})"]
 
 
 def test_a_link_and_a_file_are_no_directories_of_the_app(host: Host) -> None:
@@ -135,7 +135,7 @@ def test_a_link_and_a_file_are_no_directories_of_the_app(host: Host) -> None:
     (host.root / "var/lib").mkdir()
     (host.root / "var/lib/git").symlink_to(host.root)
     owner = pwd.getpwuid(os.geteuid()).pw_name
-    assert host.look(account()).strangers() == [
+    assert host.look(account()).conflicts() == [
         f"/var/lib/git (symbolic link of {owner})",
         f"/var/cache/git (file of {owner})",
     ]
@@ -145,40 +145,40 @@ def test_directories_of_the_apps_account_are_the_apps(host: Host) -> None:
     for name in ("data", "cache"):
         host.directory(name)
     host.directory("home", mode=0o711)
-    assert host.look(account()).strangers() == []
-    other = account(pw_uid=NOBODY)
-    assert [one.partition(" ")[0] for one in host.look(other).strangers()] == ["/var/lib/git", "/var/cache/git"]
+    assert host.look(account()).conflicts() == []
+    other = account(pw_uid=NO_ACCOUNT)
+    assert [one.partition(" ")[0] for one in host.look(other).conflicts()] == ["/var/lib/git", "/var/cache/git"]
 
 
 def test_what_a_lost_account_owned_is_still_the_apps(host: Host) -> None:
     data = host.directory("data")
-    os.chown(data, NOBODY, NOBODY)
-    assert host.look().strangers() == [f"/var/lib/git (directory of uid {NOBODY})"]
+    os.chown(data, NO_ACCOUNT, NO_ACCOUNT)
+    assert host.look().conflicts() == [f"/var/lib/git (directory of uid {NO_ACCOUNT})"]
     host.file("var/lib/groundwork/releases/git.jsonl")
-    assert host.look().strangers() == []
+    assert host.look().conflicts() == []
 
 
 def test_the_home_of_an_app_whose_first_deploy_failed(host: Host) -> None:
     home = host.directory("home", "releases", "environments")
-    assert host.look(account()).strangers() == []
+    assert host.look(account()).conflicts() == []
     home.chmod(0o711)
     (home / "notes").touch()
-    assert host.look(account()).strangers() == []
+    assert host.look(account()).conflicts() == []
 
 
 @pytest.mark.parametrize("inside", [("releases", "current"), ("releases", "shared"), ("hello.git",)])
 def test_a_home_that_another_tool_filled_after_the_app_was_removed(host: Host, inside: tuple[str, ...]) -> None:
     host.directory("home", *inside)
-    assert len(host.look(account()).strangers()) == 1
+    assert len(host.look(account()).conflicts()) == 1
     assert host.look(account()).in_home() == []
 
 
 def test_an_empty_disk_that_was_mounted_for_the_app(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     data = host.directory("data", "lost+found")
     monkeypatch.setattr("os.path.ismount", lambda path: path == data)
-    assert host.look().strangers() == []
+    assert host.look().conflicts() == []
     (data / "theirs").touch()
-    assert len(host.look().strangers()) == 1
+    assert len(host.look().conflicts()) == 1
 
 
 @pytest.mark.parametrize(
@@ -192,14 +192,14 @@ def test_an_empty_disk_that_was_mounted_for_the_app(host: Host, monkeypatch: pyt
 )
 def test_units_are_ours_if_a_file_set_wrote_them(host: Host, place: str) -> None:
     host.file(place)
-    (said,) = host.look(account()).strangers()
+    (said,) = host.look(account()).conflicts()
     assert said.startswith(f"/{place} (file of ")
     state = "var/lib/groundwork/file_sets/wsgi_server"
     journal = host.file(f"{state}.journal", json.dumps({"generation": 1, "files": [{"path": f"/{place}"}]}))
-    assert host.look(account()).strangers() == [], "a run was killed while it wrote them"
+    assert host.look(account()).conflicts() == [], "a run was killed while it wrote them"
     journal.unlink()
     host.file(f"{state}.json", json.dumps({"parts": {"git": [f"/{place}"]}}))
-    assert host.look(account()).strangers() == []
+    assert host.look(account()).conflicts() == []
 
 
 def test_an_app_that_is_live_goes_on_whoever_owns_its_name(host: Host) -> None:
@@ -207,7 +207,7 @@ def test_an_app_that_is_live_goes_on_whoever_owns_its_name(host: Host) -> None:
     host.live()
     host.directory("data", "repositories")
     human = account(pw_uid=1000, pw_dir="/home/git", pw_shell="/bin/bash")
-    assert host.look(human).strangers() == []
+    assert host.look(human).conflicts() == []
     assert len(list(host.look(human).foreign_account())) == 1
     assert not host.look(human).owns(host.root / "var/lib/git")
     assert [path.name for path in host.look(human).in_home()] == ["releases", "current"]
@@ -218,17 +218,17 @@ def test_a_record_of_a_release_that_another_account_has_written_proves_nothing(h
     human = account(pw_uid=1000, pw_dir="/srv/git", pw_shell="/bin/bash")
     assert host.look(human).is_live
     record = host.root / on_host("current", "git")[1:] / "release.json"
-    os.chown(record, NOBODY, NOBODY)
+    os.chown(record, NO_ACCOUNT, NO_ACCOUNT)
     look = host.look(human)
     assert not look.is_live
     assert look.in_home() == []
-    assert [one.split()[0] for one in look.strangers()] == ["the", on_host("home", "git")]
+    assert [one.split()[0] for one in look.conflicts()] == ["the", on_host("home", "git")]
 
 
 def test_real_accounts_are_looked_up(tmp_path: Path) -> None:
     found = Ownership.of("root", tmp_path)
-    assert found.strangers() == ["the account root (uid 0, home /root, shell /bin/bash)"]
-    assert Ownership.of("nobody-of-this-name", tmp_path).strangers() == []
+    assert found.conflicts() == ["the account root (uid 0, home /root, shell /bin/bash)"]
+    assert Ownership.of("nobody-of-this-name", tmp_path).conflicts() == []
 
 
 def test_a_refusal_names_all_of_it_on_one_line() -> None:

@@ -137,7 +137,7 @@ def test_names_that_are_taken(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert "warnings" not in result
 
 
-def test_an_app_that_runs_as_a_strangers_account_is_warned_of(
+def test_an_app_that_runs_as_an_account_not_made_for_it_is_a_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_facts, "facts", dict)

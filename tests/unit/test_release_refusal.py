@@ -81,7 +81,7 @@ def test_the_page_is_there_for_as_long_as_nothing_is_live(app: App) -> None:
     assert not app.at.undeployed.exists()
 
 
-def test_nothing_is_written_where_somebody_else_has_the_name(app: App) -> None:
+def test_nothing_is_written_where_something_else_has_the_name(app: App) -> None:
     """A ledger would prove that the app was here."""
     (app.at.home / "theirs").write_text("x")
     error = deploy(app)

@@ -87,7 +87,7 @@ class TestRemove:
         assert app.on_host().remove(purge=True).action == "removed"
 
 
-class TestStrangers:
+class TestNotTheApps:
     """What was on the host before the app, or came after it, is neither removed nor ended."""
 
     @staticmethod
@@ -131,7 +131,7 @@ class TestStrangers:
         assert app.system.active == set()
         assert app.has_run("userdel") == app.has_run("KILL") == 0
 
-    def test_what_somebody_put_beside_the_releases(self, app: App) -> None:
+    def test_other_files_beside_the_releases(self, app: App) -> None:
         app.engine().deploy()
         (app.at.home / "notes").touch()
         result = app.on_host().remove(purge=True)
@@ -149,7 +149,7 @@ class TestStrangers:
         said = f"{app.at.data} (directory of daemon)"
         assert result.warnings == [f"left as it is, for it was not made for this app: {said}"]
 
-    def test_a_deploy_for_a_name_of_anothers(self, app: App) -> None:
+    def test_a_deploy_of_an_app_whose_name_another_account_has(self, app: App) -> None:
         self.human(app)
         with pytest.raises(ReleaseError, match=r"flask_apps\..*: this name is taken .* home /home/ann"):
             app.engine().deploy()

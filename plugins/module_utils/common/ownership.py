@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what has an app's name on a host was made for that app, or belongs to somebody else.
+"""Whether what has an app's name on a host was made for that app, or belongs to something else.
 
 The proof lies where only root can put it: the account, in the form that the role ``service_user`` gives it; directories
 that belong to that account; files that the manifest of a file set lists; the ledger of the app's releases. A file of
@@ -124,7 +124,7 @@ class Ownership:
         return self.has_own_account or self.is_live or self.is_declared or ledger.is_file()
 
     def owns(self, directory: Path) -> bool:
-        """Whether a directory belongs to the app's account, or to nobody since that account is gone."""
+        """Whether a directory belongs to the app's account, or to no account since that one is gone."""
         try:
             status = directory.lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -150,14 +150,14 @@ class Ownership:
         return stat.S_IMODE(status.st_mode) == HOME_MODE or has_our_names
 
     def in_home(self) -> list[Path]:
-        """What the app has in ``/srv/<app>``; other files there are somebody else's."""
+        """What the app has in ``/srv/<app>``; other files there are not the app's."""
         home = path("home", self.app, self.root)
         return [home / name for name in IN_HOME if os.path.lexists(home / name)] if self.is_own_home() else []
 
     # --- what is not ----------------------------------------
 
-    def strangers(self) -> list[str]:
-        """What stands in the way of an app of this name; nothing where the app is live or has its unit already."""
+    def conflicts(self) -> list[str]:
+        """What keeps the name from being an app's here; nothing where the app is live or has its unit already."""
         return [] if self.is_live or self.runs_releases else list(self.foreign())
 
     def foreign(self) -> Iterator[str]:
@@ -190,7 +190,7 @@ def refusal(where: str, found: Sequence[str]) -> str:
     """Why a name cannot be an app's on this host, and what to do.
 
     :param where: the app, as in ``flask_apps.git``.
-    :param found: what :meth:`Ownership.strangers` has found.
+    :param found: what :meth:`Ownership.conflicts` has found.
     """
     return (
         f"{where}: this name is taken on the host by {line(', '.join(found), SHOWN)}, which was not made for this app: "
@@ -219,7 +219,7 @@ def description(place: Path) -> str:
 
 
 def is_empty_mount(place: Path) -> bool:
-    """Whether a file system is mounted there that holds nothing: somebody has prepared a disk for the app."""
+    """Whether a file system is mounted there that holds nothing: a disk that was prepared for the app."""
     try:
         return os.path.ismount(place) and set(os.listdir(place)) <= {"lost+found"}
     except OSError as error:

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Building: what runs strangers' code to make a release, as the app's user, without the app's secrets and data.
+"""Building: what runs third-party code to make a release, as the app's user, without the app's secrets and data.
 
 Each step of it is a unit with a sandbox (``sandbox.py``). Root touches what they leave by ``trees.py`` alone.
 """
@@ -75,8 +75,8 @@ class Builder:
         They are apart so that what runs at an installation cannot change the source that is fetched next time.
         """
         owner = self.system.ownership(self.spec.name, self.at.root)
-        if strangers := owner.strangers():
-            raise ReleaseError("fetch", refusal(f"flask_apps.{self.spec.name}", strangers))
+        if conflicts := owner.conflicts():
+            raise ReleaseError("fetch", refusal(f"flask_apps.{self.spec.name}", conflicts))
         if owner.account is None:
             raise ReleaseError(
                 "fetch", f"there is no account {self.spec.name} on this host: run groundwork.flask.site first"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How git reaches private repositories: known hosts, and an SSH key that is written nowhere.
 
-Only steps that fetch, and so run nothing of a stranger's, get at the agent that holds the key.
+Only steps that fetch, and so run no third-party code, get at the agent that holds the key.
 """
 
 from __future__ import annotations

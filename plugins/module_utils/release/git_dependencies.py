@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packages that an app's source names by the address of a git repository over SSH.
 
-They are fetched into copies before anything is installed, by a step that has the deploy key and runs nothing of a
-stranger's; what installs is told to read the copies. So no package's build script can use the key.
+They are fetched into copies before anything is installed, by a step that has the deploy key and runs no
+third-party code; what installs is told to read the copies. So no package's build script can use the key.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def settle(context: Context, identity: Identity, error: dict[str, Any] | None) -
     :param error: step, message and log of the failure, which get a ``reference``; None after a deploy that went well.
     """
     at = context.at
-    is_own = not context.system.ownership(context.app, at.root).strangers()  # else nothing of ours has its name
+    is_own = not context.system.ownership(context.app, at.root).conflicts()  # else nothing of ours has its name
     with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
         if error and is_own:
             error["reference"] = identity.id or attempt(context, identity, error)
