@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
-from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line, printable
-from ansible_collections.groundwork.flask.plugins.module_utils.listeners import unit_of
+from ansible_collections.groundwork.flask.plugins.module_utils.common.text import printable
+from ansible_collections.groundwork.flask.plugins.module_utils.listeners import name_of, unit_of
 
 LOCKS = (
     "var/lib/dpkg/lock-frontend",
@@ -59,7 +59,7 @@ def described(pid: int, proc: Path) -> dict[str, Any]:
     """Name, unit and age in seconds of a process, as far as they can be seen."""
     process = proc / str(pid)
     try:
-        name = line((process / "comm").read_text(encoding="utf-8", errors="replace").strip(), 64)
+        name = name_of(process)
         started = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[19])
         up = float((proc / "uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL
 from ansible_collections.groundwork.flask.plugins.module_utils.file_set import FileSet, Manifest
 from ansible_collections.groundwork.flask.plugins.module_utils.web_sites import APACHE, NGINX
 
@@ -75,7 +76,7 @@ def serving(of_each: Mapping[str, Sequence[ServedSite]]) -> list[str]:
 
 def is_active(unit: str) -> bool:
     """Whether a unit runs."""
-    return not programs.run(["/usr/bin/systemctl", "is-active", "--quiet", unit], seconds=30).returncode
+    return not programs.run([SYSTEMCTL, "is-active", "--quiet", unit], seconds=30).returncode
 
 
 def of_provider(provider: str, root: Path) -> Iterator[ServedSite]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import escaped, line
 
 SECONDS = 10.0  # that a program may take
@@ -117,11 +118,16 @@ def described(one: Listener, root: Path) -> Listener:
     """A listener with the name, the executable and the unit of its process."""
     process = root / "proc" / str(one.pid)
     try:
-        name = line((process / "comm").read_text(encoding="utf-8", errors="replace").strip(), 64)
+        name = name_of(process)
         program = escaped(os.readlink(process / "exe").removesuffix(" (deleted)"), PATH_LIMIT)
     except OSError:
         return one
     return replace(one, name=name, program=program, unit=unit_of(process / "cgroup"))
+
+
+def name_of(process: Path) -> str:
+    """What the kernel calls a process; ``process`` is its directory below /proc."""
+    return line((process / "comm").read_text(encoding="utf-8", errors="replace").strip(), 64)
 
 
 def unit_of(cgroup: Path) -> str:
@@ -142,9 +148,7 @@ def unit_of(cgroup: Path) -> str:
 
 def socket_units() -> dict[int, str]:
     """The socket units that listen, by their ports."""
-    shown = output(
-        "/usr/bin/systemctl", "show", "--type=socket", "--state=active", "--property=Id,Listen", "--", "*.socket"
-    )
+    shown = output(SYSTEMCTL, "show", "--type=socket", "--state=active", "--property=Id,Listen", "--", "*.socket")
     found = {}
     for block in shown.split("\n\n"):
         unit = re.search(r"^Id=(.+)$", block, re.MULTILINE)

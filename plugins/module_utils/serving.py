@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set, firewalls, listeners, web_sites
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line
 from ansible_collections.groundwork.flask.plugins.module_utils.listeners import output
 
@@ -70,9 +71,7 @@ def our_units(root: Path = Path("/")) -> list[str]:
 
 def unit_states(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """What systemd says of units, by their names."""
-    shown = output(
-        "/usr/bin/systemctl", "show", "--property=Id,ActiveState,UnitFileState,SourcePath", "--", *dict.fromkeys(names)
-    )
+    shown = output(SYSTEMCTL, "show", "--property=Id,ActiveState,UnitFileState,SourcePath", "--", *dict.fromkeys(names))
     states = [dict(row.partition("=")[::2] for row in block.splitlines()) for block in shown.split("\n\n")]
     return {state["Id"]: state for state in states if "Id" in state}
 

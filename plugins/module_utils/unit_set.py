@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set, listeners
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import shown
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import Replaced, Unit
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 
@@ -71,7 +72,7 @@ class State:
 def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run systemctl and return its exit status and output."""
     return subprocess.run(
-        ("/usr/bin/systemctl", *arguments),
+        (SYSTEMCTL, *arguments),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -23,6 +23,7 @@ from .cleanup import Cleanup
 from .context import Context
 from .errors import ReleaseError
 from .identity import Identity
+from .ledger import LOG_KEPT
 from .pause import Pause
 from .release_command import ReleaseCommand
 from .release_directory import ReleaseDirectory
@@ -205,7 +206,7 @@ class Deployment:
         with contextlib.suppress(OSError):  # the disk may be full, which is no reason to hide the first error
             self.context.ledger.append(
                 "bad", release, by=self.context.settings.by, previous=self.live, source=source, version=version,
-                step=step, reason=mask(reason), log=mask(log)[-4000:],
+                step=step, reason=mask(reason), log=mask(log)[-LOG_KEPT:],
             )  # fmt: skip
 
     def masked(self, error: ReleaseError) -> ReleaseError:

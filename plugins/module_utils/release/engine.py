@@ -26,7 +26,7 @@ from .errors import ReleaseError
 from .identity import Identity
 from .installer import Installer
 from .layout import Layout
-from .ledger import Ledger
+from .ledger import LOG_KEPT, Ledger
 from .pause import Pause, is_exclusive
 from .python import PythonTools
 from .release_command import ReleaseCommand
@@ -215,7 +215,7 @@ class Engine:
             except ReleaseError as error:
                 why = error.message
         masked = self.secret_key.masked
-        facts = {"reason": masked(reason), "why": masked(why), "log": masked(log)[-4000:]}
+        facts = {"reason": masked(reason), "why": masked(why), "log": masked(log)[-LOG_KEPT:]}
         if at.live() == release:
             self.context.ledger.append("kept", release, by=self.context.settings.by, **facts)
         return result

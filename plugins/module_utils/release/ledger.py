@@ -16,6 +16,7 @@ from . import checks
 from .layout import Layout
 
 Event = dict[str, Any]
+LOG_KEPT = 4000  # characters of a log, the last ones
 MOST_SHOWN = 20  # releases; the live one is shown beside them
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ..common.files import write
 from .context import Context
 from .identity import Identity, digest
+from .ledger import LOG_KEPT
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -59,6 +60,6 @@ def attempt(context: Context, identity: Identity, error: dict[str, Any]) -> str:
     where = " ".join(source[word] for word in words if word in source)
     context.ledger.append(
         "bad", reference, by=context.settings.by, previous=context.at.live(), step=error["step"], source=where,
-        version=source.get("version", ""), reason=reason, log=log[-4000:],
+        version=source.get("version", ""), reason=reason, log=log[-LOG_KEPT:],
     )  # fmt: skip
     return reference

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import trees
-from ..common.paths import descend, status_at
+from ..common.paths import descend, make_at, status_at
 from .errors import ReleaseError
 
 DIRECTORY_MODE = 0o750
@@ -162,10 +162,8 @@ def made(code: int, above: str, gid: int) -> int:
         try:
             inner = descend(here, part)
         except FileNotFoundError:
-            os.mkdir(part, DIRECTORY_MODE, dir_fd=here)
-            inner = descend(here, part)
+            inner = make_at(here, part, DIRECTORY_MODE)
             os.fchown(inner, os.geteuid(), gid)
-            os.fchmod(inner, DIRECTORY_MODE)
         os.close(here)
         here = inner
     return here
