@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installs packages by Ansible's own module, once nobody else is at work on apt and there is room."""
+"""Installs packages by Ansible's own module, once no other process holds apt's locks and there is room."""
 
 from __future__ import annotations
 

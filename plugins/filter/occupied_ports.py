@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What keeps a proxy from its ports, and whose sites it would take off the air."""
+"""What keeps a proxy from its ports, and which sites of others would no longer be served."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description:
   - Judges what the module M(groundwork.flask.host_facts) returns in C(serving), for the role C(groundwork.flask.proxy).
-  - What the role has set up itself, and a web server as Debian installs it, stand in nobody's way.
+  - What the role has set up itself is no problem, nor is a web server as Debian installs it.
 positional: provider, http3, take_over
 options:
   _input:

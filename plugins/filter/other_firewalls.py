@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The Groundwork authors (@groundwork)
 description:
   - Judges what the module M(groundwork.flask.host_facts) returns in C(serving), for the role firewall.
-  - A packet has to pass every firewall of a host. One that lets in what the role opens stands in nobody's way.
+  - A packet has to pass every firewall of a host. One that lets in what the role opens is no problem.
 positional: services, enabled, take_over
 options:
   _input:

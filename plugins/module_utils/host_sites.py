@@ -32,7 +32,7 @@ SHARED = re.compile(r"/groundwork/locations/([^/]+)/[^/]+\.conf")
 OWNED = re.compile(r"/groundwork/(?:sites|wildcards)/[^/]+\.conf")
 PATH = re.compile(r'^[ \t]*(?:location (?:= |\^~ )?|<Location ")(/[^\s"]*)', re.MULTILINE)
 # The end of what stands in the place of names that another site has taken over: no visitor asks for it (RFC 6761).
-NOBODY = ".invalid"
+NO_DOMAIN = ".invalid"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def of_files(name: str, provider: str, texts: Mapping[str, str]) -> ServedSite |
         if OWNED.search(file):
             lines = {line: words.split() for line, words in NAMES.findall(text)}
             named = (domain.strip("[]").lower() for words in lines.values() for domain in words)
-            domains = tuple(dict.fromkeys(domain for domain in named if not domain.endswith(NOBODY)))
+            domains = tuple(dict.fromkeys(domain for domain in named if not domain.endswith(NO_DOMAIN)))
             directory = certificate[1] if (certificate := CERTIFICATE.search(text)) else ""
             return ServedSite(
                 name, provider, name, "", domains, tuple(filter(is_address, domains)), tuple(lines), directory

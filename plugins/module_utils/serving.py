@@ -20,7 +20,7 @@ RUNNING = ("active", "reloading", "activating")
 # The file sets of the role proxy, with the unit and the main file of each.
 OURS = {"proxy_nginx": web_sites.NGINX, "proxy_apache": web_sites.APACHE}
 # Web servers that may start at boot though they do not run now: where each says on which ports, and what says so there.
-SLEEPERS = {
+SERVERS_AT_BOOT = {
     "apache2.service": ("etc/apache2/ports.conf", rb"(?mi)^\s*Listen\s+(?:\S+:)?(?:80|443)\b"),
     "nginx.service": ("etc/nginx/nginx.conf", rb"\S"),
     "lighttpd.service": ("etc/lighttpd/lighttpd.conf", rb"(?m)^\s*server\.port\s*=\s*(?:80|443)\b"),
@@ -45,7 +45,7 @@ def serving(root: Path = Path("/")) -> dict[str, Any]:
     ours, rules = our_units(root), ruleset(root)
     listening, redirected = listeners.listeners(PORTS, root), list(redirects(rules, set(PORTS)))
     published = redirected or any(one["name"] in OF_CONTAINERS for one in listening)
-    states = unit_states([*SLEEPERS, *(one["unit"] for one in listening if one["unit"])])
+    states = unit_states([*SERVERS_AT_BOOT, *(one["unit"] for one in listening if one["unit"])])
     return {
         "listeners": listening,
         "redirects": redirected,
@@ -53,7 +53,9 @@ def serving(root: Path = Path("/")) -> dict[str, Any]:
         "ours": ours,
         "sites": {server.unit: web_sites.others_sites(server, root) for server in OURS.values() if not ours},
         "armed": [server.unit for server in OURS.values() if is_armed(states.get(server.unit, {}))],
-        "at_boot": [unit for unit in SLEEPERS if unit not in ours and starts_at_boot(unit, states.get(unit, {}), root)],
+        "at_boot": [
+            unit for unit in SERVERS_AT_BOOT if unit not in ours and starts_at_boot(unit, states.get(unit, {}), root)
+        ],
         "fleeting": [unit for unit, state in states.items() if is_fleeting(state)],
         "firewalls": firewalls.firewalls(rules, root),
     }
@@ -83,9 +85,9 @@ def is_armed(state: Mapping[str, str]) -> bool:
 
 def starts_at_boot(unit: str, state: Mapping[str, str], root: Path = Path("/")) -> bool:
     """Whether a web server that does not run now takes one of the ports at the next boot."""
-    file, listens = SLEEPERS[unit]
-    is_asleep = state.get("UnitFileState") == "enabled" and state.get("ActiveState") not in RUNNING
-    return is_asleep and bool(re.search(listens, web_sites.content(root / file)))
+    file, listens = SERVERS_AT_BOOT[unit]
+    is_enabled_only = state.get("UnitFileState") == "enabled" and state.get("ActiveState") not in RUNNING
+    return is_enabled_only and bool(re.search(listens, web_sites.content(root / file)))
 
 
 def is_fleeting(state: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.module_utils.host_sites import NOBODY, ServedSite
+from ansible_collections.groundwork.flask.plugins.module_utils.host_sites import NO_DOMAIN, ServedSite
 from ansible_collections.groundwork.flask.plugins.plugin_utils.sites import Named, address_of
 
 
@@ -164,5 +164,5 @@ def without(site: ServedSite, lost: Collection[str]) -> dict[str, str]:
         kept = [word for word in words if word.strip("[]").lower() not in lost]
         if kept != words:
             end = ";" if line.endswith(";") else ""
-            found[line] = f"{keyword} {' '.join(kept) or site.name + NOBODY}{end}"
+            found[line] = f"{keyword} {' '.join(kept) or site.name + NO_DOMAIN}{end}"
     return found

@@ -46,7 +46,7 @@ class Judgement:
 
 
 def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take_over: bool) -> Judgement:
-    """What keeps a proxy from the ports 80 and 443, and whom it would take the sites from.
+    """What keeps a proxy from the ports 80 and 443, and which sites of others would no longer be served.
 
     :param found: as the module ``host_facts`` returns it in ``serving``.
     :param provider: ``name``, ``unit`` and ``main`` (the file that the role replaces) of the proxy.
@@ -59,13 +59,13 @@ def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take
     held = {(one["port"], one["protocol"]) for one in found["listeners"] if is_ours(one, found)}
     for redirect in found["redirects"]:
         if redirect["protocol"] == "tcp" or udp:
-            # A host that was set up before the rule came, or beside it, works for somebody.
+            # A host on which our proxy serves at the port already is not refused at its next run.
             into = judgement.warnings if (redirect["port"], redirect["protocol"]) in held else judgement.problems
             into.append(redirected(redirect, found["containers"]))
     for (unit, _name), group in by_owner(found, provider, udp, held):
         judge_listener(judgement, found, provider, unit, group, take_over)
     for unit in found["at_boot"]:
-        judge_sleeper(judgement, found, provider, unit, take_over)
+        judge_stopped_server(judgement, found, provider, unit, take_over)
     sites = found["sites"].get(provider["unit"], []) if provider["unit"] in found["armed"] else []
     if sites:
         judge_sites(judgement, provider, sites, take_over)
@@ -126,7 +126,7 @@ def judge_listener(
         )
 
 
-def judge_sleeper(
+def judge_stopped_server(
     judgement: Judgement, found: Mapping[str, Any], provider: Mapping[str, str], unit: str, take_over: bool
 ) -> None:
     """A web server that does not run, and would take a port from the proxy at the next boot."""

@@ -75,7 +75,7 @@ ENABLED = {"UnitFileState": "enabled", "ActiveState": "inactive"}
 def test_what_takes_a_port_at_the_next_boot(
     tmp_path: Path, unit: str, text: str | None, state: dict[str, str], expected: bool
 ) -> None:
-    file = tmp_path / serving.SLEEPERS[unit][0]
+    file = tmp_path / serving.SERVERS_AT_BOOT[unit][0]
     if text is not None:
         file.parent.mkdir(parents=True)
         file.write_text(text)
