@@ -154,7 +154,7 @@ class FileSet:
     def record(
         self, manifest: Manifest, outcome: Outcome, wanted: Mapping[str, list[str]], taken: Iterable[Handover]
     ) -> None:
-        """Write down which files each part has now; with a change of files begins another generation.
+        """Write down which files each part has now; a change of files begins a new generation.
 
         :param wanted: the files of each part that was asked for; none of one that goes.
         :param taken: what parts were about to take over from others.

@@ -29,7 +29,7 @@ def firewalls(rules: Mapping[str, str], root: Path = Path("/")) -> list[dict[str
     :param rules: what the programs print of the kernel's rules, by their names.
     """
     found = [one for one in (ufw(root), firewalld()) if one]
-    # What these two have put into the kernel is theirs, and judged by what they say.
+    # Where ufw or firewalld is in force, the kernel's rules are its own, and its configuration says what they allow.
     return found or list(chains(rules))
 
 
@@ -70,7 +70,7 @@ def firewalld() -> dict[str, Any] | None:
 
 
 def chains(rules: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Chains of no firewall that is known here, through which all that comes in has to pass."""
+    """Chains of any other firewall that drop incoming packets, with what they let in."""
     for table, text in nft_tables(rules.get("nft", "")):
         if table != "inet groundwork" and any(shuts(chain) for chain in text.split("\tchain ")[1:]):
             allowed = [line(row) for row in text.splitlines() if re.search(r"\bdport\b.*\baccept\b", row)]

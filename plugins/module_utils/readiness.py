@@ -29,7 +29,7 @@ def readiness(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def read_only() -> list[str]:
-    """The directories that the roles write to and nobody can."""
+    """The directories that the roles write to and that are on a read-only file system."""
     found = []
     for place in WRITTEN:
         try:

@@ -258,7 +258,7 @@ REFUSALS = [
         "session_cookie (the session cookie is sent over HTTPS only), "
         "upload_limit (the app takes no larger uploads than the proxy lets through), "
         "https (the app knows that its visitors come over HTTPS), "
-        "health_path (the health path is answered with something else than an error of the visitor's, such as 404), "
+        "health_path (the health path is not answered with a client error, such as 404), "
         "not_found (a page that does not exist is answered with 404, without a traceback), "
         "server_error (an error is answered with 500, without a traceback), "
         "fallbacks (Flask is not 3.1.0 while there are SECRET_KEY_FALLBACKS (CVE-2025-47278)), "

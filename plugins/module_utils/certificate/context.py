@@ -54,7 +54,7 @@ class Context:
         return self.store.current(name)
 
     def lent(self, request: CertificateRequest) -> InstalledCertificate | None:
-        """The valid certificate of another name that is good for the most of a request's domains; None if none is.
+        """The valid certificate of another name that covers the most of a request's domains; None if none does.
 
         Self-signed ones are left out: visitors' browsers trust none of them more than one made for the name.
         """

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How many requests a running release has answered, and how many of them badly, as its own processes count them.
 
-``groundwork_wsgi.py`` writes the numbers into the unit's runtime directory. They are the app's: whoever owns the app
-may write there what he likes, and decides nothing with it but whether the watch takes back his own release.
+``groundwork_wsgi.py`` writes the numbers into the unit's runtime directory. The app can write
+anything there; the only effect is on whether the watch rolls back that app's own release.
 """
 
 from __future__ import annotations

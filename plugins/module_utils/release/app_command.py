@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The app's name as a command of the host, which stands back for any program of that name."""
+"""The app's name as a command of the host, which gives way to any program of that name."""
 
 from __future__ import annotations
 

@@ -244,8 +244,8 @@ LIBRARY = re.compile(
     r"|Dependency '([\w.+-]+)' not found|Could NOT find (\w+)|configuration file provided by '([\w.+-]+)'"
     r"|cannot find -l(\w+)",
 )
-# What says in words of its own what is missing.
-SAYINGS = {
+# Messages that name what is missing in a form of their own.
+MESSAGES = {
     r"build program corresponding to 'Ninja'|Could not find ninja": "ninja-build",
     r"build program corresponding to 'Unix Makefiles'": "make",
     r"No CMAKE_CXX_COMPILER|CMAKE_CXX_COMPILER not set|environment variable CXX:|"
@@ -282,7 +282,7 @@ def found_in(output: str) -> str:
     """
     output = output.translate(QUOTES)
     tool = ""
-    for named in (headers(output), programs(output), libraries(output), sayings(output)):
+    for named in (headers(output), programs(output), libraries(output), messages(output)):
         packages = list(dict.fromkeys(named))
         if packages == [PKG_CONFIG]:  # what it would have looked for may be said further on
             tool = PKG_CONFIG
@@ -321,9 +321,9 @@ def beginning(packages: Mapping[str, str], name: str) -> Iterator[str]:
         yield packages[max(fits, key=len)]
 
 
-def sayings(output: str) -> Iterator[str]:
-    """The packages of the first saying that is known."""
-    for pattern, packages in SAYINGS.items():
+def messages(output: str) -> Iterator[str]:
+    """The packages of the first of :data:`MESSAGES` that is in the output."""
+    for pattern, packages in MESSAGES.items():
         if re.search(pattern, output):
             yield packages
             return

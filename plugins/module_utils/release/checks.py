@@ -43,8 +43,8 @@ class FailedCheck:
 MIGRATION_HEAD = re.compile(r"[\w.-]{1,64}")
 # Not by packaging, which a host does not have.
 VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?!\d)[\w.+!-]{0,30}", re.ASCII)
-# The facts that the probe reports of a Flask app, and what each may be: the app could print anything in its place.
 OWN_KEY = re.compile(r"(?:[0-9a-f]{16})?")
+# The facts that the probe reports of a Flask app, and what each may be: the app could print anything in its place.
 FACTS: Mapping[str, Callable[[Any], bool]] = {
     "flask": lambda value: isinstance(value, str) and bool(VERSION.fullmatch(value)),
     "debug": lambda value: isinstance(value, bool),

@@ -94,7 +94,7 @@ class Hold:
         give_up(self.sock)
 
     def call(self, what: Coroutine[Any, Any, Any]) -> Any:
-        """Have the thread do something, and return what comes of it."""
+        """Run a coroutine in the thread's event loop, and return its result."""
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(10)
 
     async def dismiss(self) -> None:

@@ -42,7 +42,7 @@ SERVERS = frozenset(
 PATIENCE, IDLE_SHARE = 5.0, 0.1
 # How functions are called that wait for a connection.
 WAITING = frozenset(("serve_forever", "handle_request", "accept"))
-PYTHON_S_OWN = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
+STANDARD_LIBRARY = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
 
 
 def main() -> None:
@@ -112,7 +112,7 @@ class Watch:
         path, module = frame.f_code.co_filename, str(frame.f_globals.get("__name__"))
         if module.partition(".")[0] == self.package:
             return True
-        installed = "/site-packages/" in path or "/dist-packages/" in path or path.startswith((*PYTHON_S_OWN, "<"))
+        installed = "/site-packages/" in path or "/dist-packages/" in path or path.startswith((*STANDARD_LIBRARY, "<"))
         return not installed and module != "groundwork_wsgi"
 
 

@@ -109,7 +109,7 @@ class Installer:
         return warning
 
     def refuse_others(self, venv: Path, release: str) -> None:
-        """No release needs another one: ReleaseError for an environment that leads into one."""
+        """Refuse an environment that leads into another release, which may be removed: raises ReleaseError."""
         for lead in own_code.leads(venv, self.at.releases):
             if lead.release != release:
                 raise ReleaseError(

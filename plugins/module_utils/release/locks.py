@@ -91,8 +91,8 @@ class Locks:
         if status:
             raise ReleaseError(
                 "install",
-                f"{name} is installed by way of {exporter.packages[0]}, which could not be had; or commit a "
-                f"requirements.txt, which goes before it: `{exporter.by_hand}`",
+                f"{name} is installed by way of {exporter.packages[0]}, which could not be installed; alternatively "
+                f"commit a requirements.txt, which takes precedence: `{exporter.by_hand}`",
                 tail(output),
             )
         commands = [[f"{tool}/bin/{command[0]}", *command[1:]] for command in exporter.arguments(self.spec.extras)]

@@ -41,7 +41,9 @@ POETRY = (
     "pyproject.toml names its packages for Poetry ([tool.poetry.dependencies]) and has no [build-system], so no other "
     "installer reads them: commit poetry.lock"
 )
-PIP_INSTALLS = "and pip installs here: set release_installer to uv, or commit a requirements.txt, which goes before it"
+PIP_INSTALLS = (
+    "and pip installs here: set release_installer to uv, or commit a requirements.txt, which takes precedence"
+)
 
 
 class Recipes:
@@ -163,7 +165,7 @@ class Recipes:
         return str(directory / name)
 
     def refuse_outside(self, code: Path, name: str, root: str, local: list[str]) -> None:
-        """A release is all of its code: ReleaseError for a path that leads out of it."""
+        """Refuse local code outside of the source, which the release would not contain: raises ReleaseError."""
         if path := outside(code, root, self.at.releases, local):
             raise ReleaseError(
                 "install",

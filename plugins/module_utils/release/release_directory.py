@@ -84,7 +84,7 @@ class ReleaseDirectory:
             self.check_directories()
 
     def check_directories(self) -> None:
-        """Refuse options that name directories which the release will not have, and files of settings in its place."""
+        """Refuse options that name directories the release will not have, and settings files that the source has."""
         code = self.path / "code" / self.context.subdirectory
         for option, named in (
             ("working_directory", self.spec.working_directory),

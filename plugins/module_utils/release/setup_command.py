@@ -4,7 +4,8 @@
 """The setup command, which makes an app's first tables or its first user: runs once in the life of an app's data.
 
 That it ran is recorded twice. Root's record on the host counts there. A file in the data directory goes where the data
-go, so that a restore onto a new host does not set up what is set up already; an app that removes it fools itself alone.
+go, so that a restore onto a new host does not set up what is set up already. An app that removes that file affects
+only itself.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Watch:
         return cls(**found) if found.keys() == {one.name for one in fields(cls)} else None
 
     def write(self, at: Layout) -> None:
-        """Keep it for the program that watches, and for who asks."""
+        """Write it to its file, which the watching program and ``status`` read."""
         make_directory(at.watch.parent, 0o700)
         write(at.watch, json.dumps(asdict(self)), 0o600)
 
