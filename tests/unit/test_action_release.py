@@ -355,7 +355,7 @@ def test_what_the_first_host_could_not_release_is_left_as_it_is_on_the_others(
     assert "serves on" not in said
 
 
-def test_a_source_that_is_not_on_the_controller_is_one_app_s_trouble_too(code: Path) -> None:
+def test_a_source_that_is_not_on_the_controller_does_not_stop_the_other_apps(code: Path) -> None:
     apps = [app(source={"directory": "/none"}), app("blog", source={"directory": str(code)})]
     action = Failing({"apps": apps, "defer_failures": True})
     action.failed = {}

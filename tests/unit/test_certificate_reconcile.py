@@ -147,7 +147,7 @@ def test_until_the_ca_has_issued_one_a_name_serves_the_certificate_of_the_one_it
     assert reconciler.report()["names"]["fakt"]["error"] == ""
 
 
-def test_a_certificate_that_has_ended_is_lent_to_nobody(fake: FakeHost) -> None:
+def test_an_expired_certificate_of_another_name_is_not_served(fake: FakeHost) -> None:
     fake.ask("fact", "fact.test", provider="acme")
     fake.lineage("fact", "fact.test")
     fake.run(reconcile.never)

@@ -68,7 +68,7 @@ def test_each_process_counts_its_own(tmp_path: Path) -> None:
     assert sorted(run(tmp_path, "/200 /200 fork /500").values()) == [(1, 1, 1), (2, 2, 0)]
 
 
-def test_nobody_sees_the_file_but_the_app(tmp_path: Path) -> None:
+def test_only_the_app_can_read_the_file(tmp_path: Path) -> None:
     run(tmp_path, "/200")
     (path,) = tmp_path.glob("answers-*")
     assert path.stat().st_mode & 0o777 == 0o600

@@ -170,6 +170,6 @@ def test_what_a_server_says_of_a_port_that_is_held(proc: Proc, text: str) -> Non
     assert port_holders(text, proc.root) == ["port 80 is held by apache2 (pid 40, unit apache2.service)"]
 
 
-def test_other_failures_name_nobody(proc: Proc) -> None:
+def test_other_failures_name_no_program(proc: Proc) -> None:
     proc.table("tcp", row("00000000:0050", 11))
     assert port_holders("GET / 127.0.0.1:80\ncannot load certificate", proc.root) == []

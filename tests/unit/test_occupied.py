@@ -52,7 +52,7 @@ FREE = [
 
 
 @pytest.mark.parametrize(("serving", "http3"), [case[1:] for case in FREE], ids=[case[0] for case in FREE])
-def test_what_stands_in_nobodys_way(serving: dict[str, Any], http3: bool) -> None:
+def test_what_is_no_problem(serving: dict[str, Any], http3: bool) -> None:
     assert not any(occupied_ports(serving, NGINX, http3, True).values())
 
 

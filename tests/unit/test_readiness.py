@@ -118,7 +118,7 @@ def test_who_holds_a_lock(locked: subprocess.Popen[str], tmp_path: Path) -> None
     assert apt_state.locks(tmp_path) == []
 
 
-def test_a_lock_that_nobody_has(tmp_path: Path) -> None:
+def test_a_lock_file_that_no_process_holds(tmp_path: Path) -> None:
     for name in apt_state.LOCKS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -128,7 +128,7 @@ def test_a_run_that_changes_nothing_still_warns_and_takes_the_command_away(app: 
     assert app.engine().predict().warnings == again.warnings
 
 
-def test_a_build_that_lacks_the_program_hears_that_it_is_not_there(
+def test_in_a_build_that_lacks_the_program_it_is_not_found(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The app ``shop`` is built on a host without git, where another app is called that."""

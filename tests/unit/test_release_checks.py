@@ -125,7 +125,7 @@ class TestOfEnvironment:
     def test_not_warned_of(self, value: str) -> None:
         assert list(checks.of_environment({"STORE": value})) == []
 
-    def test_no_terminal_obeys_it(self) -> None:
+    def test_a_long_value_is_shortened(self) -> None:
         (finding,) = checks.of_environment({"STORE": "$HOME" * 1000})
         assert len(finding.text) < 500
 

@@ -253,7 +253,7 @@ class TestKilled:
     def test_while_visitors_wait_the_old_one_gets_its_socket_back(
         self, app: App, monkeypatch: pytest.MonkeyPatch, is_held: bool
     ) -> None:
-        """It may listen still, at a file whose place a socket without anybody behind has taken."""
+        """It may listen still, at a file whose place a socket on which nothing listens has taken."""
         first = deploy(app, "red").release
         kill_at(monkeypatch, "import", "before", lambda: deploy(app, "blue"))
         spare, sock = app.at.release(first) / SPARE, app.at.release(first) / "app.sock"

@@ -141,7 +141,7 @@ def test_the_old_one_may_take_its_place_again(sock: Path, ask: Callable[..., Fut
 
 
 def test_a_unit_may_remove_the_file(sock: Path, ask: Callable[..., Future[bytes]]) -> None:
-    """Units of strangers say RemoveOnStop=yes."""
+    """The units of other roles may say RemoveOnStop=yes."""
     Server(sock).close()
     hold = Hold(sock, seconds=0.1)
     hold.begin()
@@ -210,5 +210,5 @@ def test_a_request_without_an_end_does_not_hold_up_the_run(sock: Path) -> None:
         silent.close()
 
 
-def test_where_there_is_no_socket_nobody_waits(sock: Path) -> None:
+def test_where_there_is_no_socket_there_is_no_hold(sock: Path) -> None:
     assert System().hold(sock) is None

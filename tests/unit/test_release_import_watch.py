@@ -15,8 +15,8 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
 TEXT = Path(import_watch.__file__).read_text().replace("PATIENCE, IDLE_SHARE = 5.0", "PATIENCE, IDLE_SHARE = 0.6")
 FLASK = "import time, threading, socket\nfrom flask import Flask\napp = Flask(__name__)\n"
 MAKE = "from wsgiref.simple_server import make_server\nserver = make_server('127.0.0.1', 0, app)\n"
-# A package of its own whose function listens and does not return, and that no list names.
-STRANGER = """
+# A package with a function that listens and does not return, and that is not among the known servers.
+UNLISTED = """
 import select
 import socket
 def serve_for_ever():
@@ -30,7 +30,7 @@ def import_app(directory: Path, text: str, seconds: float = 30) -> subprocess.Co
     (directory / "shop.py").write_text(text)
     (directory / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
     (directory / "lib/site-packages").mkdir(parents=True)
-    (directory / "lib/site-packages/stranger.py").write_text(STRANGER)
+    (directory / "lib/site-packages/unlisted.py").write_text(UNLISTED)
     return subprocess.run(
         (sys.executable, "-c", app_steps.PROBE, TEXT, str(seconds), Path(probe.__file__).read_text()),
         cwd=directory,
@@ -52,7 +52,7 @@ def import_app(directory: Path, text: str, seconds: float = 30) -> subprocess.Co
         ("def start():\n    app.run(port=0)\nstart()", 5),
         ("from werkzeug.serving import run_simple\nrun_simple('127.0.0.1', 0, app)", 5),
         ("from waitress import serve\nserve(app, host='127.0.0.1', port=0)", 5),
-        ("import stranger\nstranger.serve_for_ever()", 5),
+        ("import unlisted\nunlisted.serve_for_ever()", 5),
         (f"{MAKE}server.serve_forever()", 6),
         (f"{MAKE}server.handle_request()", 6),
         (
@@ -121,7 +121,7 @@ def test_any_other_ends_when_its_time_is_up_with_the_place(tmp_path: Path, code:
     assert "raise health_timeout" in said
 
 
-def test_a_question_to_nobody_fails_at_once(tmp_path: Path) -> None:
+def test_an_import_that_asks_for_input_fails_at_once(tmp_path: Path) -> None:
     done = import_app(tmp_path, f"{FLASK}name = input('Who? ')")
     assert 'shop.py", line 4, in <module>' in done.stdout
     assert "EOFError" in done.stdout

@@ -187,7 +187,7 @@ def test_an_environment_that_leads_into_another_release_is_refused(app: App, cod
     assert "which is not of this release" in error.value.message
 
 
-def test_where_a_copy_came_from_is_no_lead(app: App, code: Path) -> None:
+def test_the_recorded_origin_of_a_copied_package_does_not_count(app: App, code: Path) -> None:
     (code / "requirements.txt").touch()
 
     def install() -> None:

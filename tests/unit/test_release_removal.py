@@ -92,10 +92,10 @@ class TestNotTheApps:
 
     @staticmethod
     def human(app: App) -> None:
-        """The account is a human's, as an earlier version let the app run."""
+        """The account is a human's, as an earlier version allowed."""
         own = app.system.account
-        hers = (own.pw_name, "x", own.pw_uid, own.pw_gid, "Ann", "/home/ann", "/bin/bash")
-        app.system.account = pwd.struct_passwd(hers)
+        fields = (own.pw_name, "x", own.pw_uid, own.pw_gid, "Ann", "/home/ann", "/bin/bash")
+        app.system.account = pwd.struct_passwd(fields)
 
     @pytest.mark.parametrize("purge", [False, True])
     def test_a_name_that_was_never_an_apps(self, app: App, purge: bool) -> None:

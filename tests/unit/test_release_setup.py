@@ -91,7 +91,7 @@ def test_one_that_fails_runs_again_at_the_next_deploy(app: App, status: int, how
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_run_that_is_killed_is_made_up_for(app: App, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_the_next_run_makes_up_for_one_that_was_killed(app: App, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     kill_at(monkeypatch, "setup", when, app.engine(**WANTED).deploy)
     app.engine(**WANTED).deploy()
     assert app.has_run(SETUP) == 1
@@ -109,7 +109,7 @@ def test_one_that_had_succeeded_when_its_run_was_killed_is_not_run_again(app: Ap
     assert recorded(app) == ("done", SETUP)
 
 
-def test_an_import_that_failed_before_the_command_was_given_is_no_life(app: App) -> None:
+def test_a_first_deploy_that_failed_before_the_command_was_given_does_not_count(app: App) -> None:
     """Its first deploy leaves an empty database, and the operator then reads of the option."""
     data = data_of(app)
     app.system.ends[probe.MARK] = (1, "sqlite3.OperationalError: no such table: user")

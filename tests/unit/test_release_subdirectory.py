@@ -44,7 +44,7 @@ def test_a_directory_of_the_source(tree: Path, named: str) -> None:
         ("above/tree", "'above/tree' leads out of the source; "),
     ],
 )
-def test_what_is_none(tree: Path, named: str, said: str) -> None:
+def test_a_directory_that_cannot_be_used(tree: Path, named: str, said: str) -> None:
     with pytest.raises(ReleaseError) as refusal:
         subdirectory.check(tree, named)
     assert refusal.value.message.startswith(f"source.subdirectory: {said}")

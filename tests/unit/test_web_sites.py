@@ -95,7 +95,7 @@ def test_sites_wherever_they_stand(debian: Host, path: str) -> None:
     ]
 
 
-def test_a_default_site_that_was_edited_is_somebodys(debian: Host) -> None:
+def test_a_default_site_that_was_edited_is_a_site_of_others(debian: Host) -> None:
     debian.write("/etc/nginx/sites-available/default", DEFAULT.replace("_;", "mine.example.org;"))
     assert debian.sites() == [("/etc/nginx/sites-enabled/default", ["mine.example.org"], ["80", "[::]:80"])]
 

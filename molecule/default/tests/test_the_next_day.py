@@ -166,7 +166,7 @@ def test_a_program_with_an_app_s_name_that_is_installed_later_comes_first(host: 
 
 @pytest.mark.once
 def test_an_app_that_left_the_inventory_runs_on_until_it_is_removed(host: Host, site: MakeSite, tmp_path: Path) -> None:
-    """The last test: the app is gone afterwards. In the same run a new app that serves itself is one app's trouble."""
+    """The last test: the app is gone afterwards. In the same run a new app that serves at import fails alone."""
     broken = Path(shutil.copytree(EXAMPLES / "tally", tmp_path / "broken"))
     with (broken / "tally.py").open("a") as source:
         source.write("\napp.run(host='0.0.0.0', port=8000)\n")
