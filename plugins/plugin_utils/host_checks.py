@@ -138,7 +138,7 @@ def static_problems(app: App, top: Path, names: Iterable[str]) -> Problems:
     :param top: the directory that is the source.
     :param names: the files that are sent of it.
     """
-    if app.build_command:
+    if app.build_command or not app.proxy.static:
         return []
     problems, files = [], {(top / name).resolve() for name in names}
     for url, path in app.proxy.static.items():

@@ -183,8 +183,9 @@ class App(ReleaseOptions, ControllerOptions):
         "",
         pattern=rf"{APP_NAME}(\s*,\s*{APP_NAME})*",
         remedy="is not the name of an app: write the one from which this app takes over domains",
-        doc="App on the host and not in `flask_apps` from which this one takes over those of its `domains` that the "
-        "other has, without a lost request, once this one is live. Several with commas. See `docs/proxy.md`.",
+        doc="App from which this one takes over the domains that both have, without a lost request, once this one is "
+        "live. It is on the host, and not in `flask_apps`: an app of another inventory, or this one under its former "
+        "name. Several with commas. See `docs/proxy.md`.",
         example="shop-old",
         roles=("proxy",),
     )
