@@ -48,7 +48,8 @@ class Cleanup:
         self.ledger.heal()
         modes.heal(self.at)
         if live and self.at.is_complete(live):
-            (self.at.release(live) / "bad").unlink(missing_ok=True)  # it was about to be left for another
+            # An automatic rollback marks the live release before the switch; this one was killed in between.
+            (self.at.release(live) / "bad").unlink(missing_ok=True)
         if self.at.paused.exists():
             self.end_pause(live)
         stale = self.supervisor.enabled() - {live, wanted}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
-# What stands for a directory in a variable of `environment`, and what looks as if it did.
+# A reference to a directory in a variable of `environment`, or what looks like one.
 REFERENCE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_]\w*)\}|(?P<bare>[A-Za-z_]\w*))", re.ASCII)
 DIRECTORIES = ("DATA_DIR", "RELEASE_DIR")
 VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]+")

@@ -21,7 +21,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-# Shorter than the proxy waits for an answer by default, so that it is this one that the visitor gets.
+# Shorter than the proxy's default timeout, so that the visitor gets this answer and not the proxy's.
 HOLD_SECONDS = 30.0
 # How long requests that were handed on may take before the run ends without them.
 RELAY_SECONDS = 30.0

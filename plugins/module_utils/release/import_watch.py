@@ -37,8 +37,8 @@ SERVERS = frozenset(
         ("werkzeug.serving", "run_simple"),
     )
 )
-# Once something listens, another call does not return when it has lasted for so many seconds in which Python did next
-# to nothing: it waits for requests.
+# Once something listens, any other call that lasts for so many seconds, with Python all but idle, waits for requests
+# and will not return.
 PATIENCE, IDLE_SHARE = 5.0, 0.1
 # How functions are called that wait for a connection.
 WAITING = frozenset(("serve_forever", "handle_request", "accept"))
@@ -48,7 +48,7 @@ STANDARD_LIBRARY = tuple(os.path.join(sysconfig.get_path(name), "") for name in 
 def main() -> None:
     """Run the probe under watch."""
     seconds, program = float(sys.argv.pop(1)), sys.argv.pop(1)
-    # By a thread of C: some extension may never let Python go on.
+    # In a C thread, because an extension module may never let Python go on.
     faulthandler.dump_traceback_later(seconds, exit=True)
     Watch(os.environ.get("WSGI_APP", ""))
     exec(program, {"__name__": "__main__"})  # noqa: S102 - it is the engine's own

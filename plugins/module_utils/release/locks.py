@@ -63,7 +63,7 @@ ENVIRONMENT = {
     "PIPENV_IGNORE_VIRTUALENVS": "1",
     "POETRY_VIRTUALENVS_CREATE": "false",
 }
-# Runs the arguments, their standard output into a file: what they warn of is not of the export.
+# Runs the arguments with standard output to a file: warnings on standard error are not part of the export.
 TO_FILE = 'out=$1; shift; exec "$@" >"$out"'
 
 

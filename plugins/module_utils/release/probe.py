@@ -66,7 +66,7 @@ SAMPLE_KEYS = (
     "5791628bb0b13ce0c676dfde280ba245",
 )
 KEY_LENGTH, KEY_VARIETY = 16, 8
-# What Gunicorn has loaded of the standard library, and what an app may have modules of the same name as.
+# Modules of the standard library that Gunicorn has loaded, and whose names modules of an app may have.
 OF_GUNICORN = ("argparse", "copy", "csv", "email.utils", "html", "platform", "queue", "select", "tempfile", "zipfile")
 
 

@@ -93,7 +93,7 @@ class Recipes:
         return self.with_project(code, self.of_export(code, self.named(name), exported))
 
     def of_export(self, code: Path, path: str, exported: str) -> Recipe:
-        """An exported lock: its packages, the server, which may be another than the locked one, code of the source."""
+        """An exported lock: its packages, the server, which need not be the locked one, and code of the source."""
         index, apart = split(exported)
         local = [target for line in apart if (target := local_path(line))]
         root = os.path.dirname(path)

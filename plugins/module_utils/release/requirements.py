@@ -31,7 +31,7 @@ INSTALLABLE = re.compile(r"^\[(project|build-system)\]", re.MULTILINE)
 # Dependencies that Poetry alone reads.
 OF_POETRY = re.compile(r"^\[tool\.poetry\.dependencies\]", re.MULTILINE)
 NO_PACKAGE = re.compile(r"^\s*(package-mode|distribution|package)\s*=\s*false", re.MULTILINE)
-# Packages of the source that only uv knows how to find: a pip would take those of the same names from the index.
+# Packages of the source that only uv knows how to find: pip would take those of the same names from the index.
 UV_SOURCES = re.compile(r"^\[tool\.uv\.sources[\].][^[]*?\b(path|workspace)\s*=", re.MULTILINE)
 
 
@@ -56,9 +56,10 @@ class Recipe:
 class Listed:
     """What requirements files say.
 
-    :ivar texts: theirs, each with those that it names.
-    :ivar local: the paths that they name in the source; relative ones are the source's, as for pip and uv.
-    :ivar moving: they name more that may change while they do not: a directory of wheels, or a repository to edit.
+    :ivar texts: their texts; after each file those of the files that it names.
+    :ivar local: the paths that they name, relative to the app's directory of the source, as pip and uv read them.
+    :ivar moving: they name something whose content can change while the files stay the same: a directory of wheels, or
+        an editable repository.
     """
 
     texts: list[str] = field(default_factory=list)
