@@ -47,7 +47,7 @@ class Cleanup:
         live = self.at.live()
         self.ledger.heal()
         modes.heal(self.at)
-        if live and self.at.is_complete(live):
+        if live:
             # An automatic rollback marks the live release before the switch; this one was killed in between.
             (self.at.release(live) / "bad").unlink(missing_ok=True)
         if self.at.paused.exists():
