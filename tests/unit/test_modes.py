@@ -259,7 +259,6 @@ MAKERS = {
     "common/locks.py": "with fchmod",
     "common/sqlite.py": "runs as the app",
     "release/unpack.py": "runs as the app, in a step that has a umask of its own",
-    "release/setting_files.py": "below an open directory, with fchmod",
     "backup/moves.py": "below an open directory, for root alone",
     "backup/settle.py": "below an open directory, for root alone",
 }
