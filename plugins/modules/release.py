@@ -128,6 +128,34 @@ options:
           whether it takes the place of a file of the source.
         type: dict
         default: {}
+      processes:
+        description: >-
+          Processes beside the WSGI server, by name, each a map with C(command), C(count), C(kind) and
+          C(stop_timeout).
+        type: dict
+        default: {}
+      jobs:
+        description: >-
+          Commands that run on a schedule, by name, each a map with C(command), C(schedule), C(timeout), C(on)
+          and C(pool).
+        type: dict
+        default: {}
+      run_jobs:
+        description: >-
+          Whether this host runs the jobs of which one host runs each; set by the action plugin.
+        type: bool
+        default: true
+      database:
+        description: >-
+          The app's database, a map with C(provider) for one that the role C(database) has made on this host,
+          or C(url) for one elsewhere.
+        type: dict
+        default: {}
+      redis:
+        description: >-
+          The app's Redis, which the role C(redis) has set up, a map with C(purpose).
+        type: dict
+        default: {}
       files:
         description: >-
           Files to put into the release, by path. C(start) is what the unit executes,

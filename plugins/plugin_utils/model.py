@@ -25,6 +25,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     schema,
     sections,
     servers,
+    service_options,
     setting_options,
     sites,
     source,
@@ -74,6 +75,10 @@ READERS: Mapping[str, Callable[[Reader], Any]] = {
     "certificate": sections.read_certificate,
     "backup": lambda read: sections.read_section(read, "backup", schema.Backup)[1],
     "sandbox": sections.read_sandbox,
+    "processes": lambda read: service_options.read_named(read, "processes", service_options.Process),
+    "jobs": lambda read: service_options.read_named(read, "jobs", service_options.Job),
+    "database": lambda read: sections.read_section(read, "database", service_options.Database)[1],
+    "redis": lambda read: sections.read_section(read, "redis", service_options.Redis)[1],
 }
 
 
@@ -120,6 +125,7 @@ def check_together(read: Reader, app: App) -> None:
             "has no code to run in, for the source is a package: have its wheel built with what it makes, or take its "
             "code from `git`",
         )
+    read.problems += service_options.same_names(read.where, app.processes, app.jobs)
     wanted = app.certificate
     for domain, sentence in certificate_rules.name_problems(
         app.domains, wanted.provider, wanted.challenge, wanted.profile, "certificate: {{{}}}"

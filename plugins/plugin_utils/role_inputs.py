@@ -64,6 +64,10 @@ def releases(app: App) -> dict[str, Any]:
             **({"GROUNDWORK_PREFIX": prefix} if prefix else {}),
         },
         "settings": {path: dict(setting) for path, setting in app.settings.items()},
+        "processes": plain(app.processes),
+        "jobs": plain(app.jobs),
+        "database": {key: value for key in ("provider", "url") if (value := getattr(app.database, key))},
+        "redis": {"purpose": app.redis.purpose} if app.redis.purpose else {},
         "files": servers.release_files(app.server, app.server_options),
         "unit": units(app),
         "static": app.proxy.static,
@@ -115,9 +119,46 @@ def backup_sets(app: App) -> dict[str, Any]:
         "paths": [app.data, *(path for path in app.backup.paths if path.startswith("/"))],
         "before": list(app.backup.before),
         "after": list(app.backup.after),
+        "restore": list(app.backup.restore),
+        "services": [*local_provider(app), *(["redis"] if app.redis.purpose in ("queue", "both") else ())],
         "user": app.name,
         "owner": app.name,
     }
+
+
+def local_provider(app: App) -> list[str]:
+    """The server on the host that the app's database is on, if there is one."""
+    return [app.database.provider] if app.database.provider and not app.database.url else []
+
+
+def databases(app: App) -> dict[str, Any]:
+    """For database; nothing where the app has none on the host. The last four say how many connections it opens."""
+    if not local_provider(app):
+        return {}
+    return {
+        "name": app.name,
+        "provider": app.database.provider,
+        "pool": app.database.pool,
+        "extensions": list(app.database.extensions),
+        "locale": app.database.locale,
+        "workers": app.server_options.get("workers"),
+        "threads": threads(app),
+        "processes": sum(process["count"] for process in app.processes.values()),
+        "jobs": len(app.jobs),
+    }
+
+
+def threads(app: App) -> int:
+    """How many requests a worker of the app's server answers at a time."""
+    record = servers.SERVERS[app.server]
+    return int(app.server_options.get(record.at_once(app.server_options)) or 1)
+
+
+def redis(app: App) -> dict[str, Any]:
+    """For redis; nothing where the app has none."""
+    if not app.redis.purpose:
+        return {}
+    return {"name": app.name, "purpose": app.redis.purpose, "maxmemory": app.redis.maxmemory}
 
 
 # Empty for an app for which a role has nothing to do.
@@ -128,6 +169,8 @@ ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
     "proxy": site,
     "certificate": certificates,
     "backup": backup_sets,
+    "database": databases,
+    "redis": redis,
 }
 
 

@@ -20,7 +20,12 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, option, options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, ReleaseOptions
-from ansible_collections.groundwork.flask.plugins.plugin_utils import certificate_rules, servers, site_options
+from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    certificate_rules,
+    servers,
+    service_options,
+    site_options,
+)
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import Source
 
 # A Linux user name (useradd's 32 characters less room for suffixes) that is also safe in unit names and paths.
@@ -114,6 +119,13 @@ class Backup:
         (),
         doc="Shell commands to run after a backup.",
         example=["rm -f $DATA_DIR/shop.sql"],
+        roles=("backup",),
+    )
+    restore: tuple[str, ...] = option(
+        (),
+        doc="Shell commands to run after the files of a backup were put back, before the app starts again, such as one "
+        "that loads a dump which `before` has made.",
+        example=["psql --file $DATA_DIR/shop.sql"],
         roles=("backup",),
     )
 
@@ -249,6 +261,36 @@ class App(ReleaseOptions, ControllerOptions):
         defines=True,
     )
     server_options: Mapping[str, Any] = field(default_factory=dict)
+    processes: Mapping[str, Mapping[str, Any]] = option(
+        {},
+        doc="Processes beside the WSGI server, such as workers, by name: units of the release, which start, are "
+        "checked and end with it. Each is a map; see below.",
+        example={"worker": {"command": "rq worker -u $REDIS_URL", "kind": "rq"}},
+        roles=("release",),
+        defines=True,
+    )
+    jobs: Mapping[str, Mapping[str, Any]] = option(
+        {},
+        doc="Commands that run on a schedule in the live release, by name. Each is a map; see below.",
+        example={"nightly": {"command": "flask report", "schedule": "*-*-* 03:00"}},
+        roles=("release",),
+        defines=True,
+    )
+    database: service_options.Database = option(
+        service_options.Database(),
+        doc="A database on this host, or the address of one elsewhere. SQLite databases in the data directory need "
+        "nothing of this.",
+        example={"provider": "postgresql"},
+        roles=("backup", "database", "release"),
+        defines=True,
+    )
+    redis: service_options.Redis = option(
+        service_options.Redis(),
+        doc="Redis of the app's own, for a queue or a cache.",
+        example={"purpose": "queue"},
+        roles=("backup", "redis", "release"),
+        defines=True,
+    )
     proxy: Proxy = option(
         Proxy(),
         doc="What the proxy does for the app; see `docs/proxy.md`.",
@@ -331,6 +373,8 @@ def section(key: str) -> Mapping[str, Option]:
         "proxy": {**site_options.OPTIONS, **options(Proxy)},
         "certificate": options(Certificate),
         "backup": options(Backup),
+        "database": options(service_options.Database),
+        "redis": options(service_options.Redis),
     }.get(key, {})
 
 

@@ -11,6 +11,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     reserved,
     schema,
     servers,
+    service_options,
     setting_options,
     site_options,
 )
@@ -142,6 +143,15 @@ def a_server() -> Schema:
     return {"type": "object", "properties": {"provider": an_option(schema.PROVIDER)}, "allOf": providers}
 
 
+def named(of: type) -> Schema:
+    """Processes or jobs, by name."""
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": whole(service_options.NAME.pattern), "not": {"enum": list(service_options.TAKEN)}},
+        "additionalProperties": an_object(options(of), {}),
+    }
+
+
 TIME: Schema = {"type": ["string", "integer"], "pattern": whole(site_options.TIME.pattern)}
 FILES: Schema = {"type": "object", "additionalProperties": {"$ref": "#/definitions/directory of files"}}
 STATIC_SHAPES: Mapping[str, Schema] = {"expires": TIME}
@@ -171,6 +181,10 @@ SHAPES: Mapping[str, Schema] = {
             "oneOf": [{"required": [kind]} for kind in setting_options.KINDS],
         },
     },
+    "processes": named(service_options.Process),
+    "jobs": named(service_options.Job),
+    "database": an_object(schema.section("database"), {}),
+    "redis": an_object(schema.section("redis"), {}),
     "proxy": an_object(schema.section("proxy"), SITE_SHAPES),
     "certificate": an_object(schema.section("certificate"), {}),
     "backup": an_object(schema.section("backup"), {}),

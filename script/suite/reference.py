@@ -17,6 +17,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     reserved,
     schema,
     servers,
+    service_options,
     setting_options,
     site_options,
 )
@@ -31,8 +32,13 @@ HEAD = Path(__file__).with_name("reference_head.md")
 def page() -> str:
     """docs/reference.md."""
     parts = [HEAD.read_text(), section("An app", options(schema.App))]
-    parts.append(section("A file in `settings`", options(setting_options.Setting), options(schema.App)["settings"].doc))
-    for key in ("source", "server", "proxy", "certificate", "backup"):
+    for title, key, of in (
+        ("A file in `settings`", "settings", setting_options.Setting),
+        ("A process in `processes`", "processes", service_options.Process),
+        ("A job in `jobs`", "jobs", service_options.Job),
+    ):
+        parts.append(section(title, options(of), options(schema.App)[key].doc))
+    for key in ("source", "server", "database", "redis", "proxy", "certificate", "backup"):
         parts.append(section(f"`{key}`", schema.section(key), options(schema.App)[key].doc))
         if key == "server":
             doc = "Beside `provider`, `workers`, `worker_memory` and `options`. [servers.md](servers.md) says more."

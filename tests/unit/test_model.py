@@ -314,3 +314,28 @@ def test_lazy_containers_become_plain_ones() -> None:
         """As ansible-core 2.19 hands texts over."""
 
     assert plain({"a": [Tagged("b")]})["a"][0].__class__ is str
+
+
+# --- processes and jobs ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"processes": {"web": {"command": "x"}}}, "processes.web: 'web' is the name of the WSGI server"),
+        ({"processes": {"Worker": {"command": "x"}}}, "processes.Worker: 'Worker' cannot be a name"),
+        ({"processes": {"worker": {}}}, "processes.worker.command is missing: write `command:"),
+        ({"processes": {"worker": {"command": "x", "kind": "rqq"}}}, "did you mean rq?"),
+        ({"processes": {"worker": {"command": "x", "cuont": 2}}}, "did you mean count?"),
+        ({"processes": ["worker"]}, "processes: ['worker'] is not a map: write each as"),
+        ({"jobs": {"nightly": {"command": "x"}}}, 'jobs.nightly.schedule is missing: write `schedule: "*-*-* 03:00"`'),
+        (
+            {"processes": {"mail": {"command": "x"}}, "jobs": {"mail": {"command": "y", "schedule": "daily"}}},
+            "jobs.mail is the name of a process too",
+        ),
+        ({"redis": {"purpose": "queue", "maxmemory": "128 MB"}}, "write it as 128mb"),
+        ({"database": {"provider": "postgres"}}, "did you mean postgresql?"),
+    ],
+)
+def test_processes_jobs_and_services_are_checked(options: dict[str, Any], message: str) -> None:
+    assert any(message in problem for problem in problems(app(**options)))

@@ -196,14 +196,50 @@ def test_a_backup_set_s_commands_and_files_are_the_app_s() -> None:
         "paths": [DATA],
         "before": [],
         "after": [],
+        "restore": [],
+        "services": [],
         "user": "shop",
         "owner": "shop",
     }
     (full,) = apps_for(
-        app(backup={"paths": ["/srv/exports", "uploads"], "before": ["dump"], "after": ["tidy"]}), "backup"
+        app(
+            backup={"paths": ["/srv/exports", "uploads"], "before": ["dump"], "after": ["tidy"], "restore": ["load"]},
+            database={"provider": "postgresql"},
+            redis={"purpose": "both"},
+        ),
+        "backup",
     )
     assert full["paths"] == [DATA, "/srv/exports"]
-    assert (full["before"], full["after"], full["user"]) == (["dump"], ["tidy"], "shop")
+    assert [full[key] for key in ("before", "after", "restore")] == [["dump"], ["tidy"], ["load"]]
+    assert (full["services"], full["user"]) == (["postgresql", "redis"], "shop")
+    (other,) = apps_for(app(database={"url": "postgresql://db.example.org/shop"}, redis={"purpose": "cache"}), "backup")
+    assert other["services"] == []
+
+
+def test_a_database_and_redis_are_asked_for_where_an_app_has_them() -> None:
+    assert apps_for(app(), "database") == apps_for(app(), "redis") == []
+    (database,) = apps_for(
+        app(
+            database={"provider": "postgresql", "extensions": ["citext"]},
+            server={"workers": 3, "threads": 4},
+            processes={"worker": {"command": "rq worker", "count": 2}, "beat": {"command": "beat"}},
+            jobs={"nightly": {"command": "flask report", "schedule": "daily"}},
+        ),
+        "database",
+    )
+    connections = {"workers": 3, "threads": 4, "processes": 3, "jobs": 1}
+    assert database == {
+        "name": "shop",
+        "provider": "postgresql",
+        "pool": None,
+        "extensions": ["citext"],
+        "locale": "C.UTF-8",
+        **connections,
+    }
+    assert apps_for(app(redis={"purpose": "cache", "maxmemory": "1gb"}), "redis") == [
+        {"name": "shop", "purpose": "cache", "maxmemory": "1gb"}
+    ]
+    assert apps_for(app(database={"url": "postgresql://db.example.org/shop"}), "database") == []
 
 
 def test_flask_finds_a_bare_module_as_the_server_does() -> None:

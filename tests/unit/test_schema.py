@@ -47,6 +47,10 @@ def beside(section: str, name: str, example: Any) -> dict[str, Any]:
         return {**given, name: example}
     if section == "certificate" and certificate_rules.PROVIDER_OF.get(name) == "files":
         return {"provider": "files", "fullchain": "a.pem", "privkey": "a.key", name: example}
+    if section == "database" and name != "url":
+        return {"provider": "postgresql", name: example}
+    if section == "redis":
+        return {"purpose": "queue", name: example}
     if name == "cache_ignore_cookies":
         return {"cache": "1h", name: example}
     return {name: example}

@@ -190,6 +190,31 @@ class Spec(ReleaseOptions):
         "place of a file of the source.",
         defines=True,
     )
+    processes: Mapping[str, Mapping[str, Any]] = option(
+        {},
+        doc="Processes beside the WSGI server, by name, each a map with `command`, `count`, `kind` and `stop_timeout`.",
+        defines=True,
+    )
+    jobs: Mapping[str, Mapping[str, Any]] = option(
+        {},
+        doc="Commands that run on a schedule, by name, each a map with `command`, `schedule`, `timeout`, `on` and "
+        "`pool`.",
+        defines=True,
+    )
+    run_jobs: bool = option(
+        True, doc="Whether this host runs the jobs of which one host runs each; set by the action plugin."
+    )
+    database: Mapping[str, str] = option(
+        {},
+        doc="The app's database, a map with `provider` for one that the role `database` has made on this host, or "
+        "`url` for one elsewhere.",
+        defines=True,
+    )
+    redis: Mapping[str, str] = option(
+        {},
+        doc="The app's Redis, which the role `redis` has set up, a map with `purpose`.",
+        defines=True,
+    )
     files: Mapping[str, str] = option(
         {},
         doc="Files to put into the release, by path. `start` is what the unit executes, `entry/groundwork_wsgi.py` is "
