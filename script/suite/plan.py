@@ -51,6 +51,7 @@ PARTS = (
     Part("default", 290, 400, 1, "both"),
     Part("servers", 220, 1640, 2, "site", image=True),
     Part("deploy", 95, 270, 3, "site", image=True),
+    Part("services", 250, 700, 2, "site"),
     Part("attack", 100, 200, 1, "site", image=True),
     Part("scan", 0, 370, 1, "site", image=True),
     Part("release", 225, 480, 3, "role"),
@@ -229,6 +230,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"roles/release/.*", ("unit:test_roles", "release:test_day_two", "release:test_release")),
     (r"roles/wsgi_server/files/.*", ("unit:test_servers", "servers:test_answers")),
     (r"roles/certificate/files/certbot/.*", ("unit:test_pins",)),
+    (r"roles/(database|redis)/.*", ("unit:test_{1}", "unit:test_roles", "services:test_{1}")),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
     (
         r"plugins/module_utils/common/sqlite\.py",
