@@ -25,7 +25,7 @@ MOST_ANCESTORS = 32
 
 def facts(root: Path = Path("/")) -> dict[str, Any]:
     """The facts that do not change from one play to the next, by the names that Ansible gives them."""
-    return {**distribution(root), **python(), **addresses()}
+    return {**distribution(root), **python(), **addresses(), **size(root)}
 
 
 def distribution(root: Path = Path("/")) -> dict[str, str]:
@@ -69,6 +69,13 @@ def python() -> dict[str, Any]:
         "python": {"version": {"major": major, "minor": minor, "micro": micro}, "executable": sys.executable},
         "python_version": platform.python_version(),
     }
+
+
+def size(root: Path = Path("/")) -> dict[str, int]:
+    """The processors that can be used, and the memory in MB."""
+    lines = (root / "proc/meminfo").read_text().splitlines()
+    total = next((int(line.split()[1]) for line in lines if line.startswith("MemTotal:")), 0)
+    return {"processor_nproc": len(os.sched_getaffinity(0)), "memtotal_mb": total // 1024}
 
 
 def addresses() -> dict[str, list[str]]:

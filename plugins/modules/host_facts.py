@@ -60,7 +60,8 @@ RETURN = r"""
 ansible_facts:
   description:
     - C(distribution), C(distribution_version), C(distribution_major_version), C(distribution_release), C(os_family),
-      C(python), C(python_version), C(all_ipv4_addresses), C(all_ipv6_addresses).
+      C(python), C(python_version), C(all_ipv4_addresses), C(all_ipv6_addresses), C(processor_nproc),
+      C(memtotal_mb).
   type: dict
   returned: success
   sample: {distribution: Debian, distribution_release: trixie, all_ipv6_addresses: ["2001:db8::7"]}

@@ -132,7 +132,7 @@ def local_provider(app: App) -> list[str]:
 
 
 def databases(app: App) -> dict[str, Any]:
-    """For database; nothing where the app has none on the host. The last four say how many connections it opens."""
+    """For database; nothing where the app has none on the host. The last five say how many connections it opens."""
     if not local_provider(app):
         return {}
     return {
@@ -142,6 +142,7 @@ def databases(app: App) -> dict[str, Any]:
         "extensions": list(app.database.extensions),
         "locale": app.database.locale,
         "workers": app.server_options.get("workers"),
+        "worker_memory": app.server_options.get("worker_memory"),
         "threads": threads(app),
         "processes": sum(process["count"] for process in app.processes.values()),
         "jobs": len(app.jobs),

@@ -10,6 +10,7 @@ Nothing else in the collection knows one server from another: the units start ``
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -292,6 +293,16 @@ def options_of(provider: str) -> dict[str, Option]:
 
 # What others call the number of workers, and where.
 OTHER_NAMES = {"processes": "workers", "worker_processes": "workers"}
+
+
+def choose_workers(asked: int | None, cores: int, memory: int, each: int) -> int:
+    """How many workers a server starts with on a host, by the rule that it follows there.
+
+    :param memory: of the host, in MB; ``each`` what a worker is reckoned with. A limit on the app's unit may make it
+        fewer.
+    """
+    rule = runpy.run_path(str(FILES / WORKERS))["choose_workers"]  # a program that is a file of each release
+    return int(rule(asked, cores, memory, each)[0])
 
 
 def release_files(provider: str, options: Options) -> dict[str, str]:

@@ -44,6 +44,12 @@ def test_distribution(
     assert tuple(host_facts.distribution(tmp_path).values()) == expected
 
 
+def test_processors_and_memory(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal:        2048000 kB\nMemFree:  17 kB\n")
+    assert host_facts.size(tmp_path) == {"processor_nproc": len(os.sched_getaffinity(0)), "memtotal_mb": 2000}
+
+
 class Programs:
     """What programs print, by their names."""
 

@@ -227,7 +227,7 @@ def test_a_database_and_redis_are_asked_for_where_an_app_has_them() -> None:
         ),
         "database",
     )
-    connections = {"workers": 3, "threads": 4, "processes": 3, "jobs": 1}
+    connections = {"workers": 3, "worker_memory": 100, "threads": 4, "processes": 3, "jobs": 1}
     assert database == {
         "name": "shop",
         "provider": "postgresql",
