@@ -8,7 +8,7 @@ import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +126,7 @@ class FakeSystem(System):
     :ivar commands: each command line of a build, of the app, or of root.
     :ivar steps: those that ran as the app.
     :ivar said: what the engine told systemd of how far it is.
+    :ivar told: what whoever has the app paused is told of it.
     :ivar fail: what a command that contains a word says before it fails.
     :ivar ends: the exit status and the output of a step that contains a word, in place of what it would do.
     :ivar on: what happens in a command that contains a word.
@@ -147,6 +148,7 @@ class FakeSystem(System):
         self.commands: list[str] = []
         self.steps: list[Step] = []
         self.said: list[str] = []
+        self.told: list[str] = []
         self.fail: dict[str, str] = {}
         self.ends: dict[str, tuple[int, str]] = {}
         self.on: dict[str, Callable[[], object]] = {}
@@ -181,9 +183,9 @@ class FakeSystem(System):
         if arguments[0] == "cat":
             return subprocess.CompletedProcess(arguments, 0 if said is None else 1, UNIT, said or "")
         verb, *rest = [word for word in arguments if not word.startswith("--")]
-        units = [name for name in rest if "@" in name]
+        units = [name for name in rest if "@" in name or name.endswith((".service", ".timer"))]
         for unit in units:
-            target = "sockets" if unit.endswith(".socket") else "multi-user"
+            target = {"socket": "sockets", "timer": "timers"}.get(unit.rpartition(".")[2], "multi-user")
             wants = self.root / "etc/systemd/system" / f"{target}.target.wants"
             if verb == "enable":
                 wants.mkdir(parents=True, exist_ok=True)
@@ -239,6 +241,10 @@ class FakeSystem(System):
     def restarts(self, unit: str) -> int:
         counts = self.restarts_of.get(unit, [self.restarted])
         return counts.pop(0) if len(counts) > 1 else counts[0]
+
+    def await_caller(self, notices: Sequence[str]) -> None:
+        self.note("everything is stopped")
+        self.told += notices
 
     def status(self, text: str) -> None:
         self.said.append(text)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import restore as restoring
+from ansible_collections.groundwork.flask.plugins.module_utils.backup import units
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.cli import write_restored
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.config import BackupSet
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.copies import forget_copies
@@ -23,6 +26,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.restore im
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.status import Status
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+from ansible_collections.groundwork.flask.plugins.module_utils.common.paused import PauseError
 from ansible_collections.groundwork.flask.tests.unit.backup_host import deep
 
 DATA = on_host("data", "shop")
@@ -155,3 +159,24 @@ def test_copies_of_an_interrupted_restore_are_kept(scene: SimpleNamespace) -> No
     with pytest.raises(BackupError, match=r"may be all there is of the data. Finish it first: restore shop --in-place"):
         forget_copies(config, "shop")
     assert forget_copies(config, "wiki") == []
+
+
+def test_an_app_is_stopped_by_the_engine_and_what_it_says_is_passed_on(
+    scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    @contextlib.contextmanager
+    def paused(app: str, by: str) -> Iterator[list[str]]:
+        asked.append((app, by))
+        if app == "shap":
+            raise PauseError("shap cannot be stopped")
+        yield ["the job nightly ran and was ended"]
+
+    monkeypatch.setattr(units, "paused", paused)
+    with units.stopped(scene.config(), "shop") as notices:
+        assert (asked, notices) == ([("shop", "a restore")], ["the job nightly ran and was ended"])
+    with units.stopped(scene.config(), "") as notices:
+        assert (len(asked), notices) == (1, [])
+    with pytest.raises(BackupError, match="shap cannot be stopped"), units.stopped(scene.config(), "shap"):
+        raise AssertionError

@@ -67,7 +67,12 @@ def parser() -> argparse.ArgumentParser:
     where = command.add_mutually_exclusive_group()
     where.add_argument("--target", type=Path, metavar="DIR", help=f"default: {path('state')}/restore/SET-ID")
     where.add_argument("--in-place", action="store_true", help="to where it was; what is there is put aside")
-    command.add_argument("--stop", default="", metavar="UNIT", help="keep this unit stopped while files are replaced")
+    command.add_argument(
+        "--stop",
+        default="",
+        metavar="NAME",
+        help="an app, with all that runs for it, or a unit, as shop.service, to stop while files are replaced",
+    )
     add(
         "drill",
         "Restore drill: restore the newest snapshot of each set to a temporary directory and compare",

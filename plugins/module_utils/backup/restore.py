@@ -71,7 +71,7 @@ def not_shared(target: Path) -> Path:
 
 
 def restore_in_place(
-    config: Config, item: BackupSet, find: Callable[[], Snapshot], unit: str, wanted: str
+    config: Config, item: BackupSet, find: Callable[[], Snapshot], stop: str, wanted: str
 ) -> dict[str, Any]:
     """Put a set's files where they were, and what is there aside.
 
@@ -87,7 +87,7 @@ def restore_in_place(
     if journal.exists():
         plan = json.loads(journal.read_text())
         say(f"An interrupted restore of {item.name} from snapshot {plan['snapshot']} is finished first.")
-        done = finish(config, plan, journal, unit)
+        done = finish(config, plan, journal, stop)
         if wanted == "latest" or plan["snapshot"].startswith(wanted[:8]):
             return done
     snapshot = find()
@@ -98,7 +98,7 @@ def restore_in_place(
     moves = plan_moves(restored, re.sub("[-:Z]", "", clock.timestamp()))
     plan = {**restored, "moves": moves, "not_restored": not_restored(item)}
     write_private(journal, plan)
-    return finish(config, plan, journal, unit)
+    return finish(config, plan, journal, stop)
 
 
 def not_restored(item: BackupSet) -> list[str]:
@@ -132,9 +132,9 @@ def refuse_foreign(restored: Mapping[str, Any], item: BackupSet) -> None:
         )
 
 
-def finish(config: Config, plan: Mapping[str, Any], journal: Path, unit: str) -> dict[str, Any]:
+def finish(config: Config, plan: Mapping[str, Any], journal: Path, stop: str) -> dict[str, Any]:
     """Carry out a recorded plan, and remove its record."""
-    with stopped(config, unit):
+    with stopped(config, stop) as notices:
         restored = carry_out(plan["moves"])
     clear(Path(plan["target"]))
     status = Status(config)
@@ -145,7 +145,7 @@ def finish(config: Config, plan: Mapping[str, Any], journal: Path, unit: str) ->
     outcome = {key: plan[key] for key in ("set", "snapshot", "time", "repository")}
     # An interrupted restore of the version before has no record of these.
     more = {key: plan.get(key, []) for key in ("databases", "not_restored")}
-    return {**outcome, **more, "restored": restored}
+    return {**outcome, **more, "restored": restored, "notices": notices}
 
 
 def restore(config: Config, arguments: argparse.Namespace, lock: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Units that stand still while files are replaced."""
+"""Apps and units that stand still while files are replaced."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from ..common import programs
 from ..common.files import make_parents, write
 from ..common.locks import locked
+from ..common.paused import PauseError, paused
 from ..common.systemd import SYSTEMCTL
 from .config import Config
 from .errors import BackupError, TimeLimitError, limited
@@ -21,14 +22,30 @@ STOP_SECONDS = 600
 
 
 @contextlib.contextmanager
-def stopped(config: Config, unit: str) -> Iterator[None]:
+def stopped(config: Config, name: str) -> Iterator[list[str]]:
+    """Keep an app, or a unit, stopped for the time of the block; what the operator should know of it.
+
+    :param name: of an app, which the release engine stops with all that runs for it; or of a unit, with its suffix, as
+        ``shop.service``; "" for none.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            notices: list[str] = []
+            if "." in name:
+                stack.enter_context(unit_stopped(config, name))
+            elif name:
+                notices = stack.enter_context(paused(name, "a restore"))
+            yield notices
+    except PauseError as error:
+        raise BackupError(str(error)) from error
+
+
+@contextlib.contextmanager
+def unit_stopped(config: Config, unit: str) -> Iterator[None]:
     """Keep a unit stopped; a start meanwhile waits, so that requests to its socket queue and none is refused.
 
     The unit waits for a lock that this process holds, so that it starts even if this process is killed.
     """
-    if not unit:
-        yield
-        return
     if not re.fullmatch(r"[A-Za-z0-9@._:-]+", unit) or unit.startswith((".", "-")):
         raise BackupError(f"{unit!r} is not the name of a unit")
     lock = config.runtime / f"restore-{unit}.lock"

@@ -10,6 +10,7 @@ exit status of what it ran.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from . import sandbox, watch, work
 from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
+from .held import held
 from .host_warnings import warnings_of
 from .layout import Layout, other_apps
 from .ledger import Ledger, states
@@ -81,8 +83,9 @@ def parser(app: str) -> Parser:
         help="across a migration: keep the database as it is, or put back the copy from before the migration",
     )  # fmt: skip
     back.add_argument("--dry-run", action="store_true", help="show what would happen")
+    pause = verb("pause", "keep everything of the app stopped until this command ends")
     unlock = verb("unlock", "end a deploy that is stuck")
-    for each in (back, unlock):
+    for each in (back, pause, unlock):
         each.add_argument("--json", action="store_true", help="print the result as JSON")
         each.add_argument("--by", default="", help=argparse.SUPPRESS)
     return top
@@ -259,6 +262,17 @@ def roll_back(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], 
     return asdict(result), "\n".join([*result.warnings, text])
 
 
+def pause(at: Layout, options: argparse.Namespace) -> None:
+    """Keep everything of the app stopped until our stdin ends."""
+    order = work.Order("pause", {"name": at.app}, asdict(DeploySettings(by=options.by or whoami(os.environ))))
+    with contextlib.suppress(KeyboardInterrupt), held(order) as notices:
+        text = [*notices, f"Nothing of {at.app} runs. It is started again when this command ends: press Ctrl-D."]
+        print_line(json.dumps({"notices": notices}) if options.json else "\n".join(text))
+        sys.stdout.flush()
+        while sys.stdin.read(1024):
+            pass
+
+
 def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """End the run that is at work, and heal what it leaves; the result, and the same as text."""
     holder = work.stop(at.app)
@@ -324,6 +338,9 @@ def act(at: Layout, options: argparse.Namespace) -> None:
     """Do something to one app."""
     if options.verb == "run":
         raise SystemExit(run(at, options.argv, options.release))
+    if options.verb == "pause":
+        pause(at, options)
+        return
     if options.verb == "logs":
         logs(at, options.follow, options.lines, options.since)
     result, text = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)

@@ -25,6 +25,7 @@ from .deploy import STEPS, STEPS_BACK, Deployment
 from .errors import ReleaseError
 from .identity import Identity
 from .installer import Installer
+from .jobs import Jobs
 from .layout import Layout
 from .ledger import LOG_KEPT, Ledger
 from .pause import Pause, is_exclusive
@@ -38,6 +39,7 @@ from .secret_key import SecretKey
 from .settings import DeploySettings
 from .setup_command import SetupCommand
 from .spec import Spec
+from .standstill import Standstill
 from .supervisor import Supervisor
 from .system import System
 from .units import ReleaseUnits
@@ -84,6 +86,7 @@ class Engine:
         self.source = source.of(spec.source, self.builder) if spec.source else None
         self.identity = Identity(context, self.secret_key, self.python, self.source)
         self.supervisor = Supervisor(context)
+        self.jobs = Jobs(context)
         self.cleanup = Cleanup(context, self.supervisor)
         self.app_steps = AppSteps(context, self.identity, self.builder, self.secret_key)
         self.databases = SavedDatabases(context, self.app_steps)
@@ -227,6 +230,17 @@ class Engine:
         """
         watch.end(self.context)
         return Removal(self.context, self.supervisor).remove(purge)
+
+    def pause(self) -> Result:
+        """Keep everything of the app stopped until whoever asked for it lets go, or is killed.
+
+        :raises ReleaseError: the live release could not be started again.
+        """
+        self.cleanup.heal()
+        with Standstill(self.context, self.supervisor, self.jobs).block():
+            self.context.system.status("paused")
+            self.context.system.await_caller(self.context.notices)
+        return Result(self.context.at.live() or "", warnings=list(self.context.notices))
 
     def standing(self, release: str) -> list[str]:
         """The warnings that hold for as long as nothing is changed: of the release if it is live, and of the app."""

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +144,13 @@ class System(Systemd):
                     if process.poll() is None:
                         process.terminate()
                     self.systemctl("stop", unit)
+
+    def await_caller(self, notices: Sequence[str]) -> None:
+        """Tell whoever asked for this run that everything is stopped, and wait until they let go of its stdin."""
+        sys.stdout.write(json.dumps({"notices": list(notices)}) + "\n")
+        sys.stdout.flush()
+        while sys.stdin.read(OUTPUT_LIMIT):
+            pass
 
     def status(self, text: str) -> None:
         """Report the current step to systemd, for ``systemctl status`` and for runs that wait."""

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from ..common.clock import timestamp
 from ..common.files import make_directory, read_json, write
+from ..common.paused import INSTALL
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
@@ -36,16 +37,16 @@ from .settings import DeploySettings
 from .spec import Spec
 from .system import System, engine_program
 
-Verb = Literal["deploy", "roll_back", "take_back", "remove", "heal"]
+Verb = Literal["deploy", "roll_back", "take_back", "remove", "heal", "pause"]
 WORK: Mapping[str, str] = {
     "deploy": "a deploy",
     "roll_back": "a rollback",
     "take_back": "an automatic rollback",
     "remove": "a removal",
     "heal": "an unlock",
+    "pause": "a pause",
 }
 PROGRAM = engine_program("work", "serve")
-INSTALL = "run groundwork.flask.site, or the role release with its tag release_program"
 # Longer than a build and a release command take together by their own limits' defaults.
 WAIT_SECONDS = 3600.0
 STOP_SECONDS = 5
@@ -256,7 +257,7 @@ def await_other(at: Layout, system: System, until: float) -> list[str]:
 def serve() -> None:
     """The program of the unit: reads an order on stdin, and writes its result to a file."""
     os.umask(0o022)
-    order = Order(**json.loads(sys.stdin.read()))
+    order = Order(**json.loads(sys.stdin.readline()))
     perform(order, System(engine=unit(order.app)))
 
 
