@@ -21,19 +21,17 @@ def init_app(app: Flask) -> None:
     app.cli.command("nightly")(nightly)
 
 
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day of the report; default: yesterday (UTC).")
-def nightly(day: datetime | None) -> None:
-    """Write the report of a day, and have mails sent that should have been sent long ago."""
-    begin = (day or datetime.now(UTC) - timedelta(days=1)).replace(
-        hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC
-    )
-    click.echo(f"report: {write_report(begin)}")
+def nightly() -> None:
+    """Write the reports of yesterday and of today so far (UTC), and have overdue mails sent."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for begin in (today - timedelta(days=1), today):
+        click.echo(f"report: {write_report(begin)}")
     late = db.session.scalars(
         select(Order).where(Order.mailed_at.is_(None), Order.placed_at < datetime.now(UTC) - MAILED_WITHIN)
     ).all()
     for order in late:
         queue.confirm(order)
-    click.echo(f"orders still without a mail, queued again: {len(late)}")
+    click.echo(f"orders without a mail, queued again: {len(late)}")
 
 
 def write_report(begin: datetime) -> Path:

@@ -99,16 +99,18 @@ def test_order_stands_while_queue_or_mail_server_is_away(
     assert [message["Subject"] for message in mailbox.mails] == ["Your order no. 1", "Your order no. 2"]
 
 
-def test_report_of_a_day(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
-    order(client)
-    order(client, product=3)
-    order(client, product=3, quantity=1)
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
-    assert app.test_cli_runner().invoke(args=["nightly", "--day", today]).exit_code == 0
-    report = tmp_path / "reports" / f"{today}.csv"
-    assert report.read_text().splitlines() == ["product,quantity,EUR", "Cup,3,26.70", "Kettle,2,78.00"]
-    assert app.test_cli_runner().invoke(args=["nightly"]).exit_code == 0
-    assert len(list(report.parent.iterdir())) == 2
+def test_reports_of_yesterday_and_today(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
+    for product, quantity in ((1, 2), (3, 2), (3, 1), (2, 5)):
+        order(client, product=product, quantity=quantity)
+    with app.app_context():
+        db.session.get_one(Order, 4).placed_at -= timedelta(days=1)
+        db.session.commit()
+    for _again in range(2):  # the second report replaces the first
+        assert app.test_cli_runner().invoke(args=["nightly"]).exit_code == 0
+    yesterday, today = sorted((tmp_path / "reports").iterdir())
+    assert today.stem == f"{datetime.now(UTC):%Y-%m-%d}"
+    assert today.read_text().splitlines() == ["product,quantity,EUR", "Cup,3,26.70", "Kettle,2,78.00"]
+    assert yesterday.read_text().splitlines() == ["product,quantity,EUR", "Teapot,5,122.50"]
 
 
 def test_health(client: FlaskClient, app: Flask) -> None:
