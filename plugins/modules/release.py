@@ -374,7 +374,8 @@ apps:
       release: 3f9c01d2ab44
       previous: 77aa01b2cd10
       source: https://example.org/shop.git v1.2 (0123456789)
-      workers: "5 workers: (2 x 2 cores) + 1; half of 3914 MB would hold 19 of 100 MB"
+      workers: "5 workers: (2 x 2 cores) + 1; half of 3914 MB would hold 17 of 100 MB beside 2 other processes"
+      processes: "2 of 2 run: worker (2)"
       seconds: 7.2
       changes: [environment.COLOUR, source]
 failed_apps:

@@ -75,7 +75,7 @@ READERS: Mapping[str, Callable[[Reader], Any]] = {
     "certificate": sections.read_certificate,
     "backup": lambda read: sections.read_section(read, "backup", schema.Backup)[1],
     "sandbox": sections.read_sandbox,
-    "processes": lambda read: service_options.read_named(read, "processes", service_options.Process),
+    "processes": service_options.read_processes,
     "jobs": lambda read: service_options.read_named(read, "jobs", service_options.Job),
     "database": lambda read: sections.read_section(read, "database", service_options.Database)[1],
     "redis": lambda read: sections.read_section(read, "redis", service_options.Redis)[1],

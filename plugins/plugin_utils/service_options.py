@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import option, options
+from ansible_collections.groundwork.flask.plugins.module_utils.release import process_kinds
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader
 
 Record = TypeVar("Record")
@@ -38,15 +39,10 @@ class Process:
     )
     count: int = option(1, at_least=1, at_most=64, doc="How many of it run beside each other.", example=2)
     kind: str = option(
-        "plain",
-        choices={
-            "plain": "ends at SIGTERM when it has finished what it does",
-            "rq": "RQ, `rq worker` or `rq worker-pool`",
-            "celery": "Celery, `celery worker` or `celery beat`",
-            "dramatiq": "Dramatiq, `dramatiq`",
-            "huey": "Huey, `huey_consumer`, which finishes its jobs at SIGINT alone",
-        },
-        doc="The library of which it is a worker, which says how it is told to finish.",
+        "",
+        choices={name: kind.doc for name, kind in process_kinds.KINDS.items()},
+        doc="The library of which it is a worker, which says how it is told to finish; by default the one whose "
+        "program its command starts, else `plain`.",
         example="rq",
     )
     stop_timeout: int = option(
@@ -167,6 +163,19 @@ class Redis:
     )
 
 
+def read_processes(app: Reader) -> dict[str, dict[str, Any]]:
+    """The processes of an app, by name, each of a kind."""
+    found = read_named(app, "processes", Process)
+    for name, one in found.items():
+        one["kind"] = one["kind"] or process_kinds.kind_of(one["command"])
+        if one["kind"] in process_kinds.KINDS:
+            app.problems += [
+                f"{app.field('processes')}.{name}.{option}: {one[option]} {sentence}"
+                for option, sentence in process_kinds.traps(**one)
+            ]
+    return found
+
+
 def read_named(app: Reader, key: str, of: type[Record]) -> dict[str, dict[str, Any]]:
     """The processes or the jobs of an app, by name."""
     given = app.given.get(key)
@@ -180,7 +189,7 @@ def read_named(app: Reader, key: str, of: type[Record]) -> dict[str, dict[str, A
         app.problems += [
             f"{read.field(inner)} is missing: write `{one.required}`"
             for inner, one in options(of).items()
-            if one.required and not read.given.get(inner)
+            if one.required and not str(read.given.get(inner) or "").strip()
         ]
         found[str(name)] = asdict(of(**read.values(options(of))))  # type: ignore[call-overload]  # it is a dataclass
     return found

@@ -90,6 +90,7 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
         ("changed", ", ".join(released.get("changes", []))),
         ("would run", "; ".join(released.get("commands", []))),
         ("workers", released.get("workers", "")),
+        ("processes", released.get("processes", "")),
         ("connections", connections_line(app, released)),
         ("certificate", certificate_line(kind)),
         ("backup", backup_line(saved)),

@@ -183,6 +183,8 @@ RELEASE_TESTS = {
     "pause": ("test_exclusive",),
     "pins": ("test_requirements",),
     "probe": ("test_checks",),
+    "process_kinds": ("test_release",),
+    "process_units": ("test_release",),
     "python": ("test_requirements",),
     "recipes": ("test_requirements",),
     "refusal": ("test_background", "test_release"),

@@ -346,5 +346,6 @@ class App:
         found += [path for path in self.at.home.iterdir() if path.name not in ("releases", "environments", "current")]
         found += self.at.home.rglob(".*.new")
         found += [path for path in self.at.saved.glob("*") if not self.at.is_complete(path.name)]
+        found += self.on_host().supervisor.process_units.orphans()
         units = self.system.active ^ self.live_units()
         return [*map(str, found), *units, *(self.on_host().supervisor.enabled() - {live})]

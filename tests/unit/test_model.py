@@ -327,6 +327,13 @@ def test_lazy_containers_become_plain_ones() -> None:
         ({"processes": {"worker": {}}}, "processes.worker.command is missing: write `command:"),
         ({"processes": {"worker": {"command": "x", "kind": "rqq"}}}, "did you mean rq?"),
         ({"processes": {"worker": {"command": "x", "cuont": 2}}}, "did you mean count?"),
+        ({"processes": {"worker": {"command": " "}}}, "processes.worker.command is missing: write `command:"),
+        ({"processes": {"beat": {"command": "celery beat", "count": 2}}}, "beat.count: 2 is too many of `celery beat`"),
+        (
+            {"processes": {"worker": {"command": "dramatiq shop", "stop_timeout": 900}}},
+            "stop_timeout: 900 is more than the 600 s after which Dramatiq ends its jobs by itself: add "
+            "`--worker-shutdown-timeout 900000` to the command",
+        ),
         ({"processes": ["worker"]}, "processes: ['worker'] is not a map: write each as"),
         ({"jobs": {"nightly": {"command": "x"}}}, 'jobs.nightly.schedule is missing: write `schedule: "*-*-* 03:00"`'),
         (
@@ -339,3 +346,12 @@ def test_lazy_containers_become_plain_ones() -> None:
 )
 def test_processes_jobs_and_services_are_checked(options: dict[str, Any], message: str) -> None:
     assert any(message in problem for problem in problems(app(**options)))
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "kind"),
+    [("huey_consumer shop.huey", {}, "huey"), ("flask work", {}, "plain"), ("rq worker", {"kind": "plain"}, "plain")],
+)
+def test_the_kind_of_a_process_follows_from_its_command(command: str, given: dict[str, Any], kind: str) -> None:
+    (found,) = model.load(app(processes={"worker": {"command": command, **given}}))
+    assert found.processes["worker"]["kind"] == kind

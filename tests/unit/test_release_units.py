@@ -21,14 +21,7 @@ BOTH = ("worker", "clock")
 
 def with_processes(app: App, *processes: str, **options: Any) -> Engine:
     """An engine whose releases have these processes beside the web units."""
-    found = app.engine(**options)
-
-    def units_of(release: str) -> ReleaseUnits:
-        more = [Unit(process(app, name, release), "process") for name in processes]
-        return ReleaseUnits.ordered([*more, *ReleaseUnits.web_only(app.name, release).units])
-
-    found.units_of = units_of
-    return found
+    return app.engine(processes={name: {"command": f"run-{name}"} for name in processes}, **options)
 
 
 def process(app: App, name: str, release: str) -> str:

@@ -41,6 +41,27 @@ def test_workers(asked: int | None, cores: int, megabytes: int, number: int, wor
     assert workers.choose_workers(asked, cores, megabytes, 100) == (number, words)
 
 
+@pytest.mark.parametrize(
+    ("megabytes", "others", "words"),
+    [
+        (1024, 2, "3 workers: 5 for 2 cores, but half of 1024 MB holds 3 of 100 MB beside 2 other processes"),
+        (1024, 9, "1 worker: 5 for 2 cores, but half of 1024 MB holds 1 of 100 MB beside 9 other processes"),
+        (4096, 1, "5 workers: (2 x 2 cores) + 1; half of 4096 MB would hold 19 of 100 MB beside 1 other process"),
+    ],
+)
+def test_processes_of_the_release_count_as_workers_do(megabytes: int, others: int, words: str) -> None:
+    assert workers.choose_workers(None, 2, megabytes, 100, others)[1] == words
+
+
+def test_the_processes_are_those_of_the_release_s_record(tmp_path: Path) -> None:
+    assert workers.other_processes(tmp_path) == 0
+    units = [{"name": "shop@A.service", "kind": "web"}, {"name": "shop.worker@A.service", "kind": "process"}]
+    (tmp_path / "release.json").write_text(json.dumps({"units": units}))
+    assert workers.other_processes(tmp_path) == 1
+    (tmp_path / "release.json").write_text("{}")
+    assert workers.other_processes(tmp_path) == 0
+
+
 @pytest.mark.parametrize(("quota", "count"), [("50000 100000", 1), ("150000 100000", 2), ("max 100000", 64)])
 def test_cores_of_a_quota_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, count: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(64)))

@@ -149,12 +149,13 @@ class Systemd:
         found = re.findall(r"(\d+)(us|ms|s|min|h|d)\b", shown)
         return STOP_GRACE + (sum(int(number) * units[name] for number, name in found) or DEFAULT_TIMEOUT)
 
-    def start(self, *units: str, enable: bool = True) -> subprocess.CompletedProcess[str]:
+    def start(self, *units: str, enable: bool = True, wait: bool = True) -> subprocess.CompletedProcess[str]:
         """Start units; the time limit is that of the last one.
 
         :param enable: have a boot start them too.
+        :param wait: until they have started; without, a unit that is about to end starts after that.
         """
-        verb = ("enable", "--now") if enable else ("start",)
+        verb = (*(("enable", "--now") if enable else ("start",)), *(() if wait else ("--no-block",)))
         return self.systemctl(*verb, *units, seconds=self.time_limit(units[-1], "Start"))
 
     def stop(self, *units: str) -> None:
@@ -181,6 +182,14 @@ class Systemd:
     def restarts(self, unit: str) -> int:
         """How often systemd has restarted the unit since it was started."""
         return self.number(unit, "NRestarts")
+
+    def main_program(self, unit: str) -> str:
+        """The name of the program that a unit's main process runs; "" where there is none."""
+        main = self.number(unit, "MainPID")
+        try:
+            return os.path.basename(os.readlink(f"/proc/{main}/exe")) if main else ""
+        except OSError:
+            return ""
 
     def processes(self, unit: str) -> set[int]:
         """The process ids of a unit's main process and of its children."""

@@ -37,6 +37,7 @@ class Cleanup:
             and self.ledger.cut_off(self.ledger.read()) is None
             and is_command_settled(self.at)
             and modes.are_settled(self.at)
+            and self.supervisor.process_units.is_settled(self.at.live())
         )
 
     def heal(self, wanted: str = "") -> None:
@@ -59,6 +60,7 @@ class Cleanup:
             self.supervisor.stop(release, wait=release not in lived)
         trees.remove(*self.incomplete_releases())
         trees.remove(*self.unused_environments())
+        self.supervisor.process_units.sweep()
 
     def end_pause(self, live: str | None) -> None:
         """Start the live release again, which a run had stopped that was killed, and nothing beside it."""
@@ -102,6 +104,7 @@ class Cleanup:
         kept = {path.name for path in self.at.releases.iterdir()}
         saved = self.at.saved.iterdir() if self.at.saved.exists() else ()
         trees.remove(*(path for path in saved if path.name not in kept))
+        self.supervisor.process_units.sweep()
 
     def remove_releases(self, paths: list[Path]) -> None:
         """Remove releases, but for those of which a unit still runs."""

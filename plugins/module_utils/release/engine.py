@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import source, watch
+from . import process_units, source, watch
 from .app_command import command_warnings, install_command
 from .app_steps import AppSteps
 from .build import Builder
@@ -93,7 +93,7 @@ class Engine:
         self.setup = SetupCommand(context, self.app_steps)
         self.command = ReleaseCommand(context, self.app_steps, self.databases)
         # The units of a release that is built.
-        self.units_of: Callable[[str], ReleaseUnits] = lambda release: ReleaseUnits.web_only(spec.name, release)
+        self.units_of: Callable[[str], ReleaseUnits] = lambda release: process_units.release_units(spec, release)
 
     def deploy(self, through: str = STEPS[-1], rotate: bool = False) -> Result:
         """Make the release that the spec describes live.
@@ -121,6 +121,8 @@ class Engine:
             if not self.supervisor.is_active(release):
                 self.supervisor.start(release)
                 result.action = "started"
+            elif self.supervisor.process_units.write(release):
+                self.context.system.systemctl("daemon-reload")
         elif not at.is_good(release) and self.lacks_archive():
             result.action, result.needs_archive = "needs_archive", True
             return result
@@ -133,8 +135,7 @@ class Engine:
             if "switch" in steps:
                 self.context.ledger.append("live", release, **deployment.outcome())
                 result.warnings += watching.begin(release, result.steps["start"])
-        result.workers = at.workers(release)
-        return result
+        return self.described(result)
 
     def predict(self) -> Result:
         """What :meth:`deploy` would do, without touching the host."""
@@ -158,8 +159,7 @@ class Engine:
         elif not self.supervisor.is_active(release):
             result.action = "to start"
         result.warnings += self.standing(release)
-        result.workers = self.context.at.workers(release)
-        return result
+        return self.described(result)
 
     def roll_back(
         self, to: str = "", data: str = "", dry_run: bool = False, blame: tuple[str, str] | None = None
@@ -199,8 +199,7 @@ class Engine:
         self.context.ledger.append("live", release, **deployment.outcome())
         known = self.context.ledger.warnings(release)
         result.warnings += [warning for warning in known if warning not in result.warnings]
-        result.workers = at.workers(release)
-        return result
+        return self.described(result)
 
     def take_back(self, release: str, reason: str, log: str, command: bool) -> Result:
         """Go back from a release that is not well after its switch, and mark it as bad; or note why that cannot be.
@@ -278,6 +277,12 @@ class Engine:
         return Result(
             release, live or "", source=description, changes=changes, differences=differences, warnings=warnings
         )
+
+    def described(self, result: Result) -> Result:
+        """A result with what runs of its release."""
+        result.workers = self.context.at.workers(result.release)
+        result.processes = self.supervisor.processes(result.release)
+        return result
 
     def deployment(self, live: str | None, result: Result) -> Deployment:
         """The steps of a run for the release that was determined or chosen."""

@@ -15,7 +15,7 @@ from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import make_directory, make_parents, write
 from ..common.text import line
-from . import build_command, history, large_files, setting_files, subdirectory
+from . import build_command, history, large_files, process_units, setting_files, subdirectory
 from .build import COMPILE, Builder
 from .context import Context
 from .environment import app_environment, env_file
@@ -129,6 +129,8 @@ class ReleaseDirectory:
             return
         code, public = self.path / "code", self.path / "public"
         venv = self.installer.install(code, self.identity.commit, self.identity.id)
+        packages = installed_packages(venv)
+        process_units.check_packages(self.spec.processes, packages)
         (self.path / "venv").symlink_to(Path("../../environments", venv.name))
         if self.spec.build_command:
             build_command.run(self.builder, code / self.context.subdirectory, venv)
@@ -153,7 +155,7 @@ class ReleaseDirectory:
             "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
             "bytes": {"code": trees.size(self.path), "environment": trees.size(venv)},
             "own_environment": self.installer.own,
-            "packages": installed_packages(venv),
+            "packages": packages,
         }
         write(self.path / "release.json", json.dumps(facts, indent=1) + "\n", 0o644)
 
@@ -184,6 +186,9 @@ class ReleaseDirectory:
             path = self.path / name
             make_parents(path)
             write(path, text, 0o750 if name == "start" else 0o640, gid=group)
+        for name, text in process_units.command_files(self.spec.processes).items():
+            make_parents(self.path / name)
+            write(self.path / name, text, 0o750, gid=group)
         environment = app_environment(self.context, self.secret_key, self.identity.id)
         write(self.path / "env", env_file(environment), 0o600)
         write(self.path / "definition.json", json.dumps(self.identity.definition(), indent=1) + "\n", 0o600)

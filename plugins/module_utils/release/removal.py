@@ -72,6 +72,7 @@ class Removal:
         """What to remove, whether it is there or not."""
         at = self.at
         paths = [*self.owner.in_home(), at.build_cache, *([at.command] if owns_command(at) else [])]
+        paths += self.supervisor.process_units.files()
         if purge:
             data, cache = at.root / at.data[1:], at.root / at.cache[1:]
             paths += [path for path in (data, cache) if self.owner.owns(path)]

@@ -22,6 +22,8 @@ OF_A_STEP = re.compile(
     # A short unit with a journal of its own starts and stops what keeps that journal, and another start may collide.
     r"LogNamespace|SyslogIdentifier|Environment.*|PassEnvironment|UnsetEnvironment|WorkingDirectory"
 )
+# What a process states itself: it logs to the app's journal under its own name.
+OF_A_PROCESS = re.compile(r"SyslogIdentifier|Environment.*|PassEnvironment|UnsetEnvironment|WorkingDirectory")
 # What a build does not share with the app: what either may write, and limits that are meant for a server.
 APART = re.compile(
     r"TemporaryFileSystem|Bind(ReadOnly)?Paths|Read(Write|Only)Paths|(No)?ExecPaths|(State|Cache|Logs|Configuration)Directory.*"
@@ -61,6 +63,14 @@ def of_unit(text: str, release: str) -> Directives:
     :param release: what ``%i`` stands for.
     """
     return systemd.sandbox(text, release, without=OF_A_STEP)
+
+
+def for_process(text: str, release: str) -> Directives:
+    """The sandbox of a release's processes: what the unit file of its server states.
+
+    :param text: the unit file with its drop-ins, as ``systemctl cat`` prints them.
+    """
+    return systemd.sandbox(text, release, without=OF_A_PROCESS)
 
 
 def for_app(unit: Directives, writable: Iterable[Path] = ()) -> Directives:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from . import checks, units
 from .context import Context
 from .errors import ReleaseError, tail
 from .hints import runtime_hint
+from .process_units import ProcessUnits, shown
 from .units import ReleaseUnits
 from .unix_http import Response
 
@@ -28,11 +29,13 @@ class Supervisor:
     """Acts on the units of an app's releases.
 
     :ivar health_ms: how long the last health check took to be answered, in milliseconds.
+    :ivar process_units: the unit files of the processes.
     """
 
     def __init__(self, context: Context) -> None:
         self.context, self.system, self.at = context, context.system, context.at
         self.health_ms: int | None = None
+        self.process_units = ProcessUnits(context)
 
     def is_active(self, release: str) -> bool:
         """Whether every unit of a release is active."""
@@ -48,6 +51,11 @@ class Supervisor:
         states = self.system.states(*names) if names else {}
         return {names[name] for name, state in states.items() if state not in ENDED}
 
+    def processes(self, release: str) -> str:
+        """How many processes of a release run; "" where it has none."""
+        found = ReleaseUnits.of(self.at, release)
+        return shown(found.units, self.system.states(*found.processes)) if found.processes else ""
+
     # --- starting ----------------------------------------
 
     def start(self, release: str, check: bool = False, enable: bool = True) -> None:
@@ -59,17 +67,20 @@ class Supervisor:
         """
         began = time.time()
         found = ReleaseUnits.of(self.at, release)
+        self.process_units.load(release)
         self.system.systemctl("reset-failed", *found.names)
         self.start_units(found.web, began, enable)
         health = {"host": "localhost", "path": "/", "timeout": 60, **self.health(release)}
         sock = self.at.release(release) / "app.sock"
         self.raise_if(self.wait_until_healthy(found.server, sock, health), began)
         # Not before the server is healthy: a worker of a broken release would take jobs from those of the old one.
+        ending = self.ending(found.processes)
         for name in found.processes:
-            self.start_units([name], began, enable)
+            self.start_units([name], began, enable, wait=name not in ending)
         if not check:
             return
-        self.raise_if(self.watch(found, sock, health), began)
+        self.raise_if(self.watch(found, sock, health, ending), began)
+        self.context.warnings.extend(self.process_units.warnings(release))
 
         def ask(path: str) -> Response:
             return self.system.ask(sock, health["host"], path, float(health["timeout"]))
@@ -80,9 +91,24 @@ class Supervisor:
         if errors:
             raise ReleaseError("start", "; ".join(errors))
 
-    def start_units(self, names: Sequence[str], began: float, enable: bool) -> None:
-        """Start units that belong together; the last one is a service."""
-        started = self.system.start(*names, enable=enable)
+    def ending(self, processes: Sequence[str]) -> set[str]:
+        """Those processes of a release that still finish what they had begun when it was left; they start after that.
+
+        That may take as long as their longest job, so nothing waits for it.
+        """
+        states = self.system.states(*processes) if processes else {}
+        found = {name for name, state in states.items() if state == "deactivating"}
+        self.context.notices.extend(
+            f"{name} finishes what it had begun before, and is started again after that" for name in sorted(found)
+        )
+        return found
+
+    def start_units(self, names: Sequence[str], began: float, enable: bool, wait: bool = True) -> None:
+        """Start units that belong together; the last one is a service.
+
+        :param wait: until they have started.
+        """
+        started = self.system.start(*names, enable=enable, wait=wait)
         if started.returncode:
             service = names[-1]
             log = self.system.journal(self.context.app, service, began)
@@ -130,9 +156,14 @@ class Supervisor:
             f"{path} was not answered well within {seconds:.0f} s (health_path, health_timeout): {answer}",
         )
 
-    def watch(self, found: ReleaseUnits, sock: Path, health: Mapping[str, Any]) -> Failure | None:
-        """See that no process of a healthy release ends in the next seconds; None, or what happened."""
-        restarts = {name: self.system.restarts(name) for name in found.processes}
+    def watch(
+        self, found: ReleaseUnits, sock: Path, health: Mapping[str, Any], ending: Collection[str] = ()
+    ) -> Failure | None:
+        """See that no process of a healthy release ends in the next seconds; None, or what happened.
+
+        :param ending: processes that are yet to start.
+        """
+        restarts = {name: self.system.restarts(name) for name in found.processes if name not in ending}
         if "stable" in self.context.skip_checks:
             return self.not_up(restarts)
         alive, until = self.system.processes(found.server), time.monotonic() + checks.STABLE_SECONDS

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, cast
+from typing import Any, Literal
 
 from .layout import Layout
 
@@ -29,10 +29,20 @@ class Unit:
 
     :ivar name: as systemd knows it, ``shop@3f9c01d2ab44.service`` or ``shop.worker@3f9c01d2ab44.service``.
     :ivar kind: what it is, which says how it is checked and stopped.
+    :ivar process: of a process, its name, of which there may be several; the other two follow from the same.
+    :ivar library: its kind (``process_kinds.py``), which says by which signal it is told to end.
+    :ivar stop_timeout: the seconds that it gets for that.
     """
 
     name: str
     kind: Kind
+    process: str = ""
+    library: str = ""
+    stop_timeout: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """The unit as ``release.json`` has it."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True)
@@ -52,16 +62,16 @@ class ReleaseUnits:
         record = at.facts(release).get("units")
         if not record:
             return cls.web_only(at.app, release)
-        return cls.ordered(Unit(one["name"], cast("Kind", one["kind"])) for one in record)
+        return cls.ordered(Unit(**one) for one in record)
 
     @classmethod
     def ordered(cls, units: Iterable[Unit]) -> ReleaseUnits:
         """A set of units; the order within a kind is kept."""
         return cls(tuple(sorted(units, key=lambda unit: KINDS.index(unit.kind))))
 
-    def record(self) -> list[dict[str, str]]:
+    def record(self) -> list[dict[str, Any]]:
         """The set as ``release.json`` has it."""
-        return [asdict(unit) for unit in self.units]
+        return [unit.record() for unit in self.units]
 
     @property
     def names(self) -> list[str]:

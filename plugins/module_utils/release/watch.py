@@ -110,7 +110,7 @@ class Looker:
     def __init__(self, at: Layout, system: System, watch: Watch) -> None:
         self.at, self.system, self.watch = at, system, watch
         found = ReleaseUnits.of(at, watch.release)
-        self.units = found.names
+        self.units, self.processes = found.names, found.processes
         self.ended = dict.fromkeys((found.server, *found.processes), 0)
         self.count = Count(at, watch.release)
         watch.suspect = found.server
@@ -132,11 +132,15 @@ class Looker:
         answers = self.count.look() - self.answers
         watch.requests, watch.failed = answers.requests, answers.failed
         states = self.system.states(*self.units)
-        watch.down = next((name for name in self.units if states.get(name) != "active"), "")
+        watch.down = next((name for name in self.units if self.is_down(name, states.get(name, ""))), "")
         self.down_since = (self.down_since or now) if watch.down else 0.0
         watch.restarts = sum(self.ended.values())
         watch.suspect = watch.down or max(self.ended, key=lambda name: self.ended[name])
         watch.down_seconds = round(now - self.down_since, 1) if watch.down else 0.0
+
+    def is_down(self, name: str, state: str) -> bool:
+        """Whether a unit is down; not a process that finishes its job before it is started again."""
+        return state != "active" and not (state == "deactivating" and name in self.processes)
 
 
 def unit(app: str) -> str:

@@ -53,27 +53,43 @@ def several(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def choose_workers(asked: int | None, count: int, size: int, each: int) -> tuple[int, str]:
-    """How many workers, and why: (2 x cores) + 1 as Gunicorn's documentation has it, within half of the memory."""
+def choose_workers(asked: int | None, count: int, size: int, each: int, others: int = 0) -> tuple[int, str]:
+    """How many workers, and why: (2 x cores) + 1 as Gunicorn's documentation has it, within half of the memory.
+
+    :param others: the processes of the release that share this memory, each reckoned as a worker is.
+    """
     if asked is not None:
         return asked, f"{several(asked, 'worker')}, as configured"
-    wanted, fitting = 2 * count + 1, max(1, size // 2 // each)
+    wanted, holds = 2 * count + 1, max(1, size // 2 // each)
+    fitting = max(1, holds - others)
+    beside = f" beside {others} other process{'es' * (others > 1)}" if others else ""
     if fitting < wanted:
         return (
             fitting,
             f"{several(fitting, 'worker')}: {wanted} for {several(count, 'core')}, "
-            f"but half of {size} MB holds {fitting} of {each} MB",
+            f"but half of {size} MB holds {fitting} of {each} MB{beside}",
         )
     return (
         wanted,
-        f"{wanted} workers: (2 x {several(count, 'core')}) + 1; half of {size} MB would hold {fitting} of {each} MB",
+        f"{wanted} workers: (2 x {several(count, 'core')}) + 1; "
+        f"half of {size} MB would hold {fitting} of {each} MB{beside}",
     )
+
+
+def other_processes(release: Path) -> int:
+    """How many processes the release runs beside its server, as its record says."""
+    try:
+        record = json.loads((release / "release.json").read_text())
+    except OSError:
+        return 0
+    return sum(unit["kind"] == "process" for unit in record.get("units", []))
 
 
 def main() -> None:
     """Say the number and become the server."""
     settings = json.loads(Path(__file__).with_name("server.json").read_text())
-    workers, reason = choose_workers(settings["workers"], cores(), memory(), settings["worker_memory"])
+    others = other_processes(Path(__file__).parent)
+    workers, reason = choose_workers(settings["workers"], cores(), memory(), settings["worker_memory"], others)
     print(reason, flush=True)
     if runtime := os.environ.get("RUNTIME_DIRECTORY"):
         Path(runtime, "workers").write_text(reason + "\n")

@@ -1,0 +1,90 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The libraries of which a process may be a worker: how each is told to finish, and what would keep it from that."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+PLAIN = "plain"
+# Seconds after which Dramatiq gives up on jobs that do not end, unless its command says otherwise.
+DRAMATIQ_SECONDS = 600
+ASSIGNMENT = re.compile(r"\w+=.*", re.ASCII | re.DOTALL)
+Trap = tuple[str, str]  # an option of the process, and the rest of the sentence about it
+
+
+@dataclass(frozen=True)
+class ProcessKind:
+    """A library.
+
+    :ivar doc: what it is, for the reference.
+    :ivar package: the package that a release needs for it; "" for none.
+    :ivar programs: the programs by which a command is known to be one of its workers.
+    :ivar signal: tells it to finish what it has begun, and to take nothing more.
+    :ivar traps: what is wrong with a command (its words, how many of it run, its stop_timeout) that would lose jobs.
+    """
+
+    doc: str
+    package: str = ""
+    programs: tuple[str, ...] = ()
+    signal: str = "SIGTERM"
+    traps: Callable[[Sequence[str], int, int], Iterable[Trap]] = lambda _words, _count, _seconds: ()
+
+
+def celery_traps(words: Sequence[str], count: int, _seconds: int) -> Iterable[Trap]:
+    """Each beat puts every task into the queue."""
+    if count > 1 and {"beat", "-B", "--beat"} & set(words):
+        yield "count", "is too many of `celery beat`, each of which queues every task: write 1"
+
+
+def dramatiq_traps(words: Sequence[str], _count: int, seconds: int) -> Iterable[Trap]:
+    """Dramatiq has a limit of its own."""
+    option = "--worker-shutdown-timeout"
+    if seconds > DRAMATIQ_SECONDS and not any(word.startswith(option) for word in words):
+        yield (
+            "stop_timeout",
+            f"is more than the {DRAMATIQ_SECONDS} s after which Dramatiq ends its jobs by itself: add "
+            f"`{option} {1000 * seconds}` to the command",
+        )
+
+
+KINDS: Mapping[str, ProcessKind] = {
+    PLAIN: ProcessKind("ends at SIGTERM when it has finished what it does"),
+    "rq": ProcessKind("RQ, `rq worker` or `rq worker-pool`", "rq", ("rq", "rqworker")),
+    "celery": ProcessKind("Celery, `celery worker` or `celery beat`", "celery", ("celery",), traps=celery_traps),
+    "dramatiq": ProcessKind("Dramatiq, `dramatiq`", "dramatiq", ("dramatiq", "dramatiq-gevent"), traps=dramatiq_traps),
+    "huey": ProcessKind(
+        "Huey, `huey_consumer`, which finishes its jobs at SIGINT alone",
+        "huey",
+        ("huey_consumer", "huey_consumer.py"),
+        signal="SIGINT",
+    ),
+}
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a command, from that of its program on; none where it is not known."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    while words and (words[0] in ("exec", "env") or ASSIGNMENT.fullmatch(words[0])):
+        del words[0]
+    if len(words) > 2 and re.fullmatch(r"(.*/)?python[\d.]*", words[0]) and words[1] == "-m":
+        del words[:2]
+    return words
+
+
+def kind_of(command: str) -> str:
+    """The library whose worker a command starts."""
+    program = next(iter(words_of(command)), "").rpartition("/")[2]
+    return next((name for name, kind in KINDS.items() if program in kind.programs), PLAIN)
+
+
+def traps(command: str, kind: str, count: int, stop_timeout: int) -> list[Trap]:
+    """What is wrong with a process."""
+    return list(KINDS[kind].traps(words_of(command), count, stop_timeout))
