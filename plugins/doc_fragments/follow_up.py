@@ -35,9 +35,12 @@ options:
         elements: str
         default: []
       on_change:
-        description: What to do when one of them changed. A unit that cannot reload is restarted.
+        description:
+          - What to do when one of them changed. A unit that cannot reload is restarted.
+          - V(ignored) is for a unit of a set that has files of other units too, and restarts it for
+            O(units[].restart_for) alone.
         type: str
-        choices: [restarted, reloaded]
+        choices: [restarted, reloaded, ignored]
         default: restarted
       restart_for:
         description: Files that no reload takes in, such as the unit's own. When one changes, the unit is restarted.

@@ -24,7 +24,7 @@ options:
       - Name of the role. C(packages) returns the apt packages that the apps need.
     type: str
     required: true
-    choices: [service_user, wsgi_server, release, proxy, certificate, backup, packages]
+    choices: [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, packages]
   only:
     description: Names of the apps to take, as a list or separated by commas. Nothing means all.
     type: raw

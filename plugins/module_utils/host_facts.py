@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 SECONDS = 30.0  # that one program may take
 # "visitor's address, its port, own address, own port", as sshd tells each session.
@@ -94,6 +95,13 @@ def packages() -> list[str]:
     listed = output("/usr/bin/dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n")
     return sorted({name for status, _space, name in (line.partition(" ") for line in listed.splitlines())
                    if status == "installed"})  # fmt: skip
+
+
+def services(root: Path = Path("/")) -> dict[str, list[str]]:
+    """The files that say what each app has of database and Redis, by the app's name; root alone writes there."""
+    found = sorted((root / on_host("services", "*")[1:]).parent.glob("*/*"))
+    apps = sorted({file.parent.name for file in found})
+    return {app: [file.name for file in found if file.parent.name == app] for app in apps}
 
 
 def output(*argv: str) -> str:

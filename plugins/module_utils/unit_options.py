@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# What is done to a unit when a file set that it follows has changed, as an option has it and as :class:`Unit`.
+ON_CHANGE = {"restarted": "restart", "reloaded": "reload", "ignored": "ignore"}
 # The options of a unit, as a module takes them.
 REPLACED_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -21,7 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
     "enabled": {"type": "bool"},
     "follows": {"type": "list", "elements": "str", "default": []},
-    "on_change": {"type": "str", "choices": ["restarted", "reloaded"], "default": "restarted"},
+    "on_change": {"type": "str", "choices": [*ON_CHANGE], "default": "restarted"},
     "restart_for": {"type": "list", "elements": "str", "default": []},
     "replaces": {"type": "list", "elements": "dict", "default": [], "options": REPLACED_OPTIONS},
     "takes_over": {"type": "list", "elements": "str", "default": []},
@@ -51,7 +53,8 @@ class Unit:
     :param started: True for running, False for stopped.
     :param enabled: True, False, or None to leave it.
     :param follows: names of the file sets it loads.
-    :param on_change: ``restart`` or ``reload`` when one of them has changed since it was loaded.
+    :param on_change: ``restart``, ``reload`` or, for nothing, ``ignore``, when one of them has changed since it was
+        loaded.
     :param restart_for: files that no reload takes in: the unit is restarted when one of them has changed.
     :param replaces: units that cannot run beside it.
     """
@@ -72,7 +75,7 @@ class Unit:
             options["state"] == "started",
             options["enabled"],
             tuple(options["follows"]),
-            "reload" if options["on_change"] == "reloaded" else "restart",
+            ON_CHANGE[options["on_change"]],
             tuple(options["restart_for"]),
             (
                 *(

@@ -119,7 +119,7 @@ def actions(unit: Unit, state: State, behind: bool, restart: bool = False) -> li
             verbs.append("stop")
     elif not state.active:
         verbs.append("start")
-    elif behind:
+    elif behind and (restart or unit.on_change != "ignore"):
         verbs.append("reload" if unit.on_change == "reload" and state.reloadable and not restart else "restart")
     return verbs
 
@@ -313,7 +313,7 @@ def run(verb: str, names: Sequence[str]) -> None:
         return
     failed = next((name for name, state in zip(names, states(names), strict=True) if not state.active), names[0])
     journal = subprocess.run(
-        ("/usr/bin/journalctl", "--no-pager", "--output=cat", "--lines=30", "--unit", failed),
+        ("/usr/bin/journalctl", "--no-pager", "--output=cat", "--lines=30", "--namespace=*", "--unit", failed),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -101,6 +101,12 @@ known_apps:
   elements: str
   returned: success
   sample: [shop]
+services:
+  description: What the roles C(database) and C(redis) have set up for apps on this host, as names of files below
+    C(/etc/groundwork/services/<app>); by the app's name. Also of apps that are in no inventory any more.
+  type: dict
+  returned: success
+  sample: {shop: [redis.conf, redis.json]}
 readiness:
   description: Whether the host can be set up at all. Where it cannot, the action plugin fails and says what to do.
   type: dict
@@ -153,6 +159,7 @@ def main() -> None:
             readiness=readiness.readiness(),
             ssh_connection=host_facts.ssh_connection(),
             taken={owner.app: found for owner in owners if (found := owner.conflicts())},
+            services=host_facts.services(),
             known_apps=[owner.app for owner in owners if owner.is_known],
         )
     except (OSError, RuntimeError, ValueError) as error:

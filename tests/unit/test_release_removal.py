@@ -49,6 +49,19 @@ class TestRemove:
         assert all(path.exists() for path in others)
         assert app.has_run(f"userdel {app.name}") == 1
 
+    def test_its_redis_stops_before_its_processes_are_ended_and_keeps_its_data_unless_purged(self, app: App) -> None:
+        app.engine().deploy()
+        unit = app.root / "etc/systemd/system" / f"{app.name}.redis.service"
+        unit.parent.mkdir(parents=True, exist_ok=True)
+        unit.touch()
+        data = app.root / "var/lib" / f"{app.name}.redis"
+        data.mkdir(parents=True)
+        app.on_host().remove()
+        assert app.has_run(f"systemctl stop {app.name}.redis.service") == 1
+        assert data.exists()
+        app.on_host().remove(purge=True)
+        assert not data.exists()
+
     def test_a_command_of_the_hosts_own_stays(self, app: App) -> None:
         app.engine().deploy()
         app.at.command.write_text("#!/bin/sh\necho mine\n")

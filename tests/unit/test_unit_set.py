@@ -35,6 +35,7 @@ CASES = [
     (Unit("x.service", enabled=True), state(), False, []),
     (Unit("x.service"), state(enabled="disabled"), False, []),
     (Unit("x.service"), state(), True, ["restart"]),
+    (Unit("x.service", on_change="ignore"), state(), True, []),
     (Unit("x.service", on_change="reload"), state(), True, ["reload"]),
     (Unit("x.service", on_change="reload"), state(reload="no"), True, ["restart"]),
     (Unit("x.service", on_change="reload"), state("failed"), True, ["start"]),
@@ -45,8 +46,9 @@ CASES = [
 ]
 
 
-def test_what_no_reload_takes_in_means_a_restart() -> None:
-    unit = Unit("x.service", on_change="reload")
+@pytest.mark.parametrize("on_change", ["reload", "ignore"])
+def test_what_no_reload_takes_in_means_a_restart(on_change: str) -> None:
+    unit = Unit("x.service", on_change=on_change)
     assert actions(unit, state(), True, restart=True) == ["restart"]
     assert actions(unit, state(), False, restart=True) == []
 

@@ -21,6 +21,7 @@ OF_AN_APP: Mapping[str, str] = MappingProxyType(
         "undeployed": "/srv/{app}/undeployed.html",  # what its site shows while no release of it is live
         "data": "/var/lib/{app}",
         "cache": "/var/cache/{app}",
+        "redis_data": "/var/lib/{app}.redis",  # what its queue keeps; the app's, as all that Redis writes
         "services": "/etc/groundwork/services/{app}",  # how the app reaches its database and its Redis
         "certificate": "/etc/ssl/groundwork/{app}/current",  # of the app that owns the domains
     }

@@ -11,6 +11,7 @@ import pwd
 from pathlib import Path
 
 from ..common import trees
+from ..common.on_host import on_host
 from ..common.ownership import account_of
 from ..common.text import line
 from .app_command import owns_command
@@ -20,6 +21,7 @@ from .result import Result
 from .supervisor import Supervisor
 
 KILL_ATTEMPTS = 50
+SERVICES = ("{app}.redis.service", "{app}.redis-cache.service")  # that run as the app's user
 
 
 class Removal:
@@ -47,6 +49,7 @@ class Removal:
         releases = [path.name for path in self.at.releases.glob("*")]
         for release in sorted(self.supervisor.enabled() | self.supervisor.running(releases)):
             self.supervisor.stop(release)
+        self.stop_services()
         if found:
             self.context.ledger.append("removed", "", by=self.context.settings.by, purged=purge)
         left = self.end_processes() if self.owner.has_own_account else []
@@ -74,10 +77,16 @@ class Removal:
         paths = [*self.owner.in_home(), at.build_cache, *([at.command] if owns_command(at) else [])]
         paths += self.supervisor.process_units.files()
         if purge:
-            data, cache = at.root / at.data[1:], at.root / at.cache[1:]
-            paths += [path for path in (data, cache) if self.owner.owns(path)]
+            owned = (at.root / at.data[1:], at.root / at.cache[1:], at.root / on_host("redis_data", self.app)[1:])
+            paths += [one for one in owned if self.owner.owns(one)]
             paths += [at.secret_key.parent, at.saved, at.ledger, at.setup]
         return paths
+
+    def stop_services(self) -> None:
+        """Stop the app's Redis, which its processes needed to the last; the role ``redis`` removes the units."""
+        units = [unit.format(app=self.app) for unit in SERVICES]
+        if found := [unit for unit in units if (self.at.root / "etc/systemd/system" / unit).is_file()]:
+            self.system.systemctl("stop", *found)
 
     def remove_home(self) -> list[str]:
         """Remove the app's directory below ``/srv`` if nothing is left in it; else a warning that says what is."""
