@@ -37,7 +37,8 @@ exec /bin/bash -c {command}
 UNIT = """{mark} for release {release}, which has it; what is changed here is lost.
 [Unit]
 Description={app}, process {process} of release {release}
-After=network.target
+# What it works with ends after it when the host goes down, so that it can say what it has done.
+After=network.target {app}.redis.service {app}.redis-cache.service {app}.pooler.socket postgresql.service mariadb.service
 StartLimitIntervalSec=0
 
 [Service]
