@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -125,12 +125,24 @@ def check_together(read: Reader, app: App) -> None:
             "has no code to run in, for the source is a package: have its wheel built with what it makes, or take its "
             "code from `git`",
         )
+    read.problems += taken_variables(app, read.field("environment"), app.environment)
+    if app.database.url and "DATABASE_PASSWORD" in app.environment:
+        read.problems.append(
+            f"{read.field('environment')}.DATABASE_PASSWORD cannot be set here: it is a secret, so put it into "
+            f"flask_app_secrets.{app.name}"
+        )
     read.problems += service_options.same_names(read.where, app.processes, app.jobs)
     wanted = app.certificate
     for domain, sentence in certificate_rules.name_problems(
         app.domains, wanted.provider, wanted.challenge, wanted.profile, "certificate: {{{}}}"
     ):
         read.problem("domains", domain, sentence)
+
+
+def taken_variables(app: App, where: str, variables: Iterable[str]) -> Problems:
+    """Variables of an app that follow from its database and its Redis."""
+    taken = reserved.service_variables(bool(app.database.provider or app.database.url), app.redis.purpose)
+    return [f"{where}.{name} cannot be set here: {taken[name]}" for name in variables if name in taken]
 
 
 def replaces_problems(app: App, known: Sequence[str]) -> Problems:
@@ -175,6 +187,7 @@ def check_secrets(apps: Mapping[str, Any], secrets: Any, records: Sequence[App],
             problems.append(f"{where} is not a map: write `{record.name}: {{NAME: value}}`")
             continue
         variables = sections.check_variables(Reader(where, given, problems, given or ()), allowed=("SECRET_KEY",))
+        problems += taken_variables(record, where, variables)
         for key in sorted(variables.keys() & record.environment.keys()):
             problems.append(f"{where}.{key} stands in flask_apps.{record.name}.environment too: keep the one here")
 

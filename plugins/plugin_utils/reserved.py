@@ -77,3 +77,25 @@ RESERVED_VARIABLES = {
     "RELEASE": "it is the release's id",
     "RELEASE_DIR": "it is the directory of the release's code",
 }
+
+# What follows from `database` and from each purpose of `redis`.
+OF_A_DATABASE = ("DATABASE_URL", "SQLALCHEMY_DATABASE_URI")
+OF_REDIS: Mapping[str, tuple[str, ...]] = {
+    "queue": ("REDIS_URL", "CELERY_BROKER_URL"),
+    "cache": ("REDIS_URL", "CACHE_REDIS_URL"),
+    "both": ("REDIS_URL", "CELERY_BROKER_URL", "CACHE_REDIS_URL"),
+}
+
+
+def service_variables(has_database: bool, purpose: str) -> dict[str, str]:
+    """The variables that an app's database and Redis take, and what to do about each.
+
+    :param purpose: that of its Redis; "" without one.
+    """
+
+    def remedies(names: tuple[str, ...], option: str) -> dict[str, str]:
+        sentence = f"it follows from `{option}`: take it out here, or `{option}` out of flask_apps"
+        return dict.fromkeys(names, sentence)
+
+    database = remedies(OF_A_DATABASE, "database") if has_database else {}
+    return {**database, **remedies(OF_REDIS.get(purpose, ()), "redis")}

@@ -223,6 +223,32 @@ def test_a_secret_key_may_be_given_as_a_secret() -> None:
     assert model.load(app(), {"shop": {"SECRET_KEY": "k" * 64}})
 
 
+def test_variables_that_follow_from_a_database_or_redis_cannot_be_set() -> None:
+    """Those alone that do: an app with a cache on this host may have its Celery's broker elsewhere."""
+    wanted = {"database": {"provider": "postgresql"}, "redis": {"purpose": "cache"}}
+    given = {"DATABASE_URL": "x", "REDIS_URL": "x", "CELERY_BROKER_URL": "amqp://x"}
+    for where, found in (
+        ("flask_apps.shop.environment", problems(app(environment=given, **wanted))),
+        ("flask_app_secrets.shop", problems(app(**wanted), {"shop": given})),
+    ):
+        assert found == [
+            f"{where}.DATABASE_URL cannot be set here: it follows from `database`: take it out here, or `database` out "
+            "of flask_apps",
+            f"{where}.REDIS_URL cannot be set here: it follows from `redis`: take it out here, or `redis` out of "
+            "flask_apps",
+        ]
+    assert model.load(app(environment=given)), "an app without either has them for itself"
+
+
+def test_the_password_of_a_database_is_a_secret() -> None:
+    managed = {"url": "postgresql://shop@db.example.org/shop"}
+    assert problems(app(database=managed, environment={"DATABASE_PASSWORD": "hunter2"})) == [
+        "flask_apps.shop.environment.DATABASE_PASSWORD cannot be set here: it is a secret, so put it into "
+        "flask_app_secrets.shop"
+    ]
+    assert model.load(app(database=managed), {"shop": {"DATABASE_PASSWORD": "hunter2"}})
+
+
 FOUR = {
     "shop": SMALLEST,
     "blog": {**SMALLEST, "domains": ["blog.example.org"], "source": {"package": "blog[pg]==1.4"}},

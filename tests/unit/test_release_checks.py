@@ -331,5 +331,5 @@ class TestJudge:
 
     def test_every_name_can_be_given_in_flask_apps(self) -> None:
         names = {row[3] for row in SAID} | {check for row in ANSWERS for check, _error in row[3]}
-        names |= {"stable", "environment", "git_lfs"}
+        names |= {"stable", "environment", "git_lfs", "prepared_statements"}
         assert names == set(CHECKS)

@@ -38,6 +38,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "certificates": "/etc/ssl/groundwork",
         "programs": "/usr/local/lib/groundwork",
         "packages": "/usr/local/lib/groundwork/python",  # of these programs
+        "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",  # of the certificate authorities that the host trusts
         "acme_webroot": "/var/www/acme",
         "proxy_user": "www-data",  # Debian's account and group for web servers; either provider runs as it
     }

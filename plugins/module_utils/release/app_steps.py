@@ -54,8 +54,11 @@ class AppSteps:
         return self.context.system.step(Step(self.context.app, name, argv, confined, environment, str(cwd), seconds))
 
     def in_release(self, name: str, *argv: str, seconds: float) -> tuple[int, str]:
-        """Run a step as the app would run: in its code, with its environment."""
-        environment = app_environment(self.context, self.secret_key, self.identity.id)
+        """Run a step as the app would run: in its code, with its environment, and past a pooler.
+
+        What changes a database needs a session of its own, as for locks.
+        """
+        environment = app_environment(self.context, self.secret_key, self.identity.id, direct=True)
         cwd = Path(environment["GROUNDWORK_DIRECTORY"])
         return self.execute(name, *argv, seconds=seconds, environment=environment, cwd=cwd)
 

@@ -116,6 +116,7 @@ def run(at: Layout, argv: Sequence[str], release: str) -> int:
     release = release_to_run_in(at, release)
     directory = at.release(release)
     environment = read_env_file(directory / "env")
+    environment.update(read_env_file(directory / "env.direct"))  # past a pooler, as all that is no server
     environment.setdefault("PYTHONPATH", str(directory / "entry"))  # a release of 0.1 has none
     cwd = environment.get("GROUNDWORK_DIRECTORY", str(at.code(release)))
     for name in ("TERM", "COLUMNS", "LINES"):

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.on_host import on_host
+from .services import Services
+
 if TYPE_CHECKING:
     from .context import Context
     from .secret_key import SecretKey
 
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+CA_BUNDLE = on_host("ca_bundle")
 
 
 # A reference to a directory in a variable of `environment`, or what looks like one.
@@ -25,8 +28,11 @@ DIRECTORIES = ("DATA_DIR", "RELEASE_DIR")
 VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]+")
 
 
-def app_environment(context: Context, secret_key: SecretKey, release: str) -> dict[str, str]:
-    """The environment of the app's processes in a release."""
+def app_environment(context: Context, secret_key: SecretKey, release: str, direct: bool = False) -> dict[str, str]:
+    """The environment of the app's processes in a release.
+
+    :param direct: that of a step, which goes past the pooler.
+    """
     at, directory, code = context.at, str(context.at.release(release)), context.at.code(release, context.subdirectory)
     former = secret_key.former(release)
     directories = dict(zip(DIRECTORIES, (str(at.data), str(code)), strict=True))
@@ -46,6 +52,7 @@ def app_environment(context: Context, secret_key: SecretKey, release: str) -> di
         "VIRTUAL_ENV": f"{directory}/venv",
         **{name: expanded(value, directories) for name, value in context.spec.environment.items()},
         **context.secrets,
+        **Services(context).variables(Path(directory, "venv"), direct),
         **code_environment(code, context.spec.working_directory, context.spec.python_path),
         "PYTHONPATH": ":".join(filter(None, (f"{directory}/entry", own_python_path(context, directories)))),
         "SECRET_KEY": secret_key.read(),

@@ -14,6 +14,7 @@ from typing import Any
 from .context import Context
 from .python import PythonTools
 from .secret_key import SecretKey
+from .services import Services
 from .source import Source
 
 
@@ -44,6 +45,7 @@ class Identity:
         """Everything that defines the running processes."""
         return {
             **self.context.spec.definition(),
+            **Services(self.context).inputs(),
             "source": self.code(),
             "python": self.python.version(),
             "secrets": dict(self.context.secrets),

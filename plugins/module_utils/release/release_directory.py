@@ -14,7 +14,6 @@ from pathlib import Path
 from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import make_directory, make_parents, write
-from ..common.text import line
 from . import build_command, history, large_files, process_units, setting_files, subdirectory
 from .build import COMPILE, Builder
 from .context import Context
@@ -23,6 +22,7 @@ from .errors import ReleaseError, megabytes, tail
 from .identity import Identity
 from .installer import Installer
 from .secret_key import SecretKey
+from .services import Services, installed_packages
 from .switch import HASHED_NAME
 from .units import ReleaseUnits
 
@@ -131,6 +131,7 @@ class ReleaseDirectory:
         venv = self.installer.install(code, self.identity.commit, self.identity.id)
         packages = installed_packages(venv)
         process_units.check_packages(self.spec.processes, packages)
+        Services(self.context).check(venv)
         (self.path / "venv").symlink_to(Path("../../environments", venv.name))
         if self.spec.build_command:
             build_command.run(self.builder, code / self.context.subdirectory, venv)
@@ -191,18 +192,6 @@ class ReleaseDirectory:
             write(self.path / name, text, 0o750, gid=group)
         environment = app_environment(self.context, self.secret_key, self.identity.id)
         write(self.path / "env", env_file(environment), 0o600)
+        if direct := Services(self.context).database_variables(self.path / "venv"):
+            write(self.path / "env.direct", env_file(direct), 0o600)
         write(self.path / "definition.json", json.dumps(self.identity.definition(), indent=1) + "\n", 0o600)
-
-
-def installed_packages(venv: Path) -> list[str]:
-    """The packages in an environment, as ``flask==3.1.2``, but for pip.
-
-    By the names of their directories: importlib.metadata would open by path, as root, files that a build has written.
-    """
-    packages: list[str] = []
-    for python in trees.names(venv, "lib"):
-        for name in trees.names(venv, f"lib/{python}/site-packages"):
-            stem, _dot, kind = name.rpartition(".")
-            if kind == "dist-info" and not stem.startswith("pip-"):
-                packages.append(line(stem.replace("-", "==", 1)))
-    return sorted(packages)

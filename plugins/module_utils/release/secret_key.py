@@ -13,8 +13,10 @@ from typing import Any
 from ..common.files import make_directory, write
 from . import setting_files
 from .context import Context
+from .database_url import spellings
 from .environment import read_env_file
 from .errors import ReleaseError
+from .services import Services
 
 
 class SecretKey:
@@ -64,6 +66,9 @@ class SecretKey:
     def masked(self, text: str) -> str:
         """A text without the app's secrets, and without what stands in its files of settings."""
         hidden = {*self.context.secrets.values(), self.read(), *setting_files.masked(self.context.spec.settings)}
+        # Addresses have the password of a database in a spelling of their own.
+        live = read_env_file(self.at.current / "env").get("DATABASE_PASSWORD", "")
+        hidden |= {*Services(self.context).hidden(), *spellings(live)}
         for value in sorted(hidden, key=len, reverse=True):
             if len(value) > 3:
                 text = text.replace(value, "********")
