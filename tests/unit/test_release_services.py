@@ -272,6 +272,18 @@ class TestDeployment:
             assert remedy in error.value.message
         assert app.deploy("b", **WANTED, skip_checks=["prepared_statements"]).action == "deployed"
 
+    def test_psycopg_3_goes_past_such_a_pooler_that_was_not_asked_for(self, app: App) -> None:
+        automatic = {**POOLER, "prepared_statements": False, "automatic": True}
+        record(app, "database", {**POSTGRESQL, "pooler": automatic})
+        install(app, "sqlalchemy-2.1.9", "psycopg-3.3.9")
+        (warning,) = app.deploy(**WANTED).warnings
+        assert warning.startswith("database: the app connects directly, past the pooler")
+        assert "psycopg2-binary" in warning
+        assert "pool: false" in warning
+        assert POOLER["socket"] not in read_env_file(app.at.current / "env")["DATABASE_URL"]
+        app.deploy("b", **WANTED, skip_checks=["prepared_statements"])
+        assert str(POOLER["socket"]) in read_env_file(app.at.current / "env")["DATABASE_URL"]
+
     def test_with_both_drivers_such_a_pooler_gets_psycopg_2(self, app: App) -> None:
         record(app, "database", {**POSTGRESQL, "pooler": {**POOLER, "prepared_statements": False}})
         install(app, "sqlalchemy-2.1.9", "psycopg-3.3.9", "psycopg2_binary-2.9.13")

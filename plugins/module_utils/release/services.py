@@ -116,7 +116,8 @@ class Services:
         if url:
             found = database_url.managed(url, self.password(), driver, packages)
         else:
-            found = database_url.local(record, self.spec.name, driver, packages, not direct)
+            pooled = not direct and not self.fails_through(pooler, driver)
+            found = database_url.local(record, self.spec.name, driver, packages, pooled)
         names = ("DATABASE_URL", *(("SQLALCHEMY_DATABASE_URI",) if database_url.sqlalchemy(packages) else ()))
         return dict.fromkeys(names, found)
 
@@ -150,18 +151,13 @@ class Services:
         packages = installed_versions(venv)
         url = self.spec.database.get("url", "")
         kind = database_url.kind_of(url or self.spec.database["provider"])
-        prepares = bool(((self.database().get("pooler") or {}) if not url else {}).get(PREPARED, True))
+        pooler = (self.database().get("pooler") or {}) if not url else {}
+        prepares = bool(pooler.get(PREPARED, True))
         driver = database_url.installed(kind, packages, prepares)
         if not driver:
             self.lacks_driver(kind, packages, prepares)
-        elif driver.name == "psycopg" and not prepares and PREPARED not in self.context.skip_checks:
-            raise ReleaseError(
-                "install",
-                "psycopg 3 prepares statements, which the pooler of this host does not know, so requests would fail "
-                "now and then. Three ways out: have the app install psycopg2-binary, which is taken then; or connect "
-                'with prepare_threshold=None (in SQLAlchemy, connect_args={"prepare_threshold": None}), and say so by '
-                f"`skip_checks: [{PREPARED}]`; or go without the pooler, `database: {{pool: false}}`",
-            )
+        elif self.fails_through(pooler, driver):
+            self.refuse_pooler(bool(pooler.get("automatic")))
         elif url and not driver.verified and not database_url.verifies_itself(kind, database_url.query_of(url)):
             wanted = database_url.wanted_driver(kind, packages)
             raise ReleaseError(
@@ -169,6 +165,32 @@ class Services:
                 f"database.url: the driver {driver.name} cannot be told by an address to check the server's "
                 f"certificate: have the app install {wanted} instead",
             )
+
+    def fails_through(self, pooler: Mapping[str, Any], driver: database_url.Driver | None) -> bool:
+        """Whether requests would fail now and then, because the driver prepares statements and the pooler cannot."""
+        prepares = driver is not None and driver.name == "psycopg"
+        return bool(pooler) and not pooler.get(PREPARED, True) and prepares and PREPARED not in self.context.skip_checks
+
+    def refuse_pooler(self, automatic: bool) -> None:
+        """Refuse psycopg 3 with a pooler that does not know prepared statements.
+
+        :param automatic: the pooler was not asked for: then the app goes without it, and a warning says so.
+        """
+        why = "psycopg 3 prepares statements, which the pooler of this host does not know"
+        ways = (
+            "have the app install psycopg2-binary, which is taken then; or connect with prepare_threshold=None (in "
+            'SQLAlchemy, connect_args={"prepare_threshold": None}), and say so by '
+            f"`skip_checks: [{PREPARED}]`"
+        )
+        without = "go without the pooler, `database: {pool: false}`"
+        if not automatic:
+            raise ReleaseError(
+                "install", f"{why}, so requests would fail now and then. Three ways out: {ways}; or {without}"
+            )
+        self.context.warnings.append(
+            f"database: the app connects directly, past the pooler that the number of connections asks for: {why}. "
+            f"To use it, {ways}. To leave it so, {without}"
+        )
 
     def lacks_driver(self, kind: str, packages: Mapping[str, str], prepares: bool) -> None:
         """Refuse an app that needs a driver and has none; warn where nobody can tell."""
