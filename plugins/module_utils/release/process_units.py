@@ -38,7 +38,8 @@ UNIT = """{mark} for release {release}, which has it; what is changed here is lo
 [Unit]
 Description={app}, process {process} of release {release}
 # What it works with ends after it when the host goes down, so that it can say what it has done.
-After=network.target {app}.redis.service {app}.redis-cache.service {app}.pooler.socket postgresql.service mariadb.service
+After=network.target {app}.redis.service {app}.redis-cache.service
+After={app}.pooler.socket postgresql.service mariadb.service
 StartLimitIntervalSec=0
 
 [Service]
