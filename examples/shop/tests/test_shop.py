@@ -39,6 +39,7 @@ def test_order_is_stored_confirmed_and_shown(app: Flask, client: FlaskClient, ma
     assert stored.mailed_at is not None
     (message,) = mailbox.mails
     assert (message["To"], message["Subject"]) == ("ada@example.org", "Your order no. 1")
+    assert message["Message-ID"] == "<order-1@localhost>"
     assert "2 x Kettle    78.00 EUR" in message.get_payload(decode=True).decode()
     page = client.get("/orders").text
     assert "2 x Kettle" in page
