@@ -276,3 +276,11 @@ class TestOperator:
 
     def test_nothing_has_failed(self, host: Host) -> None:
         assert host.check_output("systemctl --failed --no-legend --plain") == ""
+
+    def test_nothing_is_here_that_no_app_asks_for(self, host: Host) -> None:
+        """Neither a database server nor what else an app may stand on."""
+        installed = testing.installed_packages(host)
+        servers = re.compile("(postgresql|mariadb-server|mysql-server|redis|valkey|pgbouncer)")
+        assert [name for name in installed if servers.match(name)] == []
+        assert host.run(f"ls -d {CONFIGURATION}/services").stdout == ""
+        assert host.run(r"ls /etc/systemd/system | grep -E '^(guestbook|tally)[.]'").stdout == ""
