@@ -245,6 +245,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"plugins/module_utils/common/.*", ("unit", "release:test_release", "release:test_sources", "backup")),
     (r"plugins/module_utils/backup/.*", ("unit:test_backup", "unit:test_trust", "backup")),
+    (r"plugins/module_utils/database/.*", ("unit:test_database", "unit:test_trust")),
     (r"plugins/module_utils/certificate/.*", ("unit:test_certificate", "unit:test_trust", "certificate")),
     (r"plugins/module_utils/release/pins\.py", ("unit:test_pins", "release:test_requirements")),
     (r"plugins/module_utils/release/(\w+)\.py", ("unit:test_release", "release:<{1}>")),
