@@ -50,6 +50,19 @@ def one_of(name: str, *choices: str) -> Option:
     return read
 
 
+def named(name: str, example: str) -> Option:
+    """An option that is the name of something of the app's, or is not given."""
+
+    def read(given: Any) -> str:
+        if given in (None, ""):
+            return ""
+        if not isinstance(given, str) or not APP.fullmatch(given):
+            raise OptionError(f"{name}: {given!r} cannot be a name. Give one, as in -e {name}={example}.")
+        return given
+
+    return read
+
+
 def switch(name: str) -> Option:
     """An option that must say on or off; YAML and JSON make a boolean of it."""
 
@@ -104,6 +117,7 @@ class Playbook:
         has left ``flask_apps``; for these a name that is nearly one of ``flask_apps`` is a warning.
     :param pattern: what a name looks like.
     :param options: its other options by name.
+    :param of_one: options that are about one app, which is to be named with them.
     :param verbatim: options whose text is passed on as it was given, with `{{` in it.
     :param sentence: the option in which spaces are usual, with an example.
     """
@@ -112,6 +126,7 @@ class Playbook:
     declared: bool = False
     pattern: re.Pattern[str] = APP
     options: Mapping[str, Option] = field(default_factory=dict)
+    of_one: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     sentence: tuple[str, str] = ("app", "shop,blog")
 
@@ -121,6 +136,7 @@ COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
     "deploy": Playbook(several=True, declared=True),
     "maintenance": Playbook(options={"state": switch("state"), "allow": networks("allow")}, sentence=MESSAGE),
+    "processes": Playbook(several=True, options={"restart": named("restart", "worker")}, of_one=("restart",)),
     "releases": Playbook(several=True),
     "remove": Playbook(),
     "restore": Playbook(pattern=BACKUP_SET),
@@ -165,6 +181,11 @@ def read(name: str, variables: Mapping[str, Any], known: Sequence[str] = ()) -> 
             options[option] = reader(variables.get(option))
         except OptionError as refusal:
             problems.append(str(refusal))
+    problems += [
+        f"{option} is about one app. Name it too, as in -e app=shop -e {option}={options[option]}."
+        for option in playbook.of_one
+        if options.get(option) and len(apps) != 1
+    ]
     if problems:
         raise RequestError(problems)
     return Request(apps, options, [f"{hint.sentence}: {hint.remedy}" for hint in unknown if hint.is_near])

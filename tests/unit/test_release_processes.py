@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import service_directives
-from ansible_collections.groundwork.flask.plugins.module_utils.release import process_kinds, process_units
+from ansible_collections.groundwork.flask.plugins.module_utils.release import (
+    command,
+    process_command,
+    process_kinds,
+    process_units,
+    work,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
@@ -275,11 +282,10 @@ class TestEnding:
         app.system.busy = {f"{app.name}.worker@{first}.service"}
         deploy(app, "2")
         assert app.system.ending == app.system.busy
-        app.system.calls = 0
         result = app.on_host().roll_back()
         assert app.has_run(f"enable --now --no-block {app.name}.worker@{first}.service")
         assert app.has_run(f"enable --now {app.name}.worker.2@{first}.service")
-        assert [line for line in result.warnings if "finishes what it had begun before" in line]
+        assert [line for line in result.warnings if "finishes its job first" in line]
 
 
 @pytest.mark.parametrize(("states", "line"), [
@@ -315,3 +321,106 @@ def test_killed_at_every_call_of_the_host(tmp_path: Path, app: App) -> None:
         assert other.left_over() == [], f"killed at call {number}"
         kept = [path.name for path in other.at.releases.iterdir() if path.name != other.at.live()]
         assert {process_units.release_of(name) for name in files(other)} <= {*kept, other.at.live()}
+
+
+class TestRestart:
+    """One process of the live release, or its server."""
+
+    def test_a_process_is_told_to_restart_when_it_has_finished(self, app: App) -> None:
+        release = deploy(app).release
+        before = len(app.system.commands)
+        result = app.on_host().restart("worker")
+        assert (result.action, result.release, result.processes) == ("restarted", release, "2 of 2 run: worker (2)")
+        names = [f"{app.name}.worker@{release}.service", f"{app.name}.worker.2@{release}.service"]
+        assert f"systemctl restart --no-block {' '.join(names)}" in app.system.commands[before:]
+
+    def test_the_server_answers_afterwards(self, app: App) -> None:
+        release = deploy(app).release
+        before = len(app.system.commands)
+        app.on_host().restart("web")
+        later = app.system.commands[before:]
+        assert f"systemctl restart {app.name}@{release}.service" in later
+        assert later[-2].startswith("GET ") or later[-1].startswith("GET ")
+
+    def test_one_that_does_not_stay_up_is_reported_with_its_journal(self, app: App) -> None:
+        release = deploy(app).release
+        app.system.crashing = {f"{app.name}.worker.2@{release}.service"}
+        with pytest.raises(ReleaseError, match=r"worker\.2@.* does not stay up: it is activating") as error:
+            app.on_host().restart("worker")
+        assert error.value.log == "Traceback: no such table"
+
+    @pytest.mark.parametrize("name", ["wroker", ""])
+    def test_only_what_there_is(self, app: App, name: str) -> None:
+        deploy(app)
+        with pytest.raises(ReleaseError, match=f"'{name}' is no process of {app.name}; it has web, worker"):
+            app.on_host().restart(name)
+
+    def test_of_nothing_live(self, app: App) -> None:
+        with pytest.raises(ReleaseError, match="it has none"):
+            app.on_host().restart("worker")
+
+
+class TestCommand:
+    """What the app's command shows and does."""
+
+    def show(self, monkeypatch: pytest.MonkeyPatch, states: dict[str, str]) -> None:
+        """Have systemd say of each unit in which state it is."""
+
+        def shown(_self: Any, *words: str, **_options: Any) -> subprocess.CompletedProcess[str]:
+            blocks = [
+                f"Id={name}\nActiveState={states.get(name, 'inactive')}\nActiveEnterTimestamp=Mon 09:00\nNRestarts=1\n"
+                f"MemoryCurrent={50 * 2**20 if name in states else '[not set]'}\n"
+                for name in words
+                if "@" in name
+            ]
+            return subprocess.CompletedProcess(words, 0, "\n".join(blocks), "")
+
+        monkeypatch.setattr(process_command.System, "systemctl", shown)
+
+    def test_the_live_release_and_what_still_ends(
+        self, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        old, new = deploy(app, "1").release, deploy(app, "2").release
+        worker = f"{app.name}.worker{{}}@{{}}.service"
+        states = {
+            f"{app.name}@{new}.service": "active",
+            worker.format("", new): "active",
+            worker.format(".2", new): "activating",
+            worker.format(".2", old): "deactivating",
+        }
+        self.show(monkeypatch, states)
+        command.main([app.name, "processes", "--json"], app.root)
+        rows = json.loads(capsys.readouterr().out)
+        assert [(row["process"], row["unit"], row["state"]) for row in rows] == [
+            ("web", f"{app.name}@{new}.service", "active"),
+            ("worker", worker.format("", new), "active"),
+            ("worker", worker.format(".2", new), "activating"),
+            ("worker", worker.format(".2", old), "deactivating"),
+        ]
+        command.main([app.name, "processes"], app.root)
+        lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+        assert [line[0].strip() for line in lines] == ["process", "web", "worker", "worker", "worker"]
+        assert "finishes its job" in " ".join(lines[4])
+        assert old in lines[4][-1]
+        assert "50 MB" in " ".join(lines[1])
+
+    def test_of_an_app_of_which_nothing_is_live(self, app: App, capsys: pytest.CaptureFixture[str]) -> None:
+        app.at.ledger.parent.mkdir(parents=True)
+        app.at.ledger.touch()
+        command.main([app.name, "processes", "--json"], app.root)
+        assert json.loads(capsys.readouterr().out) == []
+
+    def test_restart_is_an_order_to_the_engine(
+        self, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        release = deploy(app).release
+        orders: list[work.Order] = []
+
+        def do(order: work.Order) -> Result:
+            orders.append(order)
+            return Result(release, action="restarted", warnings=["it finishes its job first"])
+
+        monkeypatch.setattr(work, "do", do)
+        command.main([app.name, "restart", "worker", "--by", "ann"], app.root)
+        assert (orders[0].verb, orders[0].options) == ("restart", {"process": "worker"})
+        assert capsys.readouterr().out == f"it finishes its job first\nworker of release {release} was restarted.\n"

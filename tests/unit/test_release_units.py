@@ -93,11 +93,10 @@ class TestDeploy:
         release = deploy(app, "red", *BOTH).release
         worker, clock = (process(app, name, release) for name in BOTH)
         web = f"{app.name}@{release}"
-        assert calls(app, "enable --now", "GET shop.example.org/healthz")[:4] == [
+        assert calls(app, "enable --now", "GET shop.example.org/healthz")[:3] == [
             f"enable --now {web}.socket {web}.service",
             "GET shop.example.org/healthz",
-            f"enable --now {worker}",
-            f"enable --now {clock}",
+            f"enable --now {worker} {clock}",
         ]
         assert app.system.active == app.live_units() == {f"{web}.socket", f"{web}.service", worker, clock}
         assert units.enabled(app.at) == {release: app.live_units()}
@@ -150,7 +149,7 @@ class TestDeploy:
 
     def test_a_process_that_does_not_start(self, app: App) -> None:
         old = deploy(app, "red", "worker").release
-        app.system.fail = {f"enable --now {app.name}.clock@": "Unit shop.clock@.service not found."}
+        app.system.fail = {f"enable --now {app.name}.worker@": "Unit shop.clock@.service not found."}
         with pytest.raises(ReleaseError, match=r"\.clock@.* did not start; its unit is not on this host"):
             deploy(app, "blue", *BOTH)
         assert (app.at.live(), app.system.active) == (old, app.live_units())

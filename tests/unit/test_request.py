@@ -42,6 +42,8 @@ def refusal(name: str, known: Any = APPS, /, **given: Any) -> str:
         ("deploy", {"app": "shop"}, ["shop"], {}),
         ("deploy", {"app": "shop, blog"}, ["shop", "blog"], {}),
         ("deploy", {"app": ["shop", "blog"]}, ["shop", "blog"], {}),
+        ("processes", {}, [], {"restart": ""}),
+        ("processes", {"app": "shop", "restart": "worker"}, ["shop"], {"restart": "worker"}),
         ("releases", {}, [], {}),
         ("releases", {"app": "shop,gone"}, ["shop", "gone"], {}),
         ("remove", {"app": "gone"}, ["gone"], {}),
@@ -117,6 +119,18 @@ def test_each_of_several_apps_has_a_name(playbook: str, app: Any) -> None:
 )
 def test_a_deploy_takes_only_what_is_in_flask_apps(app: str, known: list[str], sentence: str) -> None:
     assert refusal("deploy", known, app=app) == sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "restart is about one app. Name it too, as in -e app=shop -e restart=worker."),
+        ({"app": "shop,blog"}, "restart is about one app. Name it too, as in -e app=shop -e restart=worker."),
+        ({"app": "shop", "restart": "a b"}, "restart: 'a b' cannot be a name. Give one, as in -e restart=worker."),
+    ],
+)
+def test_a_process_is_restarted_of_one_app(given: dict[str, Any], sentence: str) -> None:
+    assert refusal("processes", **{"restart": "worker", **given}) == sentence
 
 
 @pytest.mark.parametrize("playbook", [*ONE_APP, "releases"])

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from ..common import privileges
 from ..common.ownership import COMMENT
-from . import sandbox, watch, work
+from . import process_command, sandbox, watch, work
 from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
@@ -76,6 +76,11 @@ def parser(app: str) -> Parser:
     verb("status", "show the state of the app and its live release").add_argument(
         "--json", action="store_true", help="as JSON"
     )
+    verb(
+        "processes", "list what runs of the app: its server, its processes, and those that finish their job"
+    ).add_argument("--json", action="store_true", help="as JSON")
+    again = verb("restart", "restart one process of the live release, which finishes its job first")
+    again.add_argument("process", metavar="PROCESS", help="its name; web is the server")
     back = verb("rollback", "make an earlier release live again")
     back.add_argument("release", nargs="?", default="", metavar="ID", help="default: the last good one before this one")
     back.add_argument(
@@ -85,7 +90,7 @@ def parser(app: str) -> Parser:
     back.add_argument("--dry-run", action="store_true", help="show what would happen")
     pause = verb("pause", "keep everything of the app stopped until this command ends")
     unlock = verb("unlock", "end a deploy that is stuck")
-    for each in (back, pause, unlock):
+    for each in (again, back, pause, unlock):
         each.add_argument("--json", action="store_true", help="print the result as JSON")
         each.add_argument("--by", default="", help=argparse.SUPPRESS)
     return top
@@ -181,9 +186,8 @@ def status(at: Layout) -> dict[str, Any]:
     row = next((row for row in rows if row["release"] == live), {})
     refused = rows[0] if rows and rows[0]["state"] == "bad" else {}
     units = ReleaseUnits.of(at, live) if live else ReleaseUnits(())
-    shown = shown_units(units)
+    shown = process_command.shown_units(units)
     server = shown.get(units.server, {}) if live else {}
-    memory = server.get("MemoryCurrent", "")
     holder, watched = work.active_run(at.app), Watch.read(at)
     return {
         "app": at.app,
@@ -195,7 +199,7 @@ def status(at: Layout) -> dict[str, Any]:
         "state": server.get("ActiveState", "") if live else "no release is live",
         "since": server.get("ActiveEnterTimestamp", ""),
         "restarts": int(server.get("NRestarts") or 0),
-        "memory": int(memory) if memory.isdigit() and int(memory) < 2**60 else None,
+        "memory": process_command.memory(server),
         "workers": at.workers(live or ""),
         "units": [{**unit, "state": shown.get(unit["name"], {}).get("ActiveState", "")} for unit in units.record()],
         "watch": watched.shown() if watched and watched.release == live else {},
@@ -203,16 +207,6 @@ def status(at: Layout) -> dict[str, Any]:
         "warnings": [*watch.warnings(at), *(Ledger(at).warnings(live) if live else ()), *warnings_of(at.app, at.root)],
         "refused": {name: refused[name] for name in ("release", "time", "reason") if name in refused},
     }
-
-
-def shown_units(units: ReleaseUnits) -> dict[str, dict[str, str]]:
-    """Properties of the units of a release, by name, as systemd shows them."""
-    if not units.names:
-        return {}
-    properties = "Id,ActiveState,ActiveEnterTimestamp,NRestarts,MemoryCurrent"
-    shown = System().systemctl("show", f"--property={properties}", *units.names).stdout
-    blocks = (dict(row.split("=", 1) for row in block.splitlines() if "=" in row) for block in shown.split("\n\n"))
-    return {block["Id"]: block for block in blocks if "Id" in block}
 
 
 def status_lines(facts: Mapping[str, Any]) -> str:
@@ -272,6 +266,14 @@ def pause(at: Layout, options: argparse.Namespace) -> None:
         sys.stdout.flush()
         while sys.stdin.read(1024):
             pass
+
+
+def restart(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Restart a process; the result, and the same as text."""
+    result = have(at, "restart", options.by, process=options.process)
+    return asdict(result), "\n".join(
+        [*result.warnings, f"{options.process} of release {result.release} was restarted."]
+    )
 
 
 def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -344,11 +346,12 @@ def act(at: Layout, options: argparse.Namespace) -> None:
         return
     if options.verb == "logs":
         logs(at, options.follow, options.lines, options.since)
-    result, text = {"rollback": roll_back, "unlock": unlock}[options.verb](at, options)
+    result, text = {"restart": restart, "rollback": roll_back, "unlock": unlock}[options.verb](at, options)
     print_line(json.dumps(result) if options.json else text)
 
 
 OVERVIEWS: Mapping[str, tuple[Callable[[Layout], Any], Callable[[Any], str]]] = {
     "releases": (states, table),
     "status": (status, status_lines),
+    "processes": (process_command.processes, process_command.table),
 }

@@ -33,6 +33,7 @@ from .python import PythonTools
 from .release_command import ReleaseCommand
 from .release_directory import ReleaseDirectory
 from .removal import Removal
+from .restart import restart
 from .result import Result
 from .rollback import Rollback
 from .secret_key import SecretKey
@@ -221,6 +222,15 @@ class Engine:
         if at.live() == release:
             self.context.ledger.append("kept", release, by=self.context.settings.by, **facts)
         return result
+
+    def restart(self, process: str) -> Result:
+        """Restart one process of the live release; ``web`` is its server.
+
+        :raises ReleaseError: there is no such process, or it does not stay up.
+        """
+        live = self.context.at.live()
+        restart(self.supervisor, live, process)
+        return self.described(Result(live or "", action="restarted", warnings=list(self.context.notices)))
 
     def remove(self, purge: bool = False) -> Result:
         """Take the app off the host, with ``purge`` also data, cache, secrets, account.

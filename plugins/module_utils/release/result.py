@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 class Result:
     """What a run did to one app.
 
-    :ivar action: ``unchanged``, ``started``, ``prepared``, ``deployed``, ``rolled_back``, ``removed``; of a prediction
-        ``to start`` or ``to deploy``; ``needs_archive`` when the controller has to send the source first.
+    :ivar action: ``unchanged``, ``started``, ``prepared``, ``deployed``, ``rolled_back``, ``restarted``, ``removed``;
+        of a prediction ``to start`` or ``to deploy``; ``needs_archive`` when the controller has to send the source
+        first.
     :ivar workers: how many workers its server has, and why; ``processes`` how many processes run, and which.
     :ivar seconds: what the run took; ``steps`` has the seconds of each step.
     :ivar changes: the names of what differs from the live release; ``differences`` has old and new values too.

@@ -75,8 +75,8 @@ class Supervisor:
         self.raise_if(self.wait_until_healthy(found.server, sock, health), began)
         # Not before the server is healthy: a worker of a broken release would take jobs from those of the old one.
         ending = self.ending(found.processes)
-        for name in found.processes:
-            self.start_units([name], began, enable, wait=name not in ending)
+        self.start_units([name for name in found.processes if name not in ending], began, enable)
+        self.start_units(sorted(ending), began, enable, wait=False)
         if not check:
             return
         self.raise_if(self.watch(found, sock, health, ending), began)
@@ -99,18 +99,21 @@ class Supervisor:
         states = self.system.states(*processes) if processes else {}
         found = {name for name, state in states.items() if state == "deactivating"}
         self.context.notices.extend(
-            f"{name} finishes what it had begun before, and is started again after that" for name in sorted(found)
+            f"{name} finishes its job first, and starts again after that" for name in sorted(found)
         )
         return found
 
     def start_units(self, names: Sequence[str], began: float, enable: bool, wait: bool = True) -> None:
-        """Start units that belong together; the last one is a service.
+        """Start units, of which the last one is a service; nothing where there are none.
 
         :param wait: until they have started.
         """
+        if not names:
+            return
         started = self.system.start(*names, enable=enable, wait=wait)
         if started.returncode:
-            service = names[-1]
+            states = self.system.states(*names)
+            service = next((name for name in reversed(names) if states.get(name) != "active"), names[-1])
             log = self.system.journal(self.context.app, service, began)
             message = f"{service} did not start"
             if "not found" in started.stderr or "does not exist" in started.stderr:

@@ -37,7 +37,7 @@ from .settings import DeploySettings
 from .spec import Spec
 from .system import System, engine_program
 
-Verb = Literal["deploy", "roll_back", "take_back", "remove", "heal", "pause"]
+Verb = Literal["deploy", "roll_back", "take_back", "remove", "heal", "pause", "restart"]
 WORK: Mapping[str, str] = {
     "deploy": "a deploy",
     "roll_back": "a rollback",
@@ -45,6 +45,7 @@ WORK: Mapping[str, str] = {
     "remove": "a removal",
     "heal": "an unlock",
     "pause": "a pause",
+    "restart": "a restart",
 }
 PROGRAM = engine_program("work", "serve")
 # Longer than a build and a release command take together by their own limits' defaults.
