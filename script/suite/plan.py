@@ -164,6 +164,7 @@ RELEASE_TESTS = {
     "engine": ("test_accidents", "test_databases", "test_release"),
     "environment": ("test_release",),
     "errors": ("test_release",),
+    "exchange": ("test_databases",),
     "git_access": ("test_sources",),
     "git_dependencies": ("test_sources",),
     "hints": ("test_checks",),

@@ -280,7 +280,7 @@ class TestDeployment:
         assert warning.startswith("database: the app connects directly, past the pooler")
         assert "psycopg2-binary" in warning
         assert "pool: false" in warning
-        assert POOLER["socket"] not in read_env_file(app.at.current / "env")["DATABASE_URL"]
+        assert str(POOLER["socket"]) not in read_env_file(app.at.current / "env")["DATABASE_URL"]
         app.deploy("b", **WANTED, skip_checks=["prepared_statements"])
         assert str(POOLER["socket"]) in read_env_file(app.at.current / "env")["DATABASE_URL"]
 

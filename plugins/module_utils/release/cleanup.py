@@ -15,6 +15,7 @@ from . import hold, modes
 from .app_command import is_command_settled
 from .context import Context
 from .errors import ReleaseError
+from .exchange import Exchange
 from .installer import is_whole
 from .supervisor import Supervisor
 from .units import ReleaseUnits
@@ -23,8 +24,8 @@ from .units import ReleaseUnits
 class Cleanup:
     """Removes what an app does not need any more; what is live is never touched."""
 
-    def __init__(self, context: Context, supervisor: Supervisor) -> None:
-        self.context, self.supervisor = context, supervisor
+    def __init__(self, context: Context, supervisor: Supervisor, exchange: Exchange) -> None:
+        self.context, self.supervisor, self.exchange = context, supervisor, exchange
         self.at, self.ledger = context.at, context.ledger
 
     def is_settled(self) -> bool:
@@ -32,6 +33,7 @@ class Cleanup:
         return (
             self.supervisor.enabled() <= {self.at.live()}
             and not self.at.paused.exists()
+            and self.exchange.is_settled()
             and not self.incomplete_releases()
             and not self.unused_environments()
             and self.ledger.cut_off(self.ledger.read()) is None
@@ -47,6 +49,7 @@ class Cleanup:
         """
         live = self.at.live()
         self.ledger.heal()
+        self.exchange.heal()
         modes.heal(self.at)
         if live:
             # An automatic rollback marks the live release before the switch; this one was killed in between.
@@ -103,7 +106,8 @@ class Cleanup:
         trees.remove(*self.unused_environments())
         kept = {path.name for path in self.at.releases.iterdir()}
         saved = self.at.saved.iterdir() if self.at.saved.exists() else ()
-        trees.remove(*(path for path in saved if path.name not in kept))
+        trees.remove(*(path for path in saved if path.name.partition(".")[0] not in kept))
+        self.exchange.prune()
         self.supervisor.process_units.sweep()
 
     def remove_releases(self, paths: list[Path]) -> None:

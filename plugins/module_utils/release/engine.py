@@ -23,6 +23,7 @@ from .context import Context
 from .databases import SavedDatabases
 from .deploy import STEPS, STEPS_BACK, Deployment
 from .errors import ReleaseError
+from .exchange import Exchange
 from .identity import Identity
 from .installer import Installer
 from .jobs import Jobs
@@ -88,9 +89,11 @@ class Engine:
         self.identity = Identity(context, self.secret_key, self.python, self.source)
         self.supervisor = Supervisor(context)
         self.jobs = Jobs(context)
-        self.cleanup = Cleanup(context, self.supervisor)
+        self.standstill = Standstill(context, self.supervisor, self.jobs)
         self.app_steps = AppSteps(context, self.identity, self.builder, self.secret_key)
         self.databases = SavedDatabases(context, self.app_steps)
+        self.exchange = Exchange(context, self.databases, self.standstill)
+        self.cleanup = Cleanup(context, self.supervisor, self.exchange)
         self.setup = SetupCommand(context, self.app_steps)
         self.command = ReleaseCommand(context, self.app_steps, self.databases)
         # The units of a release that is built.
@@ -177,7 +180,7 @@ class Engine:
         live = at.live()
         if not dry_run:
             self.cleanup.heal()
-        rollback = Rollback(self.context, self.supervisor, self.databases)
+        rollback = Rollback(self.context, self.databases, self.standstill, self.exchange)
         release = rollback.choose(to, live)
         rollback.check_migration(release, live, data)
         self.identity.adopt(release)
@@ -189,13 +192,11 @@ class Engine:
         deployment = self.deployment(live, result)
         deployment.blame = blame
         deployment.brings_back = data != "saved"  # not before it has its own data again
-        try:
-            with rollback.saved_data(release, live) if data == "saved" else contextlib.nullcontext():
-                deployment.take(STEPS_BACK)
-        except ReleaseError:
-            if deployment.pause and not deployment.brings_back:
-                deployment.pause.bring_back()
-            raise
+        if deployment.pause:
+            deployment.pause.stands_still = data == "saved"
+        with rollback.saved_data(release) if data == "saved" else contextlib.nullcontext():
+            deployment.take(STEPS_BACK)
+        result.warnings += [notice for notice in self.context.notices if notice not in result.warnings]
         result.seconds = round(time.time() - began, 2)
         self.context.ledger.append("live", release, **deployment.outcome())
         known = self.context.ledger.warnings(release)
@@ -246,7 +247,7 @@ class Engine:
         :raises ReleaseError: the live release could not be started again.
         """
         self.cleanup.heal()
-        with Standstill(self.context, self.supervisor, self.jobs).block():
+        with self.standstill.block():
             self.context.system.status("paused")
             self.context.system.await_caller(self.context.notices)
         return Result(self.context.at.live() or "", warnings=list(self.context.notices))

@@ -60,6 +60,11 @@ class Layout:
         return path("state", root=self.root) / "saved" / self.app
 
     @property
+    def exchange(self) -> Path:
+        """The record of an exchange of the app's data that goes on, and of the databases that former ones have left."""
+        return path("state", root=self.root) / "exchanges" / f"{self.app}.json"
+
+    @property
     def setup(self) -> Path:
         """The record of the setup command."""
         return path("state", root=self.root) / "setup" / f"{self.app}.json"

@@ -34,17 +34,20 @@ class Pause:
 
     :ivar live: the release that is stopped; None when none is live.
     :ivar has_begun: it may have been stopped.
+    :ivar stands_still: everything of the app is stopped already.
     """
 
     def __init__(self, context: Context, supervisor: Supervisor, live: str | None, release: str) -> None:
         self.context, self.supervisor, self.at = context, supervisor, context.at
         self.live, self.release = live, release
         self.hold: Hold | None = None
-        self.has_begun = False
+        self.has_begun = self.stands_still = False
 
     def begin(self) -> None:
         """Stop what runs of both releases; the processes first, which may take long, while the server still answers."""
         self.has_begun = True
+        if self.stands_still:
+            return
         make_directory(self.at.paused.parent, 0o700)
         write(self.at.paused, "", 0o600)
         if self.live:

@@ -41,7 +41,7 @@ class ReleaseCommand:
                     f"failed with exit status {status}",
                     tail(output),
                 )
-        if not (keep_copy and (self.context.at.saved / release).exists()):
+        if not (keep_copy and self.databases.is_saved(release)):
             self.databases.save(release)
 
     def run(self, release: str) -> None:

@@ -79,7 +79,7 @@ class Removal:
         if purge:
             owned = (at.root / at.data[1:], at.root / at.cache[1:], at.root / on_host("redis_data", self.app)[1:])
             paths += [one for one in owned if self.owner.owns(one)]
-            paths += [at.secret_key.parent, at.saved, at.ledger, at.setup]
+            paths += [at.secret_key.parent, at.saved, at.exchange, at.ledger, at.setup]
         return paths
 
     def stop_services(self) -> None:

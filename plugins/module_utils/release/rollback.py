@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .context import Context
-from .databases import SavedDatabases
+from .databases import SavedCopy, SavedDatabases
 from .errors import ReleaseError
-from .supervisor import Supervisor
+from .exchange import Exchange
+from .standstill import Standstill
 
 
 class Rollback:
     """A rollback of one app."""
 
-    def __init__(self, context: Context, supervisor: Supervisor, databases: SavedDatabases) -> None:
-        self.context, self.supervisor, self.databases = context, supervisor, databases
+    def __init__(self, context: Context, databases: SavedDatabases, standstill: Standstill, exchange: Exchange) -> None:
+        self.context, self.databases, self.standstill, self.exchange = context, databases, standstill, exchange
         self.at, self.ledger = context.at, context.ledger
 
     def choose(self, to: str, live: str | None) -> str:
@@ -58,8 +59,8 @@ class Rollback:
         if data == "saved" and saved:
             return
         restore = (
-            f"`-e data=saved` puts back the copy from before it ({saved}, made at {modified(saved)}) and loses what "
-            "was written since"
+            f"`-e data=saved` puts back the copy from before it ({saved.files}, made at {modified(saved.files)}) and "
+            "loses what was written since"
             if saved
             else "no copy from before that migration is kept here, so restore a backup with groundwork.flask.restore"
         )
@@ -70,10 +71,10 @@ class Rollback:
             "with the database as it is, if the old code can live with it",
         )
 
-    def saved_copy(self, release: str) -> Path | None:
+    def saved_copy(self, release: str) -> SavedCopy | None:
         """The copy of the databases made before the first release command after a release."""
-        copies = (self.at.saved / later for later in self.live_since(release))
-        return next((copy for copy in copies if copy.exists() and any(copy.iterdir())), None)
+        copies = (self.databases.copy(later) for later in self.live_since(release))
+        return next((copy for copy in copies if copy.exists()), None)
 
     def live_since(self, release: str) -> list[str]:
         """The releases that have been live since a release was, oldest first."""
@@ -82,25 +83,22 @@ class Rollback:
         return [other for other in lived[since:] if other != release]
 
     @contextlib.contextmanager
-    def saved_data(self, release: str, live: str | None) -> Iterator[None]:
-        """Put the saved databases back while nothing runs; if what follows fails, the live one gets its own again."""
-        saved = self.saved_copy(release)
-        if not saved:
+    def saved_data(self, release: str) -> Iterator[None]:
+        """Put the saved databases back while nothing runs; if what follows fails, the live one gets its own again.
+
+        :raises ReleaseError: there is no copy, or it does not fit: nothing was stopped for that.
+        """
+        copy = self.saved_copy(release)
+        if not copy:
             raise ReleaseError("choose", "no saved copy of the databases is kept for this rollback")
-        if live:
-            self.supervisor.pause(live)
-        stamp, undone = time.strftime("%Y%m%d-%H%M%S"), self.live_since(release)
+        server = self.databases.server_of(copy)
+        self.standstill.begin()
         try:
-            self.databases.exchange("restore", saved, stamp)
-            yield
-        except BaseException:
-            self.databases.exchange("undo", saved, stamp)
-            if live:
-                self.supervisor.start(live)
-            raise
-        # What was undone counts as not released: deployed again, it has to run its release command again.
-        for other in undone:
-            self.at.released(other).unlink(missing_ok=True)
+            with self.exchange.block(copy, server, release, self.live_since(release)):
+                yield
+        finally:
+            if self.exchange.is_settled():  # else nothing may be started on the wrong data
+                self.standstill.end()
 
 
 def modified(path: Path) -> str:
