@@ -44,8 +44,9 @@ poolers: "{{ (database_apps | groundwork.flask.pooling(100, ansible_facts)).pool
 RETURN = r"""
 _value:
   description:
-    - C(poolers), by the app's name, has for each C(name), C(size), the connections to PostgreSQL that it may hold,
-      C(automatic), whether it follows from the numbers, and C(reason).
+    - C(poolers), by the app's name, has for each C(name), C(socket), its directory, C(port), C(size), the connections
+      to PostgreSQL that it may hold, C(clients), those that the app may open, C(automatic), whether it follows from
+      the numbers, and C(reason).
     - C(warnings) is a list of sentences, empty where PostgreSQL takes all connections.
   type: dict
 """

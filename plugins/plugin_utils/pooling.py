@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
 
 RESERVE = 10  # connections for release commands, backups and people
+PORT = 6432  # of every pooler, in the name of its socket
+LEAST_CLIENTS = 200
 SIZE, LEAST_SIZE = 20, 4  # connections to PostgreSQL of a pooler: PgBouncer's own default, and the fewest that serve
 
 
@@ -98,7 +101,10 @@ class Plan:
         return {
             demand.name: {
                 "name": demand.name,
+                "socket": on_host("pooler", demand.name),
+                "port": PORT,
                 "size": self.size,
+                "clients": max(LEAST_CLIENTS, demand.connections + RESERVE),
                 "automatic": demand.pool is None,
                 "reason": self.numbers if demand.pool is None else "as configured",
             }

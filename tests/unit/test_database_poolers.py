@@ -131,7 +131,7 @@ def test_a_pause_sets_a_guard_first_and_a_resume_that_fails_is_a_signal_too(
     stop, start = calls
     assert stop[1:] == ("stop", "groundwork-poolers-guard-15-main.timer")
     assert start[0] == "/usr/bin/systemd-run"
-    assert start[-3:] == ("/usr/local/lib/groundwork/poolers", "resume", "15-main")
+    assert start[-3:] == (poolers.PROGRAM, "resume", "15-main")
     calls.clear()
     assert len(poolers.resume("15-main")) == 1
     assert calls == [("/usr/bin/systemctl", "kill", "--signal=SIGUSR2", "--kill-who=main", "shop.pooler.service")]
