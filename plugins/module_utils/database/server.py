@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ..common.files import read_json
 from ..common.on_host import path
 from .errors import DatabaseError
+from .mariadb import MariaDB
 from .postgresql import PostgreSQL
 
 
@@ -85,4 +86,6 @@ def of(record: Mapping[str, Any]) -> Server:
     provider = record.get("provider")
     if provider == "postgresql":
         return PostgreSQL(record)
+    if provider == "mariadb":
+        return MariaDB(record)
     raise DatabaseError(f"{provider!r} is no database server that this version knows")
