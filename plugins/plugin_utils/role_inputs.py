@@ -217,7 +217,10 @@ def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any])
             app.get("release_command_hosts") == "first"
             or (
                 not app.get("release_command_hosts")
-                and shares_database(app.get("environment") or {}, secrets.get(app["name"]) or {})
+                and shares_database(
+                    {**(app.get("environment") or {}), "DATABASE_URL": (app.get("database") or {}).get("url", "")},
+                    secrets.get(app["name"]) or {},
+                )
             )
         )
     ]
