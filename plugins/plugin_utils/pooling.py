@@ -8,7 +8,7 @@ During a deploy two releases of an app run beside each other, and each thread of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,10 +96,10 @@ class Plan:
         direct = sum(demand.connections for demand in self.demands if demand not in pooled)
         return max(LEAST_SIZE, min(self.most, (self.limit - RESERVE - direct) // max(1, len(pooled))))
 
-    def poolers(self) -> dict[str, dict[str, Any]]:
-        """What the role needs of each app that has a pooler, by the app's name."""
-        return {
-            demand.name: {
+    def poolers(self) -> list[dict[str, Any]]:
+        """What the templates take of each app that has a pooler."""
+        return [
+            {
                 "name": demand.name,
                 "socket": on_host("pooler", demand.name),
                 "port": PORT,
@@ -109,7 +109,7 @@ class Plan:
                 "reason": self.numbers if demand.pool is None else "as configured",
             }
             for demand in self.pooled
-        }
+        ]
 
     @property
     def numbers(self) -> str:
@@ -139,6 +139,35 @@ class Plan:
             f"release commands and backups make {total}: some may be refused during a deploy. "
             f"To make room, {', or '.join(remedies)}."
         ]
+
+
+def prepares(release: str) -> bool:
+    """Whether the PgBouncer of a release of Debian or Ubuntu knows prepared statements: it does from 1.21 on."""
+    return release not in ("bookworm", "jammy")
+
+
+def record(pooler: Mapping[str, Any], prepared_statements: bool) -> dict[str, Any]:
+    """What the app's release is to know of its pooler."""
+    own = {key: pooler[key] for key in ("socket", "port", "automatic")}
+    return {**own, "prepared_statements": prepared_statements}
+
+
+def units(names: Iterable[str], state: str) -> list[dict[str, Any]]:
+    """The units of poolers, as ``file_set`` takes them.
+
+    :param state: ``started`` or ``stopped``.
+    """
+    found: list[dict[str, Any]] = []
+    for name in names:
+        service = f"{name}.pooler.service"
+        found.append({"name": f"{name}.pooler.socket", "state": state, "enabled": state == "started"})
+        follows = {
+            "follows": ["poolers"],
+            "on_change": "reloaded",
+            "restart_for": [f"/etc/systemd/system/{service}"],
+        }
+        found.append({"name": service, "state": state, **(follows if state == "started" else {})})
+    return found
 
 
 def several(number: int, word: str, plural: str = "") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.filter.pooling import pooling
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.plugin_utils.pooling import plan
 
 FACTS = {"processor_nproc": 2, "memtotal_mb": 4096}
@@ -37,8 +38,7 @@ def app(name: str = "shop", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_poolers(apps: list[dict[str, Any]], limit: int, sizes: dict[str, int]) -> None:
-    found = pooling(apps, limit, FACTS)["poolers"]
-    assert {name: pooler["size"] for name, pooler in found.items()} == sizes
+    assert {pooler["name"]: pooler["size"] for pooler in pooling(apps, limit, FACTS)["poolers"]} == sizes
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_without_a_number_of_workers_the_servers_rule_counts(cores: int, memory:
 
 def test_a_pooler_that_nobody_asked_for_says_why_with_the_numbers() -> None:
     apps = [app(processes=2, jobs=1), app("blog", pool=True, workers=1)]
-    found = pooling(apps, 100, FACTS)["poolers"]
-    assert found["blog"]["reason"] == "as configured"
-    assert found["shop"]["automatic"]
-    assert found["shop"]["reason"] == (
+    shop, blog = pooling(apps, 100, FACTS)["poolers"]
+    assert (blog["automatic"], blog["reason"]) == (False, "as configured")
+    assert shop["automatic"]
+    assert shop["reason"] == (
         "shop 83 (2 x 5 workers x 8 threads + 2 processes + 1 job) + blog's pooler 20 + 10 for release commands and "
         "backups = 113 connections during a deploy, and PostgreSQL takes 100 (max_connections)"
     )
@@ -69,3 +69,32 @@ def test_connections_that_may_be_refused_are_a_warning_with_remedies() -> None:
         "+ 10 for release commands and backups make 94: some may be refused during a deploy. To make room, take "
         "`pool: false` away from shop, or raise database_max_connections, or lower workers and threads in `server`."
     )
+
+
+@pytest.mark.parametrize(("release", "prepares"), [("bookworm", False), ("trixie", True), ("noble", True)])
+def test_what_a_release_is_to_know_of_its_pooler(release: str, prepares: bool) -> None:
+    found = pooling([app(pool=True), app("blog")], 1000, {**FACTS, "distribution_release": release})
+    assert found["records"] == {
+        "shop": {
+            "socket": on_host("pooler", "shop"),
+            "port": 6432,
+            "automatic": False,
+            "prepared_statements": prepares,
+        }
+    }
+
+
+@pytest.mark.parametrize(("threads", "clients"), [(8, 200), (100, 1010)])
+def test_a_pooler_takes_all_connections_of_its_app(threads: int, clients: int) -> None:
+    (pooler,) = pooling([app(pool=True, threads=threads)], 100, FACTS)["poolers"]
+    assert pooler["clients"] == clients
+
+
+def test_its_units_start_and_leave_together() -> None:
+    found = pooling([app(pool=True)], 100, FACTS, absent=["blog"])
+    assert [(unit["name"], unit["state"]) for unit in (*found["units"], *found["absent_units"])] == [
+        ("shop.pooler.socket", "started"),
+        ("shop.pooler.service", "started"),
+        ("blog.pooler.socket", "stopped"),
+        ("blog.pooler.service", "stopped"),
+    ]
