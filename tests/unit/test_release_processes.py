@@ -11,7 +11,6 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import service_directives
 from ansible_collections.groundwork.flask.plugins.module_utils.release import (
     command,
-    process_command,
     process_kinds,
     process_units,
     work,
@@ -19,6 +18,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release import (
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
+from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
 from ansible_collections.groundwork.flask.plugins.module_utils.release.units import ReleaseUnits, Unit
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
 
@@ -375,7 +375,7 @@ class TestCommand:
             ]
             return subprocess.CompletedProcess(words, 0, "\n".join(blocks), "")
 
-        monkeypatch.setattr(process_command.System, "systemctl", shown)
+        monkeypatch.setattr(System, "systemctl", shown)
 
     def test_the_live_release_and_what_still_ends(
         self, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
