@@ -45,6 +45,19 @@ RUNTIME_HINTS = (
         "`sandbox: {{MemoryDenyWriteExecute: false}}` in flask_apps.{app}, then run groundwork.flask.site",
     ),
     (
+        r"No module named 'packaging'",
+        "Celery needs that for Redis: ask for celery[redis] in its requirements",
+    ),
+    (
+        r"Error \d+ (while )?connecting to .*redis|Error \d+ connecting to \S+:6379",
+        "its Redis does not answer: `redis: {{purpose: queue}}` in flask_apps.{app} gives it one, whose address is "
+        "REDIS_URL",
+    ),
+    (
+        r"line \d+: \S+: command not found",
+        "a program of its command is not in its environment: add the package that has it to its requirements",
+    ),
+    (
         r"Address family not supported by protocol",
         "its sandbox forbids a kind of socket: allow it by `sandbox: {{RestrictAddressFamilies: …}}` in "
         "flask_apps.{app}, then run groundwork.flask.site",

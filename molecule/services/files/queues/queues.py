@@ -67,4 +67,3 @@ def feed(libraries: str, seconds: float, every: float, count: int) -> None:
             SEND[library](library, number, seconds)
             note(library, number, "sent")
         time.sleep(every)
-
