@@ -218,7 +218,7 @@ def releases_once(apps: Iterable[Mapping[str, Any]], secrets: Mapping[str, Any])
             or (
                 not app.get("release_command_hosts")
                 and shares_database(
-                    {**(app.get("environment") or {}), "DATABASE_URL": (app.get("database") or {}).get("url", "")},
+                    {**(app.get("environment") or {}), "database.url": (app.get("database") or {}).get("url", "")},
                     secrets.get(app["name"]) or {},
                 )
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
-from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
+from ansible_collections.groundwork.flask.plugins.plugin_utils import role_inputs, servers
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
 Facts = Mapping[str, Any]
@@ -91,6 +91,8 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
         ("would run", "; ".join(released.get("commands", []))),
         ("workers", released.get("workers", "")),
         ("processes", released.get("processes", "")),
+        ("database", database_line(app, released.get("database", ""))),
+        ("redis", f"{app.redis.purpose}, {app.redis.maxmemory}" if released and app.redis.purpose else ""),
         ("connections", connections_line(app, released)),
         ("certificate", certificate_line(kind)),
         ("backup", backup_line(saved)),
@@ -132,6 +134,18 @@ def connections_line(app: App, released: Facts) -> str:
         f"{min(one.read_timeout for one in held)} s of silence (proxy.read_timeout). "
         + (f"For more, raise server.{option}" if option else "For more, take a server with threads")
     )
+
+
+def database_line(app: App, reached: str) -> str:
+    """How the app reaches its database, and the settings of SQLAlchemy's pool that fit.
+
+    With fewer connections kept than there are threads it would open and close one for many a request.
+    """
+    way, by_sqlalchemy, _rest = reached.partition(", by SQLAlchemy")
+    if not by_sqlalchemy:
+        return way
+    fitting = f"pool_size {role_inputs.threads(app)}, max_overflow 0, pool_pre_ping True"
+    return f"{way}; what fits in SQLALCHEMY_ENGINE_OPTIONS: {fitting}"
 
 
 def certificate_line(kind: Facts) -> str:

@@ -53,6 +53,39 @@ DATA = on_host("data", "shop")
             "OSError: [Errno 97] Address family not supported by protocol",
             "`sandbox: {RestrictAddressFamilies: …}` in fla",
         ),
+        ("ImportError: no pq wrapper available.", "have the app install psycopg[binary], or add libpq5"),
+        (
+            "sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgres",
+            "or write postgresql://",
+        ),
+        (
+            'psycopg.errors.InvalidSqlStatementName: prepared statement "_pg3_26" does not exist',
+            "connect with prepare_threshold=None",
+        ),
+        ("psycopg.errors.InsufficientPrivilege: permission denied for schema public", "ALTER DATABASE shop OWNER TO"),
+        (
+            'OperationalError: connection is bad: connection to server on socket "/run/x/.s.PGSQL.5432" failed: '
+            "No such file or directory\n\tIs the server running locally and accepting connections on that socket?",
+            "`systemctl status shop.pooler` say why",
+        ),
+        (
+            'OperationalError: connection to server on socket "/run/x/.s.PGSQL.6432" failed: Connection refused',
+            "`systemctl status shop.pooler` say why",
+        ),
+        (
+            "OperationalError: (2003, \"Can't connect to MySQL server on 'localhost' ([Errno 2] No such file "
+            'or directory)")',
+            "`systemctl status postgresql mariadb`",
+        ),
+        (
+            "MySQLdb.OperationalError: (2002, \"Can't connect to local server through socket '/run/mysqld/mysqld.sock' "
+            '(2)")',
+            "`systemctl status postgresql mariadb`",
+        ),
+        (
+            "ConnectionError: Error 2 connecting to unix:///run/shop.redis/redis.sock. No such file or",
+            "`systemctl status shop.redis",
+        ),
     ],
 )
 def test_what_helps_an_app_that_is_new_to_servers(app: App, said: str, remedy: str) -> None:

@@ -210,6 +210,32 @@ class TestDeployment:
         ]
 
     @pytest.mark.parametrize(
+        ("wanted", "pooler", "described"),
+        [
+            (WANTED, None, "postgresql, direct, by SQLAlchemy"),
+            (WANTED, POOLER, "postgresql, through the pooler, by SQLAlchemy"),
+            (
+                WANTED,
+                {**POOLER, "reason": "90 of 100"},
+                "postgresql, through the pooler (90 of 100), by SQLAlchemy",
+            ),
+            (
+                WANTED,
+                {**POOLER, "prepared_statements": False, "automatic": True},
+                "postgresql, past the pooler, by SQLAlchemy",
+            ),
+            (MANAGED, None, "db.example.org, direct, by SQLAlchemy"),
+            ({}, None, ""),
+        ],
+    )
+    def test_how_it_is_reached_is_told(
+        self, app: App, wanted: dict[str, Any], pooler: dict[str, Any] | None, described: str
+    ) -> None:
+        install(app, "sqlalchemy-2.1.9", "psycopg-3.3.9")
+        record(app, "database", {**POSTGRESQL, "pooler": pooler})
+        assert app.deploy(**wanted).database == described
+
+    @pytest.mark.parametrize(
         ("recorded", "wanted", "message"),
         [
             ({}, WANTED, r"database\.provider of .* is postgresql, and this host has none for it: run groundwork"),

@@ -189,6 +189,11 @@ def test_where_a_release_command_runs(options: Any, url: str, once: list[str]) -
     assert release_once(apps_for(app(environment={"DATABASE_URL": url}, **options), "release")) == once
 
 
+def test_a_release_command_for_a_database_elsewhere_runs_once() -> None:
+    for database, once in (({"url": "postgresql://shop@db/shop"}, ["shop"]), ({"provider": "postgresql"}, [])):
+        assert release_once(apps_for(app(release_command="flask db upgrade", database=database), "release")) == once
+
+
 def test_a_backup_set_s_commands_and_files_are_the_app_s() -> None:
     (plain,) = apps_for(app(), "backup")
     assert plain == {

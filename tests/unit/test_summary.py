@@ -49,6 +49,23 @@ def test_everything_about_an_app_and_then_the_warnings() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("reached", "line"),
+    [
+        ("postgresql, direct", "postgresql, direct"),
+        (
+            "postgresql, through the pooler (as configured), by SQLAlchemy",
+            "postgresql, through the pooler (as configured); what fits in SQLALCHEMY_ENGINE_OPTIONS: pool_size 8, "
+            "max_overflow 0, pool_pre_ping True",
+        ),
+    ],
+)
+def test_the_database_and_the_pool_that_fits(reached: str, line: str) -> None:
+    release = {"apps": {"shop": {**RELEASE["apps"]["shop"], "database": reached}}}
+    found = lines(release, server={"threads": 8}, redis={"purpose": "queue"})
+    assert found[3:] == [f"  database    {line}", "  redis       queue, 128mb"]
+
+
 def test_an_app_whose_domains_were_taken_over_is_reported_with_its_data() -> None:
     assert lines(RELEASE, replaces="old, blog")[-1] == (
         "WARNING blog: shop has taken over domains of it (replaces). It runs on, and its data in /var/lib/blog was not "

@@ -123,6 +123,11 @@ def kind_of(url: str) -> str:
     return KINDS.get(url.partition(":")[0].partition("+")[0].lower(), "")
 
 
+def host(url: str) -> str:
+    """Where an address leads, without who asks."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def query_of(url: str) -> dict[str, str]:
     """The parameters of an address."""
     return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))

@@ -38,6 +38,7 @@ from .restart import restart
 from .result import Result
 from .rollback import Rollback
 from .secret_key import SecretKey
+from .services import Services
 from .settings import DeploySettings
 from .setup_command import SetupCommand
 from .spec import Spec
@@ -293,6 +294,7 @@ class Engine:
         """A result with what runs of its release."""
         result.workers = self.context.at.workers(result.release)
         result.processes = self.supervisor.processes(result.release)
+        result.database = Services(self.context).described(self.context.at.release(result.release) / "venv")
         return result
 
     def deployment(self, live: str | None, result: Result) -> Deployment:

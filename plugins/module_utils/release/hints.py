@@ -22,6 +22,37 @@ RUNTIME_HINTS = (
         "it uses setuptools without asking for it: add setuptools<81 to its requirements",
     ),
     (
+        r"no pq wrapper available",
+        "psycopg does not find PostgreSQL's library: have the app install psycopg[binary], or add libpq5 to "
+        "flask_apps.{app}.packages and run groundwork.flask.site",
+    ),
+    (
+        r"NoSuchModuleError: Can't load plugin: sqlalchemy\.dialects:postgres\b",
+        "its address of the database begins with postgres://, which SQLAlchemy 1.4 and later do not know: name the "
+        "database in `database` instead, for which DATABASE_URL is right, or write postgresql://",
+    ),
+    (
+        r"prepared statement .{0,8}_pg3_\w+.{0,8} (does not exist|already exists)",
+        "psycopg 3 prepares statements, which the pooler does not know: have it install psycopg2-binary, or connect "
+        "with prepare_threshold=None",
+    ),
+    (
+        r"permission denied for schema public",
+        "its tables or its database belong to another role: let {app} be the owner of the database, as "
+        "`ALTER DATABASE {app} OWNER TO {app}` makes it, or load a dump with groundwork.flask.database",
+    ),
+    (
+        r'connection to server on socket "[^"]*" failed: (No such file or directory|Connection refused)'
+        r"|Can't connect to (local )?(MySQL |MariaDB )?server [^\n]*(No such file|Connection refused|\((2|111)\))",
+        "the database server, or the pooler before it, does not run: `systemctl status postgresql mariadb` and "
+        "`systemctl status {app}.pooler` say why; groundwork.flask.site sets up what is missing",
+    ),
+    (
+        r"Error (2|111) connecting to (unix://)?/run/[\w.-]*redis",
+        "its Redis does not run: `systemctl status {app}.redis {app}.redis-cache` says why; groundwork.flask.site sets "
+        "up what is missing",
+    ),
+    (
         r"No module named '(psycopg2|psycopg|MySQLdb|pymysql)'",
         "the database's driver is missing: add it to its requirements",
     ),

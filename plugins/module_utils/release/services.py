@@ -139,6 +139,22 @@ class Services:
         """What no message may show: the password as addresses have it."""
         return database_url.spellings(self.password())
 
+    def described(self, venv: Path) -> str:
+        """How the app reaches its database, and whether SQLAlchemy does that for it; "" for an app without one."""
+        if not self.spec.database:
+            return ""
+        packages = installed_versions(venv)
+        if url := self.spec.database.get("url", ""):
+            found = f"{database_url.host(url)}, direct"
+        else:
+            record = self.database()
+            pooler = record.get("pooler") or {}
+            driver = database_url.installed("postgresql", packages, bool(pooler.get(PREPARED, True)))
+            reason = f" ({pooler['reason']})" if pooler.get("reason") else ""
+            way = f"through the pooler{reason}" if pooler else "direct"
+            found = f"{record['provider']}, {'past the pooler' if self.fails_through(pooler, driver) else way}"
+        return f"{found}, by SQLAlchemy" if database_url.sqlalchemy(packages) else found
+
     # --- what is wrong with it ----------------------------------------
 
     def check(self, venv: Path) -> None:
