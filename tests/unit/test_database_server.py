@@ -83,7 +83,7 @@ def test_a_server_touches_no_database_of_another_app() -> None:
 
 def test_a_command_as_the_app_names_the_programs_of_the_servers_version() -> None:
     shop = PostgreSQL({"name": "shop", "port": 5433}, MAIN)
-    argv = shop.dump("/run/groundwork/dump", "shop.fresh")
+    argv = shop.dump("/tmp/dump", "shop.fresh")
     assert argv[:2] == ["/usr/bin/python3", "-I"]
     assert argv[3] == "dump"
     assert '"/usr/lib/postgresql/17/bin"' in argv[4]

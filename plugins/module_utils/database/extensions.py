@@ -38,10 +38,17 @@ def available(server: Superuser, wanted: Sequence[str]) -> dict[str, bool]:
     return {row["name"]: bool(row["trusted"]) for row in server.rows(query) if row["name"] in wanted}
 
 
-def missing(server: Superuser, wanted: Sequence[str]) -> list[str]:
-    """The extensions that are not on the host."""
-    found = available(server, wanted)
-    return [name for name in wanted if name not in found]
+def refuse_missing(server: Superuser, app: str, wanted: Sequence[str]) -> None:
+    """Refuse extensions that are not on the host.
+
+    :raises DatabaseError: naming them, and what to do.
+    """
+    found = available(server, wanted) if wanted else {}
+    if lacking := [name for name in wanted if name not in found]:
+        raise DatabaseError(
+            f"flask_apps.{app}.database.extensions: PostgreSQL {server.cluster.version} has no extension "
+            f"{', '.join(lacking)} on this host: name the apt package that has it in `packages`"
+        )
 
 
 def present(server: Superuser, database: str) -> dict[str, str]:
@@ -80,23 +87,32 @@ def is_free(server: Superuser, name: str) -> bool:
     return bool(found and found["free"])
 
 
-def create_in_live(server: Superuser, database: str, name: str, *, is_trusted: bool) -> None:
-    """Create one in a database that an app uses.
+def create_in_live(server: Superuser, database: str, wanted: Sequence[str]) -> None:
+    """Create extensions in a database that an app uses.
 
-    :raises DatabaseError: it is not trusted, and the app has functions there, which its script might call.
+    :raises DatabaseError: one is not trusted, and the app has functions there, which its script might call.
     """
-    where = " SCHEMA public" if is_free(server, name) else ""
-    create = f"CREATE EXTENSION IF NOT EXISTS {identifier(name)}{where}"
-    if is_trusted:
-        server.sql(create, database=database, seconds=600)
-        return
-    found = [row["name"] for row in server.rows(MADE_BY_AN_APP, database)]
-    if found:
+    trusted = available(server, wanted) if wanted else {}
+    for name in wanted:
+        where = " SCHEMA public" if is_free(server, name) else ""
+        create = f"CREATE EXTENSION IF NOT EXISTS {identifier(name)}{where}"
+        if trusted[name]:
+            server.sql(create, database=database, seconds=600)
+        else:
+            refuse_functions(server, database, name)
+            refuse = REFUSE.format(query=MADE_BY_AN_APP)
+            server.transaction(LOCKED, refuse, f"{create} CASCADE", database=database, seconds=600)
+
+
+def refuse_functions(server: Superuser, database: str, name: str) -> None:
+    """Refuse an extension that is not trusted where the app has functions; in vain where one is made right afterwards.
+
+    :raises DatabaseError: naming some of them, and how an operator who trusts them goes on.
+    """
+    if found := [row["name"] for row in server.rows(MADE_BY_AN_APP, database)]:
         raise DatabaseError(
             f"the extension {name} can only be created by a superuser, and the database {database} has functions of "
             f"the app ({', '.join(found)}), which its script might call: create it yourself if you trust them: sudo -u "
             f"{server.cluster.owner} psql -p {server.cluster.port} -d {database} "
             f"-c 'CREATE EXTENSION \"{name}\" CASCADE'"
         )
-    refuse = REFUSE.format(query=MADE_BY_AN_APP)
-    server.transaction(LOCKED, refuse, f"{create} CASCADE", database=database, seconds=600)

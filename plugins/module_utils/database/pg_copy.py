@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
+STREAM = "-"  # standard input or output in place of a file
 KEPT = 2**16  # characters of what a program says
 SETTINGS = "-c search_path=pg_catalog -c role=none -c standard_conforming_strings=on -c statement_timeout=0"
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT pg_export_snapshot();"
@@ -112,11 +113,15 @@ class Server:
         psql = ("-X", "-q", "-At", "-v", "ON_ERROR_STOP=1") if program == "psql" else ()
         return [f"{self.programs}/{program}", "-w", *psql, *arguments]
 
-    def run(self, program: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run one, and return its exit status with what it says."""
+    def run(self, program: str, *arguments: str, prints: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run one, and return its exit status with what it says.
+
+        :param prints: false for one whose output is the caller's.
+        """
         return subprocess.run(
-            self.argv(program, *arguments), env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", check=False, pass_fds=pass_fds,
+            self.argv(program, *arguments), env=self.environment, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE if prints else None, text=True, errors="replace", check=False,
+            **{"stdin": subprocess.DEVNULL, **more},
         )  # fmt: skip
 
     def answer(self, query: str) -> Any:
@@ -144,14 +149,15 @@ def dump(server: Server, file: str) -> dict[str, Any]:
         snapshot = stdout.readline().strip()
         if not snapshot:
             raise FailureError(" ".join(stderr.read(KEPT).split()))
-        done = server.run("pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={file}")
+        target = () if file == STREAM else (f"--file={file}",)
+        done = server.run("pg_dump", "--format=custom", f"--snapshot={snapshot}", *target, prints=file != STREAM)
         if done.returncode:
             session.kill()
             raise FailureError(says(done))
-        found, complaint = session.communicate(COUNTS)
+        found, complaint = session.communicate(COUNTS if file != STREAM else "")
     if session.returncode:
         raise FailureError(" ".join(complaint[-KEPT:].split()))
-    return {"tables": json.loads(found)}
+    return {"tables": json.loads(found)} if found else {}
 
 
 def heads(server: Server) -> dict[str, Any]:
@@ -168,39 +174,43 @@ def heads(server: Server) -> dict[str, Any]:
 def load(server: Server, file: str) -> dict[str, Any]:
     """Load a dump into an empty database, as the app: owners, and what only a superuser may, are left out."""
     try:
-        with open(file, "rb") as dumped:
+        with open(0 if file == STREAM else file, "rb", closefd=file != STREAM) as dumped:
             begin = dumped.read(512)
+            if begin.startswith(b"PGDMP") or begin[257:262] == b"ustar":
+                return load_archive(server, dumped)
+            if begin[:2] == b"\x1f\x8b":
+                raise FailureError("the dump is compressed by gzip: unpack it with gunzip")
+            return load_plain(server, dumped)
     except OSError as error:
         raise FailureError(f"{file}: {error.strerror}") from None
-    if begin.startswith(b"PGDMP") or begin[257:262] == b"ustar":
-        return load_archive(server, file)
-    if begin[:2] == b"\x1f\x8b":
-        raise FailureError(f"{file} is compressed by gzip: unpack it with gunzip")
-    return load_plain(server, file)
 
 
-def load_archive(server: Server, file: str) -> dict[str, Any]:
+def load_archive(server: Server, dumped: IO[bytes]) -> dict[str, Any]:
     """Load a dump of pg_dump's custom format, or its tar."""
-    listed = server.run("pg_restore", "--list", file)
+    listed = reading(server, dumped, "pg_restore", "--list")
     if listed.returncode:
         newer = "unsupported version" in listed.stderr
         raise FailureError(says(listed) + ("; it was made by a newer pg_dump than this server's" if newer else ""))
     wanted, privileges, skipped = chosen(listed.stdout.splitlines(), server.answer(PRESENT))
     options = ("--no-owner", "--no-publications", "--no-subscriptions", "--no-security-labels", "--no-tablespaces")
-    target = (*options, f"--dbname={server.database}", file)
+    target = (*options, f"--dbname={server.database}")
+    strict = ("--exit-on-error", "--no-privileges")
     with listing(wanted) as entries:
-        done = server.run(
-            "pg_restore", "--exit-on-error", "--no-privileges", *by(entries), *target, pass_fds=(entries.fileno(),)
-        )
+        done = reading(server, dumped, "pg_restore", *strict, *by(entries), *target, pass_fds=(entries.fileno(),))
     if done.returncode:
         raise FailureError(says(done))
     if privileges:
         with listing(privileges) as entries:
-            done = server.run("pg_restore", *by(entries), *target, pass_fds=(entries.fileno(),))
-        skipped += sorted(
-            set(re.findall(r'ERROR:  (role "[^\n]*" does not exist|permission denied[^\n]*)', done.stderr))
-        )
+            done = reading(server, dumped, "pg_restore", *by(entries), *target, pass_fds=(entries.fileno(),))
+        missing = re.findall(r'ERROR:  (role "[^\n]*" does not exist|permission denied[^\n]*)', done.stderr)
+        skipped += sorted(set(missing))
     return {"skipped": skipped}
+
+
+def reading(server: Server, dumped: IO[bytes], program: str, *arguments: str, **more: Any) -> Any:
+    """Run a program that reads the dump, from its beginning, as its standard input."""
+    os.lseek(dumped.fileno(), 0, os.SEEK_SET)
+    return server.run(program, *arguments, stdin=dumped, **more)
 
 
 @contextlib.contextmanager
@@ -268,11 +278,11 @@ def without_extension(name: str, present: dict[str, Any]) -> str:
     )
 
 
-def load_plain(server: Server, file: str) -> dict[str, Any]:
+def load_plain(server: Server, dumped: IO[bytes]) -> dict[str, Any]:
     """Load plain SQL; a statement may fail only where that costs the app nothing."""
     show = ("-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose", "-v", "ECHO=errors", "-o", "/dev/null")
     server.environment["PGOPTIONS"] = ""  # what is not pg_dump's may leave the schema out
-    done = server.run("psql", *show, "-f", file)
+    done = reading(server, dumped, "psql", *show, "-f", "-")
     skipped: dict[str, None] = {}  # in order, each once
     for state, text, statement in failed_statements(done.stderr):
         named = [name for what, states, name in MAY_FAIL if re.match(what, statement) and re.fullmatch(states, state)]
@@ -315,7 +325,8 @@ def main(verb: str, argument: str) -> int:
     except FailureError as failure:
         sys.stderr.write(f"{failure}\n")
         return 1
-    print(json.dumps(answer))
+    if answer:
+        print(json.dumps(answer))
     return 0
 
 

@@ -106,6 +106,25 @@ class PostgreSQL:
             raise DatabaseError(f"PostgreSQL {self.cluster} has no database {self._own(database)}")
         return int(found["bytes"])
 
+    def describe(self) -> dict[str, Any]:
+        """Version, connections, extensions and locale, as a person wants to know them."""
+        name = literal(self.app)
+        states = self.superuser.rows(
+            f"SELECT coalesce(state, 'other') AS state, count(*) AS number FROM pg_stat_activity WHERE datname = {name}"
+            " GROUP BY 1"
+        )
+        server = self.superuser.rows(
+            "SELECT current_setting('server_version') AS version, current_setting('max_connections')::int AS most"
+        )[0]
+        return {
+            "version": server["version"],
+            "cluster": f"{self.cluster.version}/{self.cluster.name}",
+            "connections": {row["state"]: row["number"] for row in states},
+            "max_connections": server["most"],
+            "extensions": sorted(extensions.present(self.superuser, self.app)),
+            "locale": ours.look(self.superuser, self.app).locale,
+        }
+
     def databases(self) -> list[str]:
         """All databases of the app: its own, scratch and kept ones."""
         own, others = literal(self.app), literal(f"{self.app}.")
@@ -115,21 +134,25 @@ class PostgreSQL:
         )
         return sorted(row["name"] for row in self.superuser.rows(query))
 
-    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8") -> list[str]:
+    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8", *, dry_run: bool = False) -> list[str]:
         """Make the role and the database as they are to be; what was done, nothing where all was so."""
         found = ours.look(self.superuser, self.app)
         found.refuse_if_foreign(str(self.cluster))
-        if lacking := extensions.missing(self.superuser, wanted):
-            raise DatabaseError(
-                f"flask_apps.{self.app}.database.extensions: PostgreSQL {self.cluster.version} has no extension "
-                f"{', '.join(lacking)} on this host: name the apt package that has it in `packages`"
-            )
-        done = [] if found.role else [self._create_role()]
+        extensions.refuse_missing(self.superuser, self.app, wanted)
+        there = extensions.present(self.superuser, self.app) if found.owner else {}
+        added = [name for name in wanted if name not in there]
+        if not dry_run:
+            if not found.role:
+                self._create_role()
+            if not found.owner:
+                self._create_database(f"{self.app}.new", dict.fromkeys(wanted, ""), locale_options(locale))
+                self.superuser.sql(f"ALTER DATABASE {identifier(f'{self.app}.new')} RENAME TO {identifier(self.app)}")
+            else:
+                extensions.create_in_live(self.superuser, self.app, added)
+        done = [] if found.role else [f"created the role {self.app}"]
         if not found.owner:
-            self._create_database(f"{self.app}.new", dict.fromkeys(wanted, ""), locale_options(locale))
-            self.superuser.sql(f"ALTER DATABASE {identifier(f'{self.app}.new')} RENAME TO {identifier(self.app)}")
             return [*done, f"created the database {self.app}"]
-        return [*done, *self._add_extensions(wanted)]
+        return [*done, *(f"created the extension {name} in the database {self.app}" for name in added)]
 
     def create_fresh(self, suffix: str) -> str:
         """Create an empty database with owner, locale, settings, privileges and extensions of the app's; its name.
@@ -181,13 +204,12 @@ class PostgreSQL:
             return database or self.app
         raise DatabaseError(f"{database} is no database of {self.app}")
 
-    def _create_role(self) -> str:
+    def _create_role(self) -> None:
         role = identifier(self.app)
         self.superuser.transaction(
             f"CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
             f"COMMENT ON ROLE {role} IS {literal(ours.COMMENT.format(app=self.app))}",
         )
-        return f"created the role {self.app}"
 
     def _create_database(self, name: str, wanted: dict[str, str], options: str) -> None:
         """It is the superuser's, and nobody else can enter, until what only a superuser may is done."""
@@ -229,14 +251,6 @@ class PostgreSQL:
                 self.superuser.sql(f"GRANT {row['privilege']} ON DATABASE {database} TO {to}{more}")
         if connections != -1:
             self.superuser.sql(f"ALTER DATABASE {database} CONNECTION LIMIT {connections}")
-
-    def _add_extensions(self, wanted: Sequence[str]) -> list[str]:
-        there = extensions.present(self.superuser, self.app)
-        added = [name for name in wanted if name not in there]
-        trusted = extensions.available(self.superuser, added)
-        for name in added:
-            extensions.create_in_live(self.superuser, self.app, name, is_trusted=trusted[name])
-        return [f"created the extension {name} in the database {self.app}" for name in added]
 
 
 def locale_options(locale: str) -> str:

@@ -29,10 +29,16 @@ class Server(Protocol):
     # prints one line of JSON, which is data; a failure is exit status 1 with a sentence on standard error.
 
     def dump(self, target: str, database: str = "") -> list[str]:
-        """Write a dump into a file that the app may write; prints ``{"tables": {name: rows}}``, of the same moment."""
+        """Write a dump into a file that the app may write; prints ``{"tables": {name: rows}}``, of the same moment.
+
+        For ``-`` it goes to standard output, and nothing else is printed.
+        """
 
     def load(self, dump: str, database: str = "") -> list[str]:
-        """Load a dump that the app may read into an empty database; prints ``{"skipped": [what was left out, …]}``."""
+        """Load a dump that the app may read into an empty database; prints ``{"skipped": [what was left out, …]}``.
+
+        For ``-`` it is standard input, which must be a file.
+        """
 
     def counts(self, database: str = "") -> list[str]:
         """Count the rows of every table; prints ``{"tables": {name: rows}}``."""
@@ -48,13 +54,21 @@ class Server(Protocol):
     def size(self, database: str = "") -> int:
         """Bytes on the disk; raises for a database that is not there."""
 
+    def describe(self) -> dict[str, Any]:
+        """What a person wants to know of the server.
+
+        ``version``, ``cluster``, ``connections`` (those of the app by what they do), ``max_connections``,
+        ``extensions`` and ``locale``.
+        """
+
     def databases(self) -> list[str]:
         """The names of all databases of the app."""
 
-    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8") -> list[str]:
-        """Make role and database as they are to be; a sentence for each thing done.
+    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8", *, dry_run: bool = False) -> list[str]:
+        """Make role and database as they are to be; a sentence for each thing done, or to be done.
 
         :param wanted: the database's extensions.
+        :param dry_run: say it only.
         """
 
     def create_fresh(self, suffix: str) -> str:

@@ -1,0 +1,106 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What acts for an app on its database runs as the app, in a transient systemd unit that reaches only the socket."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from typing import IO, Any
+
+from ..common import programs, systemd
+from ..common.on_host import on_host
+from ..common.systemd import Directives
+from ..common.text import line
+from .errors import DatabaseError
+
+SANDBOX: Directives = [
+    ("NoNewPrivileges", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("RestrictSUIDSGID", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("PrivateNetwork", "yes"),
+    ("PrivateUsers", "yes"),
+    ("PrivateDevices", "yes"),
+    ("PrivateTmp", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("ProtectProc", "invisible"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("InaccessiblePaths", f"-/etc/ssl/private -/root -{on_host('configuration')} -{on_host('certificates')}"),
+    ("KillMode", "control-group"),
+    ("TimeoutStopSec", "5"),
+    ("UMask", "0077"),
+    ("TasksMax", "64"),
+    ("LimitCORE", "0"),
+]
+SECONDS = 6 * 3600.0
+ANSWER_LIMIT = 2**22  # bytes of what it prints
+NUMBERS = itertools.count(1)
+
+
+def unit_of(app: str, what: str, argv: Sequence[str], seconds: float = SECONDS) -> systemd.TransientUnit:
+    """The unit that runs a command as an app.
+
+    :param what: in a word, what it does.
+    """
+    name = f"groundwork-database-{what}-{os.getpid()}-{next(NUMBERS)}.service"
+    properties = [("User", app), ("Group", app), *SANDBOX, systemd.runtime_limit(seconds)]
+    return systemd.TransientUnit(name, f"{what} of the database of {app}", argv, properties)
+
+
+def run(
+    app: str, what: str, argv: Sequence[str], *, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
+) -> dict[str, Any]:
+    """Run one of :class:`.server.Server`'s commands; what it prints, none where ``stdout`` takes it.
+
+    :param what: in a word, what it does.
+    :param stdin: what it reads, opened by root: the app needs no right to the file.
+    :param stdout: where what it prints goes.
+    :raises DatabaseError: with what it says.
+    """
+    unit = unit_of(app, what, argv)
+    command = unit.command("--pipe", "--wait", "--collect")
+    with subprocess.Popen(
+        command, env=programs.ENVIRONMENT, cwd="/", stdin=stdin or subprocess.DEVNULL,
+        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, err = process.communicate()
+        except BaseException:
+            programs.run((systemd.SYSTEMCTL, "stop", unit.name))
+            raise
+    if process.returncode:
+        raise DatabaseError(line(err[-ANSWER_LIMIT:].decode(errors="replace"), 2000) or f"{what}: it was ended")
+    return answer_of(out or b"")
+
+
+def answer_of(printed: bytes) -> dict[str, Any]:
+    """The object that a command has printed; nothing where it has printed none."""
+    if len(printed) > ANSWER_LIMIT:
+        raise DatabaseError(f"a command printed more than {ANSWER_LIMIT} bytes")
+    rows = printed.decode(errors="replace").splitlines()
+    try:
+        found = json.loads(rows[-1]) if rows else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DatabaseError(f"a command printed no result: {line(printed[:500].decode(errors='replace'))}")
+    return found

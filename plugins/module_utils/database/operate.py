@@ -1,0 +1,167 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator does with an app's database: look at it, load a dump, take one, drop it after a last one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..common.files import make_directory
+from ..common.on_host import path
+from ..common.paused import PauseError, paused
+from ..common.text import line
+from . import as_app, server
+from .errors import DatabaseError
+
+LOADED, REPLACED = "load", "replaced"  # what follows the app's name and a dot in the names of databases
+SHOWN = 5  # tables that a message names
+
+
+def of_app(app: str) -> tuple[server.Server, Mapping[str, Any]]:
+    """The server of an app, and its record.
+
+    :raises DatabaseError: it has no database on this host.
+    """
+    record = server.read(app)
+    if not record:
+        raise DatabaseError(
+            f"{app} has no database on this host: set `database: {{provider: postgresql}}` for it in flask_apps and "
+            "run groundwork.flask.site"
+        )
+    return server.of(record), record
+
+
+def show(app: str) -> dict[str, Any]:
+    """Size, tables, connections, version and pooler of an app's database, and what is kept beside it."""
+    one, record = of_app(app)
+    tables = as_app.run(app, "count", one.counts())["tables"]
+    return {
+        "provider": record["provider"],
+        "name": record["name"],
+        "socket": record["socket"],
+        "port": record.get("port"),
+        "pooler": record.get("pooler"),
+        "size": one.size(),
+        "tables": {line(str(name)): int(rows) for name, rows in tables.items()},
+        "kept": {name: one.size(name) for name in one.databases() if name != app},
+        **one.describe(),
+    }
+
+
+def filled(app: str, one: server.Server) -> dict[str, int]:
+    """The tables that have rows, but for that in which Alembic notes how far it came."""
+    tables = as_app.run(app, "count", one.counts())["tables"]
+    return {line(str(name)): int(rows) for name, rows in tables.items() if rows and not is_alembics(str(name))}
+
+
+def is_alembics(name: str) -> bool:
+    """Whether a table is that of Alembic's migration heads."""
+    return name.rpartition(".")[2] == "alembic_version"
+
+
+def load(app: str, file: str, *, replace: bool = False) -> dict[str, Any]:
+    """Load a dump in place of the app's database, which must be empty; nothing of the app runs meanwhile.
+
+    It is loaded into a fresh database, which takes the name when that has worked; until then nothing is lost.
+
+    :param replace: keep a database that is not empty as ``<app>.replaced``, in place of the last one kept so.
+    :raises DatabaseError: the dump cannot be loaded, or the database has rows; it is as it was.
+    """
+    one, _record = of_app(app)
+    try:
+        stdin = open(file, "rb")  # noqa: SIM115 - closed by the stack
+    except OSError as error:
+        raise DatabaseError(f"{file}: {error.strerror}") from None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stdin)
+        try:
+            notices = list(stack.enter_context(paused(app, by="a load of its database")))
+            rows = filled(app, one)
+            refuse_rows(app, rows, replace=replace)
+            fresh = one.create_fresh(LOADED)
+            try:
+                skipped = as_app.run(app, "load", one.load("-", fresh), stdin=stdin).get("skipped", [])
+                tables = as_app.run(app, "count", one.counts(fresh))["tables"]
+                kept = f"{app}.{REPLACED}"
+                one.drop(kept)
+                one.swap(fresh, kept)
+            except BaseException:
+                one.drop(fresh)
+                raise
+            if not rows:
+                one.drop(kept)
+        except PauseError as error:
+            raise DatabaseError(f"{app} could not be stopped: {error}") from None
+    return {
+        "changed": [f"loaded {len(tables)} tables with {sum(map(int, tables.values()))} rows"],
+        "tables": len(tables),
+        "rows": sum(map(int, tables.values())),
+        "skipped": [line(str(what)) for what in skipped],
+        "kept": kept if rows else "",
+        "notices": notices,
+    }
+
+
+def refuse_rows(app: str, rows: Mapping[str, int], *, replace: bool) -> None:
+    """Refuse to load over rows, unless that is asked for."""
+    if rows and not replace:
+        shown = ", ".join(f"{name} ({count})" for name, count in list(rows.items())[:SHOWN])
+        more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+        raise DatabaseError(
+            f"the database of {app} is not empty: {shown}{more} have rows. Nothing was loaded. To have the dump in its "
+            f"place, add `-e replace=true`: the database is kept as {app}.{REPLACED}, in place of what has that name"
+        )
+
+
+def dump(app: str, file: Path) -> dict[str, Any]:
+    """Take a dump of an app's database into a file of root's.
+
+    :raises DatabaseError: it failed; there is no file then.
+    """
+    one, _record = of_app(app)
+    make_directory(file.parent, 0o700)
+    part = file.with_name(f".{file.name}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stdout:
+            as_app.run(app, "dump", one.dump("-"), stdout=stdout)
+            os.fsync(stdout.fileno())
+        part.rename(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return {"changed": [f"wrote {file}"], "file": str(file), "size": file.stat().st_size}
+
+
+def drop(app: str, root: Path = Path("/")) -> dict[str, Any]:
+    """Drop an app's databases and its role, after a last dump; nothing where it has none.
+
+    :raises DatabaseError: the dump failed; then nothing is dropped.
+    """
+    if not server.read(app):
+        return {"changed": [], "file": ""}
+    one, _record = of_app(app)
+    file = ""
+    if one.exists() and has_account(app):
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        file = dump(app, path("state", root=root) / "database" / f"{app}-{stamp}.dump")["file"]
+    dropped = one.databases()
+    for name in dropped:
+        one.drop(name)
+    one.drop_role()
+    return {"changed": [f"dropped the database {name}" for name in dropped], "file": file}
+
+
+def has_account(app: str) -> bool:
+    """Whether there is an account as which to ask."""
+    try:
+        pwd.getpwnam(app)
+    except KeyError:
+        return False
+    return True
