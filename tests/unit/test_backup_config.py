@@ -30,6 +30,15 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors imp
         ({"name": "shop", "paths": ["/srv/a\nb"]}, "must be a path without '..' and control characters"),
         ({"name": "shop", "paths": ["/a"], "user": "shop -x"}, "user 'shop -x' is not the name of a user"),
         ({"name": "shop", "paths": ["/a"], "timeout": "1h"}, "timeout '1h' is not a number of seconds"),
+        (
+            {"name": "shop", "paths": ["/a"], "services": ["mysql"], "user": "shop"},
+            "services has mysql; there are: postgresql, mariadb, redis",
+        ),
+        (
+            {"name": "shop", "paths": ["/a"], "services": ["redis"] * 2, "user": "shop"},
+            "services has one of them twice",
+        ),
+        ({"name": "shop", "paths": ["/a"], "services": ["redis"]}, "has services: `user` says of which app"),
     ],
 )
 def test_a_set_is_refused(raw: dict[str, Any], message: str) -> None:

@@ -10,7 +10,11 @@ Root trusts nothing that an app owns. Directories that others can change are rea
 mount namespace that follows no link; databases are opened by their owner alone; a restore is made ready where only root
 can enter, and comes to its place by renames.
 
-From the bottom up: ``errors``, ``space``, ``private``, ``links``, ``steps``; ``config``, ``status``; ``databases``,
-``stage``, ``commands``, ``restic``, ``repositories``, ``losses``, ``run``; ``snapshot``, ``settle``, ``moves``,
-``units``, ``restore``, ``copies``, ``drill``; ``report``, ``cli``.
+What the app keeps in a database server or in Redis is dumped and copied by steps that run as the app, together with the
+number of rows and keys at that moment, and restored beside the live one before names are exchanged.
+
+From the bottom up: ``errors``, ``space``, ``private``, ``links``, ``steps``; ``config``, ``status``, ``units``;
+``databases``, ``step_redis`` (a program of its own), ``service_steps``, ``service_redis``, ``service_database``,
+``services``; ``stage``, ``commands``, ``restic``, ``repositories``, ``losses``, ``run``; ``snapshot``, ``settle``,
+``moves``, ``service_restore``, ``restore``, ``copies``, ``drill``; ``report``, ``cli``.
 """

@@ -119,7 +119,9 @@ def write_restored(outcome: Mapping[str, Any]) -> None:
     for item in outcome.get("restored", ()):
         aside = f"; what was there is now {item['previous']}" if item["previous"] else ""
         write(f"  {item['path']}{aside}")
-    for sentence in outcome.get("not_restored", ()):
+    for item in outcome.get("loaded", ()):
+        write(f"  the {item['service']} database {item['database']}; what was there is now {item['previous']}")
+    for sentence in (*outcome.get("not_restored", ()), *outcome.get("notices", ())):
         write(f"  {sentence}")
     if "target" in outcome:
         write(f"  is in {outcome['target']}")

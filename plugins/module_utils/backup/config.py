@@ -17,6 +17,8 @@ from ..common import on_host, paths
 from .errors import BackupError
 
 RETENTION = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
+SERVICES = ("postgresql", "mariadb", "redis")
+LISTS = ("paths", "databases", "before", "after", "restore", "services")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class BackupSet:
     :param databases: SQLite databases that must be there; those under ``paths`` are found without being named.
     :param before: shell commands run first; one that fails stops the backup of this set.
     :param after: shell commands run at the end, whatever happened.
+    :param restore: commands run once a restore has put all in place, before what was stopped for it starts again.
+    :param services: what else is saved and restored, of the app whose name ``user`` is: see :data:`SERVICES`.
     :param user: user who runs these commands, in the sandbox of ``<user>@.service`` if there is one; "" for root.
     :param owner: user who gets restored files whose own user does not exist on this host; "" for none.
     :param timeout: seconds that preparing it, and then each snapshot, may take; 0 for the default.
@@ -37,6 +41,8 @@ class BackupSet:
     databases: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    restore: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     user: str = ""
     owner: str = ""
     timeout: int = 0
@@ -48,7 +54,7 @@ class BackupSet:
         name = str(raw.get("name", ""))
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
             raise BackupError(f"backup set {name!r}: a name is made of small letters, digits and . _ -")
-        lists = {option: tuple(map(str, raw.get(option) or ())) for option in ("paths", "databases", "before", "after")}
+        lists = {option: tuple(map(str, raw.get(option) or ())) for option in LISTS}
         for path in lists["paths"] + lists["databases"]:
             if not path.startswith("/") or os.path.normpath(path) in ("/", "//"):
                 raise BackupError(f"backup set {name}: {path!r} must be an absolute path below /")
@@ -56,10 +62,16 @@ class BackupSet:
                 raise BackupError(f"backup set {name}: {path!r} must be a path without '..' and control characters")
         if not lists["paths"] + lists["databases"]:
             raise BackupError(f"backup set {name} has no paths")
+        if unknown := [service for service in lists["services"] if service not in SERVICES]:
+            raise BackupError(f"backup set {name}: services has {', '.join(unknown)}; there are: {', '.join(SERVICES)}")
+        if len(set(lists["services"])) != len(lists["services"]):
+            raise BackupError(f"backup set {name}: services has one of them twice")
         user, owner = (str(raw.get(option) or "") for option in ("user", "owner"))
         for option, account in (("user", user), ("owner", owner)):
             if account and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", account):
                 raise BackupError(f"backup set {name}: {option} {account!r} is not the name of a user")
+        if lists["services"] and not user:
+            raise BackupError(f"backup set {name} has services: `user` says of which app")
         timeout = raw.get("timeout") or 0
         if not str(timeout).isdigit():
             raise BackupError(f"backup set {name}: timeout {timeout!r} is not a number of seconds")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 
 from ..common import paths, trees
 from .config import Config
 from .errors import BackupError
 from .restore import restore_journal
+from .service_database import TITLES, drop, left_over
 from .status import Status
 
 RESTORED_NAME = r"-[0-9a-f]{8}(\.in-place)?"
@@ -20,7 +22,17 @@ ASIDE_NAME = r"\.before-restore-\d{8}T\d{6}(-wal|-shm|-journal)?(\.\d+)?"
 
 
 def kept_copies(status: Status, name: str) -> list[str]:
-    """What restores of a set have left: what was in its paths before, and what was restored beside the live files.
+    """What restores of a set have left: paths, and databases as a message names them."""
+    return [*kept_paths(status, name), *map(kept_database, status.sets.get(name, {}).get("kept_databases", []))]
+
+
+def kept_database(database: Mapping[str, str]) -> str:
+    """A database that a restore has kept, as a message names it."""
+    return f"the {TITLES[database['provider']]} database {database['name']}"
+
+
+def kept_paths(status: Status, name: str) -> list[str]:
+    """The paths that restores of a set have left: what was in its paths before, and what was restored beside them.
 
     It is remembered; what was left by an earlier version of this program is recognised by its name.
     """
@@ -55,8 +67,18 @@ def forget_copies(config: Config, name: str) -> list[str]:
             f"a restore of {name} was interrupted, and one of its copies may be all there is of the data. "
             f"Finish it first: restore {name} --in-place"
         )
-    gone, left = [], []
-    for path in kept_copies(status, name):
+    gone: list[str] = []
+    left: list[str] = []
+    record = status.sets.get(name, {})
+    for database in beside(config, name, record.get("kept_databases", []), left):
+        try:
+            drop(database["app"], database["provider"], database["name"])
+            gone.append(kept_database(database))
+        except BackupError as error:
+            left.append(f"{kept_database(database)}: {error}")
+    if not left:
+        record.pop("kept_databases", None)
+    for path in kept_paths(status, name):
         try:
             with paths.parent_of(path) as (parent, last):
                 trees.remove_at(parent, last)
@@ -64,8 +86,24 @@ def forget_copies(config: Config, name: str) -> list[str]:
         except OSError as error:
             left.append(f"{path}: {error.strerror}")
     if name in status.sets:
-        status.sets[name]["copies"] = kept_copies(status, name)
+        record["copies"] = kept_paths(status, name)
         status.save()
     if left:
         raise BackupError(f"could not be removed: {'; '.join(left)}")
     return gone
+
+
+def beside(
+    config: Config, name: str, kept: Sequence[Mapping[str, str]], problems: list[str]
+) -> list[Mapping[str, str]]:
+    """The databases that restores of a set have kept, and those that a restore or drill which was killed has left."""
+    found = list(kept)
+    for item in config.sets:
+        for provider in TITLES if item.name == name else ():
+            if provider in item.services:
+                try:
+                    names = left_over(item.user, provider)
+                    found += [{"app": item.user, "provider": provider, "name": one} for one in names]
+                except BackupError as error:
+                    problems.append(str(error))
+    return found

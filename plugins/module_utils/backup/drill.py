@@ -19,6 +19,8 @@ from .config import BackupSet, Config, Repository
 from .databases import NO_ANSWER, run_jobs, sha256
 from .errors import BackupError, limited, say
 from .private import clear, private_directory
+from .service_restore import drill_services
+from .services import NAMES
 from .snapshot import SnapshotManifest, below, find_snapshot
 from .status import Status, save_status
 
@@ -75,6 +77,18 @@ def check_databases(config: Config, manifest: SnapshotManifest, seconds: float) 
     return problems
 
 
+def compared(item: BackupSet, manifest: SnapshotManifest) -> list[str]:
+    """What was loaded of the services and compared, as a message has it."""
+    found = []
+    for service, entry in manifest.services.items():
+        if service == "redis" and service in item.services:
+            found.append(f"{sum(one['keys'] for one in entry['keys'].values())} keys in Redis")
+        elif service in item.services:
+            rows = sum(entry["tables"].values())
+            found.append(f"{rows} rows in {len(entry['tables'])} tables of {NAMES[service]}")
+    return found
+
+
 def drill_set(config: Config, item: BackupSet, repository: Repository, lock: int) -> dict[str, Any]:
     """Restore the newest snapshot of a set into a temporary directory and compare every file; return the outcome."""
     outcome: dict[str, Any] = {
@@ -95,10 +109,12 @@ def drill_set(config: Config, item: BackupSet, repository: Repository, lock: int
             listed = snapshot.restic.must("ls", "--json", snapshot.id)
             problems = list(itertools.islice(compare(listed.objects(listed.out), root), 5))
             problems += check_databases(config, manifest, seconds)
+            problems += drill_services(config, item, manifest, seconds)
             if problems:
                 raise BackupError("; ".join(problems[:5]))
             outcome["files"] = sum(node.get("type") == "file" for node in listed.objects(listed.out))
             outcome["databases"] = len(manifest.databases)
+            outcome["services"] = compared(item, manifest)
             outcome["ok"] = True
     except BackupError as error:
         outcome["problem"] = str(error)
@@ -128,6 +144,7 @@ def drill(config: Config, names: Sequence[str], lock: int) -> list[str]:
             say(
                 f"{item.name}: snapshot {outcome['snapshot']} of {place.name} passed the restore drill: "
                 f"{outcome['files']} files and {outcome['databases']} databases are as they were saved"
+                + "".join(f", and {what}" for what in outcome["services"])
             )
         else:
             problems.append(f"{item.name} cannot be restored from {place.name}: {outcome['problem']}")

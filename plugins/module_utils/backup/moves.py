@@ -91,6 +91,22 @@ def carry_out(moves: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     return [{"path": move["path"], "previous": move["old"] if paths.status_of(move["old"]) else ""} for move in moves]
 
 
+def take_back(moves: Sequence[Mapping[str, str]]) -> None:
+    """Undo moves, as far as they were made: what was restored goes back, and what was there comes to its place."""
+    for move in reversed(moves):
+        old = os.path.basename(move["old"])
+        with (
+            paths.parent_of(move["new"], create=True) as (source, new),
+            paths.parent_of(move["path"]) as (parent, name),
+        ):
+            if not paths.status_at(source, new):
+                os.rename(name, new, src_dir_fd=parent, dst_dir_fd=source)
+            for suffix in ("", *SIDECARS):
+                if paths.status_at(parent, old + suffix) and not paths.status_at(parent, name + suffix):
+                    os.rename(old + suffix, name + suffix, src_dir_fd=parent, dst_dir_fd=parent)
+    os.sync()
+
+
 def exchange(source: int, new: str, parent: int, name: str, old: str) -> None:
     """Put ``new`` of one directory in the place of ``name`` in another, and what is there aside."""
     status = paths.status_at(source, new)

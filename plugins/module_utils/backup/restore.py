@@ -15,10 +15,13 @@ from typing import Any
 
 from ..common import clock, paths
 from ..common.text import escaped
+from .commands import shell
 from .config import BackupSet, Config
 from .errors import BackupError, say
-from .moves import carry_out, plan_moves
+from .moves import carry_out, plan_moves, take_back
 from .private import clear, private_directory, write_private
+from .service_restore import abandon, are_beside, exchange, exchange_back, prepare, redis_still, take_aside
+from .services import NAMES, not_touched
 from .settle import settle
 from .snapshot import Snapshot, find_snapshot, is_within
 from .status import Status
@@ -40,6 +43,7 @@ def restore_aside(snapshot: Snapshot, target: Path, item: BackupSet | None) -> d
         target.rmdir()
     private_directory(snapshot.restic.config.restored)
     manifest = snapshot.restore(target)
+    take_aside(target, manifest)
     settle(target, manifest, item)
     done = {
         "set": item.name if item else escaped(manifest.set),
@@ -49,6 +53,7 @@ def restore_aside(snapshot: Snapshot, target: Path, item: BackupSet | None) -> d
         "target": str(target),
         "paths": manifest.saved_paths,
         "databases": [escaped(database["path"]) for database in manifest.databases],
+        "services": dict(manifest.services),
     }
     write_private(marker, done)
     return done
@@ -87,7 +92,7 @@ def restore_in_place(
     if journal.exists():
         plan = json.loads(journal.read_text())
         say(f"An interrupted restore of {item.name} from snapshot {plan['snapshot']} is finished first.")
-        done = finish(config, plan, journal, stop)
+        done = finish(config, item, plan, stop)
         if wanted == "latest" or plan["snapshot"].startswith(wanted[:8]):
             return done
     snapshot = find()
@@ -95,21 +100,31 @@ def restore_in_place(
     clear(target)
     restored = restore_aside(snapshot, target, item)
     refuse_foreign(restored, item)
-    moves = plan_moves(restored, re.sub("[-:Z]", "", clock.timestamp()))
-    plan = {**restored, "moves": moves, "not_restored": not_restored(item)}
-    write_private(journal, plan)
-    return finish(config, plan, journal, stop)
+    stamp = re.sub("[-:Z]", "", clock.timestamp())
+    prepared = prepare(config, item, restored, stamp)
+    try:
+        moves = plan_moves({**restored, "paths": [*restored["paths"], *prepared["service_paths"]]}, stamp)
+        left = [*not_restored(item), *not_touched(item, restored.get("services", {})), *prepared["notes"]]
+        plan = {**restored, **prepared, "moves": moves, "not_restored": left}
+        write_private(journal, plan)
+    except BaseException:
+        abandon(item, prepared["exchanged"])
+        raise
+    return finish(config, item, plan, stop)
 
 
 def not_restored(item: BackupSet) -> list[str]:
     """What a restore in place leaves as it is, in sentences: a person must not take a part for the whole."""
     sentences = []
-    if item.before:
+    if item.before and not item.restore:
         commands = ", ".join(f"`{escaped(command)}`" for command in item.before)
         sentences.append(f"What {commands} wrote is back as files, and was loaded nowhere: load it yourself.")
     if item.owner:
         sentences.append("The code, the settings and the secrets of the app are as they were before the restore.")
-    sentences.append("Data kept elsewhere, such as in PostgreSQL, MySQL or Redis, was not touched.")
+    if item.services:
+        sentences.append("Data kept elsewhere, such as on another host or in a cache, was not touched.")
+    else:
+        sentences.append("Data kept elsewhere, such as in PostgreSQL, MySQL or Redis, was not touched.")
     return sentences
 
 
@@ -132,20 +147,93 @@ def refuse_foreign(restored: Mapping[str, Any], item: BackupSet) -> None:
         )
 
 
-def finish(config: Config, plan: Mapping[str, Any], journal: Path, stop: str) -> dict[str, Any]:
-    """Carry out a recorded plan, and remove its record."""
-    with stopped(config, stop) as notices:
-        restored = carry_out(plan["moves"])
+def finish(config: Config, item: BackupSet, plan: Mapping[str, Any], stop: str) -> dict[str, Any]:
+    """Carry out a recorded plan, have the set's commands load what they load, and remove its record.
+
+    A command that fails is raised once all is in place and what was there is remembered.
+    """
+    failed: BackupError | None = None
+    begun = False
+    try:
+        # Nothing of an app may write to what is exchanged.
+        with stopped(config, stop or (item.user if item.services else "")) as notices:
+            begun = True
+            restored = put_in_place(config, item, plan)
+            remember(config, item, plan, restored)
+            try:
+                for command in item.restore:
+                    shell(command, item, "restore", item.timeout or config.set_timeout)
+            except BackupError as error:
+                failed = error
+            restore_journal(config, plan["set"]).unlink()
+    except BackupError:
+        if not begun:
+            give_up(config, item, plan)
+        raise
     clear(Path(plan["target"]))
-    status = Status(config)
-    copies = status.of_set(plan["set"]).setdefault("copies", [])
-    copies += [move["previous"] for move in restored if move["previous"]]
-    status.save()
-    journal.unlink()
+    if failed:
+        kept = ", ".join([*(move["previous"] for move in restored if move["previous"]), *kept_databases(plan)])
+        raise BackupError(
+            f"{failed}. The data of {item.name} is that of snapshot {plan['snapshot']}; what was there is kept in "
+            f"{kept or 'nothing'}. Correct the command and run it, or restore again."
+        )
     outcome = {key: plan[key] for key in ("set", "snapshot", "time", "repository")}
     # An interrupted restore of the version before has no record of these.
     more = {key: plan.get(key, []) for key in ("databases", "not_restored")}
-    return {**outcome, **more, "restored": restored, "notices": notices}
+    loaded = [
+        {"service": NAMES[one["provider"]], "database": item.user, "previous": one["kept"]}
+        for one in plan.get("exchanged", [])
+    ]
+    return {**outcome, **more, "restored": restored, "loaded": loaded, "notices": notices}
+
+
+def put_in_place(config: Config, item: BackupSet, plan: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Exchange databases and files, all of them or none; each path, with where its previous content is now.
+
+    The databases come first: their names are exchanged in one step, and what can go wrong with it has changed nothing.
+    """
+    exchanged = plan.get("exchanged", [])
+    try:
+        with redis_still(config, item, plan.get("service_paths", [])):
+            try:
+                exchange(item, exchanged)
+                return carry_out(plan["moves"])
+            except (BackupError, OSError):
+                take_back(plan["moves"])
+                exchange_back(item, exchanged)
+                raise
+    except (BackupError, OSError) as error:
+        if not give_up(config, item, plan):
+            raise  # The record has the next call finish it.
+        raise BackupError(f"{error}. Everything is as it was before the restore.") from error
+
+
+def give_up(config: Config, item: BackupSet, plan: Mapping[str, Any]) -> bool:
+    """Remove what was made ready and the record of it, unless a part of it is in place."""
+    exchanged = plan.get("exchanged", [])
+    if not all(paths.status_of(move["new"]) for move in plan["moves"]) or not are_beside(item, exchanged):
+        return False
+    abandon(item, exchanged)
+    restore_journal(config, plan["set"]).unlink()
+    clear(Path(plan["target"]))
+    return True
+
+
+def remember(config: Config, item: BackupSet, plan: Mapping[str, Any], restored: list[dict[str, str]]) -> None:
+    """Remember what the restore has kept, for `status` and `forget-copies`."""
+    status = Status(config)
+    record = status.of_set(plan["set"])
+    copies, databases = record.setdefault("copies", []), record.setdefault("kept_databases", [])
+    copies += [move["previous"] for move in restored if move["previous"] not in ("", *copies)]
+    for one in plan.get("exchanged", []):
+        kept = {"app": item.user, "provider": one["provider"], "name": one["kept"]}
+        databases += [kept] if kept not in databases else []
+    status.save()
+
+
+def kept_databases(plan: Mapping[str, Any]) -> list[str]:
+    """The databases that a restore has kept, as a message names them."""
+    return [f"the {NAMES[one['provider']]} database {one['kept']}" for one in plan.get("exchanged", [])]
 
 
 def restore(config: Config, arguments: argparse.Namespace, lock: int) -> dict[str, Any]:

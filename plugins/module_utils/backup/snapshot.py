@@ -9,16 +9,17 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..common import clock, paths
 from ..common.files import make_directory
 from ..common.programs import ANSWER_LIMIT
-from .config import Config
+from .config import SERVICES, Config
 from .errors import BackupError
 from .restic import REPOSITORY_SECONDS, Restic
+from .service_steps import FILE as SERVICE_FILE
 from .space import MEBIBYTE, need_space
 
 
@@ -51,6 +52,7 @@ class SnapshotManifest:
 
     :param stage: where the copies of the databases are.
     :param databases: each with ``path``, ``copy`` and ``sha256``.
+    :param services: by name, each with ``files`` and what they hold; none in snapshots of earlier versions.
     """
 
     set: str
@@ -59,6 +61,7 @@ class SnapshotManifest:
     users: Mapping[int, str]
     groups: Mapping[int, str]
     stage: Path
+    services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, snapshot: Snapshot, target: Path) -> SnapshotManifest:
@@ -91,13 +94,30 @@ class SnapshotManifest:
             if not re.fullmatch(r"\d+(/copy)?", database["copy"]):
                 raise ValueError(database["copy"])
         users, groups = ({int(key): str(name) for key, name in raw[kind].items()} for kind in ("users", "groups"))
-        return cls(str(raw["set"]), paths, databases, users, groups, stage)
+        services = {str(name): parse_service(entry) for name, entry in (raw.get("services") or {}).items()}
+        if unknown := set(services) - set(SERVICES):
+            raise ValueError(", ".join(unknown))
+        return cls(str(raw["set"]), paths, databases, users, groups, stage, services)
 
     @property
     def saved_paths(self) -> list[str]:
         """The paths of a snapshot, with the databases that lie outside of them."""
         outside = [database["path"] for database in self.databases]
         return [*self.paths, *(path for path in outside if not is_within(path, self.paths))]
+
+
+def parse_service(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Take what a manifest states of a service; a file's name that is none raises ValueError."""
+    files = [{"name": str(file["name"]), "sha256": str(file["sha256"])} for file in raw["files"]]
+    for file in files:
+        if not SERVICE_FILE.fullmatch(file["name"]):
+            raise ValueError(file["name"])
+    tables = {str(name): int(rows) for name, rows in raw.get("tables", {}).items()}
+    keys = {
+        str(name): {kind: int(numbers[kind]) for kind in ("keys", "expires")}
+        for name, numbers in raw.get("keys", {}).items()
+    }
+    return {"files": files, "tables": tables, "keys": keys, "size": int(raw.get("size", 0))}
 
 
 def is_within(path: str, others: Iterable[str]) -> bool:

@@ -19,6 +19,7 @@ from .config import BackupSet, Config
 from .databases import SIDECARS, Copies, Database, find_database
 from .errors import BackupError
 from .private import clear, private_directory, write_private
+from .services import NAMES, save_services
 from .space import MEBIBYTE, need_space, shown_size
 
 # What belongs to root alone, and what programs of root's need the links of.
@@ -70,7 +71,8 @@ class Stage:
         found = self.look_through(named)
         if absent := [path for path in named if path not in found]:
             raise BackupError(f"{', '.join(absent)} is not an SQLite database, or not there")
-        self.write_manifest(self.copy_databases(found, named, seconds))
+        copies = self.copy_databases(found, named, seconds)
+        self.write_manifest(copies, self.save_services(seconds))
         # Lists go by file: a command line has an end.
         listed = [*self.paths, str(self.directory)]
         self.listed_paths.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in listed))
@@ -118,7 +120,15 @@ class Stage:
                 self.warn(f"{path} is damaged and was saved as it is: {record['error']}")
         return records
 
-    def write_manifest(self, databases: Sequence[Mapping[str, Any]]) -> None:
+    def save_services(self, seconds: float) -> dict[str, Any]:
+        """Dump and copy what the set's services hold; a record for each."""
+        saved = save_services(self.config, self.item, self.directory, seconds)
+        for service, entry in saved.items():
+            if "tables" in entry:
+                self.databases[f"{self.item.user} in {NAMES[service]}"] = sum(file["size"] for file in entry["files"])
+        return saved
+
+    def write_manifest(self, databases: Sequence[Mapping[str, Any]], services: Mapping[str, Any]) -> None:
         """Write what a restore needs to know about the snapshot."""
         manifest = {
             "set": self.item.name,
@@ -127,6 +137,7 @@ class Stage:
             "paths": self.paths,
             "databases": databases,
             "users": {str(uid): name for uid in self.users if (name := user_name(uid))},
+            **({"services": services} if services else {}),
             "groups": {str(gid): name for gid in self.groups if (name := group_name(gid))},
         }
         write_private(self.directory / "manifest.json", manifest)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +42,12 @@ def stopped(config: Config, name: str) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def unit_stopped(config: Config, unit: str) -> Iterator[None]:
+def unit_stopped(config: Config, unit: str, again: bool = False) -> Iterator[None]:
     """Keep a unit stopped; a start meanwhile waits, so that requests to its socket queue and none is refused.
 
     The unit waits for a lock that this process holds, so that it starts even if this process is killed.
+
+    :param again: have it so wait at once; for a unit that no socket starts.
     """
     if not re.fullmatch(r"[A-Za-z0-9@._:-]+", unit) or unit.startswith((".", "-")):
         raise BackupError(f"{unit!r} is not the name of a unit")
@@ -57,7 +60,10 @@ def unit_stopped(config: Config, unit: str) -> Iterator[None]:
             write(drop_in, f"[Service]\nTimeoutStartSec=infinity\n{wait}\n", 0o644)
             try:
                 systemctl("daemon-reload")
-                stop(unit)
+                if again:
+                    restart_waiting(unit)
+                else:
+                    stop(unit)
                 yield
             finally:
                 drop_in.unlink()
@@ -66,6 +72,14 @@ def unit_stopped(config: Config, unit: str) -> Iterator[None]:
                 systemctl("daemon-reload")
     finally:
         systemctl("start", unit)
+
+
+def restart_waiting(unit: str) -> None:
+    """Restart a unit that something in front of its program has wait, and return when that waits."""
+    systemctl("restart", "--no-block", unit)
+    with limited(STOP_SECONDS, f"stopping {unit}"):
+        while programs.run((SYSTEMCTL, "show", "--value", "--property=SubState", unit)).stdout.strip() != "start-pre":
+            time.sleep(0.05)
 
 
 def stop(unit: str) -> None:
