@@ -287,6 +287,15 @@ class TestEnding:
         assert app.has_run(f"enable --now {app.name}.worker.2@{first}.service")
         assert [line for line in result.warnings if "finishes its job first" in line]
 
+    def test_a_run_meanwhile_changes_nothing(self, app: App) -> None:
+        release = deploy(app, "1").release
+        worker = f"{app.name}.worker@{release}.service"
+        app.system.active.discard(worker)
+        app.system.ending.add(worker)
+        assert deploy(app, "1").action == "unchanged"
+        app.system.ending.clear()
+        assert deploy(app, "1").action == "started"
+
 
 @pytest.mark.parametrize(("states", "line"), [
     ({}, ""),

@@ -38,8 +38,11 @@ class Supervisor:
         self.process_units = ProcessUnits(context)
 
     def is_active(self, release: str) -> bool:
-        """Whether every unit of a release is active."""
-        return self.system.is_active(*ReleaseUnits.of(self.at, release).names)
+        """Whether every unit of a release is active, or a process that finishes its job before it is started again."""
+        found = ReleaseUnits.of(self.at, release)
+        states = self.system.states(*found.names)
+        ending = {name for name in found.processes if states.get(name) == "deactivating"}
+        return all(states.get(name) == "active" for name in found.names if name not in ending)
 
     def enabled(self) -> set[str]:
         """The releases that a boot would start."""
