@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
 from ansible_collections.groundwork.flask.plugins.action.file_set import Variables
-from ansible_collections.groundwork.flask.plugins.plugin_utils import setting_files
+from ansible_collections.groundwork.flask.plugins.plugin_utils import first_host, setting_files
 from ansible_collections.groundwork.flask.plugins.plugin_utils.failures import REMEDY, of_releases
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.role_inputs import releases_once
@@ -58,6 +58,8 @@ class ActionModule(ActionBase):
                 continue
             app.pop("release_command_hosts", None)
             app["run_release_command"] = name not in elsewhere
+            if app.get("jobs"):
+                app["run_jobs"] = first_host.runs_jobs(name, variables)
             try:
                 parts[name] = self.prepare(app, variables)
             except AnsibleActionFail as error:

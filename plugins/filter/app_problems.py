@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Checks C(flask_apps), C(flask_app_secrets) and C(flask_deploy_keys), and with O(facts) also whether the host can
     run the apps.
-positional: secrets, facts, deploy_keys, taken
+positional: secrets, facts, deploy_keys, taken, schedules
 options:
   _input:
     description: The map C(flask_apps).
@@ -32,6 +32,10 @@ options:
     default: {}
   taken:
     description: Names of apps that something else on the host has, as M(groundwork.flask.host_facts) returns them.
+    type: dict
+    default: {}
+  schedules:
+    description: Schedules of jobs that the host does not take, as M(groundwork.flask.host_facts) returns them.
     type: dict
     default: {}
 """
@@ -61,7 +65,12 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as
 
 
 def app_problems(
-    apps: Any, secrets: Any = None, facts: Any = None, deploy_keys: Any = None, taken: Any = None
+    apps: Any,
+    secrets: Any = None,
+    facts: Any = None,
+    deploy_keys: Any = None,
+    taken: Any = None,
+    schedules: Any = None,
 ) -> list[str]:
     """See DOCUMENTATION."""
     try:
@@ -79,7 +88,11 @@ def app_problems(
             "app_problems: facts must hold distribution, distribution_version and python: gather them first"
         ) from error
     names = as_map(taken, "app_problems: taken")
-    return host_checks.name_problems(records, names) + host_checks.host_problems(records, distribution, release, python)
+    return [
+        *host_checks.name_problems(records, names),
+        *host_checks.schedule_problems(records, as_map(schedules, "app_problems: schedules")),
+        *host_checks.host_problems(records, distribution, release, python),
+    ]
 
 
 class FilterModule:

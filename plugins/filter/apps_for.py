@@ -21,10 +21,11 @@ options:
     required: true
   role:
     description:
-      - Name of the role. C(packages) returns the apt packages that the apps need.
+      - Name of the role. C(packages) returns the apt packages that the apps need, C(schedules) the schedules of their
+        jobs.
     type: str
     required: true
-    choices: [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, packages]
+    choices: [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, packages, schedules]
   only:
     description: Names of the apps to take, as a list or separated by commas. Nothing means all.
     type: raw
@@ -44,7 +45,7 @@ release_apps: "{{ flask_apps | groundwork.flask.apps_for('release', only='shop',
 
 RETURN = r"""
 _value:
-  description: One dictionary for each app; for C(packages), names.
+  description: One dictionary for each app; for C(packages) and C(schedules), texts.
   type: list
 """
 
@@ -55,6 +56,9 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import model, rol
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_names
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
+# What is made of all apps together, without repetition.
+OF_ALL = {"packages": role_inputs.packages, "schedules": role_inputs.schedules}
+
 
 def apps_for(apps: Any, role: Any, only: Any = "", version: Any = "") -> list[Any]:
     """See DOCUMENTATION."""
@@ -62,8 +66,8 @@ def apps_for(apps: Any, role: Any, only: Any = "", version: Any = "") -> list[An
         records = model.chosen(model.load(apps), as_names(only, "apps_for: only"), plain(version))
     except model.ModelError as error:
         raise AnsibleFilterError(str(error)) from error
-    if role == "packages":
-        return role_inputs.packages(records)
+    if isinstance(role, str) and role in OF_ALL:
+        return OF_ALL[role](records)
     if not isinstance(role, str) or role not in role_inputs.ROLE_INPUTS:
         raise AnsibleFilterError(
             f"apps_for: there is no role {role!r} that takes apps; known: {', '.join(role_inputs.ROLE_INPUTS)}"

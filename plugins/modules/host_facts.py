@@ -27,6 +27,13 @@ options:
     type: list
     elements: str
     default: []
+  schedules:
+    description:
+      - Schedules of jobs, as systemd's C(OnCalendar=) has them. RV(refused_schedules) tells which of them the host does
+        not take.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Only looks.
@@ -95,6 +102,11 @@ taken:
   type: dict
   returned: success
   sample: {git: ["the account git (uid 1001, home /home/git, shell /bin/bash)", /srv/git (directory of root)]}
+refused_schedules:
+  description: What is wrong with those of O(schedules) that the host's systemd does not take, or that never come.
+  type: dict
+  returned: success
+  sample: {"daily at 3": "is no schedule: write it as systemd's OnCalendar= has it, such as `*-*-* 03:00`"}
 known_apps:
   description: Those of O(apps) that are on the host, or of which it still has the account or the ledger.
   type: list
@@ -134,9 +146,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites, readiness, serving
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import Systemd
 from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
+from ansible_collections.groundwork.flask.plugins.module_utils.release import schedules
 
-OPTIONS: dict[str, dict[str, Any]] = {"apps": {"type": "list", "elements": "str", "default": []}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    name: {"type": "list", "elements": "str", "default": []} for name in ("apps", "schedules")
+}
 RENAME = "give the app another name in flask_apps, move its data, and take this one off by groundwork.flask.remove"
 
 
@@ -160,6 +176,7 @@ def main() -> None:
             ssh_connection=host_facts.ssh_connection(),
             taken={owner.app: found for owner in owners if (found := owner.conflicts())},
             services=host_facts.services(),
+            refused_schedules=schedules.problems(module.params["schedules"], Systemd().run),
             known_apps=[owner.app for owner in owners if owner.is_known],
         )
     except (OSError, RuntimeError, ValueError) as error:

@@ -50,6 +50,19 @@ def name_problems(apps: Sequence[App], taken: Mapping[str, Sequence[str]]) -> Pr
     return [refusal(f"flask_apps.{app.name}", taken[app.name]) for app in apps if taken.get(app.name)]
 
 
+def schedule_problems(apps: Sequence[App], refused: Mapping[str, str]) -> Problems:
+    """Jobs with a schedule that the host's systemd does not take.
+
+    :param refused: what is wrong with each, as the module ``host_facts`` found it.
+    """
+    return [
+        f"flask_apps.{app.name}.jobs.{name}.schedule: {job['schedule']!r} {refused[job['schedule']]}"
+        for app in apps
+        for name, job in app.jobs.items()
+        if job["schedule"] in refused
+    ]
+
+
 def source_problems(app: App, python: str) -> Problems:
     """What is wrong with an app's source and wheels as far as the controller has them."""
     problems = []

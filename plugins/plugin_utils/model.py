@@ -76,7 +76,7 @@ READERS: Mapping[str, Callable[[Reader], Any]] = {
     "backup": lambda read: sections.read_section(read, "backup", schema.Backup)[1],
     "sandbox": sections.read_sandbox,
     "processes": service_options.read_processes,
-    "jobs": lambda read: service_options.read_named(read, "jobs", service_options.Job),
+    "jobs": service_options.read_jobs,
     "database": lambda read: sections.read_section(read, "database", service_options.Database)[1],
     "redis": lambda read: sections.read_section(read, "redis", service_options.Redis)[1],
 }

@@ -135,6 +135,7 @@ MESSAGE = ("message", "Back at noon.")
 COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
     "deploy": Playbook(several=True, declared=True),
+    "jobs": Playbook(options={"run": named("run", "nightly")}),
     "maintenance": Playbook(options={"state": switch("state"), "allow": networks("allow")}, sentence=MESSAGE),
     "processes": Playbook(several=True, options={"restart": named("restart", "worker")}, of_one=("restart",)),
     "releases": Playbook(several=True),

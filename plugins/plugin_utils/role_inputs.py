@@ -189,6 +189,11 @@ def packages(apps: Sequence[App]) -> list[str]:
     return sorted(wanted)
 
 
+def schedules(apps: Sequence[App]) -> list[str]:
+    """The schedules of the apps' jobs, without repetition."""
+    return sorted({job["schedule"] for app in apps for job in app.jobs.values()})
+
+
 # --- where a release command runs ----------------------------------------
 
 

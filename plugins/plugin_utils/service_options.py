@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import option, options
 from ansible_collections.groundwork.flask.plugins.module_utils.release import process_kinds
+from ansible_collections.groundwork.flask.plugins.plugin_utils import schedules
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader
 
 Record = TypeVar("Record")
@@ -176,6 +177,23 @@ def read_processes(app: Reader) -> dict[str, dict[str, Any]]:
     return found
 
 
+def read_jobs(app: Reader) -> dict[str, dict[str, Any]]:
+    """The jobs of an app, by name. Whether a schedule means anything is found out on a host."""
+    found = read_named(app, "jobs", Job)
+    for name, one in found.items():
+        where = f"{app.field('jobs')}.{name}.schedule"
+        if one["schedule"] and (sentence := schedules.problem(one["schedule"])):
+            app.problems.append(f"{where}: {one['schedule']!r} {sentence}")
+    return found
+
+
+def with_on(entry: Any) -> Any:
+    """An entry in which the key `on` is a text: YAML makes the truth value of it unless it is quoted."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {("on" if str(key) == "True" else key): value for key, value in entry.items()}
+
+
 def read_named(app: Reader, key: str, of: type[Record]) -> dict[str, dict[str, Any]]:
     """The processes or the jobs of an app, by name."""
     given = app.given.get(key)
@@ -185,7 +203,7 @@ def read_named(app: Reader, key: str, of: type[Record]) -> dict[str, dict[str, A
     for name, entry in given.items() if isinstance(given, Mapping) else ():
         where = f"{app.field(key)}.{name}"
         app.problems += name_problems(where, str(name))
-        read = Reader(where, entry, app.problems, options(of))
+        read = Reader(where, with_on(entry), app.problems, options(of))
         app.problems += [
             f"{read.field(inner)} is missing: write `{one.required}`"
             for inner, one in options(of).items()

@@ -194,7 +194,7 @@ class FakeSystem(System):
                 (wants / unit).unlink(missing_ok=True)
         if said is None and (verb == "start" or (verb == "enable" and "--now" in arguments)):
             self.active |= set(units)
-        if verb == "stop":
+        if verb == "stop" or (verb == "disable" and "--now" in arguments):
             self.ending -= set(units)
             if "--no-block" in arguments:
                 self.ending |= set(units) & self.active & self.busy

@@ -365,3 +365,20 @@ def test_a_source_that_is_not_on_the_controller_does_not_stop_the_other_apps(cod
         "shop, step fetch: flask_apps.shop.source.directory: '/none' is not a directory on the controller: correct the "
         "path"
     )
+
+
+@pytest.mark.parametrize(("host", "runs"), [("a", True), ("b", False)])
+def test_the_first_host_of_the_inventory_is_told_to_run_the_jobs_under_limit_too(host: str, runs: bool) -> None:
+    hostvars: dict[str, Any] = {name: {"flask_apps": {"shop": {}}} for name in ("a", "b")}
+    variables = {
+        "inventory_hostname": host,
+        "ansible_play_hosts_all": [host],
+        "ansible_play_hosts": [host],
+        "groups": {"flask_hosts": ["a", "b"]},
+        "hostvars": hostvars,
+    }
+    action = Action({"apps": [app(jobs={"nightly": {"command": "flask report"}}), app("blog")]})
+    action.run(task_vars=variables)
+    shop, blog = action.calls[0]["apps"]
+    assert shop["run_jobs"] is runs
+    assert "run_jobs" not in blog

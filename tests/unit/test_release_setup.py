@@ -184,7 +184,7 @@ def test_purge_forgets_it(app: App) -> None:
 
 
 def removal_paths(engine: Any, purge: bool) -> list[Path]:
-    return Removal(engine.context, engine.supervisor).paths(purge)
+    return Removal(engine.context, engine.supervisor, engine.jobs).paths(purge)
 
 
 @pytest.mark.parametrize(

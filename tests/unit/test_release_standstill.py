@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import paused
 from ansible_collections.groundwork.flask.plugins.module_utils.release import held, jobs, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.jobs import MARK
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
@@ -24,11 +23,8 @@ def shop(app: App) -> App:
     """An app with a worker, another one of the release before that has yet to finish, a job and a pooler."""
     old = deploy(app, "red", "worker").release
     app.system.busy.add(process(app, "worker", old))
-    deploy(app, "blue", "worker")
-    for name in ("nightly.service", "nightly.timer"):
-        (app.at.units / f"{app.name}.{name}").write_text(f"{MARK.format(app=app.name)}\n")
+    deploy(app, "blue", "worker", jobs={"nightly": {"command": "flask report", "schedule": "*-*-* 03:00"}})
     (app.at.units / f"{app.name}.pooler.service").write_text("")
-    app.system.active.add(f"{app.name}.nightly.timer")
     app.system.commands.clear()
     return app
 

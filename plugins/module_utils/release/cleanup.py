@@ -17,6 +17,7 @@ from .context import Context
 from .errors import ReleaseError
 from .exchange import Exchange
 from .installer import is_whole
+from .jobs import Jobs
 from .supervisor import Supervisor
 from .units import ReleaseUnits
 
@@ -24,8 +25,8 @@ from .units import ReleaseUnits
 class Cleanup:
     """Removes what an app does not need any more; what is live is never touched."""
 
-    def __init__(self, context: Context, supervisor: Supervisor, exchange: Exchange) -> None:
-        self.context, self.supervisor, self.exchange = context, supervisor, exchange
+    def __init__(self, context: Context, supervisor: Supervisor, exchange: Exchange, jobs: Jobs) -> None:
+        self.context, self.supervisor, self.exchange, self.jobs = context, supervisor, exchange, jobs
         self.at, self.ledger = context.at, context.ledger
 
     def is_settled(self) -> bool:
@@ -40,6 +41,7 @@ class Cleanup:
             and is_command_settled(self.at)
             and modes.are_settled(self.at)
             and self.supervisor.process_units.is_settled(self.at.live())
+            and self.jobs.is_settled(self.at.live())
         )
 
     def heal(self, wanted: str = "") -> None:
@@ -64,6 +66,7 @@ class Cleanup:
         trees.remove(*self.incomplete_releases())
         trees.remove(*self.unused_environments())
         self.supervisor.process_units.sweep()
+        self.jobs.settle(live)
 
     def end_pause(self, live: str | None) -> None:
         """Start the live release again, which a run had stopped that was killed, and nothing beside it."""
@@ -111,8 +114,10 @@ class Cleanup:
         self.supervisor.process_units.sweep()
 
     def remove_releases(self, paths: list[Path]) -> None:
-        """Remove releases, but for those of which a unit still runs."""
+        """Remove releases, but for those of which a unit, or a job that was started in them, still runs."""
         running = self.supervisor.running(path.name for path in paths)
+        if paths:
+            running |= self.jobs.releases_in_use()
         stopped = [path for path in paths if path.name not in running]
         # systemd remembers as failed a process that did not end in time.
         processes = [name for path in stopped for name in ReleaseUnits.of(self.at, path.name).processes]

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from ..common import privileges
 from ..common.ownership import COMMENT
-from . import process_command, sandbox, watch, work
+from . import jobs_command, process_command, sandbox, watch, work
 from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
@@ -88,6 +88,7 @@ def parser(app: str) -> Parser:
         help="across a migration: keep the database as it is, or put back the copy from before the migration",
     )  # fmt: skip
     back.add_argument("--dry-run", action="store_true", help="show what would happen")
+    jobs_command.add_arguments(verb("jobs", "show how the jobs fared; `jobs run JOB` runs one now"))
     pause = verb("pause", "keep everything of the app stopped until this command ends")
     unlock = verb("unlock", "end a deploy that is stuck")
     for each in (again, back, pause, unlock):
@@ -341,6 +342,8 @@ def act(at: Layout, options: argparse.Namespace) -> None:
     """Do something to one app."""
     if options.verb == "run":
         raise SystemExit(run(at, options.argv, options.release))
+    if options.verb == "jobs":
+        raise SystemExit(jobs_command.act(engine(at).context, options))
     if options.verb == "pause":
         pause(at, options)
         return

@@ -23,6 +23,7 @@ from .cleanup import Cleanup
 from .context import Context
 from .errors import ReleaseError
 from .identity import Identity
+from .jobs import Jobs
 from .ledger import LOG_KEPT
 from .pause import Pause
 from .release_command import ReleaseCommand
@@ -61,6 +62,7 @@ class Deployment:
     setup: SetupCommand
     command: ReleaseCommand
     supervisor: Supervisor
+    jobs: Jobs
     cleanup: Cleanup
     units: ReleaseUnits
     live: str | None
@@ -170,6 +172,7 @@ class Deployment:
         if self.pause:
             self.pause.hand_over()
         watch.end(self.context)
+        self.jobs.settle(release)
         install_command(at)
 
     def step_drain(self) -> None:

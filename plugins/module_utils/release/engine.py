@@ -94,7 +94,7 @@ class Engine:
         self.app_steps = AppSteps(context, self.identity, self.builder, self.secret_key)
         self.databases = SavedDatabases(context, self.app_steps)
         self.exchange = Exchange(context, self.databases, self.standstill)
-        self.cleanup = Cleanup(context, self.supervisor, self.exchange)
+        self.cleanup = Cleanup(context, self.supervisor, self.exchange, self.jobs)
         self.setup = SetupCommand(context, self.app_steps)
         self.command = ReleaseCommand(context, self.app_steps, self.databases)
         # The units of a release that is built.
@@ -119,6 +119,8 @@ class Engine:
         result = self.result(live)
         if live != release and self.context.spec.watch and (refusal := watch.refusal(at, release)):
             raise ReleaseError("watch", refusal, str(self.context.ledger.taken_back(release).get("log", "")))
+        if live != release:
+            self.jobs.check()
         if live == release:
             install_command(at)
             result.warnings += self.standing(release)
@@ -128,6 +130,8 @@ class Engine:
                 result.action = "started"
             elif self.supervisor.process_units.write(release):
                 self.context.system.systemctl("daemon-reload")
+            if self.jobs.has_acted:
+                result.action = "started"
         elif not at.is_good(release) and self.lacks_archive():
             result.action, result.needs_archive = "needs_archive", True
             return result
@@ -161,7 +165,7 @@ class Engine:
                 result.commands.append(self.context.spec.setup_command)
             if self.command.is_due(release):
                 result.commands.append(self.context.spec.release_command)
-        elif not self.supervisor.is_active(release):
+        elif not (self.supervisor.is_active(release) and self.jobs.is_settled(release)):
             result.action = "to start"
         result.warnings += self.standing(release)
         return self.described(result)
@@ -195,8 +199,14 @@ class Engine:
         deployment.brings_back = data != "saved"  # not before it has its own data again
         if deployment.pause:
             deployment.pause.stands_still = data == "saved"
-        with rollback.saved_data(release) if data == "saved" else contextlib.nullcontext():
-            deployment.take(STEPS_BACK)
+        self.jobs.stop_timers()  # until the switch, which starts those of the release that is live then
+        try:
+            with rollback.saved_data(release) if data == "saved" else contextlib.nullcontext():
+                deployment.take(STEPS_BACK)
+        except ReleaseError:
+            if self.exchange.is_settled():
+                self.jobs.start_timers()
+            raise
         result.warnings += [notice for notice in self.context.notices if notice not in result.warnings]
         result.seconds = round(time.time() - began, 2)
         self.context.ledger.append("live", release, **deployment.outcome())
@@ -240,7 +250,7 @@ class Engine:
         :raises ReleaseError: naming what could not be removed; the rest is gone.
         """
         watch.end(self.context)
-        return Removal(self.context, self.supervisor).remove(purge)
+        return Removal(self.context, self.supervisor, self.jobs).remove(purge)
 
     def pause(self) -> Result:
         """Keep everything of the app stopped until whoever asked for it lets go, or is killed.
@@ -295,6 +305,7 @@ class Engine:
         result.workers = self.context.at.workers(result.release)
         result.processes = self.supervisor.processes(result.release)
         result.database = Services(self.context).described(self.context.at.release(result.release) / "venv")
+        result.warnings += self.jobs.warnings()
         return result
 
     def deployment(self, live: str | None, result: Result) -> Deployment:
@@ -309,6 +320,7 @@ class Engine:
             self.setup,
             self.command,
             self.supervisor,
+            self.jobs,
             self.cleanup,
             self.units_of(self.identity.id),
             live,

@@ -75,6 +75,11 @@ class Layout:
         return path("configuration", root=self.root) / "secrets" / self.app / "SECRET_KEY"
 
     @property
+    def jobs(self) -> Path:
+        """What this host knows of the app's jobs beside its releases: whether it runs those that one host runs."""
+        return path("state", root=self.root) / "jobs" / f"{self.app}.json"
+
+    @property
     def run(self) -> Path:
         """What the engine needs while it runs; root's alone."""
         return path("runtime", root=self.root) / "release" / self.app

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..common import trees
 from ..common.clock import timestamp
 from ..common.files import make_directory, make_parents, write
-from . import build_command, history, large_files, process_units, setting_files, subdirectory
+from . import build_command, history, job_units, large_files, process_units, setting_files, subdirectory
 from .build import COMPILE, Builder
 from .context import Context
 from .environment import app_environment, env_file
@@ -153,6 +153,7 @@ class ReleaseDirectory:
             "units": units.record(),
             "deploy": self.spec.deploy,
             "health": dict(self.spec.health),
+            **({"jobs": {name: dict(one) for name, one in self.spec.jobs.items()}} if self.spec.jobs else {}),
             "static": sorted(item.path for item in trees.walk(public) if HASHED_NAME.search(item.name)),
             "bytes": {"code": trees.size(self.path), "environment": trees.size(venv)},
             "own_environment": self.installer.own,
@@ -187,7 +188,8 @@ class ReleaseDirectory:
             path = self.path / name
             make_parents(path)
             write(path, text, 0o750 if name == "start" else 0o640, gid=group)
-        for name, text in process_units.command_files(self.spec.processes).items():
+        commands = {**process_units.command_files(self.spec.processes), **job_units.command_files(self.spec.jobs)}
+        for name, text in commands.items():
             make_parents(self.path / name)
             write(self.path / name, text, 0o750, gid=group)
         environment = app_environment(self.context, self.secret_key, self.identity.id)

@@ -17,6 +17,7 @@ from ..common.text import line
 from .app_command import owns_command
 from .context import Context
 from .errors import ReleaseError, tail
+from .jobs import Jobs
 from .result import Result
 from .supervisor import Supervisor
 
@@ -30,8 +31,8 @@ class Removal:
     What has the app's name and was not made for it stays as it is, and is named in a warning.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor) -> None:
-        self.context, self.supervisor = context, supervisor
+    def __init__(self, context: Context, supervisor: Supervisor, jobs: Jobs) -> None:
+        self.context, self.supervisor, self.jobs = context, supervisor, jobs
         self.app, self.at, self.system = context.app, context.at, context.system
         self.owner = self.system.ownership(self.app, self.at.root)
 
@@ -50,6 +51,7 @@ class Removal:
         for release in sorted(self.supervisor.enabled() | self.supervisor.running(releases)):
             self.supervisor.stop(release)
         self.stop_services()
+        self.jobs.remove()
         if found:
             self.context.ledger.append("removed", "", by=self.context.settings.by, purged=purge)
         left = self.end_processes() if self.owner.has_own_account else []
