@@ -218,3 +218,61 @@ def test_a_kill_at_the_swap_is_healed(notes: Notes, when: str) -> None:
     assert (notes.live, notes.both(), notes.databases()) == (second, before, databases)
     assert notes.ask().json == {"version": "v2"}
     notes.back()
+
+
+# A CA that the host trusts, its certificate for the name of the database server, and a server that shows it.
+TLS = """
+set -e
+cd /root
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=databases -keyout ca.key -out ca.crt 2>/dev/null
+openssl req -newkey rsa:2048 -nodes -subj /CN=db.test -keyout db.key -out db.csr 2>/dev/null
+printf 'subjectAltName=DNS:db.test' > db.ext
+openssl x509 -req -in db.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile db.ext -out db.crt 2>/dev/null
+cp ca.crt /usr/local/share/ca-certificates/databases.crt
+update-ca-certificates >/dev/null
+grep -q db.test /etc/hosts || echo '127.0.0.1 db.test other.test' >> /etc/hosts
+directory=$(echo /etc/postgresql/*/main)
+install -o postgres -m 0600 db.key db.crt $directory
+cat > $directory/conf.d/tls.conf <<END
+listen_addresses = '127.0.0.1'
+ssl = on
+ssl_cert_file = '$directory/db.crt'
+ssl_key_file = '$directory/db.key'
+END
+systemctl restart postgresql
+"""
+PASSWORD = "h0t/p@ss:wörd%"
+
+
+@pytest.fixture(scope="module")
+def managed(notes: Notes) -> Notes:
+    """The app, whose database is to be another one."""
+    notes.host.check_output("bash -c %s", TLS)
+    services.superuser(notes.host, f"CREATE ROLE managed LOGIN PASSWORD '{PASSWORD}'")
+    services.superuser(notes.host, "CREATE DATABASE managed OWNER managed")
+    notes.secrets["DATABASE_PASSWORD"] = PASSWORD
+    notes.version("v3")
+    return notes
+
+
+class TestManaged:
+    """A database that is reached by TLS and a password, as one of a provider is."""
+
+    def test_a_certificate_for_another_name_is_refused_and_no_message_has_the_password(self, managed: Notes) -> None:
+        managed.options["database"] = {"url": "postgresql://managed@other.test/managed"}
+        reason = managed.refused("certificate", "other.test")
+        assert PASSWORD not in reason
+        assert "h0t" not in reason
+
+    @pytest.mark.parametrize("driver", ["psycopg[binary]", pytest.param("psycopg2-binary", marks=pytest.mark.full)])
+    def test_the_one_for_its_name_is_accepted(self, managed: Notes, driver: str) -> None:
+        managed.options["database"] = {"url": "postgres://managed@db.test/managed"}
+        path = managed.directory / "requirements.txt"
+        path.write_text(FILES["requirements.txt"].replace("psycopg[binary]", driver))
+        managed.deploy()
+        managed.write(driver.partition("[")[0])
+        assert managed.both()[0][-1] == driver.partition("[")[0]
+        encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'managed'"
+        assert services.superuser(managed.host, encrypted) == "t"
+        shown = managed.sh(f"cat {on_host('current', 'notes')}/definition.json {on_host('state')}/releases/notes.jsonl")
+        assert "h0t" not in shown
