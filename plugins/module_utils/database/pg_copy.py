@@ -27,17 +27,25 @@ from typing import IO, Any, cast
 STREAM = "-"  # standard input or output in place of a file
 KEPT = 2**16  # characters of what a program says
 SETTINGS = "-c search_path=pg_catalog -c role=none -c standard_conforming_strings=on -c statement_timeout=0"
-SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT pg_export_snapshot();"
-# Every table whose rows are the app's, and how many it has, in one statement and so of one moment.
-COUNTS = """
-SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname), (xpath('/row/n/text()',
-    query_to_xml(format('SELECT count(*) AS n FROM ONLY %I.%I', n.nspname, c.relname), false, true, '')
-))[1]::text::bigint), '{}')
+BEGIN, SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;", "SELECT pg_export_snapshot();"
+# A snapshot does not keep what TRUNCATE and some forms of ALTER TABLE take away: a lock that was there before it does.
+# pg_dump must not wait behind a change that waits for that lock, so it gives up and all is done again.
+LOCK_WAIT, ATTEMPTS = "--lock-wait-timeout=5s", 5
+LOCK_FAILED = re.compile(r"LOCK TABLE|meanwhile")
+# Every table whose rows are the app's.
+OF_THE_APP = """
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 AND NOT EXISTS (SELECT FROM pg_depend AS d
     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
+"""
+TABLES = f"SELECT coalesce(jsonb_agg(format('%I.%I', n.nspname, c.relname)), '[]') {OF_THE_APP}"
+# How many rows each has, in one statement and so of one moment.
+COUNTS = f"""
+SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname), (xpath('/row/n/text()',
+    query_to_xml(format('SELECT count(*) AS n FROM ONLY %I.%I', n.nspname, c.relname), false, true, '')
+))[1]::text::bigint), '{{}}') {OF_THE_APP}
 """
 HEADS = """
 SELECT coalesce(jsonb_agg(format('%I.%I', n.nspname, c.relname)), '[]')
@@ -138,19 +146,33 @@ def says(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def dump(server: Server, file: str) -> dict[str, Any]:
-    """Dump the database into a file, and count its rows in the same snapshot."""
+    """Dump the database into a file, and count its rows in the same snapshot; again where tables change meanwhile."""
+    for _attempt in range(ATTEMPTS - 1):
+        try:
+            return dump_once(server, file)
+        except FailureError as failure:
+            if file == STREAM or not LOCK_FAILED.search(str(failure)):
+                raise
+    return dump_once(server, file)
+
+
+def dump_once(server: Server, file: str) -> dict[str, Any]:
+    """Dump and count while one session holds the tables and the snapshot."""
+    tables = server.answer(TABLES)
+    lock = f"LOCK TABLE ONLY {', ONLY '.join(tables)} IN ACCESS SHARE MODE;" if tables else ""
     with subprocess.Popen(
         server.argv("psql"), env=server.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     ) as session:  # fmt: skip
         stdin, stdout, stderr = (cast("IO[str]", stream) for stream in (session.stdin, session.stdout, session.stderr))
-        stdin.write(f"{SNAPSHOT}\n")
+        stdin.write(f"{BEGIN}\n{lock}\n{SNAPSHOT}\n")
         stdin.flush()
         snapshot = stdout.readline().strip()
         if not snapshot:
-            raise FailureError(" ".join(stderr.read(KEPT).split()))
+            raise FailureError(f"tables were changed meanwhile: {' '.join(stderr.read(KEPT).split())}")
         target = () if file == STREAM else (f"--file={file}",)
-        done = server.run("pg_dump", "--format=custom", f"--snapshot={snapshot}", *target, prints=file != STREAM)
+        options = ("--format=custom", LOCK_WAIT, f"--snapshot={snapshot}")
+        done = server.run("pg_dump", *options, *target, prints=file != STREAM)
         if done.returncode:
             session.kill()
             raise FailureError(says(done))
