@@ -236,6 +236,17 @@ class TestWatch:
         watched.system.restarts_of[worker] = [0, 3]
         assert [done.action for done in watch(watched)] == ["rolled_back"]
 
+    def test_one_that_finishes_its_job_before_it_is_started_again_is_not_down(self, watched: App) -> None:
+        deploy_with(watched, "green", "worker")
+        worker = process(watched, "worker", str(watched.at.live()))
+        watched.system.active.discard(worker)
+        watched.system.ending.add(worker)
+        assert watch(watched) == []
+        watched.system.ending.clear()
+        deploy_with(watched, "blue", "worker")
+        watched.system.active.discard(process(watched, "worker", str(watched.at.live())))
+        assert [done.action for done in watch(watched)] == ["rolled_back"]
+
     def test_one_that_is_down(self, watched: App) -> None:
         watched.system.crashing = {server(watched)}
         assert [done.action for done in watch(watched)] == ["rolled_back"]
