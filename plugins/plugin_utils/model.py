@@ -31,6 +31,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     source,
     source_options,
 )
+from ansible_collections.groundwork.flask.plugins.plugin_utils.managed_database import database_problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, Reader, plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
@@ -126,6 +127,8 @@ def check_together(read: Reader, app: App) -> None:
             "code from `git`",
         )
     read.problems += taken_variables(app, read.field("environment"), app.environment)
+    given = read.given.get("database")
+    read.problems += database_problems(app.name, app.database, given if isinstance(given, Mapping) else {})
     if app.database.url and "DATABASE_PASSWORD" in app.environment:
         read.problems.append(
             f"{read.field('environment')}.DATABASE_PASSWORD cannot be set here: it is a secret, so put it into "
