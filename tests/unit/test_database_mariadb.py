@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ class Fake(Root):
         return list(self.has)
 
     def tables(self, database: str) -> list[str]:
-        return list(self.has[database])
+        return list(self.has.get(database, ()))
 
     def end_sessions(self, app: str) -> None:
         self.ended.append(app)
@@ -188,6 +189,10 @@ class Steps:
         return json.dumps({})
 
 
+class KilledError(BaseException):
+    """Stands for kill -9."""
+
+
 class TestSwap:
     """A swap is whole or not at all."""
 
@@ -217,6 +222,36 @@ class TestSwap:
         MariaDB({"name": "shop"}, root, steps).swap("shop.fresh", "shop.kept")
         assert steps.asked == 2
         assert root.has["shop"] == ["a", "c"]
+
+    @pytest.mark.parametrize("killed_after", ["CREATE DATABASE", "RENAME TABLE", "DROP DATABASE", ""])
+    @pytest.mark.parametrize("loaded", [["a", "c"], []])
+    def test_what_a_killed_swap_has_left_is_taken_back(self, killed_after: str, loaded: list[str]) -> None:
+        root, steps = self.make(), Steps()
+        root.has["shop.fresh"], steps.definitions = list(loaded), dict.fromkeys(steps.definitions, "")
+        real = root.sql
+
+        def sql(*statements: str, seconds: float = 1) -> list[str]:
+            done = real(*statements, seconds=seconds)
+            if killed_after and statements and statements[0].startswith(killed_after):
+                raise KilledError
+            return done
+
+        server = MariaDB({"name": "shop"}, root, steps)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(root, "sql", sql)
+            patch.setattr(server, "_put_back", lambda *_arguments: None)
+            with contextlib.suppress(KilledError):
+                server.swap("shop.fresh", "shop.kept")
+        for _again in range(2):
+            server.unswap("shop.fresh", "shop.kept")
+            assert {name: sorted(tables) for name, tables in root.has.items()} == {"shop": ["a", "b"], "blog": []}
+
+    def test_no_tables_are_lost_where_it_cannot_be_told_what_was_done(self) -> None:
+        root = self.make()
+        root.has["shop.kept"] = ["precious"]
+        with pytest.raises(DatabaseError, match="drop the one that is not needed"):
+            MariaDB({"name": "shop"}, root, Steps()).unswap("shop.fresh", "shop.kept")
+        assert root.has["shop.kept"] == ["precious"]
 
     def test_kept_is_never_overwritten(self) -> None:
         root = self.make()

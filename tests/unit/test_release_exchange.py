@@ -64,6 +64,11 @@ class FakeServer:
         assert kept not in self.rows
         self.rows[kept], self.rows[self.app] = self.rows[self.app], self.rows.pop(fresh)
 
+    def unswap(self, fresh: str, kept: str) -> None:
+        if self.exists(kept):
+            self.swap(kept, fresh)
+        self.drop(fresh)
+
     def drop(self, database: str) -> None:
         self.may("drop")
         self.rows.pop(database, None)

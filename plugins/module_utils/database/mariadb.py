@@ -153,6 +153,23 @@ class MariaDB:
         self._revoke(kept)
         self.drop(fresh)
 
+    def unswap(self, fresh: str, kept: str) -> None:
+        """Take a swap back, or what is left of one that was killed.
+
+        ``kept`` is created before one statement moves all tables: after it ``fresh`` has none. Where that could be
+        otherwise too, the app's database stays as it is.
+        """
+        if self.exists(kept):
+            tables = {name: self.root.tables(name) for name in (self.app, fresh, kept)}
+            if not tables[fresh] and (tables[kept] or not tables[self.app]):
+                self.drop(fresh)
+                self.swap(kept, fresh)
+            elif not tables[kept]:
+                self.drop(kept)
+            else:
+                raise DatabaseError(f"MariaDB has tables in {fresh} and in {kept}: drop the one that is not needed")
+        self.drop(fresh)
+
     def _put_back(self, back: Sequence[str], kept: str, old: str) -> None:
         """Have the app's database be what it was before a swap that failed; ``fresh`` is left without its triggers."""
         if back:

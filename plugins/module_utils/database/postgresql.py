@@ -189,6 +189,13 @@ class PostgreSQL:
                 if "accessed by other users" not in str(error) or time.monotonic() > deadline:
                     raise
 
+    def unswap(self, fresh: str, kept: str) -> None:
+        """Take a swap back; the names were changed by one transaction, so it took place where ``kept`` is there."""
+        if self.exists(kept):
+            self.drop(fresh)
+            self.swap(kept, fresh)
+        self.drop(fresh)
+
     def drop(self, database: str) -> None:
         """Drop one of the app's databases, if it is there; sessions of it are ended."""
         self.superuser.sql(f"DROP DATABASE IF EXISTS {identifier(self._own(database))} WITH (FORCE)")

@@ -80,6 +80,12 @@ class Server(Protocol):
         Nothing of the app may run. ``kept`` must not be there yet.
         """
 
+    def unswap(self, fresh: str, kept: str) -> None:
+        """Take a swap back, or what is left of one that was killed: the app's database is what it was, the others gone.
+
+        Nothing of the app may run. Done twice, or without a swap before it, it drops ``fresh`` alone.
+        """
+
     def drop(self, database: str) -> None:
         """Drop a database of the app, if it is there."""
 

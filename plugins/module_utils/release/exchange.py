@@ -116,11 +116,7 @@ class Exchange:
         problems = []
         try:
             if note["kept"] and (server := self.server()):
-                fresh = f"{self.context.app}.{FRESH}"
-                if server.exists(note["kept"]):
-                    server.drop(fresh)
-                    server.swap(note["kept"], fresh)
-                server.drop(fresh)
+                server.unswap(f"{self.context.app}.{FRESH}", note["kept"])
         except DatabaseError as error:
             problems.append(str(error))
         copy = self.databases.copy(note["copy"])
