@@ -260,6 +260,10 @@ class TestDeployment:
         assert predicted.action == "to deploy"
         assert "run groundwork.flask.site first" in predicted.warnings[0]
 
+    def test_a_server_that_nobody_knows_is_refused(self, app: App) -> None:
+        with pytest.raises(ReleaseError, match=r"names no server that is known; these are: postgres, "):
+            app.deploy(database={"url": "oracle://shop@db/shop"})
+
     @pytest.mark.parametrize(
         ("packages", "wanted", "requirement"),
         [

@@ -62,8 +62,8 @@ def upgrade():
     op.create_table(
         "note",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("text", sa.String),
-        sa.Column("colour", sa.String, server_default="red"),
+        sa.Column("text", sa.String(100)),
+        sa.Column("colour", sa.String(100), server_default="red"),
     )
 """
 SECOND = """

@@ -80,6 +80,8 @@ class Services:
     def inputs(self) -> dict[str, Any]:
         """What defines the release, readable; empty for an app without any."""
         found: dict[str, Any] = {}
+        if self.spec.database:
+            self.kind()
         if record := self.database():
             pooler = record.get("pooler")
             found["database"] = {
@@ -110,7 +112,7 @@ class Services:
         record = self.database()
         pooler = (record.get("pooler") or {}) if record else {}
         url = self.spec.database.get("url", "")
-        kind = database_url.kind_of(url or self.spec.database["provider"])
+        kind = self.kind()
         # The same driver either way: an app may import it by name.
         driver = database_url.installed(kind, packages, bool(pooler.get(PREPARED, True)))
         if url:
@@ -130,6 +132,16 @@ class Services:
         if cache := sockets.get("cache"):
             found = {"REDIS_URL": f"unix://{cache}", **found, "CACHE_REDIS_URL": f"unix://{cache}"}
         return found
+
+    def kind(self) -> str:
+        """The kind of server that the database is on."""
+        wanted = self.spec.database.get("url") or self.spec.database.get("provider", "")
+        if found := database_url.kind_of(wanted):
+            return found
+        known = ", ".join(database_url.KINDS)
+        raise ReleaseError(
+            "services", f"database of {self.spec.name} names no server that is known; these are: {known}"
+        )
 
     def password(self) -> str:
         """The password of a database elsewhere; "" where there is none."""
@@ -166,7 +178,7 @@ class Services:
             return
         packages = installed_versions(venv)
         url = self.spec.database.get("url", "")
-        kind = database_url.kind_of(url or self.spec.database["provider"])
+        kind = self.kind()
         pooler = (self.database().get("pooler") or {}) if not url else {}
         prepares = bool(pooler.get(PREPARED, True))
         driver = database_url.installed(kind, packages, prepares)
