@@ -163,7 +163,12 @@ class FakeRedis:
         if words == ["EXEC"]:
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
             persistence = {"aof_rewrite_in_progress": 0, "aof_buffer_length": 0, "aof_base_size": 1, **state}
-            parts = [persistence, {"db0": "keys=5,expires=2,avg_ttl=0"}, {"redis_version": "7.0.15"}]
+            parts = [
+                persistence,
+                {"db0": "keys=5,expires=2,avg_ttl=0"},
+                {"redis_version": "7.0.15"},
+                {"used_memory": 900},
+            ]
             return texts(*("".join(f"{key}:{value}\r\n" for key, value in part.items()) for part in parts))
         return b"+QUEUED\r\n"
 

@@ -45,6 +45,16 @@ def test_commands_of_an_app_run_in_its_sandbox() -> None:
     assert steps.directives(UNIT, "") == sandbox
 
 
+@pytest.mark.parametrize("services", [(), ("postgresql",)])
+def test_commands_of_an_app_with_a_database_reach_it_past_the_pooler(
+    monkeypatch: pytest.MonkeyPatch, services: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(steps, "unit_sandbox", lambda _user: [("EnvironmentFile", f"{RELEASES}/r1/env")])
+    found = sandbox_of(BackupSet("shop", ("/a",), user="nobody", services=services))
+    direct = ("EnvironmentFile", f"-{on_host('current', 'nobody')}/env.direct")
+    assert (direct in found[1:]) == bool(services)
+
+
 @pytest.mark.parametrize(
     ("user", "message"), [("nobody-there", "there is no user nobody-there on this host"), ("root", "leave `user` out")]
 )

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup import step_redis
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.service_redis import counted, differences
+from ansible_collections.groundwork.flask.plugins.module_utils.backup.space import need_memory
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.step_redis import RedisError, copy, listed
 from ansible_collections.groundwork.flask.tests.unit.backup_services import FakeRedis
 
@@ -49,7 +51,7 @@ def copied(data: Path, **state: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
 )
 def test_what_was_written_after_the_keys_were_counted_is_no_part_of_the_copy(data: Path, state: dict[str, int]) -> None:
     done, files = copied(data, **state)
-    assert done == {"keys": {"db0": {"keys": 5, "expires": 2}}, "version": "7.0.15"}
+    assert done == {"keys": {"db0": {"keys": 5, "expires": 2}}, "version": "7.0.15", "memory": 900}
     assert files == {
         "appendonly.aof.2.base.rdb": b"REDIS0010",
         "appendonly.aof.2.incr.aof": SET * 2,
@@ -93,6 +95,13 @@ def test_a_manifest_names_files_in_its_directory(tmp_path: Path, line: str) -> N
         listed(tmp_path, "a")
 
 
+def test_memory_is_made_sure_of_before_a_copy_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  2048 kB\nMemAvailable:    1024 kB\n")
+    need_memory(1 << 20, "loading it", tmp_path / "meminfo")
+    with pytest.raises(BackupError, match=r"loading it needs 2.0 MiB of memory, and the host has 1.0 MiB available"):
+        need_memory(2 << 20, "loading it", tmp_path / "meminfo")
+
+
 def test_keys_that_expire_may_be_fewer_and_no_others() -> None:
     saved = {"db0": {"keys": 10, "expires": 4}, "db3": {"keys": 1, "expires": 1}}
     assert differences(saved, {"db0": {"keys": 8, "expires": 2}}) == []
@@ -106,7 +115,5 @@ def test_keys_that_expire_may_be_fewer_and_no_others() -> None:
     "answer", [{}, {"keys": 5}, {"keys": {"db0": {}}}, {"keys": {"x\n": {"keys": 1, "expires": 0}}}]
 )
 def test_what_a_step_says_of_keys_is_data(answer: Any) -> None:
-    from ansible_collections.groundwork.flask.plugins.module_utils.backup.errors import BackupError
-
     with pytest.raises(BackupError, match="did not say how many keys"):
         counted(answer)

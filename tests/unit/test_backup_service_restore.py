@@ -256,6 +256,7 @@ class TestRedis:
         done = restored(queue)
         assert (queue.path / "redis" / "queue").read_text() == "then"
         assert queue.stopped == [f"stop {USER}.redis.service", f"start {USER}.redis.service"]
+        assert [one.get("service") for one in done["restored"]] == [None, "Redis"]
         previous = {Path(one["path"]).name: one["previous"] for one in done["restored"]}
         assert (Path(previous["redis"]) / "queue").read_text() == "now"
 

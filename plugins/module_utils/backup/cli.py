@@ -118,7 +118,7 @@ def write_restored(outcome: Mapping[str, Any]) -> None:
     write(f"{outcome['set']} as of {outcome['time']} (snapshot {outcome['snapshot']} of {outcome['repository']})")
     for item in outcome.get("restored", ()):
         aside = f"; what was there is now {item['previous']}" if item["previous"] else ""
-        write(f"  {item['path']}{aside}")
+        write(f"  {item['path']}{', what Redis keeps' if item.get('service') else ''}{aside}")
     for item in outcome.get("loaded", ()):
         write(f"  the {item['service']} database {item['database']}; what was there is now {item['previous']}")
     for sentence in (*outcome.get("not_restored", ()), *outcome.get("notices", ())):

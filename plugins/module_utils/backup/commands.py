@@ -1,13 +1,14 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands that a set has run before and after its backup."""
+"""The commands that a set has run before and after its backup, and after a restore."""
 
 from __future__ import annotations
 
 import pwd
 
 from ..common import programs
+from ..common.on_host import on_host
 from ..common.systemd import Directives
 from . import steps
 from .config import BackupSet
@@ -42,6 +43,9 @@ def sandbox_of(item: BackupSet) -> Directives:
     sandbox = steps.unit_sandbox(item.user)
     if sandbox:
         sandbox += [*steps.ALWAYS, ("CapabilityBoundingSet", ""), ("User", item.user)]
+        if item.services:
+            # They reach the database past the pooler, in whose sessions a dump or a load does not work.
+            sandbox.append(("EnvironmentFile", f"-{on_host('current', item.user)}/env.direct"))
     else:
         writable = [("ReadWritePaths", f"-{steps.quoted(path)}") for path in item.paths]
         sandbox = [*steps.STRICT, *steps.account(account.pw_uid, account.pw_gid), *writable]

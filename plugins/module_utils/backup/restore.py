@@ -184,7 +184,9 @@ def finish(config: Config, item: BackupSet, plan: Mapping[str, Any], stop: str) 
         {"service": NAMES[one["provider"]], "database": item.user, "previous": one["kept"]}
         for one in plan.get("exchanged", [])
     ]
-    return {**outcome, **more, "restored": restored, "loaded": loaded, "notices": notices}
+    queues = plan.get("service_paths", [])
+    places = [{**one, **({"service": NAMES["redis"]} if one["path"] in queues else {})} for one in restored]
+    return {**outcome, **more, "restored": places, "loaded": loaded, "notices": notices}
 
 
 def put_in_place(config: Config, item: BackupSet, plan: Mapping[str, Any]) -> list[dict[str, str]]:

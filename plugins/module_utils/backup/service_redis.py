@@ -16,7 +16,7 @@ from .config import Config
 from .errors import BackupError
 from .private import private_directory
 from .service_steps import AsTheApp, record
-from .space import MEBIBYTE, need_space
+from .space import MEBIBYTE, need_memory, need_space
 from .step_redis import DIRECTORY
 from .units import unit_stopped
 
@@ -57,7 +57,8 @@ def save(app: AsTheApp, target: Path) -> dict[str, Any]:
         except BackupError as error:
             raise BackupError(f"the Redis of {name} could not be copied: {error}") from error
         files = app.take(out, private_directory(target))
-    return {"files": files, "keys": counted(done), "version": str(done.get("version", ""))[:40]}
+    told = {"version": str(done.get("version", ""))[:40], "memory": int(done.get("memory", 0))}
+    return {"files": files, "keys": counted(done), **told}
 
 
 def counted(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:
@@ -80,6 +81,7 @@ def load(app: AsTheApp, entry: Mapping[str, Any], source: Path, place: Path) -> 
     :param source: the saved files.
     :param place: the data directory to make, on a disk that has room.
     """
+    need_memory(1.2 * int(entry.get("memory", 0)) + 32 * MEBIBYTE, "loading it to count its keys")
     private_directory(place)
     app.give(source, entry["files"], place / DIRECTORY)
     app.own(place)

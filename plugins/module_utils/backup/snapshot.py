@@ -117,7 +117,8 @@ def parse_service(raw: Mapping[str, Any]) -> dict[str, Any]:
         str(name): {kind: int(numbers[kind]) for kind in ("keys", "expires")}
         for name, numbers in raw.get("keys", {}).items()
     }
-    return {"files": files, "tables": tables, "keys": keys, "size": int(raw.get("size", 0))}
+    sizes = {name: int(raw.get(name, 0)) for name in ("size", "memory")}
+    return {"files": files, "tables": tables, "keys": keys, **sizes}
 
 
 def is_within(path: str, others: Iterable[str]) -> bool:

@@ -1,11 +1,12 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The size of data, and the room that is left for it."""
+"""The size of data, and the room that is left for it on a disk and in memory."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def need_space(path: str | Path, needed: float, purpose: str) -> None:
     if free < needed:
         raise BackupError(
             f"{purpose} needs {shown_size(needed)} on the disk of {path}, which has {shown_size(free)} left: make room"
+        )
+
+
+def need_memory(needed: float, purpose: str, meminfo: Path = Path("/proc/meminfo")) -> None:
+    """Raise BackupError when the host has less than ``needed`` bytes of memory available."""
+    found = re.search(r"^MemAvailable: +(\d+) kB$", meminfo.read_text(), re.MULTILINE)
+    available = int(found[1]) * 1024 if found else needed
+    if available < needed:
+        raise BackupError(
+            f"{purpose} needs {shown_size(needed)} of memory, and the host has {shown_size(available)} available: "
+            "try again when less runs on it"
         )
 
 

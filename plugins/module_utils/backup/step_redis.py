@@ -136,9 +136,9 @@ def copy_opened(
     :param unchanged: tells whether the manifest still names these files.
     """
     redis.ask("MULTI")
-    for section in ("persistence", "keyspace", "server"):
+    for section in ("persistence", "keyspace", "server", "memory"):
         redis.ask("INFO", section)
-    state, held, server = map(fields, redis.ask("EXEC"))
+    state, held, server, memory = map(fields, redis.ask("EXEC"))
     if state.get("aof_rewrite_in_progress") != "0" or not opened or not unchanged():
         return None
     written = int(state["aof_current_size"]) + int(state["aof_buffer_length"])
@@ -151,7 +151,8 @@ def copy_opened(
     for one, name in zip(opened, names, strict=True):
         with (out / name).open("xb") as target:
             copy_bytes(one, target, last if one is opened[-1] else -1)
-    return {"keys": keys(held), "version": server.get("redis_version", "")}
+    used = int(memory.get("used_memory", 0))
+    return {"keys": keys(held), "version": server.get("redis_version", ""), "memory": used}
 
 
 def wait_for_size(file: IO[bytes], size: int) -> None:
