@@ -18,7 +18,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.database.maria_ro
     identifier,
     in_grant,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.database.mariadb import MariaDB, directory_of, rename
+from ansible_collections.groundwork.flask.plugins.module_utils.database.mariadb import MariaDB, directory_of
 
 DUMP = b"""/*M!999999\\- enable the sandbox mode */
 CREATE TABLE `a` (
@@ -132,18 +132,35 @@ class TestDump:
         assert json.loads(argv[4]) == {"socket": "/run/mysqld/mysqld.sock", "database": "shop", "file": "/x.sql"}
 
 
-class Fake(Root):
-    """A server that knows which tables are in which database, and moves them as RENAME TABLE does."""
+class CutOffError(Exception):
+    """Nothing more is done: the machine is off."""
 
-    def __init__(self, tables: dict[str, list[str]]) -> None:
+
+class Fake(Root):
+    """A server that knows databases, comments and tables, moves these as RENAME TABLE does, and may go off."""
+
+    def __init__(self, tables: dict[str, list[str]], cut_off: int = 0) -> None:
         super().__init__("/nowhere")
-        self.has, self.ended = tables, list[str]()
+        self.has, self.comments = tables, dict[str, str]()
+        self.texts = dict[str, list[str]]()
+        self.definitions = {"shop": "old", "shop.fresh": "new"}
+        self.ended: list[str] = []
+        self.cut_off, self.done = cut_off, 0
+
+    def act(self) -> None:
+        """Count one more thing that changes something."""
+        self.done += 1
+        if self.cut_off and self.done >= self.cut_off:
+            raise CutOffError
 
     def databases(self) -> list[str]:
         return list(self.has)
 
     def tables(self, database: str) -> list[str]:
         return list(self.has.get(database, ()))
+
+    def comment(self, database: str) -> str:
+        return self.comments.get(database, "") if database in self.has else ""
 
     def end_sessions(self, app: str) -> None:
         self.ended.append(app)
@@ -153,28 +170,46 @@ class Fake(Root):
 
     def sql(self, *statements: str, seconds: float = 1) -> list[str]:
         del seconds
+        answer: list[str] = []
         for statement in statements:
-            words = statement.replace("`", "").split()
-            if statement.startswith("CREATE DATABASE"):
-                self.has[words[2]] = []
-            elif statement.startswith("DROP DATABASE"):
-                self.has.pop(words[4], None)
-            elif statement.startswith("RENAME TABLE"):
-                for move in statement.removeprefix("RENAME TABLE ").replace("`", "").split(", "):
+            answer += self.one(statement.replace("`", "").replace(" IF NOT EXISTS", "").replace(" IF EXISTS", ""))
+        return answer
+
+    def one(self, statement: str) -> list[str]:
+        if statement.startswith("SELECT default_character_set_name"):
+            return ["utf8mb4\tutf8mb4_general_ci"]
+        if statement.startswith("SELECT HEX(text)"):
+            return self.texts[statement.split()[-1].rpartition(".")[0]]
+        self.act()
+        match statement.split():
+            case ["CREATE", "DATABASE", name, *_]:
+                self.has[name], self.comments[name] = [], statement.split("'")[1]
+            case ["ALTER", "DATABASE", name, *_]:
+                self.comments[name] = statement.split("'")[1]
+            case ["DROP", "DATABASE", name]:
+                self.has.pop(name, None)
+            case ["CREATE", "TABLE", name, *_]:
+                database, _dot, table = name.rpartition(".")
+                self.has[database] = [*(one for one in self.has[database] if one != table), table]
+                self.texts[database] = [] if table == "groundwork_definitions" else self.texts.get(database, [])
+            case ["INSERT", "INTO", name, "VALUES", text]:
+                self.texts[name.rpartition(".")[0]].append(text[3:-2])
+            case ["DROP", "TABLE", name]:
+                database, _dot, table = name.rpartition(".")
+                self.has[database] = [one for one in self.has[database] if one != table]
+            case ["RENAME", "TABLE", *_]:
+                for move in statement.removeprefix("RENAME TABLE ").split(", "):
                     here, there = (name.rpartition(".") for name in move.split(" TO "))
                     self.has[here[0]].remove(here[2])
                     self.has[there[0]].append(there[2])
-            elif statement.startswith("SELECT default_character_set_name"):
-                return ["utf8mb4\tutf8mb4_general_ci"]
         return []
 
 
 class Steps:
-    """What the app's account is asked to do, and the definitions that each database has."""
+    """What the app's account does; it fails at one of them."""
 
-    def __init__(self, fail: int = 0) -> None:
-        self.definitions = {"shop": "old", "shop.fresh": "new", "shop.kept": ""}
-        self.fail, self.asked = fail, 0
+    def __init__(self, root: Fake, fail: int = 0) -> None:
+        self.root, self.fail, self.asked = root, fail, 0
 
     def __call__(self, app: str, argv: Sequence[str], payload: str) -> str:
         assert app == "shop"
@@ -182,92 +217,87 @@ class Steps:
         if self.asked == self.fail:
             raise DatabaseError("MariaDB: no")
         verb, database = argv[3], json.loads(argv[4])["database"]
+        definitions = self.root.definitions
         if verb == "objects":
-            return json.dumps({"sql": self.definitions[database]})
+            return json.dumps({"sql": definitions.get(database, "")})
+        self.root.act()
         if verb == "replace":
-            self.definitions[database] = payload
+            definitions[database] = payload
+        elif definitions.get(database):
+            definitions[database] = f"{definitions[database]} without triggers"
         return json.dumps({})
 
 
-class KilledError(BaseException):
-    """Stands for kill -9."""
+LIVE, FRESH, KEPT = ["a", "b"], ["a", "c"], "shop.before_1"
+
+
+def make(fail: int = 0, cut_off: int = 0) -> tuple[MariaDB, Fake]:
+    """An app with a database and one that it is to be swapped for."""
+    root = Fake({"shop": [*LIVE], "shop.fresh": [*FRESH], "blog": []}, cut_off)
+    return MariaDB({"name": "shop"}, root, Steps(root, fail)), root
 
 
 class TestSwap:
     """A swap is whole or not at all."""
 
-    @staticmethod
-    def make() -> Fake:
-        return Fake({"shop": ["a", "b"], "shop.fresh": ["a", "c"], "blog": []})
-
     def test_tables_and_definitions_change_places(self) -> None:
-        root, steps = self.make(), Steps()
-        MariaDB({"name": "shop"}, root, steps).swap("shop.fresh", "shop.kept")
-        assert root.has == {"shop": ["a", "c"], "shop.kept": ["a", "b"], "blog": []}
-        assert steps.definitions["shop"] == "new"
-        assert steps.definitions["shop.kept"] == "old"
+        database, root = make()
+        database.swap("shop.fresh", KEPT)
+        assert root.has == {"shop": FRESH, KEPT: LIVE, "blog": []}
+        assert (root.definitions["shop"], root.definitions[KEPT]) == ("new", "old")
+        assert root.comments[KEPT] == ""
         assert root.ended == ["shop"]
+        database.swap(KEPT, "shop.fresh")
+        assert root.has == {"shop": LIVE, "shop.fresh": FRESH, "blog": []}
+        assert root.definitions["shop"] == "old"
 
     @pytest.mark.parametrize("fail", range(1, 7))
     def test_a_failure_at_any_step_leaves_what_was(self, fail: int) -> None:
-        root, steps = self.make(), Steps(fail)
+        database, root = make(fail)
         with pytest.raises(DatabaseError, match="MariaDB: no"):
-            MariaDB({"name": "shop"}, root, steps).swap("shop.fresh", "shop.kept")
-        assert {name: sorted(tables) for name, tables in root.has.items()} == self.make().has
-        assert steps.definitions["shop"] == "old"
+            database.swap("shop.fresh", KEPT)
+        assert sorted(root.has["shop"]) == LIVE
+        assert sorted(set(root.has["shop.fresh"]) - {"groundwork_mark", "groundwork_definitions"}) == FRESH
+        assert not database.exists(KEPT)
+        assert root.definitions["shop"] == "old"
+        database.drop("shop.fresh")
+        assert list(root.has) == ["shop", "blog"]
 
-    def test_without_definitions_there_is_one_statement(self) -> None:
-        root, steps = self.make(), Steps()
-        steps.definitions = {"shop": "", "shop.fresh": ""}
-        MariaDB({"name": "shop"}, root, steps).swap("shop.fresh", "shop.kept")
-        assert steps.asked == 2
-        assert root.has["shop"] == ["a", "c"]
+    @pytest.mark.parametrize("again", range(12))
+    @pytest.mark.parametrize("cut_off", range(1, 20))
+    def test_what_is_cut_off_anywhere_is_taken_back_also_when_that_is_cut_off(self, cut_off: int, again: int) -> None:
+        """As the engine takes back a way back that was killed."""
+        database, root = make(cut_off=cut_off)
+        with contextlib.suppress(CutOffError):
+            database.swap("shop.fresh", KEPT)
+        for limit in (again, 0):
+            root.done, root.cut_off = 0, limit
+            with contextlib.suppress(CutOffError):
+                database.unswap("shop.fresh", KEPT)
+        assert {name: sorted(tables) for name, tables in root.has.items()} == {"shop": LIVE, "blog": []}
+        assert root.definitions["shop"] == "old"
 
-    @pytest.mark.parametrize("killed_after", ["CREATE DATABASE", "RENAME TABLE", "DROP DATABASE", ""])
-    @pytest.mark.parametrize("loaded", [["a", "c"], []])
-    def test_what_a_killed_swap_has_left_is_taken_back(self, killed_after: str, loaded: list[str]) -> None:
-        root, steps = self.make(), Steps()
-        root.has["shop.fresh"], steps.definitions = list(loaded), dict.fromkeys(steps.definitions, "")
-        real = root.sql
-
-        def sql(*statements: str, seconds: float = 1) -> list[str]:
-            done = real(*statements, seconds=seconds)
-            if killed_after and statements and statements[0].startswith(killed_after):
-                raise KilledError
-            return done
-
-        server = MariaDB({"name": "shop"}, root, steps)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(root, "sql", sql)
-            patch.setattr(server, "_put_back", lambda *_arguments: None)
-            with contextlib.suppress(KilledError):
-                server.swap("shop.fresh", "shop.kept")
-        for _again in range(2):
-            server.unswap("shop.fresh", "shop.kept")
-            assert {name: sorted(tables) for name, tables in root.has.items()} == {"shop": ["a", "b"], "blog": []}
-
-    def test_no_tables_are_lost_where_it_cannot_be_told_what_was_done(self) -> None:
-        root = self.make()
-        root.has["shop.kept"] = ["precious"]
-        with pytest.raises(DatabaseError, match="drop the one that is not needed"):
-            MariaDB({"name": "shop"}, root, Steps()).unswap("shop.fresh", "shop.kept")
-        assert root.has["shop.kept"] == ["precious"]
+    def test_without_definitions_the_app_is_asked_for_them_and_for_nothing_else(self) -> None:
+        database, root = make()
+        root.definitions = {}
+        database.swap("shop.fresh", KEPT)
+        assert isinstance(database.step, Steps)
+        assert database.step.asked == 2
+        assert root.has["shop"] == FRESH
 
     def test_kept_is_never_overwritten(self) -> None:
-        root = self.make()
-        root.has["shop.kept"] = ["precious"]
-        with pytest.raises(DatabaseError, match=r"has a database shop\.kept already"):
-            MariaDB({"name": "shop"}, root, Steps()).swap("shop.fresh", "shop.kept")
+        database, root = make()
+        root.has[KEPT] = ["precious"]
+        with pytest.raises(DatabaseError, match=rf"has a database {KEPT} already"):
+            database.swap("shop.fresh", KEPT)
 
     def test_a_table_with_a_name_that_is_none_is_refused_before_anything_is_done(self) -> None:
-        root = self.make()
+        database, root = make()
         root.has["shop"].append("a`; DROP DATABASE blog")
         with pytest.raises(DatabaseError, match="rename it"):
-            MariaDB({"name": "shop"}, root, Steps()).swap("shop.fresh", "shop.kept")
+            database.swap("shop.fresh", KEPT)
+        assert root.done == 0
         assert root.ended == []
-
-    def test_no_tables_are_no_statement(self) -> None:
-        assert rename([]) == []
 
 
 def test_extensions_are_refused() -> None:

@@ -86,6 +86,38 @@ class Root:
             f"AND table_schema = '{literal(database)}' ORDER BY table_name"
         )
 
+    def comment(self, database: str) -> str:
+        """The comment of a database; "" for none, and for one that is not there."""
+        rows = self.names(
+            f"SELECT HEX(schema_comment) FROM information_schema.schemata WHERE schema_name = '{literal(database)}'"
+        )
+        return rows[0] if rows else ""
+
+    def create_like(self, app: str, database: str, comment: str = "") -> None:
+        """Create an empty database with the character set and collation of the app's own."""
+        character_set, collation = self.sql(
+            "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata "
+            f"WHERE schema_name = '{literal(app)}'"
+        )[0].split("\t")
+        self.sql(
+            f"CREATE DATABASE {identifier(database)} CHARACTER SET {character_set} COLLATE {collation} "
+            f"COMMENT '{comment}'"
+        )
+
+    def drop(self, app: str, database: str) -> None:
+        """Drop a database, if it is there, and the rights of an app's account on it."""
+        self.sql(f"DROP DATABASE IF EXISTS {identifier(database)}")
+        self.revoke(app, database)
+
+    def grant(self, app: str, database: str) -> None:
+        """Give an app's account all rights on one database."""
+        self.sql(f"GRANT ALL PRIVILEGES ON {in_grant(database)}.* TO {account(app)}")
+
+    def revoke(self, app: str, database: str) -> None:
+        """Take them, if the account has them."""
+        if escaped(database) in self.look(app).granted:
+            self.sql(f"REVOKE ALL PRIVILEGES ON {in_grant(database)}.* FROM {account(app)}")
+
     def end_sessions(self, app: str) -> None:
         """End all sessions of an app's account."""
         self.sql(f"KILL USER {account(app)}")

@@ -14,14 +14,14 @@ from typing import Any
 
 from . import maria_step
 from .errors import DatabaseError
-from .maria_root import PLUGIN, Root, account, escaped, identifier, in_grant, literal
+from .maria_root import PLUGIN, Root, account, identifier
+from .maria_swap import Swap
 
 PROGRAM = Path(__file__).with_name("maria_copy.py")
 SOCKET = "/run/mysqld/mysqld.sock"
 NAME = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)?")
 NAME_LIMIT = 64  # characters
 CHARACTER_SET = "utf8mb4"
-Move = tuple[str, str, str]  # from a database, to another, a table
 
 
 class MariaDB:
@@ -34,6 +34,7 @@ class MariaDB:
         self.app, self.socket = str(record["name"]), str(record.get("socket") or SOCKET)
         self.root = root or Root(self.socket)
         self.step = step or maria_step.in_unit
+        self.exchange = Swap(self.app, self.root, self._step)
 
     # --- argument vectors, to be run as the app ----------------------------------------
 
@@ -60,8 +61,9 @@ class MariaDB:
     # --- by root, as the superuser ----------------------------------------
 
     def exists(self, database: str = "") -> bool:
-        """Whether there is a database, by default the app's own."""
-        return self._own(database) in self.root.databases()
+        """Whether there is a database, by default the app's own; not one that a swap has emptied, or not filled."""
+        name = self._own(database)
+        return name in self.root.databases() and (name == self.app or not self.exchange.is_void(name))
 
     def size(self, database: str = "") -> int:
         """Bytes on the disk, of tables of every engine."""
@@ -99,7 +101,7 @@ class MariaDB:
             self.root.sql(f"CREATE USER {account(self.app)} IDENTIFIED VIA {PLUGIN}")
             done.append(f"MariaDB has an account {self.app}@localhost")
         if not found.granted or not found.has_database:
-            self._grant(self.app)
+            self.root.grant(self.app, self.app)
         if not found.has_database:
             self.root.sql(f"CREATE DATABASE {identifier(self.app)} CHARACTER SET {CHARACTER_SET}")
             done.append(f"MariaDB has a database {self.app}")
@@ -111,81 +113,32 @@ class MariaDB:
         if not self.exists():
             raise DatabaseError(f"MariaDB has no database {self.app}")
         self.drop(fresh)
-        self._create_like(fresh)
-        self._grant(fresh)
+        self.root.create_like(self.app, fresh)
+        self.root.grant(self.app, fresh)
         return fresh
 
     def swap(self, fresh: str, kept: str) -> None:
-        """Give the tables of ``fresh`` to the app's database, and those that it had to ``kept``, all or none.
-
-        One statement moves all tables. Triggers, which hold a table where it is, events, routines and views are made
-        anew by the app's account, from definitions that were read before; if that fails, all is put back.
-        """
+        """Give the tables of ``fresh`` to the app's database, and those that it had to ``kept``, all or none."""
         fresh, kept = self._own(fresh), self._own(kept)
+        self.exchange.heal()
         if not self.exists(fresh):
             raise DatabaseError(f"MariaDB has no database {fresh}")
-        if self.exists(kept):
+        if kept in self.root.databases():
             raise DatabaseError(f"MariaDB has a database {kept} already")
-        moves = [
-            *((self.app, kept, table) for table in self.root.tables(self.app)),
-            *((fresh, self.app, table) for table in self.root.tables(fresh)),
-        ]
-        there = rename(moves)
-        back = rename([(here, there, table) for there, here, table in reversed(moves)])
-        self.root.end_sessions(self.app)
-        # A view of the old ones may be broken, which is a reason to go back.
-        old, new = self._objects(self.app, force=True), self._objects(fresh, force=False)
-        self._create_like(kept)
-        is_moved = False
-        try:
-            if old or new:
-                self._grant(kept)
-                self._step("strip", self.app, kinds=["trigger"])
-                self._step("strip", fresh, kinds=["trigger"])
-            self.root.sql(*there)
-            is_moved = True
-            if old or new:
-                self._replace(self.app, new)
-                self._replace(kept, old)
-        except BaseException:
-            self._put_back(back if is_moved else [], kept, old)
-            raise
-        self._revoke(kept)
-        self.drop(fresh)
+        self.exchange.carry_out(fresh, kept)
 
     def unswap(self, fresh: str, kept: str) -> None:
-        """Take a swap back, or what is left of one that was killed.
-
-        ``kept`` is created before one statement moves all tables: after it ``fresh`` has none. Where that could be
-        otherwise too, the app's database stays as it is.
-        """
+        """Take a swap back, or what is left of one that was killed; the mark says which of the two has its tables."""
         if self.exists(kept):
-            tables = {name: self.root.tables(name) for name in (self.app, fresh, kept)}
-            if not tables[fresh] and (tables[kept] or not tables[self.app]):
-                self.drop(fresh)
-                self.swap(kept, fresh)
-            elif not tables[kept]:
-                self.drop(kept)
-            else:
-                raise DatabaseError(f"MariaDB has tables in {fresh} and in {kept}: drop the one that is not needed")
+            self.drop(fresh)
+            self.swap(kept, fresh)
         self.drop(fresh)
-
-    def _put_back(self, back: Sequence[str], kept: str, old: str) -> None:
-        """Have the app's database be what it was before a swap that failed; ``fresh`` is left without its triggers."""
-        if back:
-            if old:
-                self._step("strip", self.app, kinds=["trigger"])
-                self._step("strip", kept, kinds=["trigger"])
-            self.root.sql(*back)
-        if old:
-            self._replace(self.app, old)
-        self.drop(kept)
 
     def drop(self, database: str) -> None:
         """Drop one of the app's databases, if it is there, and the rights on it."""
         name = self._own(database)
-        self.root.sql(f"DROP DATABASE IF EXISTS {identifier(name)}")
-        self._revoke(name)
+        self.exchange.heal()
+        self.root.drop(self.app, name)
 
     def drop_role(self) -> None:
         """Drop the app's account, once its databases are gone."""
@@ -206,42 +159,10 @@ class MariaDB:
             raise DatabaseError(f"{name!r} is no database of {self.app}")
         return name
 
-    def _grant(self, database: str) -> None:
-        self.root.sql(f"GRANT ALL PRIVILEGES ON {in_grant(database)}.* TO {account(self.app)}")
-
-    def _revoke(self, database: str) -> None:
-        if escaped(database) in self.root.look(self.app).granted:
-            self.root.sql(f"REVOKE ALL PRIVILEGES ON {in_grant(database)}.* FROM {account(self.app)}")
-
-    def _create_like(self, database: str) -> None:
-        """Create an empty database with the character set and collation of the app's own."""
-        character_set, collation = self.root.sql(
-            "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata "
-            f"WHERE schema_name = '{literal(self.app)}'"
-        )[0].split("\t")
-        self.root.sql(f"CREATE DATABASE {identifier(database)} CHARACTER SET {character_set} COLLATE {collation}")
-
-    def _objects(self, database: str, force: bool) -> str:
-        """The definitions of what is no table, as the app's account sees them."""
-        return str(self._step("objects", database, force=force)["sql"])
-
-    def _replace(self, database: str, definitions: str) -> None:
-        """Have what is no table in a database be these definitions."""
-        self._step("replace", database, payload=definitions)
-
     def _step(self, verb: str, database: str, payload: str = "", **more: Any) -> dict[str, Any]:
         """Have the app's account do something, and wait for it."""
         answer: dict[str, Any] = json.loads(self.step(self.app, self._as_app(verb, database, **more), payload))
         return answer
-
-
-def rename(moves: Sequence[Move]) -> list[str]:
-    """The statement that moves tables, all or none, in this order; none for no tables.
-
-    :raises DatabaseError: the name of a table could be taken for more than a name.
-    """
-    words = [f"{identifier(a)}.{identifier(table)} TO {identifier(b)}.{identifier(table)}" for a, b, table in moves]
-    return [f"RENAME TABLE {', '.join(words)}"] if words else []
 
 
 def directory_of(database: str) -> str:
