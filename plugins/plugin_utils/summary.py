@@ -91,6 +91,7 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
         ("would run", "; ".join(released.get("commands", []))),
         ("workers", released.get("workers", "")),
         ("processes", released.get("processes", "")),
+        ("jobs", released.get("jobs", "")),
         ("database", database_line(app, released.get("database", ""))),
         ("redis", f"{app.redis.purpose}, {app.redis.maxmemory}" if released and app.redis.purpose else ""),
         ("connections", connections_line(app, released)),

@@ -38,6 +38,22 @@ def timers(app: App) -> list[str]:
     return sorted(name[len(app.name) + 1 : -6] for name in app.system.active if name.endswith(".timer"))
 
 
+def test_the_result_says_when_each_runs_next(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = app.system.systemctl
+
+    def systemctl(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = real(*arguments, **options)
+        if arguments[0] == "list-timers":
+            done.stdout = f'[{{"unit": "{app.name}.tick.timer", "next": 1795997100000000}}]'
+        return done
+
+    monkeypatch.setattr(app.system, "systemctl", systemctl)
+    assert deploy(app, nightly=NIGHTLY, tick=TICK).jobs == "nightly stopped, tick next at 2026-11-30T00:05:00Z"
+    other = app.engine(jobs={"nightly": NIGHTLY}, run_jobs=False).deploy()
+    assert other.jobs == "nightly on the first of the app's hosts"
+    assert app.deploy("plain").jobs == ""
+
+
 class TestUnits:
     """What they say, and when they are there."""
 

@@ -75,7 +75,7 @@ def upgrade():
 """
 FAILS = SECOND + '    op.execute("SELECT nonsense")\n'
 FILES = {
-    "requirements.txt": "flask>=3.1.1\nflask-migrate\nflask-sqlalchemy\npsycopg[binary]\n",
+    "requirements.txt": "flask>=3.1.1\nflask-migrate\nflask-sqlalchemy\n",
     "notes.py": APP,
     "migrations/alembic.ini": "[alembic]\n",
     "migrations/env.py": ENV,
@@ -101,26 +101,28 @@ engine(app_at("notes", Path("/")), "root").roll_back(data="saved")
 class Notes(App):
     """The app, and the source that it is deployed from."""
 
-    def __init__(self, host: Host, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, host: Host, directory: Path, name: str = "notes", provider: str = "postgresql") -> None:
+        self.directory, self.provider = directory, provider
         self.definition: dict[str, Any] = {
             "wsgi_app": "notes:app",
             "release_command": "flask db upgrade",
             "certificate": {"provider": "self_signed"},
             "watch": 0,
-            "database": {"provider": "postgresql"},
-            "domains": ["notes.test"],
+            "database": {"provider": provider},
+            "domains": [f"{name}.test"],
             "server": {"workers": 1, "threads": 4},
             "skip_checks": ["stable"],
         }
         self.version("v1")
-        result = testing.play(host, flask_apps={"notes": self.definition})
+        result = testing.play(host, flask_apps={name: self.definition})
         assert result.returncode == 0, testing.said(result)[-3000:]
-        super().__init__(host, "notes", **self.definition)
+        super().__init__(host, name, **self.definition)
 
     def version(self, version: str, migration: str = "") -> None:
         """Define a version, with a second migration if there is one."""
-        files = {**FILES, "notes.py": APP.replace("v1", version)}
+        driver = "psycopg[binary]" if self.provider == "postgresql" else "pymysql"
+        requirements = FILES["requirements.txt"] + driver
+        files = {**FILES, "requirements.txt": requirements, "notes.py": APP.replace("v1", version)}
         second = "migrations/versions/second.py"
         (self.directory / second).unlink(missing_ok=True)
         source = project(self.directory, {**files, **({second: migration} if migration else {})})
@@ -220,6 +222,28 @@ def test_a_kill_at_the_swap_is_healed(notes: Notes, when: str) -> None:
     notes.back()
 
 
+@pytest.mark.full
+def test_mariadb_is_saved_and_put_back_the_same_way(host: Host, tmp_path: Path) -> None:
+    tunes = Notes(host, tmp_path, "tunes", "mariadb")
+    tunes.write("first")
+    first = tunes.live
+    tunes.version("v2", SECOND)
+    tunes.deploy()
+    tunes.write("second")
+    columns = "SELECT group_concat(column_name) FROM information_schema.columns WHERE table_name = 'note'"
+    assert services.mariadb(host, "tunes", f"{columns} AND table_schema = 'tunes'").strip() == "id,text"
+    said = tunes.back()
+    assert (tunes.live, tunes.both()) == (first, (["first"], ["first"]))
+    assert services.mariadb(host, "tunes", f"{columns} AND table_schema = 'tunes'").strip() == "id,text,colour"
+    databases = services.mariadb(host, "root", "SHOW DATABASES LIKE 'tunes%'", "mysql").split()
+    assert databases[0] == "tunes"
+    assert f"is kept as {databases[1]}" in said
+    assert services.mariadb(host, "root", "SELECT text FROM note ORDER BY id", databases[1]).split() == [
+        "first",
+        "second",
+    ]
+
+
 # A CA that the host trusts, its certificate for the name of the database server, and a server that shows it.
 TLS = """
 set -e
@@ -268,7 +292,7 @@ class TestManaged:
     def test_the_one_for_its_name_is_accepted(self, managed: Notes, driver: str) -> None:
         managed.options["database"] = {"url": "postgres://managed@db.test/managed"}
         path = managed.directory / "requirements.txt"
-        path.write_text(FILES["requirements.txt"].replace("psycopg[binary]", driver))
+        path.write_text(FILES["requirements.txt"] + driver)
         managed.deploy()
         managed.write(driver.partition("[")[0])
         assert managed.both()[0][-1] == driver.partition("[")[0]

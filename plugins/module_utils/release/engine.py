@@ -27,6 +27,7 @@ from .exchange import Exchange
 from .identity import Identity
 from .installer import Installer
 from .jobs import Jobs
+from .jobs_command import coming
 from .layout import Layout
 from .ledger import LOG_KEPT, Ledger
 from .pause import Pause, is_exclusive
@@ -305,6 +306,7 @@ class Engine:
         result.workers = self.context.at.workers(result.release)
         result.processes = self.supervisor.processes(result.release)
         result.database = Services(self.context).described(self.context.at.release(result.release) / "venv")
+        result.jobs = coming(self.jobs)
         result.warnings += self.jobs.warnings()
         return result
 

@@ -111,6 +111,20 @@ def elapses(jobs: Jobs) -> dict[str, dict[str, Any]]:
         return {}
 
 
+def coming(jobs: Jobs) -> str:
+    """When each job of the live release runs next, on one line; "" for an app without jobs."""
+    live = jobs.at.live()
+    named = jobs.of_release(live)
+    if not named:
+        return ""
+    timers, armed = elapses(jobs), jobs.armed(live)
+    found = {name: float(timers.get(jobs.timer(name), {}).get("next") or 0) / 1e6 for name in named}
+    return ", ".join(
+        f"{name} {f'next at {clock.timestamp(at)}' if at else 'stopped'}" if name in armed else f"{name} {ELSEWHERE}"
+        for name, at in found.items()
+    )
+
+
 def table(app: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """The jobs as a person reads them."""
     if not rows:

@@ -16,6 +16,7 @@ class Result:
         of a prediction ``to start`` or ``to deploy``; ``needs_archive`` when the controller has to send the source
         first.
     :ivar workers: how many workers its server has, and why; ``processes`` how many processes run, and which.
+    :ivar jobs: when each of its jobs runs next.
     :ivar database: how it reaches its database; "" without one.
     :ivar seconds: what the run took; ``steps`` has the seconds of each step.
     :ivar changes: the names of what differs from the live release; ``differences`` has old and new values too.
@@ -28,6 +29,7 @@ class Result:
     source: str = ""
     workers: str = ""
     processes: str = ""
+    jobs: str = ""
     database: str = ""
     seconds: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
