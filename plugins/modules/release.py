@@ -376,6 +376,8 @@ apps:
       source: https://example.org/shop.git v1.2 (0123456789)
       workers: "5 workers: (2 x 2 cores) + 1; half of 3914 MB would hold 17 of 100 MB beside 2 other processes"
       processes: "2 of 2 run: worker (2)"
+      jobs: nightly next at 2026-11-30T03:00:00Z
+      database: postgresql, direct, by SQLAlchemy
       seconds: 7.2
       changes: [environment.COLOUR, source]
 failed_apps:
