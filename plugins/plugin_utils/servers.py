@@ -10,10 +10,12 @@ Nothing else in the collection knows one server from another: the units start ``
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option
@@ -301,8 +303,15 @@ def choose_workers(asked: int | None, cores: int, memory: int, each: int) -> int
     :param memory: of the host, in MB; ``each`` what a worker is reckoned with. A limit on the app's unit may make it
         fewer.
     """
-    rule = runpy.run_path(str(FILES / WORKERS))["choose_workers"]  # a program that is a file of each release
-    return int(rule(asked, cores, memory, each)[0])
+    return int(started().choose_workers(asked, cores, memory, each)[0])
+
+
+@cache
+def started() -> Any:
+    """The program that chooses the number, which is a file of each release, as a module."""
+    module = ModuleType("workers")
+    SourceFileLoader(module.__name__, str(FILES / WORKERS)).exec_module(module)
+    return module
 
 
 def release_files(provider: str, options: Options) -> dict[str, str]:

@@ -106,10 +106,30 @@ def test_the_newest_version_is_taken_and_an_old_cluster_is_kept(host: Host, tmp_
     assert (result["from"], result["to"], result["port"], result["old_port"]) == ("15/main", "17/main", 5432, 5433)
 
 
-def test_the_newest_version_needs_nothing(host: Host, tmp_path: Path) -> None:
+def test_the_newest_version_needs_nothing(host: Host) -> None:
     host.clusters = [NEW, KEPT]
-    assert upgrade.plan(root=tmp_path) is None
-    assert upgrade.answer(None, is_dry=False) == {"changed": False, "is": "17/main (port 5432, online)"}
+    found = upgrade.answer(shared=False, dry_run=False)
+    assert not found["changed"]
+    assert found["text"].startswith("PostgreSQL 17/main (port 5432, online) has the newest version that is installed")
+
+
+def test_a_dry_run_says_what_would_be_done_and_a_run_what_is_left_to_do(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = planned(tmp_path)
+    found.free = 1_000_000_000
+    monkeypatch.setattr(upgrade, "plan", lambda: found)
+    assert upgrade.answer(shared=False, dry_run=True)["text"] == (
+        "PostgreSQL 15/main (port 5432, online) would be upgraded to 17, while shop waits. The copy takes 350 MB, and "
+        "1000 MB are free."
+    )
+    assert host.calls == []
+    text = upgrade.answer(shared=False, dry_run=False)["text"]
+    assert "kept as it was, stopped, at port 5433" in text
+    assert text.endswith("pg_dropcluster 15 main && apt-get purge postgresql-15")
+    found.free = 0
+    with pytest.raises(DatabaseError, match="has 0 MB left: make room"):
+        upgrade.answer(shared=False, dry_run=False)
 
 
 def test_what_speaks_against_it_is_said_with_numbers_and_names(host: Host, tmp_path: Path) -> None:

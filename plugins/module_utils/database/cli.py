@@ -15,7 +15,7 @@ from typing import Any
 
 from ..common import privileges
 from ..common.on_host import path
-from . import operate
+from . import operate, upgrade
 from .errors import DatabaseError
 from .reconcile import Wanted, reconcile
 
@@ -31,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     all_apps = verb("reconcile", "create roles and databases, and set the server up")
     all_apps.add_argument("wanted", help="a map as JSON: apps, cluster, settings, restart")
     all_apps.add_argument("--dry-run", action="store_true", help="say what would be done")
+    newer = verb("upgrade", "upgrade PostgreSQL to the newest version that is installed")
+    newer.add_argument("--shared", action="store_true", help="also databases that are no app's")
+    newer.add_argument("--dry-run", action="store_true", help="say what would be done")
     for name, text in (
         ("show", "show size, tables and connections"),
         ("load", "load a dump into an empty database"),
@@ -50,6 +53,8 @@ def answer(given: argparse.Namespace) -> dict[str, Any]:
     """Do what a verb says."""
     if given.verb == "reconcile":
         return asdict(reconcile(Wanted(**json.loads(given.wanted)), dry_run=given.dry_run))
+    if given.verb == "upgrade":
+        return upgrade.answer(given.shared, given.dry_run)
     if given.verb == "show":
         return operate.show(given.app)
     if given.verb == "load":

@@ -10,10 +10,8 @@ as it was: it is kept, stopped, at another port. Nothing of the apps runs meanwh
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +30,7 @@ from .superuser import Superuser, identifier
 VERSIONS = Path("/usr/lib/postgresql")
 PLACE = "/var/lib/postgresql"
 ROOM = 300_000_000  # bytes of a new, empty cluster with its write-ahead log, and something to spare
+PORT = 5432  # of the cluster that serves
 SECONDS = 6 * 3600.0
 LINES = 14  # of what pg_upgradecluster prints, in a message
 OWN_DATABASES = ("postgres", "template0", "template1")
@@ -91,7 +90,7 @@ class Upgrade:
         return found
 
 
-def plan(port: int = 5432, root: Path = Path("/")) -> Upgrade | None:
+def plan(port: int = PORT, root: Path = Path("/")) -> Upgrade | None:
     """What is to be upgraded; None where the cluster has the newest version that is installed.
 
     :param port: of the cluster.
@@ -230,26 +229,41 @@ def reindex(superuser: Superuser, database: str) -> str:
     return ""
 
 
-def main() -> int:
-    """``upgrade [--shared] [--dry-run]``: print the result as JSON, or on a failure a sentence on stderr."""
-    given = set(sys.argv[1:])
-    try:
-        upgrade = plan()
-        if upgrade and (problems := upgrade.problems("--shared" in given)):
-            raise DatabaseError(" ".join(problems))
-        result = answer(upgrade, is_dry="--dry-run" in given)
-    except DatabaseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(result))
-    return 0
+def answer(shared: bool, dry_run: bool) -> dict[str, Any]:
+    """What came of it, or would, with a text for the operator.
 
-
-def answer(upgrade: Upgrade | None, is_dry: bool) -> Mapping[str, Any]:
-    """What came of it, or would."""
+    :param shared: databases that are no app's may be upgraded too.
+    :raises DatabaseError: nothing was done; or it failed, and the text says what serves.
+    """
+    upgrade = plan()
     if upgrade is None:
-        return {"changed": False, "is": str(at_port(5432, clusters()))}
-    if not is_dry:
-        return perform(upgrade)
-    return {"changed": True, "is": str(upgrade.old), "version": upgrade.version, "apps": upgrade.apps,
-            "room": upgrade.room, "free": upgrade.free, "reindexed": upgrade.reindex}  # fmt: skip
+        newest = at_port(PORT, clusters())
+        text = (
+            f"PostgreSQL {newest} has the newest version that is installed. For a newer one, install its package first."
+        )
+        return {"changed": False, "text": text}
+    if problems := upgrade.problems(shared):
+        raise DatabaseError(" ".join(problems))
+    if dry_run:
+        return {"changed": True, "to": upgrade.version, "text": forecast(upgrade)}
+    result = perform(upgrade)
+    return {**result, "text": report(result)}
+
+
+def forecast(upgrade: Upgrade) -> str:
+    """What would be done, with the numbers."""
+    return (
+        f"PostgreSQL {upgrade.old} would be upgraded to {upgrade.version}, while {', '.join(upgrade.apps) or 'no app'} "
+        f"waits. The copy takes {upgrade.room / 1e6:.0f} MB, and {upgrade.free / 1e6:.0f} MB are free."
+    )
+
+
+def report(result: Mapping[str, Any]) -> str:
+    """What was done, and what is left to do."""
+    old = result["from"].replace("/", " ")
+    return (
+        f"PostgreSQL {result['from']} is {result['to']} now, at port {result['port']}; that took "
+        f"{result['seconds']:.0f} s. "
+        f"The old cluster is kept as it was, stopped, at port {result['old_port']}. Once nothing is missing, drop it, "
+        f"as root on the host: pg_dropcluster {old} && apt-get purge postgresql-{old.split()[0]}"
+    )
