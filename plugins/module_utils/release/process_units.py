@@ -187,7 +187,8 @@ class ProcessUnits:
         units = {unit.process: unit.name for unit in ReleaseUnits.of(self.at, release).units if unit.process}
         return [
             f"the command of process {process!r} runs below a shell, which ends at once when it is told to end, and "
-            "the worker is killed then instead of finishing its job: write `exec` before the worker's program"
+            "the worker is killed then instead of finishing its job: write `exec` before "
+            "the worker's program, and no pipe behind it"
             for process, unit in units.items()
             if SHELLS.fullmatch(self.system.main_program(unit))
         ]
