@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Checks C(flask_apps), C(flask_app_secrets) and C(flask_deploy_keys), and with O(facts) also whether the host can
     run the apps.
-positional: secrets, facts, deploy_keys, taken, schedules
+positional: secrets, facts, deploy_keys, taken, schedules, packages
 options:
   _input:
     description: The map C(flask_apps).
@@ -38,6 +38,11 @@ options:
     description: Schedules of jobs that the host does not take, as M(groundwork.flask.host_facts) returns them.
     type: dict
     default: {}
+  packages:
+    description: Names of the packages of the host, as M(groundwork.flask.host_facts) returns them.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -61,7 +66,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model
-from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map
+from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map, as_names
 
 
 def app_problems(
@@ -71,6 +76,7 @@ def app_problems(
     deploy_keys: Any = None,
     taken: Any = None,
     schedules: Any = None,
+    packages: Any = None,
 ) -> list[str]:
     """See DOCUMENTATION."""
     try:
@@ -90,6 +96,7 @@ def app_problems(
     names = as_map(taken, "app_problems: taken")
     return [
         *host_checks.name_problems(records, names),
+        *host_checks.package_problems(records, as_names(packages, "app_problems: packages")),
         *host_checks.schedule_problems(records, as_map(schedules, "app_problems: schedules")),
         *host_checks.host_problems(records, distribution, release, python),
     ]

@@ -20,6 +20,8 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Pro
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import URL
 
+# Servers that have the place on a host that MariaDB takes.
+OTHER_MYSQL = re.compile(r"(mysql|mysql-community|percona-server|percona-xtradb-cluster)-server(-core)?(-\d[\d.]*)?")
 SUPPORTED = {"Debian": ("12", "13"), "Ubuntu": ("24.04", "26.04")}
 
 
@@ -60,6 +62,20 @@ def schedule_problems(apps: Sequence[App], refused: Mapping[str, str]) -> Proble
         for app in apps
         for name, job in app.jobs.items()
         if job["schedule"] in refused
+    ]
+
+
+def package_problems(apps: Sequence[App], installed: Iterable[str]) -> Problems:
+    """Apps whose packages would take the place of others that the host has.
+
+    :param installed: the names of the packages of the host.
+    """
+    others = sorted(name for name in installed if OTHER_MYSQL.fullmatch(name))
+    return [
+        f"flask_apps.{app.name}.database.provider: mariadb cannot be installed beside {', '.join(others)}, which apt "
+        "would remove with all that it serves: take postgresql, or a database elsewhere by `url`"
+        for app in apps
+        if others and app.database.provider == "mariadb" and not app.database.url
     ]
 
 

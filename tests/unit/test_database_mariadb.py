@@ -6,10 +6,11 @@ import contextlib
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.database import maria_copy, server
+from ansible_collections.groundwork.flask.plugins.module_utils.database import maria_copy, maria_setup, server
 from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.database.maria_root import (
     Found,
@@ -303,3 +304,52 @@ class TestSwap:
 def test_extensions_are_refused() -> None:
     with pytest.raises(DatabaseError, match=r"flask_apps.shop.database.extensions: MariaDB has no extensions"):
         MariaDB({"name": "shop"}).create(["citext"])
+
+
+class TestSetUp:
+    """A server that was there before is left as it is."""
+
+    @staticmethod
+    def server(databases: Sequence[str] = (), accounts: Sequence[str] = ()) -> Root:
+        class Other(Root):
+            def databases(self) -> list[str]:
+                return ["mysql", "sys", "information_schema", "performance_schema", *databases]
+
+            def names(self, query: str) -> list[str]:
+                del query
+                return ["root@localhost", "mysql@localhost", "mariadb.sys@localhost", *accounts]
+
+        return Other("/nowhere")
+
+    @pytest.fixture
+    def file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(maria_setup, "restart", lambda: None)
+        file = tmp_path / maria_setup.FILE
+        file.parent.mkdir(parents=True)
+        return file
+
+    def test_a_new_one_listens_on_its_socket_alone(self, file: Path, tmp_path: Path) -> None:
+        assert maria_setup.set_up(self.server(), tmp_path, dry_run=True) == [
+            "have MariaDB listen on its unix socket alone"
+        ]
+        assert not file.exists()
+        assert maria_setup.set_up(self.server(), tmp_path)
+        assert "skip-networking" in file.read_text().splitlines()
+        assert maria_setup.set_up(self.server(), tmp_path) == []
+
+    @pytest.mark.parametrize("used", [{"databases": ["wiki"]}, {"accounts": ["wiki@%"]}])
+    def test_one_that_others_use_is_left(self, file: Path, tmp_path: Path, used: dict[str, list[str]]) -> None:
+        assert maria_setup.set_up(self.server(**used), tmp_path) == []
+        assert not file.exists()
+
+    def test_one_that_does_not_start_with_it_runs_as_before(
+        self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def restart() -> None:
+            if file.exists():
+                raise DatabaseError("mariadb.service does not start")
+
+        monkeypatch.setattr(maria_setup, "restart", restart)
+        with pytest.raises(DatabaseError, match="does not start"):
+            maria_setup.set_up(self.server(), tmp_path)
+        assert not file.exists()

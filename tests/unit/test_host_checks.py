@@ -183,3 +183,21 @@ class TestHost:
     def test_an_archive_from_a_url_is_left_to_the_host(self) -> None:
         records = model.load(app(source={"archive": "https://example.org/shop.zip", "checksum": SUM}))
         assert host_checks.host_problems(records, "Debian", "12", "3.11.2") == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "refused"),
+    [
+        (["mariadb-server", "mysql-common", "mysql-client-8.0"], ""),
+        (["mysql-server-8.0", "mysql-server"], "mysql-server, mysql-server-8.0"),
+        (["percona-server-server"], "percona-server-server"),
+        (["mysql-community-server"], "mysql-community-server"),
+    ],
+)
+def test_mariadb_does_not_take_the_place_of_another_server(installed: list[str], refused: str) -> None:
+    records = model.load(app(database={"provider": "mariadb"}))
+    found = host_checks.package_problems(records, installed)
+    assert [text.split(", which apt")[0] for text in found] == (
+        [f"flask_apps.shop.database.provider: mariadb cannot be installed beside {refused}"] if refused else []
+    )
+    assert host_checks.package_problems(model.load(app()), installed) == []

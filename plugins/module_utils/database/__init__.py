@@ -8,6 +8,6 @@ sandbox. What only a superuser may do is a method that root calls; it goes into 
 and runs nothing there that an app can define.
 
 From the bottom up: ``errors``; ``clusters``, ``superuser``, ``pg_copy`` (a program of its own); ``ours``,
-``extensions``, ``postgresql``; ``maria_root``, ``maria_step``, ``maria_copy`` (a program of its own), ``mariadb``;
-``server``. Beside them the programs ``poolers`` and, with ``standstill``, ``upgrade``.
+``extensions``, ``postgresql``; ``maria_root``, ``maria_setup``, ``maria_step``, ``maria_copy`` (a program of its own),
+``maria_swap``, ``mariadb``; ``server``. Beside them the programs ``poolers`` and, with ``standstill``, ``upgrade``.
 """

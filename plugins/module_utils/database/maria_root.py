@@ -39,7 +39,7 @@ def identifier(name: str) -> str:
 
 def in_grant(name: str) -> str:
     """A database's name as GRANT and REVOKE write it."""
-    return f"`{escaped(literal(name))}`"
+    return escaped(identifier(name))
 
 
 def account(app: str) -> str:
@@ -83,13 +83,13 @@ class Root:
         """The names of the tables and sequences of a database; not its views."""
         return self.names(
             "SELECT HEX(table_name) FROM information_schema.tables WHERE table_type <> 'VIEW' "
-            f"AND table_schema = '{literal(database)}' ORDER BY table_name"
+            f"AND table_schema = {literal(database)} ORDER BY table_name"
         )
 
     def comment(self, database: str) -> str:
         """The comment of a database; "" for none, and for one that is not there."""
         rows = self.names(
-            f"SELECT HEX(schema_comment) FROM information_schema.schemata WHERE schema_name = '{literal(database)}'"
+            f"SELECT HEX(schema_comment) FROM information_schema.schemata WHERE schema_name = {literal(database)}"
         )
         return rows[0] if rows else ""
 
@@ -97,7 +97,7 @@ class Root:
         """Create an empty database with the character set and collation of the app's own."""
         character_set, collation = self.sql(
             "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata "
-            f"WHERE schema_name = '{literal(app)}'"
+            f"WHERE schema_name = {literal(app)}"
         )[0].split("\t")
         self.sql(
             f"CREATE DATABASE {identifier(database)} CHARACTER SET {character_set} COLLATE {collation} "
@@ -125,8 +125,8 @@ class Root:
     def look(self, app: str) -> Found:
         """What has an app's name on the server."""
         quoted = literal(app)
-        accounts = self.names(f"SELECT HEX(priv) FROM mysql.global_priv WHERE user = '{quoted}' AND host = 'localhost'")
-        granted = self.names(f"SELECT HEX(db) FROM mysql.db WHERE user = '{quoted}' AND host = 'localhost'")
+        accounts = self.names(f"SELECT HEX(priv) FROM mysql.global_priv WHERE user = {quoted} AND host = 'localhost'")
+        granted = self.names(f"SELECT HEX(db) FROM mysql.db WHERE user = {quoted} AND host = 'localhost'")
         how = json.loads(accounts[0]) if accounts else {}
         return Found(
             app,
@@ -186,9 +186,9 @@ class Found:
 
 
 def literal(name: str) -> str:
-    """A name between single quotes, without the quotes."""
+    """A name as SQL writes a text."""
     identifier(name)
-    return name
+    return f"'{name}'"
 
 
 def escaped(name: str) -> str:

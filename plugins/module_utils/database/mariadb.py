@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import maria_step
+from . import maria_setup, maria_step
 from .errors import DatabaseError
-from .maria_root import PLUGIN, Root, account, identifier
+from .maria_root import PLUGIN, Root, account, identifier, in_grant
 from .maria_swap import Swap
 
 PROGRAM = Path(__file__).with_name("maria_copy.py")
@@ -81,13 +81,14 @@ class MariaDB:
         """All databases of the app: its own, scratch and kept ones."""
         return sorted(name for name in self.root.databases() if name == self.app or name.startswith(f"{self.app}."))
 
-    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8") -> list[str]:
-        """Create account and database where they are missing; a sentence for each thing done.
+    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8", *, dry_run: bool = False) -> list[str]:
+        """Create account and database where they are missing; a sentence for each thing done, or to be done.
 
         The account comes first, with its rights: it is by these that a database is known as the app's.
 
         :param wanted: extensions, of which MariaDB has none.
         :param locale: nothing that a database of MariaDB has.
+        :param dry_run: say it only.
         """
         del locale
         if wanted:
@@ -96,15 +97,19 @@ class MariaDB:
             )
         found = self.root.look(self.app)
         found.refuse_if_foreign()
-        done = []
+        if found.is_there and found.granted and found.has_database:
+            return []
+        done = maria_setup.set_up(self.root, dry_run=dry_run)  # before anybody uses it
+        todo = []
         if not found.is_there:
-            self.root.sql(f"CREATE USER {account(self.app)} IDENTIFIED VIA {PLUGIN}")
-            done.append(f"MariaDB has an account {self.app}@localhost")
-        if not found.granted or not found.has_database:
-            self.root.grant(self.app, self.app)
+            todo.append(f"CREATE USER {account(self.app)} IDENTIFIED VIA {PLUGIN}")
+            done.append(f"create the account {self.app}@localhost on MariaDB")
+        todo.append(f"GRANT ALL PRIVILEGES ON {in_grant(self.app)}.* TO {account(self.app)}")
         if not found.has_database:
-            self.root.sql(f"CREATE DATABASE {identifier(self.app)} CHARACTER SET {CHARACTER_SET}")
-            done.append(f"MariaDB has a database {self.app}")
+            todo.append(f"CREATE DATABASE {identifier(self.app)} CHARACTER SET {CHARACTER_SET}")
+            done.append(f"create the database {self.app} on MariaDB")
+        if not dry_run:
+            self.root.sql(*todo)
         return done
 
     def create_fresh(self, suffix: str) -> str:
