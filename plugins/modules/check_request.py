@@ -21,7 +21,7 @@ options:
       - Name of the playbook. What is given on the command line (C(app) and the playbook's other options) is read from
         the variables.
     type: str
-    choices: [deploy, jobs, maintenance, processes, releases, remove, restore, rollback, run, unlock]
+    choices: [database_upgrade, deploy, jobs, maintenance, processes, releases, remove, restore, rollback, run, unlock]
   hosts:
     description: A group in which the inventory must have a host.
     type: str

@@ -75,6 +75,11 @@ def switch(name: str) -> Option:
     return read
 
 
+def flag(name: str) -> Option:
+    """An option that is off unless it is switched on."""
+    return lambda given: False if given in (None, "") else switch(name)(given)
+
+
 def text(name: str, example: str) -> Option:
     """An option that must be given."""
 
@@ -134,6 +139,7 @@ class Playbook:
 MESSAGE = ("message", "Back at noon.")
 COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
+    "database_upgrade": Playbook(several=True, options={"shared": flag("shared")}),
     "deploy": Playbook(several=True, declared=True),
     "jobs": Playbook(options={"run": named("run", "nightly")}),
     "maintenance": Playbook(options={"state": switch("state"), "allow": networks("allow")}, sentence=MESSAGE),

@@ -37,6 +37,9 @@ def refusal(name: str, known: Any = APPS, /, **given: Any) -> str:
 @pytest.mark.parametrize(
     ("playbook", "given", "apps", "options"),
     [
+        ("database_upgrade", {}, [], {"shared": False}),
+        ("database_upgrade", {"shared": "true"}, [], {"shared": True}),
+        ("database_upgrade", {"shared": False}, [], {"shared": False}),
         ("deploy", {}, [], {}),
         ("deploy", {"app": ""}, [], {}),
         ("deploy", {"app": "shop"}, ["shop"], {}),
