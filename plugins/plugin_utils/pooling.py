@@ -148,7 +148,7 @@ def prepares(release: str) -> bool:
 
 def record(pooler: Mapping[str, Any], prepared_statements: bool) -> dict[str, Any]:
     """What the app's release is to know of its pooler."""
-    own = {key: pooler[key] for key in ("socket", "port", "automatic")}
+    own = {key: pooler[key] for key in ("socket", "port", "automatic", "reason")}
     return {**own, "prepared_statements": prepared_statements}
 
 

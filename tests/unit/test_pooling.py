@@ -79,6 +79,7 @@ def test_what_a_release_is_to_know_of_its_pooler(release: str, prepares: bool) -
             "socket": on_host("pooler", "shop"),
             "port": 6432,
             "automatic": False,
+            "reason": "as configured",
             "prepared_statements": prepares,
         }
     }
