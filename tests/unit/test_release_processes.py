@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import service_directives
 from ansible_collections.groundwork.flask.plugins.module_utils.release import (
     command,
@@ -133,7 +134,7 @@ class TestFiles:
         found = files(app)
         assert set(found) == {*units(app, release), f"{app.name}.mail@{release}.service"}
         text = found[f"{app.name}.worker.2@{release}.service"]
-        home = f"/srv/{app.name}/releases/{release}"
+        home = f"{on_host('releases', app.name)}/{release}"
         stated = dict(service_directives(text, release))
         assert (
             stated.items()
@@ -147,7 +148,7 @@ class TestFiles:
                 "Type": "exec",
                 "User": app.name,
                 "PrivateTmp": "yes",  # of the server's unit
-                "BindPaths": "/var/lib/shop",
+                "BindPaths": on_host("data", "shop"),
             }.items()
         )
         assert "WantedBy=multi-user.target" in text
