@@ -21,7 +21,8 @@ options:
       - Name of the playbook. What is given on the command line (C(app) and the playbook's other options) is read from
         the variables.
     type: str
-    choices: [database_upgrade, deploy, jobs, maintenance, processes, releases, remove, restore, rollback, run, unlock]
+    choices:
+      [database, database_upgrade, deploy, jobs, maintenance, processes, releases, remove, restore, rollback, run, unlock]
   hosts:
     description: A group in which the inventory must have a host.
     type: str

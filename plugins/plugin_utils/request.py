@@ -93,6 +93,19 @@ def text(name: str, example: str) -> Option:
     return read
 
 
+def path(name: str, example: str) -> Option:
+    """An option that is a file on the controller, or is not given."""
+
+    def read(given: Any) -> str:
+        if given in (None, ""):
+            return ""
+        if not isinstance(given, str) or "\0" in given:
+            raise OptionError(f"{name}: {given!r} is not a file. Give one, as in -e {name}={example}.")
+        return given
+
+    return read
+
+
 def networks(name: str) -> Option:
     """A list of addresses and networks, or a text with commas between them."""
 
@@ -139,6 +152,13 @@ class Playbook:
 MESSAGE = ("message", "Back at noon.")
 COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
+    "database": Playbook(
+        options={
+            "load": path("load", "shop.dump"),
+            "dump": path("dump", "shop.dump"),
+            "replace": flag("replace"),
+        }
+    ),
     "database_upgrade": Playbook(several=True, options={"shared": flag("shared")}),
     "deploy": Playbook(several=True, declared=True),
     "jobs": Playbook(options={"run": named("run", "nightly")}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,13 @@ from ..common.on_host import path
 from . import operate, upgrade
 from .errors import DatabaseError
 from .reconcile import Wanted, reconcile
+
+OF_AN_APP: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "show": operate.show,
+    "forget": operate.forget,
+    "last-dump": operate.last_dump,
+    "drop": operate.drop,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
         ("show", "show size, tables and connections"),
         ("load", "load a dump into an empty database"),
         ("dump", "take a dump"),
-        ("drop", "drop database and role, after a last dump"),
+        ("forget", "drop what a load has kept"),
+        ("last-dump", "keep a last dump"),
+        ("drop", "drop all databases and the role"),
     ):
         one = verb(name, text)
         one.add_argument("app")
@@ -55,13 +64,11 @@ def answer(given: argparse.Namespace) -> dict[str, Any]:
         return asdict(reconcile(Wanted(**json.loads(given.wanted)), dry_run=given.dry_run))
     if given.verb == "upgrade":
         return upgrade.answer(given.shared, given.dry_run)
-    if given.verb == "show":
-        return operate.show(given.app)
     if given.verb == "load":
         return operate.load(given.app, given.file, replace=given.replace)
     if given.verb == "dump":
         return operate.dump(given.app, Path(given.file))
-    return operate.drop(given.app)
+    return OF_AN_APP[given.verb](given.app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

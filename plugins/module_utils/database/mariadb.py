@@ -14,7 +14,7 @@ from typing import Any
 
 from . import maria_setup, maria_step
 from .errors import DatabaseError
-from .maria_root import PLUGIN, Root, account, identifier, in_grant
+from .maria_root import PLUGIN, Root, account, identifier, in_grant, literal
 from .maria_swap import Swap
 
 PROGRAM = Path(__file__).with_name("maria_copy.py")
@@ -76,6 +76,24 @@ class MariaDB:
                 return sum(file.stat(follow_symlinks=False).st_blocks * 512 for file in files)
         except OSError as error:
             raise DatabaseError(f"MariaDB: {directory}: {error.strerror}") from None
+
+    def describe(self) -> dict[str, Any]:
+        """Version, connections and collation, as a person wants to know them."""
+        version, most, number = self.root.sql(
+            "SELECT VERSION()", "SELECT @@max_connections",
+            f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = {literal(self.app)}",
+        )  # fmt: skip
+        collation = self.root.sql(
+            f"SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = {literal(self.app)}"
+        )
+        return {
+            "version": version,
+            "cluster": self.socket,
+            "connections": {"open": int(number)} if int(number) else {},
+            "max_connections": int(most),
+            "extensions": [],
+            "locale": "".join(collation),
+        }
 
     def databases(self) -> list[str]:
         """All databases of the app: its own, scratch and kept ones."""

@@ -9,7 +9,7 @@ import contextlib
 import os
 import pwd
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from . import as_app, server
 from .errors import DatabaseError
 
 LOADED, REPLACED = "load", "replaced"  # what follows the app's name and a dot in the names of databases
-SHOWN = 5  # tables that a message names
+SHOWN, SHOWN_TABLES = 5, 20  # tables that a message names, and that are listed
 
 
 def of_app(app: str) -> tuple[server.Server, Mapping[str, Any]]:
@@ -42,7 +42,7 @@ def show(app: str) -> dict[str, Any]:
     """Size, tables, connections, version and pooler of an app's database, and what is kept beside it."""
     one, record = of_app(app)
     tables = as_app.run(app, "count", one.counts())["tables"]
-    return {
+    found: dict[str, Any] = {
         "provider": record["provider"],
         "name": record["name"],
         "socket": record["socket"],
@@ -53,6 +53,29 @@ def show(app: str) -> dict[str, Any]:
         "kept": {name: one.size(name) for name in one.databases() if name != app},
         **one.describe(),
     }
+    return {**found, "lines": list(lines(found))}
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What :func:`show` has found, as a person reads it."""
+    pooler, tables = found["pooler"], found["tables"]
+    yield f"{found['name']}: {found['provider']} {found['version']} ({found['cluster']}), {size(found['size'])}"
+    yield f"locale {found['locale']}; extensions: {', '.join(found['extensions']) or 'none'}"
+    number = sum(found["connections"].values())
+    states = ", ".join(f"{count} {state}" for state, count in sorted(found["connections"].items()))
+    yield f"connections: {number} of {found['max_connections']}{f' ({states})' if states else ''}"
+    yield f"pooler: {pooler['socket']}, port {pooler['port']}" if pooler else "pooler: none, the app connects directly"
+    yield f"tables: {len(tables)}, with {sum(tables.values())} rows"
+    most = sorted(tables.items(), key=lambda table: -table[1])
+    yield from (f"  {name}: {rows}" for name, rows in most[:SHOWN_TABLES])
+    if len(most) > SHOWN_TABLES:
+        yield f"  and {len(most) - SHOWN_TABLES} more"
+    yield from (f"kept beside it: {name}, {size(bytes_)}" for name, bytes_ in found["kept"].items())
+
+
+def size(number: int) -> str:
+    """A number of bytes, as a person reads it."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 def filled(app: str, one: server.Server) -> dict[str, int]:
@@ -82,6 +105,7 @@ def load(app: str, file: str, *, replace: bool = False) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(stdin)
         try:
+            refuse_rows(app, filled(app, one), replace=replace)
             notices = list(stack.enter_context(paused(app, by="a load of its database")))
             rows = filled(app, one)
             refuse_rows(app, rows, replace=replace)
@@ -121,41 +145,69 @@ def refuse_rows(app: str, rows: Mapping[str, int], *, replace: bool) -> None:
 
 
 def dump(app: str, file: Path) -> dict[str, Any]:
-    """Take a dump of an app's database into a file of root's.
+    """Take a dump of an app's database into a file of root's."""
+    one, _record = of_app(app)
+    write_dump(one, file)
+    return {"changed": [f"wrote {file}"], "file": str(file), "size": file.stat().st_size}
+
+
+def write_dump(one: server.Server, file: Path) -> Path:
+    """Write a dump into a file of root's.
 
     :raises DatabaseError: it failed; there is no file then.
     """
-    one, _record = of_app(app)
     make_directory(file.parent, 0o700)
     part = file.with_name(f".{file.name}.part")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stdout:
-            as_app.run(app, "dump", one.dump("-"), stdout=stdout)
+            as_app.run(one.app, "dump", one.dump("-"), stdout=stdout)
             os.fsync(stdout.fileno())
         part.rename(file)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    return {"changed": [f"wrote {file}"], "file": str(file), "size": file.stat().st_size}
+    return file
 
 
-def drop(app: str, root: Path = Path("/")) -> dict[str, Any]:
-    """Drop an app's databases and its role, after a last dump; nothing where it has none.
-
-    :raises DatabaseError: the dump failed; then nothing is dropped.
-    """
-    if not server.read(app):
-        return {"changed": [], "file": ""}
+def forget(app: str) -> dict[str, Any]:
+    """Drop what a load has kept of an app's database."""
     one, _record = of_app(app)
-    file = ""
-    if one.exists() and has_account(app):
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        file = dump(app, path("state", root=root) / "database" / f"{app}-{stamp}.dump")["file"]
-    dropped = one.databases()
-    for name in dropped:
-        one.drop(name)
-    one.drop_role()
-    return {"changed": [f"dropped the database {name}" for name in dropped], "file": file}
+    kept = f"{app}.{REPLACED}"
+    found = one.exists(kept)
+    one.drop(kept)
+    return {"changed": [f"dropped the database {kept}"] if found else []}
+
+
+def everywhere(app: str) -> list[server.Server]:
+    """The servers on which an app has a database: by its record, or, once that is gone, by its role."""
+    record = server.read(app)
+    if record:
+        return [server.of(record)]
+    return [server.of(found) for found in server.left_over(app)]
+
+
+def last_dump(app: str, root: Path = Path("/")) -> dict[str, Any]:
+    """Keep a last dump of an app's database, if it has one.
+
+    :raises DatabaseError: it failed, as where the disk is full.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    files = []
+    for one in everywhere(app):
+        if one.exists() and has_account(app):
+            files.append(write_dump(one, path("state", root=root) / "database" / f"{app}-{stamp}.dump"))
+    return {"changed": [f"wrote {file}" for file in files], "files": list(map(str, files))}
+
+
+def drop(app: str) -> dict[str, Any]:
+    """Drop an app's databases and its role; nothing where it has none. :func:`last_dump` comes before."""
+    dropped = []
+    for one in everywhere(app):
+        for name in one.databases():
+            one.drop(name)
+            dropped.append(name)
+        one.drop_role()
+    return {"changed": [f"dropped the database {name}" for name in dropped]}
 
 
 def has_account(app: str) -> bool:

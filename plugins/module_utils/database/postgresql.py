@@ -260,6 +260,15 @@ class PostgreSQL:
             self.superuser.sql(f"ALTER DATABASE {database} CONNECTION LIMIT {connections}")
 
 
+def left_over(app: str) -> list[dict[str, Any]]:
+    """Records of the running clusters on which there is a role that was made for an app."""
+    return [
+        {"provider": "postgresql", "name": app, "socket": SOCKETS, "port": cluster.port}
+        for cluster in clusters()
+        if cluster.is_online and ours.look(Superuser(cluster), app).is_ours
+    ]
+
+
 def locale_options(locale: str) -> str:
     """How a new database sorts and classifies texts."""
     return f"ENCODING 'UTF8' LC_COLLATE {literal(locale)} LC_CTYPE {literal(locale)}"

@@ -14,6 +14,7 @@ from typing import Any
 from . import access, extensions, ours, server, settings
 from .clusters import SOCKETS, Cluster, clusters
 from .errors import DatabaseError
+from .mariadb import MariaDB
 from .postgresql import PostgreSQL
 from .superuser import Superuser
 
@@ -22,7 +23,8 @@ from .superuser import Superuser
 class Wanted:
     """What an operator wants of a host's PostgreSQL.
 
-    :ivar apps: maps with ``name``, ``extensions`` and ``locale``.
+    :ivar apps: those on PostgreSQL, maps with ``name``, ``extensions`` and ``locale``.
+    :ivar mariadb: those on MariaDB.
     :ivar cluster: see :func:`access.choose`.
     :ivar settings: what is set beside, or in place of, what follows from the memory.
     :ivar restart: whether the server may restart.
@@ -32,6 +34,7 @@ class Wanted:
     cluster: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     restart: bool = False
+    mariadb: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass
@@ -66,7 +69,13 @@ def reconcile(wanted: Wanted, dry_run: bool = False) -> Report:
         with report.noting():
             places[app["name"]] = place_of(app["name"], wanted.cluster)
             look(Superuser(places[app["name"]]), app, report)
+    for app in wanted.mariadb:
+        with report.noting():
+            look_at_mariadb(app)
     if not report.problems:
+        for app in wanted.mariadb:
+            with report.noting():
+                on_mariadb(app, report, dry_run)
         for cluster in dict.fromkeys(places.values()):
             with report.noting():
                 on_cluster(
@@ -103,11 +112,35 @@ def on_cluster(
         }
 
 
+def look_at_mariadb(app: Mapping[str, Any]) -> None:
+    """Refuse what cannot be had on MariaDB, before anything is changed."""
+    refuse_without_account(app["name"])
+    MariaDB({"name": app["name"]}).root.look(app["name"]).refuse_if_foreign()
+
+
+def on_mariadb(app: Mapping[str, Any], report: Report, dry_run: bool) -> None:
+    """Have account and database of an app on MariaDB."""
+    one = MariaDB({"name": app["name"]})
+    if not dry_run:
+        report.changed += one.create(app.get("extensions") or ())
+    elif not one.exists():
+        report.changed.append(f"create the database {app['name']} on MariaDB")
+    report.servers[app["name"]] = {"socket": one.socket}
+
+
 def place_of(app: str, wanted: str) -> Cluster:
     """The cluster of an app's database: that of its record, or the one for new ones."""
     record = server.read(app) or {}
     port = int(record.get("port") or 0) if record.get("provider") == "postgresql" else 0
     return access.choose(clusters(), wanted, port)
+
+
+def refuse_without_account(app: str) -> None:
+    """Refuse an app without an account, as which it would ask."""
+    try:
+        pwd.getpwnam(app)
+    except KeyError:
+        raise DatabaseError(f"database_apps: there is no account {app} on this host; make it first") from None
 
 
 def look(superuser: Superuser, app: Mapping[str, Any], report: Report) -> None:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from ..common.files import read_json
 from ..common.on_host import path
+from . import postgresql
 from .errors import DatabaseError
 from .mariadb import MariaDB
-from .postgresql import PostgreSQL
 
 
 class Server(Protocol):
@@ -64,11 +64,10 @@ class Server(Protocol):
     def databases(self) -> list[str]:
         """The names of all databases of the app."""
 
-    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8", *, dry_run: bool = False) -> list[str]:
-        """Make role and database as they are to be; a sentence for each thing done, or to be done.
+    def create(self, wanted: Sequence[str] = (), locale: str = "C.UTF-8") -> list[str]:
+        """Make role and database as they are to be; a sentence for each thing done.
 
         :param wanted: the database's extensions.
-        :param dry_run: say it only.
         """
 
     def create_fresh(self, suffix: str) -> str:
@@ -98,6 +97,11 @@ def read(app: str, root: Path = Path("/")) -> dict[str, Any] | None:
     return read_json(path("services", app, root) / "database.json") or None
 
 
+def left_over(app: str) -> list[dict[str, Any]]:
+    """Records of what an app has on the servers of this host, where none is kept any more."""
+    return postgresql.left_over(app)
+
+
 def of(record: Mapping[str, Any]) -> Server:
     """The server that a record names.
 
@@ -105,7 +109,7 @@ def of(record: Mapping[str, Any]) -> Server:
     """
     provider = record.get("provider")
     if provider == "postgresql":
-        return PostgreSQL(record)
+        return postgresql.PostgreSQL(record)
     if provider == "mariadb":
         return MariaDB(record)
     raise DatabaseError(f"{provider!r} is no database server that this version knows")
