@@ -52,7 +52,7 @@ def test_its_sandbox_is_tighter_than_debians(host: Host, instance: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("config", "set", "dir", "/var/lib/shop"),
+        ("config", "set", "dir", on_host("data", "shop")),
         ("config", "set", "dbfilename", "x"),
         ("config", "rewrite"),
         ("module", "load", "/tmp/x.so"),
