@@ -22,7 +22,18 @@ options:
         the variables.
     type: str
     choices:
-      [database, database_upgrade, deploy, jobs, maintenance, processes, releases, remove, restore, rollback, run, unlock]
+      - database
+      - database_upgrade
+      - deploy
+      - jobs
+      - maintenance
+      - processes
+      - releases
+      - remove
+      - restore
+      - rollback
+      - run
+      - unlock
   hosts:
     description: A group in which the inventory must have a host.
     type: str

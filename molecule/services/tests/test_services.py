@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import services
 import testing
 import yaml
 from testinfra.host import Host
+from testing import on_host
 from visitor import Site
 
 # The calls to the host of a run that changes nothing, before an app could have a service: which role makes each.
@@ -25,14 +27,90 @@ CALLS = [
 ]
 
 
-def test_the_shop_sells(shop: Site) -> None:
-    assert shop.get("/healthz").status == 200
-    assert services.order(shop).status == 303
-    assert "ada@example.org" in shop.get("/orders").text
+class TestShop:
+    """PostgreSQL, a queue, a worker of RQ, a job."""
+
+    def test_an_order_is_mailed_by_the_worker(self, host: Host, shop: Site) -> None:
+        assert services.order(shop, "ada@example.org").status == 303
+        (mail,) = testing.poll(lambda: services.mails(host, "ada@example.org"), 20)
+        assert "2 x Kettle" in mail
+        assert testing.poll(lambda: "<td>sent " in shop.get("/orders").text)
+        assert services.postgresql(host, "shop", "SELECT email FROM customer_order") == "ada@example.org"
+
+    def test_the_job_that_is_run_by_hand_writes_the_report(self, host: Host) -> None:
+        host.check_output("shop jobs run nightly")
+        report = host.check_output(f"cat {on_host('data', 'shop')}/reports/$(date -u +%%F).csv")
+        assert report.splitlines()[0] == "product,quantity,EUR"
 
 
-def test_the_stock_answers(stock: Site) -> None:
-    assert stock.get("/healthz").status == 200
+class TestStock:
+    """MariaDB, a queue and a cache, two workers of Celery."""
+
+    def test_a_worker_books(self, host: Host, stock: Site) -> None:
+        services.run(host, "stock", "flask book first 0.1")
+        wanted = [["first", "begin"], ["first", "end"]]
+        assert testing.poll(lambda: stock.get("/bookings").json == wanted, 20), stock.get("/bookings").json
+        assert services.mariadb(host, "stock", "SELECT COUNT(*) FROM booking") == "2"
+
+    def test_the_cache_counts_and_the_queue_is_another(self, host: Host, stock: Site) -> None:
+        asked = stock.get("/").json["asked"]
+        assert stock.get("/").json["asked"] == asked + 1
+        assert services.redis(host, "stock", "get", "asked", purpose="cache") == str(asked + 1)
+        assert services.redis(host, "stock", "exists", "asked") == "0"
+
+
+class TestWhoMayAsk:
+    """The kernel says who asks, and nobody knows a password, for there is none."""
+
+    @pytest.mark.parametrize("user", ["www-data", "plain", "root"])
+    def test_a_foreign_account_is_refused_by_postgresql(self, host: Host, user: str) -> None:
+        """test_redis.py and test_mariadb.py have the others."""
+        refusal = services.refused(host, user, f"{services.PSQL} --username=shop --dbname=shop")
+        assert "Peer authentication failed" in refusal
+
+    def test_an_app_sees_no_database_of_another(self, host: Host) -> None:
+        anybody = "SELECT has_database_privilege('public', 'shop', 'CONNECT')"
+        assert services.superuser(host, anybody) == "f"
+        assert set(services.mariadb(host, "stock", "SHOW DATABASES").split()) == {"information_schema", "stock"}
+
+    def test_there_is_no_password(self, host: Host) -> None:
+        found = services.superuser(host, "SELECT rolname FROM pg_authid WHERE rolpassword IS NOT NULL")
+        assert found == ""
+        account = "SELECT plugin, authentication_string FROM mysql.user WHERE user = 'stock'"
+        assert services.mariadb(host, "root", account, "mysql").split() == ["unix_socket"]
+        assert services.redis(host, "shop", "config", "get", "requirepass").split() == ["requirepass"]
+        places = (
+            f"{on_host('configuration')} {on_host('releases', 'shop')}/*/env* {on_host('releases', 'stock')}/*/env*"
+        )
+        assert host.run(rf"grep -rEn '://[^/@ ]*:[^/@ ]+@|requirepass|DATABASE_PASSWORD' {places}").stdout == ""
+
+
+class TestUnits:
+    """What runs beside the web servers has their sandbox."""
+
+    def test_exposure(self, host: Host) -> None:
+        exposures = {}
+        for app in ("shop", "stock"):
+            for unit in services.units(host, app):
+                if unit.endswith(".service"):
+                    said = host.check_output(f"systemd-analyze security --no-pager '{unit}' | tail -n 1")
+                    exposures[unit] = float(re.findall(r"(\d+\.\d)", said)[-1])
+        kinds = {re.sub("@[0-9a-f]+", "", unit) for unit in exposures}
+        assert kinds >= {"shop.service", "shop.worker.service", "shop.redis.service", "stock.worker.2.service"}
+        assert {unit: found for unit, found in exposures.items() if found > 1.2} == {}
+
+    def test_each_process_of_the_live_release_runs(self, host: Host) -> None:
+        for app, count in (("shop", 1), ("stock", 2)):
+            units = services.process_units(host, app)
+            assert len(units) == count
+            for unit in units:
+                shown = services.show(host, unit, "ActiveState", "NRestarts", "KillMode", "User")
+                wanted = {"ActiveState": "active", "NRestarts": "0", "KillMode": "mixed", "User": app}
+                assert shown == wanted, testing.journal(host, unit, namespace=f"+{app}")
+            assert testing.leftovers(host, app) == []
+
+    def test_nothing_has_failed(self, host: Host) -> None:
+        assert host.check_output("systemctl --failed --no-legend --plain") == ""
 
 
 class TestPlainApp:
