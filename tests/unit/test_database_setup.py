@@ -1,0 +1,230 @@
+"""Which cluster a database is on, the settings of one of ours, and what is refused before anything is changed."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.database import (
+    access,
+    extensions,
+    operate,
+    ours,
+    postgresql,
+    reconcile,
+    server,
+    settings,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.database.clusters import Cluster
+from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.database.superuser import Superuser
+
+OLD, NEW = Cluster(15, "main", 5432), Cluster(17, "main", 5433)
+DOWN = Cluster(15, "main", 5432, "down")
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "is_ours", lambda _cluster: False)
+
+
+class TestChoice:
+    def test_the_only_one_that_runs(self) -> None:
+        assert access.choose([OLD]) == OLD
+        assert access.choose([NEW, DOWN]) == NEW
+
+    def test_of_several_that_which_is_named_or_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert access.choose([NEW, OLD], "15/main") == OLD
+        monkeypatch.setattr(settings, "is_ours", lambda cluster: cluster == OLD)
+        assert access.choose([NEW, OLD]) == OLD
+
+    def test_an_app_stays_where_it_is(self) -> None:
+        assert access.choose([NEW, OLD], "17/main", port=5432) == OLD
+
+    @pytest.mark.parametrize(
+        ("found", "wanted", "port", "sentence"),
+        [
+            ([NEW, OLD], "", 0, r"several PostgreSQL clusters: 17/main \(port 5433, online\), 15/main .*: 17/main`"),
+            (
+                [NEW, OLD],
+                "16/main",
+                0,
+                "database_cluster: '16/main' is no PostgreSQL cluster of this host; there are: 17/",
+            ),
+            ([DOWN], "", 0, "does not run: start it: systemctl start postgresql@15-main.service"),
+            ([NEW, DOWN], "", 5432, "with the port 5432, which does not run; there are: 17/main"),
+            ([], "", 0, "has no PostgreSQL cluster: make one, as root: pg_createcluster"),
+        ],
+    )
+    def test_refusals(self, found: list[Cluster], wanted: str, port: int, sentence: str) -> None:
+        with pytest.raises(DatabaseError, match=sentence):
+            access.choose(found, wanted, port)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, rows: Sequence[dict[str, Any]]) -> Superuser:
+    monkeypatch.setattr(Superuser, "rows", lambda _self, _query, _database="": list(rows))
+    return Superuser(NEW)
+
+
+def rule(line: int, database: str, role: str, method: str, options: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        "line": line,
+        "database": database.split(","),
+        "user_name": role.split(","),
+        "auth_method": method,
+        "options": list(options),
+    }
+
+
+class TestAccess:
+    @pytest.mark.parametrize(
+        "rules",
+        [
+            [rule(90, "all", "postgres", "peer"), rule(95, "all", "all", "peer")],
+            [rule(1, "other", "all", "trust"), rule(2, "shop", "shop", "peer"), rule(3, "all", "all", "reject")],
+        ],
+    )
+    def test_peer_lets_the_app_in_and_nobody_else(
+        self, monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]]
+    ) -> None:
+        access.refuse_unless_peer(answering(monkeypatch, rules), "shop")
+
+    @pytest.mark.parametrize(
+        ("rules", "found"),
+        [
+            ([rule(95, "all", "all", "trust")], "its line 95 has trust"),
+            ([rule(95, "sameuser", "all", "scram-sha-256"), rule(96, "all", "all", "peer")], "its line 95 has scram"),
+            ([rule(95, "all", "all", "peer", ["map=apps"])], "its line 95 has peer"),
+            ([rule(90, "all", "postgres", "peer")], "no line is about it"),
+        ],
+    )
+    def test_anything_else_is_refused_with_the_line_that_is_missing(
+        self, monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], found: str
+    ) -> None:
+        with pytest.raises(DatabaseError) as refused:
+            access.refuse_unless_peer(answering(monkeypatch, rules), "shop")
+        assert found in str(refused.value)
+        assert "put `local shop shop peer` before it in /etc/postgresql/17/main/pg_hba.conf" in str(refused.value)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("memory", "buffers", "connections"), [(512, "128MB", "50"), (4096, "1024MB", "100"), (65536, "8192MB", "200")]
+    )
+    def test_they_follow_from_the_memory(self, memory: int, buffers: str, connections: str) -> None:
+        found = settings.settings_for(memory)
+        assert (found["shared_buffers"], found["max_connections"]) == (buffers, connections)
+        assert found["listen_addresses"] == ""
+
+    def test_values_are_quoted(self) -> None:
+        text = settings.text_of({"log_line_prefix": "it's %m", "ssl": False, "work_mem": "8MB", "port": 1})
+        assert text.splitlines()[1:] == [
+            "log_line_prefix = 'it''s %m'",
+            "ssl = 'off'",
+            "work_mem = '8MB'",
+            "port = '1'",
+        ]
+
+    @pytest.mark.parametrize("name", ["work mem", "Work_mem", "include '/etc/passwd'", "a\nb"])
+    def test_what_cannot_be_a_setting_is_refused(self, name: str) -> None:
+        with pytest.raises(DatabaseError, match="cannot be a setting"):
+            settings.text_of({name: "1"})
+
+
+class TestReconcile:
+    @pytest.fixture
+    def host(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """A host with one cluster, on which ``found`` has the apps' names."""
+        state: dict[str, Any] = {"found": {}, "made": []}
+        monkeypatch.setattr(reconcile, "clusters", lambda: [NEW])
+        monkeypatch.setattr(server, "read", lambda _app: None)
+        monkeypatch.setattr(pwd, "getpwnam", lambda _name: None)
+        monkeypatch.setattr(access, "refuse_unless_peer", lambda _server, _app: None)
+        monkeypatch.setattr(extensions, "refuse_missing", lambda _server, _app, _wanted: None)
+        monkeypatch.setattr(settings, "is_untouched", lambda _server: False)
+        monkeypatch.setattr(ours, "look", lambda _server, app: state["found"].get(app, ours.Found(app)))
+        answering(monkeypatch, [{"most": 100}])
+
+        def create(self: Any, *_given: Any, **_more: Any) -> list[str]:
+            state["made"].append(self.app)
+            return [f"created the database {self.app}"]
+
+        monkeypatch.setattr(postgresql.PostgreSQL, "create", create)
+        return state
+
+    def test_each_app_gets_its_database(self, host: dict[str, Any]) -> None:
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}, {"name": "blog"}]))
+        assert host["made"] == ["shop", "blog"]
+        assert report.problems == report.warnings == []
+        assert report.servers["blog"] == {
+            "socket": "/run/postgresql",
+            "port": 5433,
+            "version": 17,
+            "cluster": "main",
+            "is_ours": False,
+            "max_connections": 100,
+        }
+
+    @pytest.mark.parametrize(
+        ("found", "sentence"),
+        [
+            (ours.Found("blog", role=True), "has a role blog that was not made for this app: choose another name"),
+            (ours.Found("blog", owner="crm"), "has a database blog that belongs to crm: choose another name"),
+        ],
+    )
+    def test_what_is_somebody_elses_is_refused_before_anything_is_made(
+        self, host: dict[str, Any], found: ours.Found, sentence: str
+    ) -> None:
+        host["found"]["blog"] = found
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}, {"name": "blog"}]))
+        assert sentence in report.problems[0]
+        assert host["made"] == []
+
+    def test_another_locale_is_a_warning(self, host: dict[str, Any]) -> None:
+        host["found"]["shop"] = ours.Found("shop", role=True, is_ours=True, owner="shop", locale="C.UTF-8")
+        for locale, number in (("C.utf8", 0), ("de_DE.UTF-8", 1)):
+            report = reconcile.reconcile(reconcile.Wanted([{"name": "shop", "locale": locale}]))
+            assert len(report.warnings) == number
+
+    def test_settings_for_a_server_that_was_there_are_a_warning(self, host: dict[str, Any]) -> None:
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}], settings={"work_mem": "8MB"}))
+        assert "was there before, so database_settings are not applied to it" in report.warnings[0]
+        assert host["made"] == ["shop"]
+
+
+def test_a_database_that_is_not_empty_is_not_loaded_over() -> None:
+    operate.refuse_rows("shop", {}, replace=False)
+    operate.refuse_rows("shop", {"public.orders": 3}, replace=True)
+    with pytest.raises(DatabaseError) as refused:
+        operate.refuse_rows("shop", {f"public.t{number}": number for number in range(1, 8)}, replace=False)
+    assert "not empty: public.t1 (1), public.t2 (2)" in str(refused.value)
+    assert "and 2 more have rows. Nothing was loaded. To have the dump in its place" in str(refused.value)
+
+
+def test_what_a_person_reads_of_a_database() -> None:
+    found = {
+        "name": "shop",
+        "provider": "postgresql",
+        "version": "17.5",
+        "cluster": "17/main",
+        "size": 8_200_000,
+        "locale": "C.UTF-8",
+        "extensions": ["citext"],
+        "connections": {"idle": 3, "active": 1},
+        "max_connections": 100,
+        "pooler": {"socket": "/run/shop.pooler", "port": 6432},
+        "tables": {"public.orders": 3, "public.products": 20},
+        "kept": {"shop.replaced": 2_000_000_000},
+    }
+    assert list(operate.lines(found)) == [
+        "shop: postgresql 17.5 (17/main), 8.2 MB",
+        "locale C.UTF-8; extensions: citext",
+        "connections: 4 of 100 (1 active, 3 idle)",
+        "pooler: /run/shop.pooler, port 6432",
+        "tables: 2, with 23 rows",
+        "  public.products: 20",
+        "  public.orders: 3",
+        "kept beside it: shop.replaced, 2.0 GB",
+    ]
