@@ -26,7 +26,7 @@ REMOVED = (
 )
 
 
-@pytest.mark.parametrize("user", ["www-data", "shop", "nobody"])
+@pytest.mark.parametrize("user", ["www-data", "shop", "daemon"])
 def test_another_account_is_refused(host: Host, user: str) -> None:
     assert "Access denied" in services.refused(host, user, "mariadb --user=stock --execute='SELECT 1' stock")
     assert "Access denied" in services.refused(host, user, "mariadb --user=root --execute='SELECT 1'")

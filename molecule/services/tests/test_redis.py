@@ -26,7 +26,7 @@ def test_the_record_has_the_sockets_and_no_secret(host: Host) -> None:
     }
 
 
-@pytest.mark.parametrize("user", ["www-data", "stock", "plain", "nobody"])
+@pytest.mark.parametrize("user", ["www-data", "stock", "plain", "daemon"])
 def test_another_account_is_refused(host: Host, user: str) -> None:
     assert "Permission denied" in services.refused(host, user, f"redis-cli -e -s {SOCKET} ping")
 
