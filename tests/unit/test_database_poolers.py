@@ -70,6 +70,7 @@ def test_a_command_that_is_done_or_was_done_before(listens: Path, answer: bytes)
     [
         (refusal("admin access needed") + READY, GREETING, "refuses: admin access needed"),
         (b"", refusal("not allowed", "FATAL"), "refuses: not allowed"),
+        (refusal("no\n\x1b[2J") + READY, GREETING, r"refuses: no \\x1b\[2J$"),
         (b"Z" + struct.pack("!i", 2**30), GREETING, "a message of 1073741824 bytes"),
         (b"Z", GREETING, "has not ended PAUSE after"),
     ],

@@ -22,6 +22,7 @@ from ..common import programs
 from ..common.files import read_json
 from ..common.on_host import path
 from ..common.systemd import SYSTEMCTL, SYSTEMD_RUN
+from ..common.text import line
 from .clusters import Cluster, clusters
 
 SECONDS = 8.0  # for what runs in transactions to end; PostgreSQL stops after that, and ends it
@@ -32,11 +33,15 @@ GUARD = "groundwork-poolers-guard"
 PROGRAM = str(path("programs") / "poolers")
 PROTOCOL = 196608  # version 3.0 of PostgreSQL's protocol
 LONGEST = 2**16  # bytes of a message that is read
+SHOWN = 300  # characters of what it says
 ALREADY = ("already suspended/paused", "is not paused/suspended", "not paused")
 
 
 class PoolerError(Exception):
-    """A pooler did not do what it was told."""
+    """A pooler did not do what it was told; what it says of it, a process of the app's, is made printable here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(line(text, SHOWN))
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Pooler:
         except TimeoutError:
             raise PoolerError(f"{self.app}: the pooler has not ended {command} after {seconds:.0f} s") from None
         except OSError as error:
-            raise PoolerError(f"{self.app}: {self.socket}: {error}") from error
+            raise PoolerError(f"{self.app}: {self.socket}: {error}") from None
 
 
 def await_ready(console: socket.socket, deadline: float) -> None:
