@@ -311,6 +311,44 @@ class TestWayBack:
             app.on_host().roll_back(data="saved")
         assert app.has_run("systemctl stop") == stops
 
+    def test_a_kept_database_that_cannot_be_dropped_is_no_reason_to_fail(self, app: App, server: FakeServer) -> None:
+        deploy_b(app)
+        app.on_host().roll_back(data="saved")
+        noted = json.loads(app.at.exchange.read_text())
+        noted["kept"][0]["until"] = 0
+        app.at.exchange.write_text(json.dumps(noted))
+        server.broken = {"drop": "server is down"}
+        (warning,) = (one for one in app.deploy("c", **WANTED).warnings if "could not be dropped" in one)
+        assert "server is down" in warning
+        server.broken = {}
+        app.deploy("d", **WANTED)
+        assert server.rows.keys() == {app.name}
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_of_an_app_that_runs_alone_visitors_wait_once_and_one_release_runs(
+        self, app: App, server: FakeServer, fails: bool
+    ) -> None:
+        a = str(app.deploy("a", deploy="exclusive", **WANTED).release)
+        b = deploy_b(app, deploy="exclusive")
+        together: list[set[str]] = []
+        app.system.on[f"start {app.name}@{a}."] = lambda: together.append(set(app.system.active))
+        if fails:
+            app.system.fail = {f"--now {app.name}@{a}.": "failed", f"start {app.name}@{a}.": "failed"}
+        holds = app.has_run("hold ")
+        try:
+            app.on_host().roll_back(data="saved")
+        except ReleaseError:
+            assert fails
+        assert app.at.live() == (b if fails else a)
+        assert rows(app, server) == ((1, 1) if fails else (0, 0))
+        assert together
+        assert not any(f"{app.name}@{b}.service" in active for active in together)
+        held = [line for line in app.system.commands if line.startswith(("hold ", "hand over", "end of the hold"))]
+        assert held[-3:] == ["hold on", f"hand over to {b if fails else a}", "end of the hold"]
+        assert app.has_run("hold ") >= holds + 2
+        assert app.live_units() <= app.system.active
+        assert not app.at.paused.exists()
+
     def test_migrated_again_afterwards(self, app: App, server: FakeServer) -> None:
         deploy_b(app)
         app.on_host().roll_back(data="saved")

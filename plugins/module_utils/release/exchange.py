@@ -146,10 +146,9 @@ class Exchange:
         over = [one for one in kept if one["until"] < time.time()]
         if not over:
             return
-        server = self.server()
         for one in over:
             try:
-                if server:
+                if server := self.server():
                     server.drop(one["database"])
                 kept.remove(one)
             except DatabaseError as error:
