@@ -48,11 +48,6 @@ RUNTIME_HINTS = (
         "`systemctl status {app}.pooler` say why; groundwork.flask.site sets up what is missing",
     ),
     (
-        r"Error (2|111) connecting to (unix://)?/run/[\w.-]*redis",
-        "its Redis does not run: `systemctl status {app}.redis {app}.redis-cache` says why; groundwork.flask.site sets "
-        "up what is missing",
-    ),
-    (
         r"No module named '(psycopg2|psycopg|MySQLdb|pymysql)'",
         "the database's driver is missing: add it to its requirements",
     ),
@@ -82,7 +77,7 @@ RUNTIME_HINTS = (
     (
         r"Error \d+ (while )?connecting to .*redis|Error \d+ connecting to \S+:6379",
         "its Redis does not answer: `redis: {{purpose: queue}}` in flask_apps.{app} gives it one, whose address is "
-        "REDIS_URL",
+        "REDIS_URL; why one that it has does not run, `systemctl status {app}.redis {app}.redis-cache` says",
     ),
     (
         r"line \d+: \S+: command not found",
