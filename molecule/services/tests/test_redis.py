@@ -104,5 +104,5 @@ def test_the_app_finds_it_in_its_environment(host: Host) -> None:
 def test_it_starts_before_the_app_and_ends_after_it(host: Host) -> None:
     release = json.loads(host.check_output("cat %s/release.json", on_host("current", "shop")))
     web = next(unit["name"] for unit in release["units"] if unit["name"].endswith(".service"))
-    for unit in (web, *services.process_units(host, "shop")):
+    for unit in (web, *services.process_units(host, "shop"), "shop.nightly.service"):
         assert "shop.redis.service" in services.show(host, unit, "After")["After"].split()

@@ -22,7 +22,7 @@ from . import sandbox
 from .context import Context
 from .errors import ReleaseError
 from .layout import Layout
-from .process_units import COMMAND
+from .process_units import AFTER, COMMAND
 from .schedules import SCHEDULE
 from .units import web_service
 
@@ -35,7 +35,7 @@ MARK = "# A job of the app {app}, written by groundwork.flask; what is changed h
 SERVICE = """{mark}
 [Unit]
 Description={app}, job {job}
-After=network.target
+{after}
 StartLimitIntervalSec=0
 {on_failure}
 [Service]
@@ -109,6 +109,7 @@ def service(at: Layout, job: str, one: Job, sandbox_of_app: str) -> str:
     return SERVICE.format(
         mark=MARK.format(app=at.app),
         app=at.app,
+        after=AFTER.format(app=at.app),
         job=job,
         on_failure=f"OnFailure={alert}\n" if alert else "",
         current=current,

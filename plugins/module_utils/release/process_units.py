@@ -34,12 +34,13 @@ COMMAND = """#!/bin/sh
 cd "$GROUNDWORK_DIRECTORY" || exit
 exec /bin/bash -c {command}
 """
+# What a process or a job works with ends after it when the host goes down, so that it can say what it has done.
+AFTER = """After=network.target {app}.redis.service {app}.redis-cache.service
+After={app}.pooler.socket postgresql.service mariadb.service"""
 UNIT = """{mark} for release {release}, which has it; what is changed here is lost.
 [Unit]
 Description={app}, process {process} of release {release}
-# What it works with ends after it when the host goes down, so that it can say what it has done.
-After=network.target {app}.redis.service {app}.redis-cache.service
-After={app}.pooler.socket postgresql.service mariadb.service
+{after}
 StartLimitIntervalSec=0
 
 [Service]
@@ -199,6 +200,7 @@ def text(at: Layout, release: str, unit: Unit, confined: str) -> str:
     return UNIT.format(
         mark=MARK,
         app=at.app,
+        after=AFTER.format(app=at.app),
         release=release,
         directory=Path("/") / at.release(release).relative_to(at.root),
         process=unit.process,
