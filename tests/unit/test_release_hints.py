@@ -25,11 +25,7 @@ DATA = on_host("data", "shop")
         ("ModuleNotFoundError: No module named 'pkg_resources'", "add setuptools<81 to its requirements"),
         ("ModuleNotFoundError: No module named 'psycopg2'", "the database's driver is missing"),
         ("ModuleNotFoundError: No module named 'packaging'", "ask for celery[redis] in its requirements"),
-        ("redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.", "its Redis"),
-        (
-            "Error 2 connecting to /run/shop.redis/redis.sock. No such file or directory.",
-            "gives it one, whose address is",
-        ),
+        ("Error 111 connecting to localhost:6379. Connection refused.", "gives it one, whose address is REDIS_URL"),
         ("/bin/bash: line 1: rq: command not found", "add the package that has it to its requirements"),
         ("sqlite3.OperationalError: no such table: user", "have setup_command make them"),
         ("sqlite3.OperationalError: no such table: user", "else release_command, such as `flask db upgrade`"),

@@ -187,7 +187,7 @@ def status(at: Layout) -> dict[str, Any]:
     row = next((row for row in rows if row["release"] == live), {})
     refused = rows[0] if rows and rows[0]["state"] == "bad" else {}
     units = ReleaseUnits.of(at, live) if live else ReleaseUnits(())
-    shown = process_command.shown_units(units)
+    shown = process_command.shown_units(units, System())
     server = shown.get(units.server, {}) if live else {}
     holder, watched = work.active_run(at.app), Watch.read(at)
     return {

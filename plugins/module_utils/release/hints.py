@@ -75,7 +75,7 @@ RUNTIME_HINTS = (
         "Celery needs that for Redis: ask for celery[redis] in its requirements",
     ),
     (
-        r"Error \d+ (while )?connecting to .*redis|Error \d+ connecting to \S+:6379",
+        r"Error \d+ connecting to \S+:6379",
         "its Redis does not answer: `redis: {{purpose: queue}}` in flask_apps.{app} gives it one, whose address is "
         "REDIS_URL; why one that it has does not run, `systemctl status {app}.redis {app}.redis-cache` says",
     ),
