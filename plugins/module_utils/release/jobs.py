@@ -266,9 +266,9 @@ class Jobs:
     # --- what became of them ----------------------------------------
 
     def properties(self, job: str, *names: str) -> dict[str, str]:
-        """Properties of a job's service and its timer; times as ``@`` and seconds."""
-        units = (self.service(job), self.timer(job))
-        shown = self.system.systemctl("show", "--timestamp=unix", f"--property={','.join(names)}", *units).stdout
+        """Properties of a job's service; times as ``@`` and seconds."""
+        which = f"--property={','.join(names)}"
+        shown = self.system.systemctl("show", "--timestamp=unix", which, self.service(job)).stdout
         return dict(row.split("=", 1) for row in shown.splitlines() if "=" in row)
 
     def releases_in_use(self) -> set[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -37,6 +38,7 @@ PROPERTIES = (
 )
 EVERY = 0.2  # seconds
 LINE_LIMIT = 2**16  # bytes
+FIRST_START = 10.0  # seconds between the writing of a timer and its first start
 SETTLE_SECONDS = 1.0  # that the journal gets to write a job's last lines
 ELSEWHERE = "on the first of the app's hosts"
 
@@ -87,9 +89,10 @@ def row(jobs: Jobs, name: str, one: job_units.Job, timer: Mapping[str, Any], is_
     shown = jobs.properties(name, *PROPERTIES)
     began, ended = (seconds(shown.get(f"ExecMain{which}Timestamp", "")) for which in ("Start", "Exit"))
     is_running = shown.get("ActiveState", "inactive") not in ENDED
-    last = began or float(timer.get("last") or 0) / 1e6  # a boot forgets the run, and not that there was one
+    last = began or elapsed(jobs, name, float(timer.get("last") or 0) / 1e6)
     coming = float(timer.get("next") or 0) / 1e6
     held = "maintenance" if jobs.in_maintenance() else "paused" if jobs.at.paused.exists() else "its timer is stopped"
+    held = "after this run" if is_running else held
     return {
         "job": name,
         "schedule": one["schedule"],
@@ -100,6 +103,17 @@ def row(jobs: Jobs, name: str, one: job_units.Job, timer: Mapping[str, Any], is_
         "next": clock.timestamp(coming) if coming and is_armed else "",
         "held": "" if coming and is_armed else held if is_armed else ELSEWHERE,
     }
+
+
+def elapsed(jobs: Jobs, name: str, last: float) -> float:
+    """When a job was started before the host was: a boot forgets the run, and not that there was one. 0 for never.
+
+    :param last: when its timer elapsed, as systemd has it; of a new timer that is when it was started first.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if last > (jobs.at.units / jobs.timer(name)).stat().st_mtime + FIRST_START:
+            return last
+    return 0.0
 
 
 def elapses(jobs: Jobs) -> dict[str, dict[str, Any]]:
