@@ -29,6 +29,7 @@ from .environment import read_env_file
 from .errors import ReleaseError
 from .held import held
 from .host_warnings import warnings_of
+from .jobs import Jobs
 from .layout import Layout, other_apps
 from .ledger import Ledger, states
 from .result import Result
@@ -205,7 +206,12 @@ def status(at: Layout) -> dict[str, Any]:
         "units": [{**unit, "state": shown.get(unit["name"], {}).get("ActiveState", "")} for unit in units.record()],
         "watch": watched.shown() if watched and watched.release == live else {},
         "at_work": str(holder) if holder else "",
-        "warnings": [*watch.warnings(at), *(Ledger(at).warnings(live) if live else ()), *warnings_of(at.app, at.root)],
+        "warnings": [
+            *watch.warnings(at),
+            *(Ledger(at).warnings(live) if live else ()),
+            *(Jobs(engine(at).context).warnings() if live else ()),
+            *warnings_of(at.app, at.root),
+        ],
         "refused": {name: refused[name] for name in ("release", "time", "reason") if name in refused},
     }
 
