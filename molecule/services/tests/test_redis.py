@@ -106,3 +106,19 @@ def test_it_starts_before_the_app_and_ends_after_it(host: Host) -> None:
     web = next(unit["name"] for unit in release["units"] if unit["name"].endswith(".service"))
     for unit in (web, *services.process_units(host, "shop"), "shop.nightly.service"):
         assert "shop.redis.service" in services.show(host, unit, "After")["After"].split()
+
+
+def test_a_command_of_roots_can_have_it_wait(host: Host) -> None:
+    """As a restore does: by a drop-in that waits for a lock in root's runtime directory."""
+    directory, drop_in = f"{on_host('runtime')}/waiting", "/run/systemd/system/stock.redis.service.d"
+    host.check_output(f"install -d -m 0700 {directory} {drop_in} && touch {directory}/lock {directory}/free")
+    text = f"[Service]\nExecStartPre=+/usr/bin/flock {directory}/lock /usr/bin/rm {directory}/free"
+    host.check_output("printf '%%s\\n' %s > %s/test.conf && systemctl daemon-reload", text, drop_in)
+    try:
+        host.check_output(f"flock {directory}/lock systemctl --no-block restart stock.redis.service")
+        assert testing.poll(lambda: not host.file(f"{directory}/free").exists, 10)
+    finally:
+        host.check_output(
+            f"rm -r {drop_in} {directory} && systemctl daemon-reload && systemctl restart stock.redis.service"
+        )
+    assert services.redis(host, "stock", "ping") == "PONG"
