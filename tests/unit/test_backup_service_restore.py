@@ -196,11 +196,28 @@ class TestCommands:
             restored(shop)
         (kept,) = report(Status(shop.settings))["copies"]["shop"]
         assert str(told.value) == (
-            "`echo no such table; exit 3` (restore) ended with 3: no such table. The data of shop is that of snapshot "
-            f"01234567; what was there is kept in {kept}. Correct the command and run it, or restore again."
+            f"The data of shop is that of snapshot 01234567, and what was there is kept in {kept}; but "
+            "`echo no such table; exit 3` (restore) ended with 3: no such table. Correct the command and run it, or restore again"
         )
         assert (Path(kept) / "note").read_text() == "changed"
         assert not restore_journal(shop.settings, "shop").exists()
+
+
+def test_an_app_that_does_not_start_again_is_reported_with_what_is_kept(
+    shop: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def stopped(_config: Any, _name: str) -> Iterator[list[str]]:
+        yield []
+        raise BackupError("shop could not be started again")
+
+    monkeypatch.setattr(restore, "stopped", stopped)
+    with pytest.raises(
+        BackupError, match=rf"kept in .*, the PostgreSQL database {USER}\.before_.*; but shop could not be"
+    ):
+        restored(shop)
+    assert state(shop) == AFTER
+    assert not restore_journal(shop.settings, "shop").exists()
 
 
 class TestOtherSnapshots:

@@ -152,8 +152,8 @@ def finish(config: Config, item: BackupSet, plan: Mapping[str, Any], stop: str) 
 
     A command that fails is raised once all is in place and what was there is remembered.
     """
-    failed: BackupError | None = None
-    begun = False
+    problem, begun = "", False
+    restored: list[dict[str, str]] = []
     try:
         # Nothing of an app may write to what is exchanged.
         with stopped(config, stop or (item.user if item.services else "")) as notices:
@@ -164,18 +164,20 @@ def finish(config: Config, item: BackupSet, plan: Mapping[str, Any], stop: str) 
                 for command in item.restore:
                     shell(command, item, "restore", item.timeout or config.set_timeout)
             except BackupError as error:
-                failed = error
+                problem = f"{error}. Correct the command and run it, or restore again"
             restore_journal(config, plan["set"]).unlink()
-    except BackupError:
+    except BackupError as error:
         if not begun:
             give_up(config, item, plan)
-        raise
+        if not restored:
+            raise
+        problem = problem or str(error)  # It could not be started again.
     clear(Path(plan["target"]))
-    if failed:
+    if problem:
         kept = ", ".join([*(move["previous"] for move in restored if move["previous"]), *kept_databases(plan)])
         raise BackupError(
-            f"{failed}. The data of {item.name} is that of snapshot {plan['snapshot']}; what was there is kept in "
-            f"{kept or 'nothing'}. Correct the command and run it, or restore again."
+            f"The data of {item.name} is that of snapshot {plan['snapshot']}, and what was there is kept in "
+            f"{kept or 'nothing'}; but {problem}"
         )
     outcome = {key: plan[key] for key in ("set", "snapshot", "time", "repository")}
     # An interrupted restore of the version before has no record of these.

@@ -31,7 +31,13 @@ from pathlib import Path
 from typing import IO, Any
 
 DIRECTORY, FILES = "appendonlydir", "appendonly.aof"  # Redis' own defaults
-SERVERS = ("/usr/bin/redis-server", "/usr/bin/valkey-server")
+# The packages of the tools have the server's program too, which does what the name says that it is called by.
+SERVERS = {
+    "/usr/bin/redis-server": "redis-server",
+    "/usr/bin/redis-check-rdb": "redis-server",
+    "/usr/bin/valkey-server": "valkey-server",
+    "/usr/bin/valkey-check-rdb": "valkey-server",
+}
 SECONDS_TO_SETTLE = 120  # for a rewrite that is under way to end
 LINE = re.compile(r"file (?P<name>[A-Za-z0-9._-]+) seq \d+ type (?P<kind>[bih])( .*)?")
 BLOCK = 1 << 20
@@ -186,7 +192,7 @@ def count(directory: Path) -> dict[str, Any]:
     """Load a copy into a server of its own and count what it holds; the server is ended."""
     program = next((one for one in SERVERS if os.path.exists(one)), "")
     if not program:
-        raise RedisError("there is no redis-server on this host")
+        raise RedisError("there is no server of Redis on this host. Run the playbook groundwork.flask.site first")
     with tempfile.TemporaryDirectory() as place:
         path, log = f"{place}/redis.sock", Path(place) / "log"
         options = {
@@ -202,8 +208,11 @@ def count(directory: Path) -> dict[str, Any]:
             "save": "",
             "daemonize": "no",
         }
-        argv = [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
-        with log.open("wb") as output, subprocess.Popen(argv, stdout=output, stderr=output, env={}) as server:
+        argv = [SERVERS[program], *(word for name, value in options.items() for word in (f"--{name}", value))]
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(argv, executable=program, stdout=output, stderr=output, env={}) as server,
+        ):
             try:
                 return loaded(server, path, log)
             finally:

@@ -57,7 +57,9 @@ def unit_stopped(config: Config, unit: str, again: bool = False) -> Iterator[Non
         with locked(lock):
             make_parents(drop_in)
             wait = f"ExecStartPre=+/usr/bin/flock {lock} /usr/bin/true"
-            write(drop_in, f"[Service]\nTimeoutStartSec=infinity\n{wait}\n", 0o644)
+            # The sandbox of a unit may hide the directory of the lock, also from what runs before its program.
+            seen = f"BindReadOnlyPaths={lock}\n" if again else ""
+            write(drop_in, f"[Service]\nTimeoutStartSec=infinity\n{seen}{wait}\n", 0o644)
             try:
                 systemctl("daemon-reload")
                 if again:
