@@ -77,7 +77,12 @@ RUNTIME_HINTS = (
     (
         r"Error \d+ connecting to \S+:6379",
         "its Redis does not answer: `redis: {{purpose: queue}}` in flask_apps.{app} gives it one, whose address is "
-        "REDIS_URL; why one that it has does not run, `systemctl status {app}.redis {app}.redis-cache` says",
+        "REDIS_URL",
+    ),
+    (
+        r"Error \d+ (while )?connecting to (unix://)?/run/[\w.-]*redis",
+        "its Redis does not run: `systemctl status {app}.redis {app}.redis-cache` says why; groundwork.flask.site sets "
+        "up what is missing",
     ),
     (
         r"line \d+: \S+: command not found",
