@@ -175,6 +175,8 @@ RELEASE_TESTS = {
     "identity": ("test_release",),
     "import_watch": ("test_checks", "test_release"),
     "installer": ("test_requirements",),
+    "job_files": ("test_release",),
+    "job_runs": ("test_release",),
     "job_units": ("test_release",),
     "jobs": ("test_release",),
     "jobs_command": ("test_day_two",),

@@ -13,7 +13,9 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common import clo
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
 from ansible_collections.groundwork.flask.plugins.module_utils.release import job_units, schedules
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.release.jobs import WANTS, Jobs, outcome
+from ansible_collections.groundwork.flask.plugins.module_utils.release.job_files import WANTS
+from ansible_collections.groundwork.flask.plugins.module_utils.release.job_runs import outcome
+from ansible_collections.groundwork.flask.plugins.module_utils.release.jobs import Jobs
 from ansible_collections.groundwork.flask.plugins.module_utils.release.result import Result
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed, kill_at
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import paused
-from ansible_collections.groundwork.flask.plugins.module_utils.release import held, jobs, work
+from ansible_collections.groundwork.flask.plugins.module_utils.release import held, job_runs, work
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
@@ -69,7 +69,7 @@ class TestStandstill:
     def test_a_job_that_runs_gets_a_minute_and_is_named_when_it_is_ended(
         self, shop: App, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(jobs, "PATIENCE", 0)
+        monkeypatch.setattr(job_runs, "PATIENCE", 0)
         shop.system.active.add(f"{shop.name}.nightly.service")
         shop.on_host().pause()
         assert shop.has_run(f"systemctl stop {shop.name}.nightly.service") == 1

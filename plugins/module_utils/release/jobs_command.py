@@ -24,7 +24,8 @@ from ..common.systemd import TIMED_OUT
 from ..common.text import printable
 from . import job_units
 from .context import Context
-from .jobs import ENDED, Jobs, outcome, seconds
+from .job_runs import ENDED, outcome, seconds
+from .jobs import Jobs
 
 COLUMNS = ("job", "schedule", "last", "result", "took", "next")
 VERBS = ("list", "run", "settle")
