@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import pwd
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.paused import PauseError
 from ansible_collections.groundwork.flask.plugins.module_utils.database import (
     access,
     extensions,
@@ -228,3 +231,41 @@ def test_what_a_person_reads_of_a_database() -> None:
         "  public.orders: 3",
         "kept beside it: shop.replaced, 2.0 GB",
     ]
+
+
+class TestLoad:
+    """What becomes of a load when the app cannot be stopped, or not be started again with what was loaded."""
+
+    @pytest.fixture
+    def call(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], dict[str, Any]]:
+        monkeypatch.setattr(operate, "of_app", lambda app: (postgresql.PostgreSQL({"name": app}, NEW), {}))
+        monkeypatch.setattr(operate, "filled", lambda _app, _one: {})
+        monkeypatch.setattr(operate, "exchange", lambda _one, _dumped, replace: {"rows": 3, "notices": []})
+        (tmp_path / "dump").write_bytes(b"PGDMP")
+        return lambda: operate.load("shop", str(tmp_path / "dump"))
+
+    def test_an_app_that_does_not_start_again_is_a_notice_for_the_dump_is_loaded(
+        self, monkeypatch: pytest.MonkeyPatch, call: Callable[[], dict[str, Any]]
+    ) -> None:
+        @contextlib.contextmanager
+        def paused(_app: str, by: str) -> Iterator[list[str]]:
+            yield []
+            raise PauseError(f"release 1a was stopped for {by}, and could not be started again")
+
+        monkeypatch.setattr(operate, "paused", paused)
+        found = call()
+        assert found["rows"] == 3
+        assert "shop does not run with what was loaded: release 1a was stopped" in found["notices"][0]
+        assert "If the dump is of an older schema, deploy" in found["notices"][0]
+
+    def test_an_app_that_cannot_be_stopped_is_left_alone(
+        self, monkeypatch: pytest.MonkeyPatch, call: Callable[[], dict[str, Any]]
+    ) -> None:
+        @contextlib.contextmanager
+        def paused(_app: str, by: str) -> Iterator[list[str]]:
+            raise PauseError(f"the engine is not there for {by}")
+            yield []
+
+        monkeypatch.setattr(operate, "paused", paused)
+        with pytest.raises(DatabaseError, match="shop could not be stopped: the engine is not there"):
+            call()

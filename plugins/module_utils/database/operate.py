@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..common.files import make_directory
 from ..common.on_host import path
@@ -98,38 +97,49 @@ def load(app: str, file: str, *, replace: bool = False) -> dict[str, Any]:
     :raises DatabaseError: the dump cannot be loaded, or the database has rows; it is as it was.
     """
     one, _record = of_app(app)
+    found: dict[str, Any] = {}
     try:
-        stdin = open(file, "rb")  # noqa: SIM115 - closed by the stack
+        with open(file, "rb") as dumped:
+            refuse_rows(app, filled(app, one), replace=replace)
+            with paused(app, by="a load of its database") as notices:
+                found = exchange(one, dumped, replace=replace)
+            found["notices"] = notices
     except OSError as error:
         raise DatabaseError(f"{file}: {error.strerror}") from None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(stdin)
-        try:
-            refuse_rows(app, filled(app, one), replace=replace)
-            notices = list(stack.enter_context(paused(app, by="a load of its database")))
-            rows = filled(app, one)
-            refuse_rows(app, rows, replace=replace)
-            fresh = one.create_fresh(LOADED)
-            try:
-                skipped = as_app.run(app, "load", one.load("-", fresh), stdin=stdin).get("skipped", [])
-                tables = as_app.run(app, "count", one.counts(fresh))["tables"]
-                kept = f"{app}.{REPLACED}"
-                one.drop(kept)
-                one.swap(fresh, kept)
-            except BaseException:
-                one.drop(fresh)
-                raise
-            if not rows:
-                one.drop(kept)
-        except PauseError as error:
+    except PauseError as error:
+        if not found:
             raise DatabaseError(f"{app} could not be stopped: {error}") from None
+        found["notices"] = [
+            f"{app} does not run with what was loaded: {line(str(error))}. If the dump is of an older schema, deploy: "
+            "the release command brings it up to date, and a release is started"
+        ]
+    return found
+
+
+def exchange(one: server.Server, dumped: IO[bytes], *, replace: bool) -> dict[str, Any]:
+    """Load into a fresh database, and give it the name of the app's own."""
+    app, kept = one.app, f"{one.app}.{REPLACED}"
+    rows = filled(app, one)
+    refuse_rows(app, rows, replace=replace)
+    fresh = one.create_fresh(LOADED)
+    try:
+        skipped = as_app.run(app, "load", one.load("-", fresh), stdin=dumped).get("skipped", [])
+        tables = as_app.run(app, "count", one.counts(fresh))["tables"]
+        one.drop(kept)
+        one.swap(fresh, kept)
+    except BaseException:
+        one.drop(fresh)
+        raise
+    if not rows:
+        one.drop(kept)
+    number = sum(map(int, tables.values()))
     return {
-        "changed": [f"loaded {len(tables)} tables with {sum(map(int, tables.values()))} rows"],
+        "changed": [f"loaded {len(tables)} tables with {number} rows"],
         "tables": len(tables),
-        "rows": sum(map(int, tables.values())),
+        "rows": number,
         "skipped": [line(str(what)) for what in skipped],
         "kept": kept if rows else "",
-        "notices": notices,
+        "notices": [],
     }
 
 
