@@ -197,7 +197,8 @@ class TestCommands:
         (kept,) = report(Status(shop.settings))["copies"]["shop"]
         assert str(told.value) == (
             f"The data of shop is that of snapshot 01234567, and what was there is kept in {kept}; but "
-            "`echo no such table; exit 3` (restore) ended with 3: no such table. Correct the command and run it, or restore again"
+            "`echo no such table; exit 3` (restore) ended with 3: no such table. Correct the command and run it, or "
+            "restore again"
         )
         assert (Path(kept) / "note").read_text() == "changed"
         assert not restore_journal(shop.settings, "shop").exists()
