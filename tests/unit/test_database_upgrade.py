@@ -181,7 +181,21 @@ def test_when_it_fails_the_old_cluster_serves(host: Host, tmp_path: Path, left: 
         upgrade.perform(planned(tmp_path))
     assert "Checking types fatal / The type regproc is not preserved" in str(error.value)
     assert "Checking versions" not in str(error.value)
-    assert str(error.value).endswith("PostgreSQL 15/main (port 5432, online) serves as before")
+    assert str(error.value).startswith("PostgreSQL 15/main (port 5432, online) serves as before. ")
+
+
+def test_an_old_cluster_that_cannot_start_at_once_is_tried_again(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = Cluster(15, "main", 5432, "down")
+    host.status, host.after = 1, [down]
+    answers = [[down], [down], [OLD]]
+    monkeypatch.setattr(upgrade, "PAUSE", 0.0)
+    found = planned(tmp_path)
+    monkeypatch.setattr(upgrade, "clusters", lambda: answers.pop(0) if len(answers) > 1 else answers[0])
+    with pytest.raises(DatabaseError, match=r"^PostgreSQL 15/main \(port 5432, online\) serves as before"):
+        upgrade.perform(found)
+    assert host.calls.count("/usr/bin/pg_ctlcluster 15 main start") == 2
 
 
 def test_indexes_that_the_system_would_sort_otherwise_are_built_anew(host: Host, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ as it was: it is kept, stopped, at another port. Nothing of the apps runs meanwh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -32,6 +33,7 @@ PLACE = "/var/lib/postgresql"
 ROOM = 300_000_000  # bytes of a new, empty cluster with its write-ahead log, and something to spare
 PORT = 5432  # of the cluster that serves
 SECONDS = 6 * 3600.0
+ATTEMPTS, PAUSE = 30, 5.0  # to start the old cluster after a failure, and seconds between them
 LINES = 14  # of what pg_upgradecluster prints, in a message
 OWN_DATABASES = ("postgres", "template0", "template1")
 # Indexes that sort by rules of the system's which have changed since they were built; the second query is asked in each
@@ -176,7 +178,7 @@ def perform(upgrade: Upgrade) -> dict[str, Any]:
                 lacks = f", without {', '.join(sorted(lost))}" if lost else ""
                 raise DatabaseError(f"at port {old.port} there is {new}{lacks} after the upgrade")
         except DatabaseError as error:
-            raise DatabaseError(f"{error}. {serve_again(old)}") from None
+            raise DatabaseError(f"{serve_again(old)}. {error}") from None
         notices = [text for name in upgrade.reindex if (text := reindex(Superuser(new), name))]
     kept = next((one for one in clusters() if (one.version, one.name) == (old.version, old.name)), old)
     return {
@@ -204,18 +206,26 @@ def call(argv: Sequence[str], failure: str) -> None:
     if done.returncode:
         lines = [text.strip() for text in (done.stdout + done.stderr).splitlines()]
         said = [text for text in lines if text.strip("-") and not text.endswith(" ok")][-LINES:]
-        raise DatabaseError(f"{failure}: {line(' / '.join(said), 900)}")
+        raise DatabaseError(f"{failure}: {line(' / '.join(said), 700)}")
 
 
 def serve_again(old: Cluster) -> str:
-    """See to it that the old cluster serves after a failure; a sentence that says how it stands."""
-    now = next((one for one in clusters() if (one.version, one.name) == (old.version, old.name)), None)
-    if now and not now.is_online:
-        programs.run(("/usr/bin/pg_ctlcluster", str(old.version), old.name, "start"), seconds=600)
-        now = next((one for one in clusters() if (one.version, one.name) == (old.version, old.name)), None)
-    if now and now.is_online and now.port == old.port:
-        return f"PostgreSQL {now} serves as before"
-    return f"PostgreSQL {now or old} does not serve at port {old.port}: look at `pg_lsclusters` and /var/log/postgresql"
+    """See to it that the old cluster serves after a failure; a sentence that says how it stands.
+
+    What made the upgrade fail, as a full table of processes, may keep it from starting for a while.
+    """
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            now = next((one for one in clusters() if (one.version, one.name) == (old.version, old.name)), None)
+            if now and now.is_online and now.port == old.port:
+                return f"PostgreSQL {now} serves as before"
+            programs.run(("/usr/bin/pg_ctlcluster", str(old.version), old.name, "start"), seconds=600)
+    return (
+        f"PostgreSQL {old.version}/{old.name} does not serve at port {old.port}: look at `pg_lsclusters` and "
+        "/var/log/postgresql"
+    )
 
 
 def reindex(superuser: Superuser, database: str) -> str:
