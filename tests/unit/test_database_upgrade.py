@@ -120,8 +120,8 @@ def test_a_dry_run_says_what_would_be_done_and_a_run_what_is_left_to_do(
     found.free = 1_000_000_000
     monkeypatch.setattr(upgrade, "plan", lambda: found)
     assert upgrade.answer(shared=False, dry_run=True)["text"] == (
-        "PostgreSQL 15/main (port 5432, online) would be upgraded to 17, while shop waits. The copy takes 350 MB, and "
-        "1000 MB are free."
+        "PostgreSQL 15/main (port 5432, online) would be upgraded to 17. Stopped meanwhile: shop. The copy takes "
+        "350 MB, and 1000 MB are free."
     )
     assert host.calls == []
     text = upgrade.answer(shared=False, dry_run=False)["text"]

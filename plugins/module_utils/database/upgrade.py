@@ -263,8 +263,9 @@ def answer(shared: bool, dry_run: bool) -> dict[str, Any]:
 def forecast(upgrade: Upgrade) -> str:
     """What would be done, with the numbers."""
     return (
-        f"PostgreSQL {upgrade.old} would be upgraded to {upgrade.version}, while {', '.join(upgrade.apps) or 'no app'} "
-        f"waits. The copy takes {upgrade.room / 1e6:.0f} MB, and {upgrade.free / 1e6:.0f} MB are free."
+        f"PostgreSQL {upgrade.old} would be upgraded to {upgrade.version}. Stopped meanwhile: "
+        f"{', '.join(upgrade.apps) or 'no app'}. The copy takes {upgrade.room / 1e6:.0f} MB, and "
+        f"{upgrade.free / 1e6:.0f} MB are free."
     )
 
 
