@@ -78,6 +78,7 @@ def test_files_and_database_come_back_and_what_was_there_is_kept(shop: SimpleNam
     assert shop.paused == [USER]
     (loaded,) = done["loaded"]
     assert loaded == {"service": "PostgreSQL", "database": USER, "previous": loaded["previous"]}
+    assert loaded["previous"].islower()  # MariaDB takes no other name
     assert shop.server.tables(loaded["previous"]) == {"orders": 1}
     assert "not loaded into PostgreSQL: EVENT TRIGGER x" in done["not_restored"]
     assert "Data kept elsewhere, such as on another host or in a cache, was not touched." in done["not_restored"]

@@ -74,7 +74,7 @@ def prepare(config: Config, item: BackupSet, restored: Mapping[str, Any], stamp:
                 paths.append(str(data))
             else:
                 fresh = service_database.load(app, service, entry, source, target / f"{ASIDE}-load", FRESH)
-                kept = f"{item.user}.before_{stamp}"
+                kept = f"{item.user}.before_{stamp.lower()}"  # MariaDB keeps names in small letters.
                 exchanged.append({"provider": service, "fresh": fresh, "kept": kept})
         except BackupError as error:
             abandon(item, exchanged)
