@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,28 @@ class TestDump:
         with pytest.raises(maria_copy.FailureError, match=message):
             maria_copy.refuse("x.sql", content, content)
         maria_copy.refuse("x.sql", DUMP, DUMP)
+
+    def test_it_passes_through_standard_input_and_output(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        dump, loaded, program = (tmp_path / name for name in ("dump.sql", "loaded.sql", "program"))
+        dump.write_bytes(DUMP)
+        program.write_text(f"#!/bin/sh\ncase $* in *--routines*) cat {dump};; *) cat > {loaded};; esac\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(maria_copy, "CLIENT", str(program))
+        monkeypatch.setattr(maria_copy, "DUMPER", str(program))
+        given = json.dumps({"socket": "/run/x", "database": "shop", "file": "-"})
+        assert maria_copy.main("dump", given) == 0
+        assert capfd.readouterr().out == DUMP.decode()
+        stdin = os.dup(0)
+        try:
+            with dump.open("rb") as dumped:
+                os.dup2(dumped.fileno(), 0)
+            assert maria_copy.main("load", given) == 0
+        finally:
+            os.dup2(stdin, 0)
+            os.close(stdin)
+        assert loaded.read_bytes() == DUMP
 
     def test_an_error_shows_no_statement(self) -> None:
         said = maria_copy.says(

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
+STREAM = "-"  # standard input or output in place of a file
 CLIENT, DUMPER = "/usr/bin/mariadb", "/usr/bin/mariadb-dump"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
 KEPT = 2**16  # characters of what a program says
@@ -100,8 +101,10 @@ def identifier(name: str) -> str:
 
 
 def dump(server: Server, file: str) -> dict[str, Any]:
-    """Dump the database into a file, and count the rows that are written."""
+    """Dump the database into a file, and count the rows that are written. To standard output it is printed alone."""
     argv = server.dumper("--routines", "--triggers", "--events", "--", server.database)
+    if file == STREAM:
+        return stream(argv)
     tables: dict[str, int] = {}
     with (
         open(file, "wb") as target,
@@ -118,6 +121,14 @@ def dump(server: Server, file: str) -> dict[str, Any]:
     if process.returncode:
         raise FailureError(says(complaint, DUMPER, process.returncode))
     return {"tables": tables}
+
+
+def stream(argv: list[str]) -> dict[str, Any]:
+    """Run a dump whose output is the caller's."""
+    done = subprocess.run(argv, env=ENVIRONMENT, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise FailureError(says(done.stderr, DUMPER, done.returncode))
+    return {}
 
 
 def written(source: IO[bytes], target: IO[bytes]) -> Iterator[bytes]:
@@ -147,17 +158,18 @@ def rows(lines: Iterable[bytes]) -> Iterator[tuple[str, int]]:
 
 def load(server: Server, file: str) -> dict[str, Any]:
     """Load a whole dump of one database into an empty one."""
+    name = "the dump" if file == STREAM else file
     try:
-        with open(file, "rb") as dumped:
+        with open(0 if file == STREAM else file, "rb", closefd=file != STREAM) as dumped:
             begin = dumped.read(HEAD)
             dumped.seek(0, os.SEEK_END)
             dumped.seek(max(0, dumped.tell() - MARGIN))
             end = dumped.read()
-            refuse(file, begin, end)
-            dumped.seek(0)
+            refuse(name, begin, end)
+            os.lseek(dumped.fileno(), 0, os.SEEK_SET)
             server.run(server.client(), dumped)
     except OSError as error:
-        raise FailureError(f"{file}: {error.strerror}") from None
+        raise FailureError(f"{name}: {error.strerror}") from None
     except FailureError as failure:
         if "SET USER" in str(failure):
             raise FailureError(
@@ -258,7 +270,8 @@ def main(verb: str, argument: str) -> int:
     except FailureError as failure:
         sys.stderr.write(f"{failure}\n")
         return 1
-    print(json.dumps(answer))
+    if answer:
+        print(json.dumps(answer))
     return 0
 
 
