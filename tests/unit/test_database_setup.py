@@ -240,7 +240,7 @@ class TestLoad:
     def call(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], dict[str, Any]]:
         monkeypatch.setattr(operate, "of_app", lambda app: (postgresql.PostgreSQL({"name": app}, NEW), {}))
         monkeypatch.setattr(operate, "filled", lambda _app, _one: {})
-        monkeypatch.setattr(operate, "exchange", lambda _one, _dumped, replace: {"rows": 3, "notices": []})
+        monkeypatch.setattr(operate, "exchange", lambda *_given, **_more: {"rows": 3, "notices": []})
         (tmp_path / "dump").write_bytes(b"PGDMP")
         return lambda: operate.load("shop", str(tmp_path / "dump"))
 
