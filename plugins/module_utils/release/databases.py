@@ -143,7 +143,7 @@ class SavedDatabases:
         """Dump the database, and note what it held."""
         make_directory(copy.dumps, 0o700)
         with shown("save"):
-            status, output = self.run("dump", server.dump(str(copy.dumps / DUMP)), copy.dumps)
+            status, output = self.in_sandbox("dump", server.dump(str(copy.dumps / DUMP)), copy.dumps)
         if status:
             raise self.not_saved(tail(output))
         record = {**facts, "time": timestamp(), "tables": answer(output).get("tables", {})}
@@ -187,10 +187,10 @@ class SavedDatabases:
         what = "the saved database could not be loaded, and nothing was exchanged"
         with shown("restore"):
             fresh = server.create_fresh(suffix)
-            status, output = self.run("load", server.load(str(copy.dumps / DUMP), fresh), copy.dumps)
+            status, output = self.in_sandbox("load", server.load(str(copy.dumps / DUMP), fresh), copy.dumps)
             if status:
                 raise ReleaseError("restore", what, tail(output))
-            status, output = self.run("counts", server.counts(fresh), copy.dumps)
+            status, output = self.in_sandbox("counts", server.counts(fresh), copy.dumps)
         if status:
             raise ReleaseError("restore", what, tail(output))
         tables, wanted = answer(output).get("tables", {}), copy.record()["tables"]
@@ -209,9 +209,9 @@ class SavedDatabases:
     def run_sqlite(self, saved: Path, *arguments: str) -> tuple[int, str]:
         """Run ``common.sqlite``."""
         program = ("/usr/bin/python3", "-I", "-c", inspect.getsource(sqlite))
-        return self.run(arguments[0], [*program, *arguments], saved)
+        return self.in_sandbox(arguments[0], [*program, *arguments], saved)
 
-    def run(self, name: str, argv: list[str], saved: Path) -> tuple[int, str]:
+    def in_sandbox(self, name: str, argv: list[str], saved: Path) -> tuple[int, str]:
         """Run a step as the app, which can see the copies for that time and owns them."""
         account = pwd.getpwnam(self.context.app)
         trees.take(saved, account.pw_uid, account.pw_gid, files_only=True)
