@@ -61,7 +61,7 @@ def save(app: AsTheApp, provider: str, target: Path) -> dict[str, Any]:
     need_space(target, size + 64 * MEBIBYTE, f"the dump of {title}")
     with app.outbox(provider) as out:
         try:
-            done = app.run(server.dump(str(out / DUMP)), app.sandbox(out))
+            done = app.as_owner(server.dump(str(out / DUMP)), app.sandbox(out))
         except BackupError as error:
             raise BackupError(f"{title} could not be dumped: {error}") from error
         files = app.take(out, private_directory(target))
@@ -98,8 +98,8 @@ def load(app: AsTheApp, provider: str, entry: Mapping[str, Any], source: Path, p
     with told():
         fresh = server.create_fresh(suffix)
     try:
-        done = app.run(server.load(str(place / DUMP), fresh), app.sandbox(place))
-        found = counted(app.run(server.counts(fresh), app.sandbox()))
+        done = app.as_owner(server.load(str(place / DUMP), fresh), app.sandbox(place))
+        found = counted(app.as_owner(server.counts(fresh), app.sandbox()))
         if problems := differences(entry["tables"], found):
             raise BackupError("; ".join(problems[:5]))
     except BaseException:

@@ -53,7 +53,7 @@ def save(app: AsTheApp, target: Path) -> dict[str, Any]:
     need_space(target, 1.1 * size + 32 * MEBIBYTE, f"the copy of the Redis of {name}")
     with app.outbox("redis") as out:
         try:
-            done = app.run(argv("copy", str(data), path, str(out)), app.sandbox(out))
+            done = app.as_owner(argv("copy", str(data), path, str(out)), app.sandbox(out))
         except BackupError as error:
             raise BackupError(f"the Redis of {name} could not be copied: {error}") from error
         files = app.take(out, private_directory(target))
@@ -85,7 +85,7 @@ def load(app: AsTheApp, entry: Mapping[str, Any], source: Path, place: Path) -> 
     private_directory(place)
     app.give(source, entry["files"], place / DIRECTORY)
     app.own(place)
-    found = counted(app.run(argv("count", str(place)), app.sandbox(place)))
+    found = counted(app.as_owner(argv("count", str(place)), app.sandbox(place)))
     if problems := differences(entry["keys"], found):
         raise BackupError("; ".join(problems[:5]))
 

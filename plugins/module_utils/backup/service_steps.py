@@ -81,7 +81,7 @@ class AsTheApp:
             *(("BindPaths", str(path)) for path in shared),
         ]
 
-    def run(self, argv: Sequence[str], sandbox: Directives) -> dict[str, Any]:
+    def as_owner(self, argv: Sequence[str], sandbox: Directives) -> dict[str, Any]:
         """Run a step and return its answer, a line of JSON; raises BackupError with what it said."""
         status, output = steps.in_unit(argv, sandbox, self.seconds, b"", ANSWER)
         answers = list(parsed_lines(output))
