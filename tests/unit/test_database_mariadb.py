@@ -20,6 +20,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.database.maria_ro
     identifier,
     in_grant,
 )
+from ansible_collections.groundwork.flask.plugins.module_utils.database.maria_swap import COMMENT
 from ansible_collections.groundwork.flask.plugins.module_utils.database.mariadb import MariaDB, directory_of
 
 DUMP = b"""/*M!999999\\- enable the sandbox mode */
@@ -160,6 +161,9 @@ class CutOffError(Exception):
     """Nothing more is done: the machine is off."""
 
 
+STORE = "groundwork_definitions"
+
+
 class Fake(Root):
     """A server that knows databases, comments and tables, moves these as RENAME TABLE does, and may go off."""
 
@@ -202,8 +206,7 @@ class Fake(Root):
     def one(self, statement: str) -> list[str]:
         if statement.startswith("SELECT default_character_set_name"):
             return ["utf8mb4\tutf8mb4_general_ci"]
-        if statement.startswith("SELECT HEX(text)"):
-            return self.texts[statement.split()[-1].rpartition(".")[0]]
+        assert not statement.startswith(("SELECT", "INSERT")), "root reads or fills what may be a view of the app's"
         self.act()
         match statement.split():
             case ["CREATE", "DATABASE", name, *_]:
@@ -215,9 +218,6 @@ class Fake(Root):
             case ["CREATE", "TABLE", name, *_]:
                 database, _dot, table = name.rpartition(".")
                 self.has[database] = [*(one for one in self.has[database] if one != table), table]
-                self.texts[database] = [] if table == "groundwork_definitions" else self.texts.get(database, [])
-            case ["INSERT", "INTO", name, "VALUES", text]:
-                self.texts[name.rpartition(".")[0]].append(text[3:-2])
             case ["DROP", "TABLE", name]:
                 database, _dot, table = name.rpartition(".")
                 self.has[database] = [one for one in self.has[database] if one != table]
@@ -244,7 +244,16 @@ class Steps:
         definitions = self.root.definitions
         if verb == "objects":
             return json.dumps({"sql": definitions.get(database, "")})
+        texts = self.root.texts
+        if verb == "stored":
+            return json.dumps({"sql": texts[database][0] if texts[database] else None})
         self.root.act()
+        if verb == "store":
+            self.root.has[database] = [one for one in self.root.has[database] if one != STORE] + [STORE]
+            texts[database] = []
+            self.root.act()
+            texts[database] = [payload]
+            return json.dumps({})
         if verb == "replace":
             definitions[database] = payload
         elif definitions.get(database):
@@ -275,7 +284,7 @@ class TestSwap:
         assert root.has == {"shop": LIVE, "shop.fresh": FRESH, "blog": []}
         assert root.definitions["shop"] == "old"
 
-    @pytest.mark.parametrize("fail", range(1, 7))
+    @pytest.mark.parametrize("fail", range(1, 9))
     def test_a_failure_at_any_step_leaves_what_was(self, fail: int) -> None:
         database, root = make(fail)
         with pytest.raises(DatabaseError, match="MariaDB: no"):
@@ -308,6 +317,15 @@ class TestSwap:
         assert isinstance(database.step, Steps)
         assert database.step.asked == 2
         assert root.has["shop"] == FRESH
+
+    def test_what_an_app_leaves_behind_keeps_no_database_from_being_dropped(self) -> None:
+        """It can have a scratch database look like one of an exchange that was cut off, with definitions that fail."""
+        database, root = make(fail=1)
+        root.has["shop.fresh"].append(STORE)
+        root.comments["shop.fresh"] = COMMENT
+        for name in database.databases():
+            database.drop(name)
+        assert list(root.has) == ["blog"]
 
     def test_kept_is_never_overwritten(self) -> None:
         database, root = make()

@@ -74,6 +74,36 @@ def test_a_superuser_reads_no_file_and_begins_with_settings_of_its_own(monkeypat
     assert "evil" not in environment["PGOPTIONS"]
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x1c", "\x0b"])
+def test_a_name_that_an_app_gives_does_not_end_a_line(monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
+    answer = f'[{{"name": "hstore", "schema": "a{separator}b"}}]\n'
+    monkeypatch.setattr(programs, "run", lambda *_a, **_k: subprocess.CompletedProcess((), 0, answer, ""))
+    if separator in ("\x1c", "\x0b"):  # PostgreSQL writes these as \u001c and \u000b
+        assert superuser.Superuser(MAIN).sql("SELECT") == [answer[:-1]]
+    else:
+        assert superuser.Superuser(MAIN).rows("SELECT")[0]["schema"] == f"a{separator}b"
+    monkeypatch.setattr(programs, "run", lambda *_a, **_k: subprocess.CompletedProcess((), 0, "", ""))
+    assert superuser.Superuser(MAIN).sql("SELECT WHERE false") == []
+
+
+def test_a_database_is_dropped_whatever_its_app_has_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template is not dropped, nor one in which a transaction is prepared."""
+    asked: list[str] = []
+
+    def sql(_self: object, *statements: str, database: str = "", **_more: object) -> list[str]:
+        asked.extend(f"{database}: {one}".removeprefix(": ") for one in statements)
+        found = '[{"gid": "it\'s", "database": "shop"}]' if "pg_prepared_xacts" in statements[0] else '[{"found": 1}]'
+        return [found]
+
+    monkeypatch.setattr(superuser.Superuser, "sql", sql)
+    PostgreSQL({"name": "shop", "port": 5433}, MAIN).drop("")
+    assert asked[-3:] == [
+        "shop: ROLLBACK PREPARED 'it''s'",
+        'ALTER DATABASE "shop" IS_TEMPLATE false',
+        'DROP DATABASE IF EXISTS "shop" WITH (FORCE)',
+    ]
+
+
 def test_a_server_touches_no_database_of_another_app() -> None:
     shop = PostgreSQL({"name": "shop", "port": 5433}, MAIN)
     for call in (shop.drop, shop.size, shop.exists):

@@ -170,6 +170,19 @@ class TestReconcile:
             "max_connections": 100,
         }
 
+    def test_a_database_that_its_app_has_spoilt_keeps_no_other_app_from_having_one(
+        self, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def create(self: Any, *_given: Any, **_more: Any) -> list[str]:
+            if self.app == "shop":
+                raise DatabaseError('database "shop" is not currently accepting connections')
+            return [f"created the database {self.app}"]
+
+        monkeypatch.setattr(postgresql.PostgreSQL, "create", create)
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}, {"name": "blog"}]))
+        assert report.problems == ['database "shop" is not currently accepting connections']
+        assert report.changed == ["created the database blog"]
+
     @pytest.mark.parametrize(
         ("found", "sentence"),
         [
@@ -204,6 +217,51 @@ def test_a_database_that_is_not_empty_is_not_loaded_over() -> None:
         operate.refuse_rows("shop", {f"public.t{number}": number for number in range(1, 8)}, replace=False)
     assert "not empty: public.t1 (1), public.t2 (2)" in str(refused.value)
     assert "and 2 more have rows. Nothing was loaded. To have the dump in its place" in str(refused.value)
+
+
+class TestLastDump:
+    """A removal is not held up by an app, and drops nothing of which there is no dump."""
+
+    @pytest.fixture
+    def seen(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        seen: list[str] = []
+
+        class One:
+            def exists(self) -> bool:
+                return True
+
+            def end_sessions(self) -> None:
+                seen.append("sessions ended")
+
+        @contextlib.contextmanager
+        def paused(app: str, by: str) -> Iterator[list[str]]:
+            if "stuck" in seen:
+                raise PauseError(f"{app} could not be stopped")
+            seen.append(f"{app} stopped")
+            yield []
+            raise PauseError(f"{app} could not be started again for {by}")
+
+        def write_dump(_one: object, file: Path) -> Path:
+            if "full" in seen:
+                raise DatabaseError("no space left")
+            seen.append(file.name.partition("-")[0])
+            return file
+
+        monkeypatch.setattr(operate, "everywhere", lambda _app: [One()])
+        monkeypatch.setattr(operate, "has_account", lambda _app: True)
+        monkeypatch.setattr(operate, "paused", paused)
+        monkeypatch.setattr(operate, "write_dump", write_dump)
+        return seen
+
+    def test_it_is_taken_while_nothing_of_the_app_runs(self, seen: list[str]) -> None:
+        assert len(operate.last_dump("shop")["files"]) == 1
+        assert seen == ["shop stopped", "sessions ended", "shop"]
+
+    @pytest.mark.parametrize(("state", "why"), [("stuck", "could not be stopped"), ("full", "no space left")])
+    def test_without_one_it_is_an_error_that_says_how_to_go_on(self, seen: list[str], state: str, why: str) -> None:
+        seen.append(state)
+        with pytest.raises(DatabaseError, match=rf"{why}.* drop them without a dump: .*/database drop shop"):
+            operate.last_dump("shop")
 
 
 def test_what_a_person_reads_of_a_database() -> None:

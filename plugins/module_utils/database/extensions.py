@@ -17,16 +17,16 @@ from .errors import DatabaseError
 from .superuser import Superuser, identifier, literal
 
 LOCKED = "LOCK TABLE pg_proc, pg_operator, pg_cast, pg_type IN SHARE ROW EXCLUSIVE MODE"
-# Functions, operators and casts of anybody but superusers, which no extension has.
+# Functions, operators and casts of anybody but superusers. That one belongs to an extension says nothing: who owns an
+# extension can add functions to it, and an app owns those that it creates. What their scripts make is a superuser's.
 MADE_BY_AN_APP = """
 SELECT made.name::text AS name FROM (
-    SELECT 'pg_proc'::regclass AS kind, oid, proname AS name, proowner AS owner FROM pg_proc
-    UNION ALL SELECT 'pg_operator'::regclass, oid, oprname, oprowner FROM pg_operator
-    UNION ALL SELECT 'pg_type'::regclass, c.oid, t.typname, t.typowner FROM pg_cast AS c
+    SELECT proname AS name, proowner AS owner FROM pg_proc
+    UNION ALL SELECT oprname, oprowner FROM pg_operator
+    UNION ALL SELECT t.typname, t.typowner FROM pg_cast AS c
         JOIN pg_type AS t ON t.oid IN (c.castsource, c.casttarget) WHERE c.oid >= 16384
-) AS made JOIN pg_roles AS r ON r.oid = made.owner
-WHERE NOT r.rolsuper AND NOT EXISTS (SELECT FROM pg_depend AS d
-    WHERE d.classid = made.kind AND d.objid = made.oid AND d.deptype = 'e')
+) AS made LEFT JOIN pg_roles AS r ON r.oid = made.owner
+WHERE r.rolsuper IS NOT TRUE
 LIMIT 5
 """
 REFUSE = "DO $$ BEGIN IF EXISTS ({query}) THEN RAISE 'functions of the app are in the way'; END IF; END $$"

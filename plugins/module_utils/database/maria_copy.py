@@ -9,7 +9,8 @@ and ``file`` where there is a dump.
 
 ``dump``, ``load``, ``counts`` and ``heads`` are those of PostgreSQL's. ``objects`` prints the definitions of triggers,
 routines, events and views as ``{"sql": text}``; ``strip`` drops those of the kinds in ``kinds``; ``replace`` drops
-all and makes those that stand on standard input. Each prints a line of JSON; a failure is exit status 1 with a sentence
+all and makes those that stand on standard input; ``store`` keeps these in a table, and ``stored`` prints what that has,
+as ``{"sql": text}``. Each prints a line of JSON; a failure is exit status 1 with a sentence
 on standard error.
 """
 
@@ -29,6 +30,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8
 KEPT = 2**16  # characters of what a program says
 END, MARGIN = b"-- Dump completed", 4096  # the last line of a dump that is whole, and how far from its end it is
 HEAD = 2**16
+STORE = "groundwork_definitions"
 KINDS = ("trigger", "event", "procedure", "function", "view")
 # What a database has of each kind: hexadecimal names, so that no name is taken for anything else.
 NAMES = {
@@ -252,6 +254,18 @@ def replace(server: Server, sql: bytes) -> dict[str, Any]:
     return dropped
 
 
+def store(server: Server, sql: bytes) -> dict[str, Any]:
+    """Keep definitions as data; :func:`objects` leaves the table out."""
+    server.sql(f"CREATE OR REPLACE TABLE {STORE} (text LONGBLOB); INSERT INTO {STORE} VALUES (x'{sql.hex()}');")
+    return {"stored": len(sql)}
+
+
+def stored(server: Server) -> dict[str, Any]:
+    """The definitions that are kept, or null."""
+    rows = server.sql(f"SELECT HEX(text) FROM {STORE}") if STORE in server.names("table") else []
+    return {"sql": bytes.fromhex(rows[0]).decode() if rows else None}
+
+
 def main(verb: str, argument: str) -> int:
     """Do what a verb says, and print the result as JSON."""
     given = json.loads(argument)
@@ -263,10 +277,12 @@ def main(verb: str, argument: str) -> int:
             answer = strip(server, [kind for kind in KINDS if kind in given["kinds"]])
         elif verb == "replace":
             answer = replace(server, sys.stdin.buffer.read())
+        elif verb == "store":
+            answer = store(server, sys.stdin.buffer.read())
         elif verb == "objects":
             answer = objects(server, bool(given["force"]))
         else:
-            answer = {"counts": counts, "heads": heads}[verb](server)
+            answer = {"counts": counts, "heads": heads, "stored": stored}[verb](server)
     except FailureError as failure:
         sys.stderr.write(f"{failure}\n")
         return 1

@@ -37,10 +37,14 @@ class Swap:
         return self.root.comment(database) == COMMENT and MARK not in self.root.tables(database)
 
     def heal(self) -> None:
-        """End what was cut off: give the app's database the definitions that it lacks, and drop what is void."""
-        for database in self.root.databases():
+        """End what was cut off: give the app's database the definitions that it lacks, and drop what is void.
+
+        Once the app's own is dropped there is nothing to give, nor an account that could.
+        """
+        databases = self.root.databases()
+        for database in databases:
             if database.startswith(f"{self.app}.") and self.is_void(database):
-                if (definitions := self.stored(database)) is not None:
+                if self.app in databases and (definitions := self.stored(database)) is not None:
                     self.replace(self.app, definitions)
                 self.root.drop(self.app, database)
 
@@ -65,9 +69,9 @@ class Swap:
         self.root.create_like(self.app, kept, COMMENT)
         try:
             if old or new:
+                self.root.grant(self.app, kept)
                 self.store(kept, old)
                 self.store(fresh, new)
-                self.root.grant(self.app, kept)
                 self.strip_triggers(self.app, fresh)
             self.root.sql(statement)
             if old or new:
@@ -109,16 +113,17 @@ class Swap:
     def store(self, database: str, definitions: str) -> None:
         """Keep definitions in a database, as data, unless it has them from an exchange that was cut off."""
         if self.stored(database) is None:
-            table = f"{identifier(database)}.{DEFINITIONS}"
-            self.root.sql(f"CREATE TABLE IF NOT EXISTS {table} (text LONGBLOB)")
-            self.root.sql(f"INSERT INTO {table} VALUES (x'{definitions.encode().hex()}')")
+            self.as_app("store", database, payload=definitions)
 
     def stored(self, database: str) -> str | None:
-        """The definitions that are kept in a database; None if none are."""
+        """The definitions that are kept in a database; None if none are.
+
+        The app reads and writes them: for root, what has this name may turn into a view, whose functions run as root.
+        """
         if DEFINITIONS not in self.root.tables(database):
             return None
-        rows = self.root.names(f"SELECT HEX(text) FROM {identifier(database)}.{DEFINITIONS}")
-        return rows[0] if rows else None
+        found = self.as_app("stored", database)["sql"]
+        return None if found is None else str(found)
 
 
 def rename(moves: Sequence[Move]) -> str:

@@ -157,10 +157,15 @@ class MariaDB:
             self.swap(kept, fresh)
         self.drop(fresh)
 
+    def end_sessions(self) -> None:
+        """End all sessions of the app's account."""
+        self.root.end_sessions(self.app)
+
     def drop(self, database: str) -> None:
         """Drop one of the app's databases, if it is there, and the rights on it."""
         name = self._own(database)
-        self.exchange.heal()
+        if name != self.app:
+            self.exchange.heal()
         self.root.drop(self.app, name)
 
     def drop_role(self) -> None:

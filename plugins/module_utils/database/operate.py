@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import time
@@ -197,15 +198,24 @@ def everywhere(app: str) -> list[server.Server]:
 
 
 def last_dump(app: str, root: Path = Path("/")) -> dict[str, Any]:
-    """Keep a last dump of an app's database, if it has one.
+    """Keep a last dump of an app's database, if it has one; nothing of the app runs meanwhile.
 
     :raises DatabaseError: it failed, as where the disk is full.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    files = []
-    for one in everywhere(app):
-        if one.exists() and has_account(app):
-            files.append(write_dump(one, path("state", root=root) / "database" / f"{app}-{stamp}.dump"))
+    files: list[Path] = []
+    there = [one for one in everywhere(app) if one.exists()] if has_account(app) else []
+    try:
+        with paused(app, by="its removal") if there else contextlib.nullcontext():
+            for one in there:
+                one.end_sessions()  # and the locks that would keep a dump waiting
+                files.append(write_dump(one, path("state", root=root) / "database" / f"{app}-{stamp}.dump"))
+    except (DatabaseError, PauseError) as error:
+        if len(files) < len(there):
+            raise DatabaseError(
+                f"no last dump of the database of {app} could be taken: {error}. Run again when the reason is gone; "
+                f"or, if nobody needs the data, drop them without a dump: {path('programs')}/database drop {app}"
+            ) from None  # else it has been dumped, and was not started again, which no longer matters
     return {"changed": [f"wrote {file}" for file in files], "files": list(map(str, files))}
 
 

@@ -36,6 +36,8 @@ datconnlimit AS connections
 FROM pg_database AS d WHERE datname = {name}
 """
 SESSIONS_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname IN ({names})"
+# What would outlive its session, where an operator has set max_prepared_transactions.
+PREPARED = "SELECT gid, database::text AS database FROM pg_prepared_xacts WHERE database IN ({names})"
 SWAP_SECONDS = 60.0
 NOT_SETTABLE = ("role", "session_authorization")
 
@@ -139,7 +141,7 @@ class PostgreSQL:
         found = ours.look(self.superuser, self.app)
         found.refuse_if_foreign(str(self.cluster))
         extensions.refuse_missing(self.superuser, self.app, wanted)
-        there = extensions.present(self.superuser, self.app) if found.owner else {}
+        there = extensions.present(self.superuser, self.app) if found.owner and wanted else {}
         added = [name for name in wanted if name not in there]
         if not dry_run:
             if not found.role:
@@ -176,10 +178,9 @@ class PostgreSQL:
         Sessions of both are ended. ``fresh`` and ``kept`` are whole names, as :meth:`create_fresh` returns them.
         """
         fresh, kept = self._own(fresh), self._own(kept)
-        names = ", ".join(map(literal, (self.app, fresh)))
         deadline = time.monotonic() + SWAP_SECONDS
         while True:
-            self.superuser.sql(SESSIONS_END.format(names=names))
+            self.end_sessions(self.app, fresh)
             try:
                 return self.superuser.transaction(
                     f"ALTER DATABASE {identifier(self.app)} RENAME TO {identifier(kept)}",
@@ -197,8 +198,23 @@ class PostgreSQL:
         self.drop(fresh)
 
     def drop(self, database: str) -> None:
-        """Drop one of the app's databases, if it is there; sessions of it are ended."""
-        self.superuser.sql(f"DROP DATABASE IF EXISTS {identifier(self._own(database))} WITH (FORCE)")
+        """Drop one of the app's databases, if it is there; sessions of it are ended.
+
+        The app, whose database it is, may have made it a template, which is not dropped.
+        """
+        if self.exists(database):
+            self.end_sessions(database)
+            name = identifier(self._own(database))
+            self.superuser.sql(
+                f"ALTER DATABASE {name} IS_TEMPLATE false", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+            )
+
+    def end_sessions(self, *databases: str) -> None:
+        """End all sessions of the app's databases, by default its own, and what they have prepared to commit."""
+        names = ", ".join(literal(self._own(name)) for name in databases or (self.app,))
+        self.superuser.sql(SESSIONS_END.format(names=names))
+        for found in self.superuser.rows(PREPARED.format(names=names)):
+            self.superuser.sql(f"ROLLBACK PREPARED {literal(found['gid'])}", database=found["database"])
 
     def drop_role(self) -> None:
         """Drop the app's role, when its databases are gone; one that was not made for the app stays."""

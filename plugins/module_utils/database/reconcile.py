@@ -100,8 +100,8 @@ def on_cluster(
     found = superuser.rows("SELECT current_setting('max_connections')::int AS most")[0]
     for app in apps:
         one = PostgreSQL({"name": app["name"], "socket": SOCKETS, "port": cluster.port}, cluster)
-        done = one.create(app.get("extensions") or (), app.get("locale") or "C.UTF-8", dry_run=dry_run)
-        report.changed += done
+        with report.noting():  # a database that its app has spoilt keeps no other app from having its own
+            report.changed += one.create(app.get("extensions") or (), app.get("locale") or "C.UTF-8", dry_run=dry_run)
         report.servers[app["name"]] = {
             "socket": SOCKETS,
             "port": cluster.port,

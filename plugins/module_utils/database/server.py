@@ -85,8 +85,11 @@ class Server(Protocol):
         Nothing of the app may run. Done twice, or without a swap before it, it drops ``fresh`` alone.
         """
 
+    def end_sessions(self) -> None:
+        """End the sessions of the app's database, and with them the locks that they hold."""
+
     def drop(self, database: str) -> None:
-        """Drop a database of the app, if it is there."""
+        """Drop a database of the app, if it is there, whatever the app has made of it."""
 
     def drop_role(self) -> None:
         """Drop the app's role, once its databases are gone."""

@@ -98,7 +98,7 @@ class Superuser:
             raise DatabaseError(f"PostgreSQL {self.cluster}: a statement took more than {seconds:.0f} s") from None
         if done.returncode:
             raise DatabaseError(f"PostgreSQL {self.cluster}: {done.stderr or done.stdout}")
-        return done.stdout.splitlines()
+        return done.stdout.split("\n")[:-1]  # a name may hold what splitlines() takes for the end of a line
 
     def transaction(self, *statements: str, database: str = MAINTENANCE, seconds: float = SECONDS) -> None:
         """Run statements, all or none."""
