@@ -178,6 +178,9 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     """A document in which an excerpt of an app is a whole one."""
     for name, given in document.get("flask_apps", {}).items():
         document["flask_apps"][name] = {**SMALLEST, **{key: one for key, one in given.items() if key != "…"}}
+        for job in given.get("jobs", {}).values():
+            if True in job:  # YAML 1.1, as Ansible reads it, takes `on` for true; for editors, with 1.2, it is a text
+                job["on"] = job.pop(True)
     return document
 
 

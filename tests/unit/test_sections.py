@@ -262,6 +262,7 @@ REFUSALS = [
         "not_found (a page that does not exist is answered with 404, without a traceback), "
         "server_error (an error is answered with 500, without a traceback), "
         "fallbacks (Flask is not 3.1.0 while there are SECRET_KEY_FALLBACKS (CVE-2025-47278)), "
+        "prepared_statements (psycopg 3 prepares no statements behind a pooler that does not know them), "
         "git_lfs (no file of the source is a pointer of Git LFS, without its content), "
         "stable (the app still runs a moment after it has answered)",
     ),

@@ -15,7 +15,7 @@ from testing import on_host
 
 APP = "timed"
 DATA = on_host("data", APP)
-STAMPS = Path("/var/lib") / "systemd/timers"
+STAMPS = "/var/lib/systemd/timers"
 
 
 @pytest.fixture(scope="module", autouse=True)

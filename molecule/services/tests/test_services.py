@@ -121,7 +121,8 @@ class TestPlainApp:
 
     def test_it_has_no_unit_but_its_own(self, host: Host) -> None:
         assert {name.partition("@")[0] for name in services.units(host, "plain")} == {"plain"}
-        assert host.run("ls -d /etc/groundwork/services/plain /run/plain.* /var/lib/plain.*").stdout == ""
+        places = f"{on_host('services', 'plain')} /run/plain.* {on_host('data', 'plain')}.*"
+        assert host.run(f"ls -d {places}").stdout == ""
         assert host.run("ls /etc/systemd/system | grep '^plain[.]'").stdout == ""
 
     def test_a_run_makes_the_calls_that_it_made_without_services(

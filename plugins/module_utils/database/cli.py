@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import privileges
+from ..common.files import make_directory
 from ..common.on_host import path
 from . import operate, upgrade
 from .errors import DatabaseError
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not privileges.is_root():
         sys.stderr.write(f"{privileges.not_root()}\n")
         return 1
-    path("state").mkdir(parents=True, exist_ok=True)
+    make_directory(path("state"))
     try:
         found = answer(given)
     except DatabaseError as error:

@@ -121,7 +121,7 @@ class Server:
         psql = ("-X", "-q", "-At", "-v", "ON_ERROR_STOP=1") if program == "psql" else ()
         return [f"{self.programs}/{program}", "-w", *psql, *arguments]
 
-    def run(self, program: str, *arguments: str, prints: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+    def call(self, program: str, *arguments: str, prints: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run one, and return its exit status with what it says.
 
         :param prints: false for one whose output is the caller's.
@@ -134,7 +134,7 @@ class Server:
 
     def answer(self, query: str) -> Any:
         """The one value of a query, which is JSON."""
-        done = self.run("psql", "-c", query)
+        done = self.call("psql", "-c", query)
         if done.returncode:
             raise FailureError(says(done))
         return json.loads(done.stdout)
@@ -172,7 +172,7 @@ def dump_once(server: Server, file: str) -> dict[str, Any]:
             raise FailureError(f"tables were changed meanwhile: {' '.join(stderr.read(KEPT).split())}")
         target = () if file == STREAM else (f"--file={file}",)
         options = ("--format=custom", LOCK_WAIT, f"--snapshot={snapshot}")
-        done = server.run("pg_dump", *options, *target, prints=file != STREAM)
+        done = server.call("pg_dump", *options, *target, prints=file != STREAM)
         if done.returncode:
             session.kill()
             raise FailureError(says(done))
@@ -232,7 +232,7 @@ def load_archive(server: Server, dumped: IO[bytes]) -> dict[str, Any]:
 def reading(server: Server, dumped: IO[bytes], program: str, *arguments: str, **more: Any) -> Any:
     """Run a program that reads the dump, from its beginning, as its standard input."""
     os.lseek(dumped.fileno(), 0, os.SEEK_SET)
-    return server.run(program, *arguments, stdin=dumped, **more)
+    return server.call(program, *arguments, stdin=dumped, **more)
 
 
 @contextlib.contextmanager
