@@ -68,7 +68,8 @@ def run(host: Host, app: str, command: str) -> str:
 def units(host: Host, app: str) -> dict[str, str]:
     """The state of each unit of the app that systemd has loaded, by name."""
     command = f"systemctl list-units --all --plain --no-legend '{app}.*' '{app}@*'"
-    return {line.split()[0]: line.split()[2] for line in host.check_output(command).splitlines()}
+    found = [line.split() for line in host.check_output(command).splitlines()]
+    return {name: active for name, loaded, active, *_rest in found if loaded == "loaded"}
 
 
 def show(host: Host, unit: str, *properties: str) -> dict[str, str]:
