@@ -42,7 +42,7 @@ class TestShop:
 
     def test_the_job_that_is_run_by_hand_writes_the_report(self, host: Host) -> None:
         host.check_output("shop jobs run nightly")
-        report = host.check_output(f"cat {on_host('data', 'shop')}/reports/$(date -u +%%F).csv")
+        report = host.check_output(f"cat {on_host('data', 'shop')}/reports/$(date -u +%F).csv")
         assert report.splitlines()[0] == "product,quantity,EUR"
 
 
