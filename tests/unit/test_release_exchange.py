@@ -273,6 +273,21 @@ class TestWayBack:
         assert server.rows.keys() == {app.name}
         assert app.live_units() <= app.system.active
 
+    def test_a_stop_that_fails_half_way_is_taken_back(
+        self, app: App, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        b = deploy_b(app)
+
+        def hold(_sock: Path) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(app.system, "hold", hold)
+        with pytest.raises(OSError, match="Too many open files"):
+            app.on_host().roll_back(data="saved")
+        assert (app.at.live(), rows(app, server)) == (b, (1, 1))
+        assert app.live_units() <= app.system.active
+        assert not app.at.paused.exists()
+
     def test_nothing_starts_on_the_wrong_data(self, app: App, server: FakeServer) -> None:
         """The server goes down between the exchange and the failure that takes it back."""
         a, b = app.at.live(), deploy_b(app)

@@ -102,6 +102,22 @@ class TestDeploy:
         deploy(app, "blue")
         assert seen == [False], "its last job may take long, and visitors need not wait for that"
 
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_no_job_of_the_old_one_starts_beside_the_new_one(self, app: App, fails: bool) -> None:
+        jobs = {"nightly": {"command": "flask report", "schedule": "*-*-* 03:00"}}
+        timer = f"{app.name}.nightly.timer"
+        deploy(app, "red", jobs=jobs)
+        seen: list[bool] = []
+        app.system.on[MARK] = lambda: seen.append(timer in app.system.active)
+        app.system.fail = {MARK: "no"} if fails else {}
+        try:
+            deploy(app, "blue", jobs=jobs)
+        except ReleaseError:
+            assert fails
+        assert seen
+        assert not any(seen)
+        assert timer in app.system.active
+
     def test_a_first_one_has_none_to_stop(self, app: App) -> None:
         assert deploy(app, "red").action == "deployed"
         assert app.has_run("hold ") == 0

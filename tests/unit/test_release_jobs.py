@@ -371,6 +371,14 @@ def test_a_job_that_failed_is_a_warning_of_the_next_run(app: App, monkeypatch: p
     assert expected in deploy(app, "blue", nightly=NIGHTLY).warnings
 
 
+def test_of_a_job_that_could_not_be_started_no_time_is_told(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(app, nightly=NIGHTLY)
+    monkeypatch.setattr(Jobs, "properties", lambda _self, _job, *_names: {"Result": "resources"})
+    assert f"the job nightly failed: could not be started. Its output: `{app.name} logs`" in "".join(
+        app.engine(**changes(NIGHTLY)).predict().warnings
+    )
+
+
 def test_the_name_of_a_job_fits_that_of_its_option() -> None:
     assert job_units.NAME.fullmatch("nightly-report_2")
     assert not job_units.NAME.fullmatch("a" * 31)

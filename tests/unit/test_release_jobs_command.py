@@ -137,7 +137,7 @@ class TestRun:
         assert host.app.has_run("systemctl start") == 0
 
 
-def test_the_timers_follow_the_maintenance(host: Host) -> None:
+def test_the_timers_follow_the_maintenance_unless_something_has_stopped_the_app(host: Host) -> None:
     timer = f"{host.app.name}.tick.timer"
     note = path("maintenance", host.app.name, host.app.root)
     note.parent.mkdir(parents=True)
@@ -147,3 +147,8 @@ def test_the_timers_follow_the_maintenance(host: Host) -> None:
     note.unlink()
     host.call("settle")
     assert timer in host.app.system.active
+    host.app.at.paused.parent.mkdir(parents=True, exist_ok=True)
+    host.app.at.paused.touch()
+    host.app.system.active.discard(timer)
+    host.call("settle")
+    assert timer not in host.app.system.active

@@ -62,6 +62,25 @@ class TestRemove:
         app.on_host().remove(purge=True)
         assert not data.exists()
 
+    def test_its_jobs_end_first_and_its_pooler_before_its_processes_are_killed(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app.engine(jobs={"nightly": {"command": "flask report", "schedule": "*-*-* 03:00"}}).deploy()
+        pooler = [f"{app.name}.pooler.socket", f"{app.name}.pooler.service"]
+        for unit in (*pooler, f"{app.name}.redis.service"):
+            (app.at.units / unit).touch()
+        app.system.active.add(f"{app.name}.nightly.service")
+        monkeypatch.setattr(app.system, "kill", lambda _uid: app.system.note("kill") or [])
+        live = app.at.live()
+        app.on_host().remove()
+        order = [
+            f"systemctl stop {app.name}.nightly.service",
+            f"systemctl stop {app.name}@{live}.service {app.name}@{live}.socket",
+            f"systemctl stop {' '.join(pooler)} {app.name}.redis.service",
+            "kill",
+        ]
+        assert [line for line in app.system.commands if line in order] == order
+
     def test_a_command_of_the_hosts_own_stays(self, app: App) -> None:
         app.engine().deploy()
         app.at.command.write_text("#!/bin/sh\necho mine\n")

@@ -108,6 +108,7 @@ class Deployment:
     def step_stop(self) -> None:
         """Stop the old release if the app says that the new one may not run beside it; its visitors wait from now."""
         if self.pause:
+            self.jobs.stop_timers()  # until the switch, which starts those of the release that is live then
             self.pause.begin()
 
     def step_setup(self) -> None:
@@ -196,7 +197,10 @@ class Deployment:
         if at.live() == release:
             return ""
         self.supervisor.stop(release)
-        came_back = self.pause.bring_back() if self.pause and self.pause.has_begun and self.brings_back else ""
+        came_back = ""
+        if self.pause and self.pause.has_begun and self.brings_back:
+            came_back = self.pause.bring_back()
+            self.jobs.start_timers()
         reason, log = (error.message, error.log) if isinstance(error, ReleaseError) else (str(error), "")
         self.note_bad(release, step, reason, log, self.identity.description(), self.identity.version())
         return came_back

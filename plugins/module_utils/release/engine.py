@@ -204,7 +204,7 @@ class Engine:
         try:
             with rollback.saved_data(release) if data == "saved" else contextlib.nullcontext():
                 deployment.take(STEPS_BACK)
-        except ReleaseError:
+        except Exception:
             if self.exchange.is_settled():
                 self.jobs.start_timers()
             raise

@@ -91,9 +91,10 @@ class JobRuns(JobFiles):
         for job in self.on_host():
             shown = self.properties(job, "ActiveState", "Result", "ExecMainStatus", "ExecMainExitTimestamp")
             if (result := outcome(shown)) not in ("", "success"):
-                at = clock.timestamp(seconds(shown.get("ExecMainExitTimestamp", "")))
+                ended = seconds(shown.get("ExecMainExitTimestamp", ""))  # none of one that systemd could not start
+                at = f" at {clock.timestamp(ended)}" if ended else ""
                 found.append(
-                    f"the job {job} failed at {at}: {result}. Its output: `{self.app} logs`; run it again with "
+                    f"the job {job} failed{at}: {result}. Its output: `{self.app} logs`; run it again with "
                     f"`{self.app} jobs run {job}`"
                 )
         return found
@@ -115,5 +116,6 @@ def outcome(shown: Mapping[str, str]) -> str:
         "timeout": "ended after its timeout",
         "oom-kill": "ended for want of memory",
         "signal": f"ended by signal {status}",
+        "resources": "could not be started",
     }
     return words.get(result, result)

@@ -57,7 +57,8 @@ def act(context: Context, options: argparse.Namespace) -> int:
     """Do what the command line says; the exit status."""
     jobs = Jobs(context)
     if options.what == "settle":
-        jobs.start_timers()
+        if not jobs.at.paused.exists():  # else whoever has stopped the app starts them
+            jobs.start_timers()
         return 0
     if options.what == "run":
         return run(jobs, options.job, options.in_its_place)

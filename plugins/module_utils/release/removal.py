@@ -22,7 +22,8 @@ from .result import Result
 from .supervisor import Supervisor
 
 KILL_ATTEMPTS = 50
-SERVICES = ("{app}.redis.service", "{app}.redis-cache.service")  # that run as the app's user
+# What runs as the app's user beside its releases; systemd would start it again when its process is killed.
+SERVICES = ("{app}.pooler.socket", "{app}.pooler.service", "{app}.redis.service", "{app}.redis-cache.service")
 
 
 class Removal:
@@ -48,10 +49,10 @@ class Removal:
         own_home = self.owner.is_own_home()
         found = [path for path in self.paths(purge) if os.path.lexists(path)]
         releases = [path.name for path in self.at.releases.glob("*")]
+        self.jobs.remove()
         for release in sorted(self.supervisor.enabled() | self.supervisor.running(releases)):
             self.supervisor.stop(release)
         self.stop_services()
-        self.jobs.remove()
         if found:
             self.context.ledger.append("removed", "", by=self.context.settings.by, purged=purge)
         left = self.end_processes() if self.owner.has_own_account else []
@@ -85,7 +86,7 @@ class Removal:
         return paths
 
     def stop_services(self) -> None:
-        """Stop the app's Redis, which its processes needed to the last; the role ``redis`` removes the units."""
+        """Stop pooler and Redis, which processes and jobs needed to the last; their roles remove the units."""
         units = [unit.format(app=self.app) for unit in SERVICES]
         if found := [unit for unit in units if (self.at.root / "etc/systemd/system" / unit).is_file()]:
             self.system.systemctl("stop", *found)

@@ -92,8 +92,8 @@ class Rollback:
         if not copy:
             raise ReleaseError("choose", "no saved copy of the databases is kept for this rollback")
         server = self.databases.server_of(copy)
-        self.standstill.begin()
         try:
+            self.standstill.begin()
             with self.exchange.block(copy, server, release, self.live_since(release)):
                 yield
         finally:
