@@ -180,6 +180,7 @@ class TestReconcile:
 
         monkeypatch.setattr(postgresql.PostgreSQL, "create", create)
         report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}, {"name": "blog"}]))
+        assert host["made"] == []
         assert report.problems == ['database "shop" is not currently accepting connections']
         assert report.changed == ["created the database blog"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,17 @@ class Host:
         self.databases: dict[int, list[str]] = {15: ["postgres", "template1", "shop", "shop.kept"], 17: ["postgres"]}
         self.roles: dict[int, list[str]] = {}
         self.changed: list[str] = []
+        self.closed = ["template0"]
+        self.options = ""
         self.calls: list[str] = []
 
-    def run(self, argv: Sequence[str], **_options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, argv: Sequence[str], environment: Mapping[str, str] = programs.ENVIRONMENT, **_options: object
+    ) -> subprocess.CompletedProcess[str]:
         """Note what is called."""
         self.calls.append(" ".join(argv))
         if "pg_upgradecluster" in argv[0]:
+            self.options = environment["PGOPTIONS"]
             self.clusters = self.after
             if not self.status:
                 self.databases[17] = self.databases[15]
@@ -59,6 +64,7 @@ class Session:
             return [{"bytes": 50_000_000}]
         names = {
             upgrade.DATABASES: self.host.databases.get(self.cluster.version, []),
+            upgrade.CLOSED: self.host.closed,
             upgrade.ROLES: self.host.roles.get(self.cluster.version, []),
             upgrade.CHANGED_DATABASES: self.host.changed,
             upgrade.CHANGED_INDEXES: ["de_DE"] if database == "shop.kept" and self.host.changed else [],
@@ -104,6 +110,16 @@ def test_the_newest_version_is_taken_and_an_old_cluster_is_kept(host: Host, tmp_
     result = upgrade.perform(found)
     assert host.calls == ["/usr/bin/pg_upgradecluster -v 17 -m upgrade 15 main"]
     assert (result["from"], result["to"], result["port"], result["old_port"]) == ("15/main", "17/main", 5432, 5433)
+
+
+def test_an_app_that_has_spoilt_its_database_keeps_no_other_from_being_upgraded(host: Host, tmp_path: Path) -> None:
+    """It can shut a database of its own, and have its sessions begin with a role, or not at all."""
+    host.closed = ["shop", "shop.kept", "crm", "template0"]
+    upgrade.perform(planned(tmp_path))
+    assert host.calls[:2] == [f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true' for name in ("shop", "shop.kept")]
+    assert len(host.calls) == 3
+    for setting in ("role=none", "local_preload_libraries= ", "default_transaction_read_only=off"):
+        assert f"-c {setting}" in host.options
 
 
 def test_the_newest_version_needs_nothing(host: Host) -> None:

@@ -110,7 +110,7 @@ class Server:
             "PGAPPNAME": "groundwork",
             "PGCLIENTENCODING": "UTF8",
             "PGCONNECT_TIMEOUT": "10",
-            "PGPASSFILE": "/dev/null",
+            "PGPASSFILE": "/nonexistent",
             "PGSERVICEFILE": "/dev/null",
             "PGSYSCONFDIR": "/nonexistent",
             "PGOPTIONS": SETTINGS,

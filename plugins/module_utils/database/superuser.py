@@ -31,7 +31,16 @@ SETTINGS = {
     "lock_timeout": "30s",
     "statement_timeout": "0",
     "row_security": "on",
+    # One that is not there lets no session begin.
+    "local_preload_libraries": "",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
 }
+# For Debian's programs, which begin sessions in the databases of all apps and set the rest themselves.
+OPTIONS = (
+    "-c role=none -c default_transaction_read_only=off -c statement_timeout=0 -c local_preload_libraries= "
+    "-c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
+)
 SECONDS = 120.0
 
 
@@ -62,7 +71,7 @@ def environment(cluster: Cluster, socket: str, user: str) -> dict[str, str]:
         "PGAPPNAME": "groundwork",
         "PGCLIENTENCODING": "UTF8",
         "PGCONNECT_TIMEOUT": "10",
-        "PGPASSFILE": "/dev/null",
+        "PGPASSFILE": "/nonexistent",
         "PGSERVICEFILE": "/dev/null",
         "PGSYSCONFDIR": "/nonexistent",
         "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),

@@ -26,7 +26,7 @@ from ..common.text import line
 from .clusters import Cluster, at_port, clusters
 from .errors import DatabaseError
 from .standstill import Standstill
-from .superuser import Superuser, identifier
+from .superuser import OPTIONS, Superuser, identifier
 
 VERSIONS = Path("/usr/lib/postgresql")
 PLACE = "/var/lib/postgresql"
@@ -48,6 +48,7 @@ JOIN pg_collation AS k ON k.oid = c WHERE k.collversion IS NOT NULL
 AND k.collversion IS DISTINCT FROM pg_collation_actual_version(k.oid)
 """
 DATABASES = "SELECT datname::text AS name FROM pg_database WHERE datallowconn"
+CLOSED = "SELECT datname::text AS name FROM pg_database WHERE NOT datallowconn"
 BYTES = "SELECT sum(pg_tablespace_size(oid))::bigint AS bytes FROM pg_tablespace"
 ROLES = "SELECT rolname::text AS name FROM pg_roles WHERE oid >= 16384"
 
@@ -167,6 +168,7 @@ def perform(upgrade: Upgrade) -> dict[str, Any]:
         if upgrade.replaced:
             drop = ("/usr/bin/pg_dropcluster", "--stop", str(upgrade.version), old.name)
             call(drop, f"the empty cluster {upgrade.replaced} cannot be dropped")
+        open_all(Superuser(old), upgrade.apps)
         try:
             call(
                 ("/usr/bin/pg_upgradecluster", "-v", str(upgrade.version), "-m", "upgrade", str(old.version), old.name),
@@ -194,13 +196,20 @@ def perform(upgrade: Upgrade) -> dict[str, Any]:
     }
 
 
+def open_all(superuser: Superuser, apps: Sequence[str]) -> None:
+    """Have the apps' databases take connections again: one that its app has shut would keep all from the upgrade."""
+    for row in superuser.rows(CLOSED):
+        if row["name"].partition(".")[0] in apps:
+            superuser.sql(f"ALTER DATABASE {identifier(row['name'])} ALLOW_CONNECTIONS true")
+
+
 def call(argv: Sequence[str], failure: str) -> None:
     """Run a program of Debian's.
 
     :param failure: what it means when it fails, for the message.
     """
     try:
-        done = programs.run(argv, seconds=SECONDS)
+        done = programs.run(argv, seconds=SECONDS, environment={**programs.ENVIRONMENT, "PGOPTIONS": OPTIONS})
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DatabaseError(f"{failure}: {error}") from None
     if done.returncode:
