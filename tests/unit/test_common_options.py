@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import (
@@ -65,3 +66,12 @@ def test_what_does_not_define_a_release_is_not_in_its_definition() -> None:
     assert shop.definition()["extras"] == ["pg"]
     assert replace(shop, release_command_timeout=7, skip_checks=["debug"]).definition() == shop.definition()
     assert replace(shop, release_command="flask db upgrade").definition() != shop.definition()
+
+
+@pytest.mark.parametrize("name", ["processes", "jobs", "database", "redis"])
+def test_an_app_that_does_not_use_what_came_later_keeps_the_id_of_its_release(name: str) -> None:
+    shop = Spec("shop", environment={"A": "b"})
+    assert name not in shop.definition()
+    given: dict[str, Any] = {name: {"worker": {"command": "rq worker"}}}
+    used = replace(shop, **given)
+    assert used.definition().keys() - shop.definition().keys() == {name}

@@ -19,6 +19,8 @@ from ..common.options import option, options
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 # A directory below another: nothing that leads out of it, or that systemd or a shell reads as something else.
 DIRECTORY_BELOW = r"(?!-)(?!\.{1,2}(?:/|$))[\w.+@ -]+(?:/(?!\.{1,2}(?:/|$))[\w.+@ -]+)*/?"
+# What came after others: an app that uses none of it keeps the id of its release when the collection is updated.
+LATER = ("processes", "jobs", "database", "redis")
 # What a release proves before it goes live, beyond its import and its health path; each may be switched off by name.
 CHECKS = {
     "debug": "the app does not run in debug mode",
@@ -258,4 +260,5 @@ class Spec(ReleaseOptions):
 
     def definition(self) -> dict[str, Any]:
         """The options that define the release, as JSON has them. The engine puts what it finds out in their place."""
-        return {name: one.kind(getattr(self, name)) for name, one in options(Spec).items() if one.defines}
+        found = {name: one.kind(getattr(self, name)) for name, one in options(Spec).items() if one.defines}
+        return {name: value for name, value in found.items() if value or name not in LATER}
