@@ -32,7 +32,7 @@ SIDECARS = ("-wal", "-shm", "-journal")
 def parsed_lines(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects among the lines of an output."""
     for line in text.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
             if isinstance(found, dict):
                 yield found

@@ -74,7 +74,7 @@ def counted(answer: Mapping[str, Any]) -> dict[str, int]:
     """The rows of each table, as a step that an app could act in has told it; else BackupError."""
     try:
         found = {str(name): int(rows) for name, rows in answer["tables"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BackupError("the step did not say how many rows the tables have") from error
     if len(found) > MOST_TABLES:
         raise BackupError(f"the database has more than {MOST_TABLES} tables")

@@ -57,7 +57,8 @@ def save(app: AsTheApp, target: Path) -> dict[str, Any]:
         except BackupError as error:
             raise BackupError(f"the Redis of {name} could not be copied: {error}") from error
         files = app.take(out, private_directory(target))
-    told = {"version": str(done.get("version", ""))[:40], "memory": int(done.get("memory", 0))}
+    memory = done.get("memory")
+    told = {"version": str(done.get("version", ""))[:40], "memory": memory if isinstance(memory, int) else 0}
     return {"files": files, "keys": counted(done), **told}
 
 
@@ -68,7 +69,7 @@ def counted(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:
             str(name): {kind: int(numbers[kind]) for kind in ("keys", "expires")}
             for name, numbers in answer["keys"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BackupError("the step did not say how many keys there are") from error
     if len(found) > MOST_DATABASES or not all(re.fullmatch(r"db\d{1,9}", name) for name in found):
         raise BackupError("the step did not say how many keys there are")

@@ -81,6 +81,8 @@ def run(
     seconds: float | None = None,
     environment: Mapping[str, str] = ENVIRONMENT,
     payload: bytes = b"",
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
     merge: bool = False,
     limit: int = OUTPUT_LIMIT,
     errors: str = "replace",
@@ -93,6 +95,8 @@ def run(
     :param seconds: the time limit; None for no limit of its own.
     :param environment: all of its environment variables.
     :param payload: its standard input; empty by default.
+    :param stdin: a file that is its standard input, in place of a payload.
+    :param stdout: a file that its standard output goes to; none of it is returned then.
     :param merge: standard error goes into ``stdout``, in order; ``stderr`` is then empty.
     :param limit: bytes of each stream that are kept.
     :param errors: how bytes that are not UTF-8 are read: ``surrogateescape`` keeps file names as they are.
@@ -100,7 +104,6 @@ def run(
     :raises subprocess.TimeoutExpired: it took longer than ``seconds``, and was ended.
     """
     with contextlib.ExitStack() as stack:
-        stdin: int | IO[bytes] = subprocess.DEVNULL
         if payload:
             stdin = stack.enter_context(tempfile.TemporaryFile())
             stdin.write(payload)
@@ -110,20 +113,18 @@ def run(
                 argv,
                 env=dict(environment),
                 cwd="/",
-                stdin=stdin,
-                stdout=subprocess.PIPE,
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=stdout or subprocess.PIPE,
                 stderr=subprocess.STDOUT if merge else subprocess.PIPE,
                 start_new_session=True,
             )
         )
         try:
-            stdout, stderr = _collect(process, seconds, limit)
+            out, err = _collect(process, seconds, limit)
         except BaseException:
             end(process)
             raise
-    return subprocess.CompletedProcess(
-        argv, process.returncode, stdout.decode(errors=errors), stderr.decode(errors=errors)
-    )
+    return subprocess.CompletedProcess(argv, process.returncode, out.decode(errors=errors), err.decode(errors=errors))
 
 
 def _collect(process: subprocess.Popen[bytes], seconds: float | None, limit: int) -> tuple[bytes, bytes]:
@@ -150,8 +151,8 @@ def _collect(process: subprocess.Popen[bytes], seconds: float | None, limit: int
                 selector.unregister(stream)
     if process.poll() is None:
         raise subprocess.TimeoutExpired(process.args, seconds or 0)
-    stdout, stderr, *_none = (*map(bytes, kept.values()), b"", b"")
-    return stdout, stderr
+    out, err = (bytes(kept[stream]) if stream else b"" for stream in (process.stdout, process.stderr))
+    return out, err
 
 
 @dataclass(frozen=True)

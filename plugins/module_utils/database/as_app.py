@@ -8,15 +8,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..common import programs, systemd
 from ..common.on_host import on_host
 from ..common.systemd import Directives
 from ..common.text import line
 from .errors import DatabaseError
+
+if TYPE_CHECKING:
+    from .server import Server
 
 SANDBOX: Directives = [
     ("NoNewPrivileges", "yes"),
@@ -78,29 +80,38 @@ def run(
     """
     unit = unit_of(app, what, argv)
     command = unit.command("--pipe", "--wait", "--collect")
-    with subprocess.Popen(
-        command, env=programs.ENVIRONMENT, cwd="/", stdin=stdin or subprocess.DEVNULL,
-        stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            out, err = process.communicate()
-        except BaseException:
-            programs.run((systemd.SYSTEMCTL, "stop", unit.name))
-            raise
-    if process.returncode:
-        raise DatabaseError(line(err[-ANSWER_LIMIT:].decode(errors="replace"), 2000) or f"{what}: it was ended")
-    return answer_of(out or b"")
+    try:
+        done = programs.run(command, stdin=stdin, stdout=stdout, limit=ANSWER_LIMIT + 1)
+    except BaseException:
+        programs.run((systemd.SYSTEMCTL, "stop", unit.name))
+        raise
+    if done.returncode:
+        raise DatabaseError(line(done.stderr, 2000) or f"{what}: it was ended")
+    return answer_of(done.stdout)
 
 
-def answer_of(printed: bytes) -> dict[str, Any]:
+def answer_of(printed: str) -> dict[str, Any]:
     """The object that a command has printed; nothing where it has printed none."""
-    if len(printed) > ANSWER_LIMIT:
+    if len(printed.encode()) > ANSWER_LIMIT:
         raise DatabaseError(f"a command printed more than {ANSWER_LIMIT} bytes")
-    rows = printed.decode(errors="replace").splitlines()
+    rows = printed.splitlines()
     try:
         found = json.loads(rows[-1]) if rows else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise DatabaseError(f"a command printed no result: {line(printed[:500].decode(errors='replace'))}")
+        raise DatabaseError(f"a command printed no result: {line(printed[:500])}")
     return found
+
+
+def counted(app: str, one: Server, database: str = "") -> dict[str, int]:
+    """Count the rows of each table, by its name as a message shows it.
+
+    :param one: the server that the database is on.
+    :raises DatabaseError: it failed, or what was printed is no count.
+    """
+    try:
+        tables = run(app, "count", one.counts(database))["tables"]
+        return {line(str(name)): int(rows) for name, rows in tables.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise DatabaseError("a command did not say how many rows the tables have") from None

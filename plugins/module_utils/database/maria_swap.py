@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .errors import DatabaseError
 from .maria_root import Root, identifier
 
 COMMENT = "groundwork: an exchange goes on"
@@ -99,7 +100,10 @@ class Swap:
 
     def objects(self, database: str, force: bool = False) -> str:
         """The definitions of what is no table, as the app's account sees them."""
-        return str(self.as_app("objects", database, force=force)["sql"])
+        found = self.as_app("objects", database, force=force).get("sql")
+        if not isinstance(found, str):
+            raise DatabaseError(f"MariaDB: a step of {self.app} did not print what {database} has beside its tables")
+        return found
 
     def replace(self, database: str, definitions: str) -> None:
         """Have what is no table in a database be these definitions."""

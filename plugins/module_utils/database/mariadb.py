@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.text import line
 from . import maria_setup, maria_step
 from .errors import DatabaseError
 from .maria_root import PLUGIN, Root, account, identifier, in_grant, literal
@@ -189,7 +190,13 @@ class MariaDB:
 
     def _step(self, verb: str, database: str, payload: str = "", **more: Any) -> dict[str, Any]:
         """Have the app's account do something, and wait for it."""
-        answer: dict[str, Any] = json.loads(self.step(self.app, self._as_app(verb, database, **more), payload))
+        printed = self.step(self.app, self._as_app(verb, database, **more), payload)
+        try:
+            answer = json.loads(printed)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise DatabaseError(f"MariaDB: a step of {self.app} printed no result: {line(printed[:500])}")
         return answer
 
 

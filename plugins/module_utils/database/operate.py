@@ -41,7 +41,6 @@ def of_app(app: str) -> tuple[server.Server, Mapping[str, Any]]:
 def show(app: str) -> dict[str, Any]:
     """Size, tables, connections, version and pooler of an app's database, and what is kept beside it."""
     one, record = of_app(app)
-    tables = as_app.run(app, "count", one.counts())["tables"]
     found: dict[str, Any] = {
         "provider": record["provider"],
         "name": record["name"],
@@ -49,7 +48,7 @@ def show(app: str) -> dict[str, Any]:
         "port": record.get("port"),
         "pooler": record.get("pooler"),
         "size": one.size(),
-        "tables": {line(str(name)): int(rows) for name, rows in tables.items()},
+        "tables": as_app.counted(app, one),
         "kept": {name: one.size(name) for name in one.databases() if name != app},
         **one.describe(),
     }
@@ -80,8 +79,7 @@ def size(number: int) -> str:
 
 def filled(app: str, one: server.Server) -> dict[str, int]:
     """The tables that have rows, but for that in which Alembic notes how far it came."""
-    tables = as_app.run(app, "count", one.counts())["tables"]
-    return {line(str(name)): int(rows) for name, rows in tables.items() if rows and not is_alembics(str(name))}
+    return {name: rows for name, rows in as_app.counted(app, one).items() if rows and not is_alembics(name)}
 
 
 def is_alembics(name: str) -> bool:
@@ -124,8 +122,8 @@ def exchange(one: server.Server, dumped: IO[bytes], *, replace: bool) -> dict[st
     refuse_rows(app, rows, replace=replace)
     fresh = one.create_fresh(LOADED)
     try:
-        skipped = as_app.run(app, "load", one.load("-", fresh), stdin=dumped).get("skipped", [])
-        tables = as_app.run(app, "count", one.counts(fresh))["tables"]
+        skipped = as_app.run(app, "load", one.load("-", fresh), stdin=dumped).get("skipped")
+        tables = as_app.counted(app, one, fresh)
         one.drop(kept)
         one.swap(fresh, kept)
     except BaseException:
@@ -133,12 +131,12 @@ def exchange(one: server.Server, dumped: IO[bytes], *, replace: bool) -> dict[st
         raise
     if not rows:
         one.drop(kept)
-    number = sum(map(int, tables.values()))
+    number = sum(tables.values())
     return {
         "changed": [f"loaded {len(tables)} tables with {number} rows"],
         "tables": len(tables),
         "rows": number,
-        "skipped": [line(str(what)) for what in skipped],
+        "skipped": [line(str(what)) for what in skipped] if isinstance(skipped, list) else [],
         "kept": kept if rows else "",
         "notices": [],
     }
