@@ -233,11 +233,18 @@ def archive_names(archive: str) -> set[str]:
     return {"/".join(part[strip:]) for part in parts if len(part) > strip}
 
 
+def _remedy(path: str) -> str:
+    """What to do about a path that leads nowhere; where it is relative, one has to know to what."""
+    if Path(path).expanduser().is_absolute():
+        return "correct the path"
+    return f"correct the path, which is relative to where ansible-playbook runs ({Path.cwd()})"
+
+
 def existing_directory(directory: str) -> Path:
     """The absolute path of a directory on the controller; SourceError when there is none."""
     path = Path(directory).expanduser().resolve()
     if not path.is_dir():
-        raise SourceError(f"{directory!r} is not a directory on the controller: correct the path")
+        raise SourceError(f"{directory!r} is not a directory on the controller: {_remedy(directory)}")
     return path
 
 
@@ -245,5 +252,5 @@ def existing_file(file: str) -> Path:
     """The absolute path of a file on the controller; SourceError when there is none."""
     path = Path(file).expanduser().resolve()
     if not path.is_file():
-        raise SourceError(f"{file!r} is not a file on the controller: correct the path")
+        raise SourceError(f"{file!r} is not a file on the controller: {_remedy(file)}")
     return path
