@@ -26,6 +26,10 @@ DATA = on_host("data", "shop")
         ("ModuleNotFoundError: No module named 'psycopg2'", "the database's driver is missing"),
         ("ModuleNotFoundError: No module named 'packaging'", "ask for celery[redis] in its requirements"),
         ("Error 111 connecting to localhost:6379. Connection refused.", "gives it one, whose address is REDIS_URL"),
+        (
+            "limits.errors.ConfigurationError: unknown storage scheme : unix:///run/shop.redis/redis.sock",
+            "give it redis+unix:///run/shop.redis/redis.sock (of a cache",
+        ),
         ("/bin/bash: line 1: rq: command not found", "add the package that has it to its requirements"),
         ("sqlite3.OperationalError: no such table: user", "have setup_command make them"),
         ("sqlite3.OperationalError: no such table: user", "else release_command, such as `flask db upgrade`"),

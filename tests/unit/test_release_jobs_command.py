@@ -86,12 +86,17 @@ class TestList:
         rows = json.loads(capsys.readouterr().out)
         assert [row["held"] for row in rows] == [jobs_command.ELSEWHERE, ""]
 
-    def test_an_app_without_jobs(self, app: App, capsys: pytest.CaptureFixture[str]) -> None:
-        app.deploy()
+    @pytest.mark.parametrize(
+        ("is_live", "said"),
+        [(True, "has no jobs: name them in flask_apps"), (False, "has no live release, and so no jobs")],
+    )
+    def test_an_app_without_jobs(self, app: App, is_live: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+        if is_live:
+            app.deploy()
         parser = argparse.ArgumentParser()
         jobs_command.add_arguments(parser)
         jobs_command.act(app.on_host().context, parser.parse_args([]))
-        assert "has no jobs: name them in flask_apps" in capsys.readouterr().out
+        assert said in capsys.readouterr().out
 
 
 class TestRun:

@@ -12,6 +12,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host im
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import service_directives
 from ansible_collections.groundwork.flask.plugins.module_utils.release import (
     command,
+    process_command,
     process_kinds,
     process_units,
     work,
@@ -434,3 +435,7 @@ class TestCommand:
         command.main([app.name, "restart", "worker", "--by", "ann"], app.root)
         assert (orders[0].verb, orders[0].options) == ("restart", {"process": "worker"})
         assert capsys.readouterr().out == f"it finishes its job first\nworker of release {release} was restarted.\n"
+
+
+def test_a_table_without_a_live_release() -> None:
+    assert process_command.table([]) == "Nothing runs, for no release is live."

@@ -80,7 +80,8 @@ class FakeSystemd(System):
     def in_background(self, argv: list[str], **options: Any) -> SimpleNamespace:
         """What ``subprocess.Popen`` does in place of systemd-run; it ends when nobody is at work any more."""
         self.started.append((argv, options["env"]))
-        status, _said = self.runs.pop(0)(Order(**json.loads(options["stdin"].read())))
+        status, said = self.runs.pop(0)(Order(**json.loads(options["stdin"].read())))
+        options["stderr"].write(said.encode())
         return SimpleNamespace(poll=lambda: None if self.shown else status)
 
     def ended(self, **result: Any) -> None:
@@ -350,9 +351,21 @@ class TestBegin:
         assert systemd.naps == 2
 
     def test_one_that_has_ended_before_is_not(self, systemd: FakeSystemd) -> None:
+        error = {"step": "fetch", "message": "there is no such tag", "log": ""}
         systemd.shown = [AT_WORK.replace("=command", "=fetch")]
-        systemd.runs = [fails(1)]
+        systemd.runs = [fails(1, then=lambda given: systemd.ended(order=given.id, error=error))]
         assert not work.begin(order(), systemd)
+
+    def test_one_that_could_not_begin_is_not(self, systemd: FakeSystemd) -> None:
+        systemd.shown = [AT_WORK]
+        systemd.runs = [fails(1, TAKEN)]
+        assert not work.begin(order(), systemd)
+
+    def test_one_that_was_unlocked_does_not_begin_again(self, systemd: FakeSystemd) -> None:
+        systemd.shown = [AT_WORK]
+        systemd.runs = [fails(1, "Job canceled")]
+        with pytest.raises(ReleaseError, match="was ended before it was done, by an unlock"):
+            work.begin(order(), systemd)
 
     def test_what_came_of_it_is_told_as_if_it_had_been_waited_for(self, systemd: FakeSystemd) -> None:
         systemd.shown = [AT_WORK.replace("=command", "=start")]
@@ -380,7 +393,7 @@ class TestBegin:
         assert work.do(given, systemd).release == "A"
 
     def test_no_list_of_processes_shows_a_secret(self, systemd: FakeSystemd) -> None:
-        systemd.runs = [fails(0)]
+        systemd.runs = [works(systemd)]
         work.begin(order(secret={"TOKEN": "hunter22"}), systemd)
         assert "hunter22" not in str(systemd.started)
 

@@ -85,6 +85,12 @@ RUNTIME_HINTS = (
         "up what is missing",
     ),
     (
+        r"unknown storage scheme ?: unix://",
+        "Flask-Limiter writes the address of a socket redis+unix://, not unix:// as REDIS_URL is: "
+        "where the app has a variable for it alone, give it redis+unix:///run/{app}.redis/redis.sock "
+        "(of a cache: /run/{app}.redis-cache); else see docs/redis.md, Flask-Limiter",
+    ),
+    (
         r"line \d+: \S+: command not found",
         "a program of its command is not in its environment: add the package that has it to its requirements",
     ),

@@ -63,7 +63,7 @@ def act(context: Context, options: argparse.Namespace) -> int:
     if options.what == "run":
         return run(jobs, options.job, options.in_its_place)
     rows = listed(jobs)
-    write(json.dumps(rows) if options.json else table(context.app, rows))
+    write(json.dumps(rows) if options.json else table(context.app, rows, jobs.at.live()))
     return 0
 
 
@@ -141,8 +141,10 @@ def coming(jobs: Jobs) -> str:
     )
 
 
-def table(app: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def table(app: str, rows: Sequence[Mapping[str, Any]], live: str | None) -> str:
     """The jobs as a person reads them."""
+    if not live:
+        return f"{app} has no live release, and so no jobs: `{app} status` says why"
     if not rows:
         return f"{app} has no jobs: name them in flask_apps, as in `jobs: {{nightly: {{command: …, schedule: …}}}}`"
     lines = [COLUMNS, *map(cells, rows)]

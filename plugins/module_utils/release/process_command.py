@@ -74,6 +74,8 @@ def row(unit: Unit, release: str, properties: Mapping[str, str]) -> dict[str, An
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The processes as a person reads them."""
+    if not rows:
+        return "Nothing runs, for no release is live."
     lines = [COLUMNS, *map(cells, rows)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(COLUMNS))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -51,6 +51,7 @@ PROGRAM = engine_program("work", "serve")
 # Longer than a build and a release command take together by their own limits' defaults.
 WAIT_SECONDS = 3600.0
 STOP_SECONDS = 5
+OUTPUT_LIMIT = 2**16  # bytes that are read of what systemd-run and the engine print
 # The steps of a deploy that build nothing any more: the release is started, watched and made live.
 BUILT = frozenset(("start", "switch", "drain", "prune"))
 
@@ -133,21 +134,36 @@ def begin(order: Order, system: System | None = None, program: Sequence[str] = P
     :func:`do` with the same order waits for its end and returns what came of it.
 
     :returns: False when the run is over already, or could not begin.
+    :raises ReleaseError: it was ended before it was done; who ends a deploy does not want it to begin again.
     """
     system = system or System()
-    with open(os.memfd_create("order"), "w+b") as stream:  # it holds secrets, and outlives whoever asks
+    # In memory, for it holds secrets, and outlives whoever asks.
+    with open(os.memfd_create("order"), "w+b") as stream, open(os.memfd_create("errors"), "w+b") as errors:
         stream.write(json.dumps(asdict(order)).encode())
         stream.seek(0)
         process = subprocess.Popen(
             command(order.app, order.description, program), stdin=stream, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd="/", start_new_session=True,
+            stderr=errors, env=ENVIRONMENT, cwd="/", start_new_session=True,
         )  # fmt: skip
-    while process.poll() is None:
-        found = active_run(order.app, system)
-        if found and found.step in BUILT:
-            return True
-        system.sleep(0.1)
+        while process.poll() is None:
+            found = active_run(order.app, system)
+            if found and found.step in BUILT:
+                return True
+            system.sleep(0.1)
+        errors.seek(0)
+        output = errors.read(OUTPUT_LIMIT).decode(errors="replace")
+    if not (is_taken(output) or result_of(Layout(order.app), order) or goes_on(order, system)):
+        make_room(order, output, system, time.monotonic())
     return False
+
+
+def goes_on(order: Order, system: System) -> bool:
+    """Whether a run is at work though systemd-run has returned: the bus broke off, or another one was quicker.
+
+    An unlock that has ended the run and cleans up now is none.
+    """
+    active = active_run(order.app, system)
+    return bool(active and not active.description.startswith(WORK["heal"]))
 
 
 def do(
