@@ -7,7 +7,7 @@ This file is a program of its own that needs the standard library alone, run by 
 starts it takes what it prints for data. Its one argument beside the verb is a map as JSON: ``socket``, ``database``,
 and ``file`` where there is a dump.
 
-``dump``, ``load``, ``counts`` and ``heads`` are those of PostgreSQL's. ``objects`` prints the definitions of triggers,
+``dump``, ``load`` and ``counts`` are those of PostgreSQL's. ``objects`` prints the definitions of triggers,
 routines, events and views as ``{"sql": text}``; ``strip`` drops those of the kinds in ``kinds``; ``replace`` drops
 all and makes those that stand on standard input; ``store`` keeps these in a table, and ``stored`` prints what that has,
 as ``{"sql": text}``. Each prints a line of JSON; a failure is exit status 1 with a sentence
@@ -206,17 +206,6 @@ def counts(server: Server) -> dict[str, Any]:
     return {"tables": {names[int(number)]: int(count) for number, count in (row.split("\t") for row in found)}}
 
 
-def heads(server: Server) -> dict[str, Any]:
-    """The migration heads in Alembic's table."""
-    if "alembic_version" not in server.names("table"):
-        return {"heads": []}
-    return {
-        "heads": sorted(
-            bytes.fromhex(row).decode() for row in server.sql("SELECT HEX(version_num) FROM alembic_version")
-        )
-    }
-
-
 # --- what is no table ----------------------------------------
 
 
@@ -282,7 +271,7 @@ def main(verb: str, argument: str) -> int:
         elif verb == "objects":
             answer = objects(server, bool(given["force"]))
         else:
-            answer = {"counts": counts, "heads": heads, "stored": stored}[verb](server)
+            answer = {"counts": counts, "stored": stored}[verb](server)
     except FailureError as failure:
         sys.stderr.write(f"{failure}\n")
         return 1

@@ -51,10 +51,6 @@ class MariaDB:
         """Count the rows of each table; prints ``{"tables": {name: rows}}``."""
         return self._as_app("counts", database)
 
-    def heads(self, database: str = "") -> list[str]:
-        """Read the migration heads; prints ``{"heads": [...]}``."""
-        return self._as_app("heads", database)
-
     def _as_app(self, verb: str, database: str, **more: Any) -> list[str]:
         given = {"socket": self.socket, "database": self._own(database), **more}
         return ["/usr/bin/python3", "-I", str(PROGRAM), verb, json.dumps(given)]

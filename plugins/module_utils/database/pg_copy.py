@@ -8,8 +8,8 @@ starts it takes what it prints for data. Its one argument beside the verb is a m
 of the server's own version), ``socket``, ``port``, ``user``, ``database``, and ``file`` where there is a dump.
 
 ``dump`` writes one in PostgreSQL's custom format, ``load`` loads one, in that format, as tar or as plain SQL, into an
-empty database; ``counts`` counts the rows of each table, ``heads`` reads Alembic's migration heads. Each prints a line
-of JSON; a failure is exit status 1 with a sentence on standard error.
+empty database; ``counts`` counts the rows of each table. Each prints a line of JSON; a failure is
+exit status 1 with a sentence on standard error.
 """
 
 from __future__ import annotations
@@ -46,11 +46,6 @@ COUNTS = f"""
 SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname), (xpath('/row/n/text()',
     query_to_xml(format('SELECT count(*) AS n FROM ONLY %I.%I', n.nspname, c.relname), false, true, '')
 ))[1]::text::bigint), '{{}}') {OF_THE_APP}
-"""
-HEADS = """
-SELECT coalesce(jsonb_agg(format('%I.%I', n.nspname, c.relname)), '[]')
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relname = 'alembic_version' AND c.relkind = 'r' AND has_table_privilege(c.oid, 'SELECT');
 """
 # What is there before the load, and what of it is not the app's.
 PRESENT = """
@@ -180,14 +175,6 @@ def dump_once(server: Server, file: str) -> dict[str, Any]:
     if session.returncode:
         raise FailureError(" ".join(complaint[-KEPT:].split()))
     return {"tables": json.loads(found)} if found else {}
-
-
-def heads(server: Server) -> dict[str, Any]:
-    """The migration heads in every table that Alembic has."""
-    found: list[str] = []
-    for table in server.answer(HEADS):
-        found += server.answer(f"SELECT coalesce(jsonb_agg(version_num), '[]') FROM {table}")
-    return {"heads": sorted(found)}
 
 
 # --- load ----------------------------------------
@@ -343,7 +330,7 @@ def main(verb: str, argument: str) -> int:
         elif verb == "load":
             answer = load(server, given["file"])
         else:
-            answer = {"tables": server.answer(COUNTS)} if verb == "counts" else heads(server)
+            answer = {"tables": server.answer(COUNTS)}
     except FailureError as failure:
         sys.stderr.write(f"{failure}\n")
         return 1

@@ -75,10 +75,6 @@ class PostgreSQL:
         """Count the rows of each table; prints ``{"tables": {name: rows}}``."""
         return self._as_app("counts", database)
 
-    def heads(self, database: str = "") -> list[str]:
-        """Read the migration heads; prints ``{"heads": [...]}``."""
-        return self._as_app("heads", database)
-
     def _as_app(self, verb: str, database: str, **more: str) -> list[str]:
         given = {
             "programs": self.cluster.programs,

@@ -140,18 +140,15 @@ def refuse_without_account(app: str) -> None:
     try:
         pwd.getpwnam(app)
     except KeyError:
-        raise DatabaseError(f"database_apps: there is no account {app} on this host; make it first") from None
+        raise DatabaseError(
+            f"database_apps: there is no account {app} on this host: run the role service_user for it first"
+        ) from None
 
 
 def look(superuser: Superuser, app: Mapping[str, Any], report: Report) -> None:
     """Refuse what cannot be had, before anything is changed."""
     name = app["name"]
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        raise DatabaseError(
-            f"database_apps: there is no account {name} on this host, as which the app would ask"
-        ) from None
+    refuse_without_account(name)
     found = ours.look(superuser, name)
     found.refuse_if_foreign(str(superuser.cluster))
     access.refuse_unless_peer(superuser, name)

@@ -43,9 +43,6 @@ class Server(Protocol):
     def counts(self, database: str = "") -> list[str]:
         """Count the rows of every table; prints ``{"tables": {name: rows}}``."""
 
-    def heads(self, database: str = "") -> list[str]:
-        """Read Alembic's migration heads; prints ``{"heads": [head, …]}``."""
-
     # What root calls; the server's superuser account does it.
 
     def exists(self, database: str = "") -> bool:

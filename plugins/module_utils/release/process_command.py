@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .layout import Layout
@@ -92,8 +92,3 @@ def cells(one: Mapping[str, Any]) -> tuple[str, ...]:
         str(one["restarts"]),
         one["release"],
     )
-
-
-def known(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names that ``restart`` takes."""
-    return list(dict.fromkeys(one["process"] for one in rows))
