@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.database import maria_copy, maria_setup, server
+from ansible_collections.groundwork.flask.plugins.module_utils.database import (
+    maria_copy,
+    maria_setup,
+    mariadb,
+    server,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.database.maria_root import (
     Found,
@@ -97,6 +102,36 @@ class TestOwnership:
     def test_a_database_without_rights_of_the_app_is_foreign(self, changed: dict[str, Any]) -> None:
         with pytest.raises(DatabaseError, match=r"has a database my_shop that was not made for this app.*GRANT ALL"):
             found(**changed).refuse_if_foreign()
+
+
+class TestLeftOver:
+    """A purge after a removal finds what is the app's by its account, for its record is gone."""
+
+    @pytest.mark.parametrize(
+        ("changed", "expected"),
+        [
+            ({}, ["my_shop"]),
+            ({"granted": ()}, []),
+            ({"plugin": "mysql_native_password"}, []),
+            ({"is_there": False}, []),
+        ],
+    )
+    def test_an_account_that_was_made_for_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], expected: list[str]
+    ) -> None:
+        monkeypatch.setattr(mariadb, "SOCKET", str(tmp_path))
+        monkeypatch.setattr(Root, "look", lambda _root, _app: found(**changed))
+        monkeypatch.setattr(server.postgresql, "clusters", list)
+        assert [record["name"] for record in server.left_over("my_shop")] == expected
+
+    def test_a_server_that_does_not_answer_or_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_root: Root, _app: str) -> Found:
+            raise DatabaseError("access denied")
+
+        monkeypatch.setattr(Root, "look", refuse)
+        for socket in ("/nonexistent", "/"):
+            monkeypatch.setattr(mariadb, "SOCKET", socket)
+            assert mariadb.left_over("my_shop") == []
 
 
 class TestDump:

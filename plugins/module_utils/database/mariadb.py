@@ -196,6 +196,15 @@ class MariaDB:
         return answer
 
 
+def left_over(app: str) -> list[dict[str, Any]]:
+    """The record of an account that was made for an app, if there is one; nothing of a server that does not answer."""
+    try:
+        found = Root(SOCKET).look(app) if os.path.exists(SOCKET) else None
+    except DatabaseError:
+        return []
+    return [{"provider": "mariadb", "name": app, "socket": SOCKET}] if found and found.is_ours and found.granted else []
+
+
 def directory_of(database: str) -> str:
     """The directory of a database, for which MariaDB writes other characters as their numbers."""
     return re.sub(r"[^a-z0-9_]", lambda found: f"@{ord(found[0]):04x}", database)

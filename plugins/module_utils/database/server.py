@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 from ..common.files import read_json
 from ..common.on_host import path
-from . import postgresql
+from . import mariadb, postgresql
 from .errors import DatabaseError
-from .mariadb import MariaDB
 
 
 class Server(Protocol):
@@ -99,7 +98,7 @@ def read(app: str, root: Path = Path("/")) -> dict[str, Any] | None:
 
 def left_over(app: str) -> list[dict[str, Any]]:
     """Records of what an app has on the servers of this host, where none is kept any more."""
-    return postgresql.left_over(app)
+    return [*postgresql.left_over(app), *mariadb.left_over(app)]
 
 
 def of(record: Mapping[str, Any]) -> Server:
@@ -111,5 +110,5 @@ def of(record: Mapping[str, Any]) -> Server:
     if provider == "postgresql":
         return postgresql.PostgreSQL(record)
     if provider == "mariadb":
-        return MariaDB(record)
+        return mariadb.MariaDB(record)
     raise DatabaseError(f"{provider!r} is no database server that this version knows")
