@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -290,3 +292,26 @@ class TestErrors:
 )
 def test_who_is_at_work(environment: dict[str, str], who: str) -> None:
     assert command.whoami(environment) == who
+
+
+class TestPause:
+    """Nothing of the app runs until the command ends."""
+
+    def test_ctrl_c_ends_it_and_a_failure_to_start_again_is_told(
+        self, host: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        @contextlib.contextmanager
+        def held(order: work.Order) -> Iterator[list[str]]:
+            assert order.verb == "pause"
+            yield ["the job nightly ran and was ended"]
+            raise ReleaseError("start", "release 3f9c was stopped, and could not be started again")
+
+        class Terminal:
+            def read(self, _size: int) -> str:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(command, "held", held)
+        monkeypatch.setattr(sys, "stdin", Terminal())
+        with pytest.raises(SystemExit, match="could not be started again"):
+            call(host, "pause")
+        assert "the job nightly ran and was ended\nNothing of" in capsys.readouterr().out

@@ -265,14 +265,18 @@ def roll_back(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], 
 
 
 def pause(at: Layout, options: argparse.Namespace) -> None:
-    """Keep everything of the app stopped until our stdin ends."""
+    """Keep everything of the app stopped until our stdin ends, or the person at it presses Ctrl-C.
+
+    :raises ReleaseError: it could not be stopped, or not be started again.
+    """
     order = work.Order("pause", {"name": at.app}, asdict(DeploySettings(by=options.by or whoami(os.environ))))
-    with contextlib.suppress(KeyboardInterrupt), held(order) as notices:
+    with held(order) as notices:
         text = [*notices, f"Nothing of {at.app} runs. It is started again when this command ends: press Ctrl-D."]
         print_line(json.dumps({"notices": notices}) if options.json else "\n".join(text))
         sys.stdout.flush()
-        while sys.stdin.read(1024):
-            pass
+        with contextlib.suppress(KeyboardInterrupt):
+            while sys.stdin.read(1024):
+                pass
 
 
 def restart(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
