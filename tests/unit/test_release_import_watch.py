@@ -26,11 +26,23 @@ def serve_for_ever():
 """
 
 
+# As urllib3 does; then its own package goes on for long, as one of many modules does on a busy host.
+PROBING = """
+import socket
+import time
+probe = socket.socket()
+probe.bind(("127.0.0.1", 0))
+probe.close()
+time.sleep(1.5)
+"""
+
+
 def import_app(directory: Path, text: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
     (directory / "shop.py").write_text(text)
     (directory / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
     (directory / "lib/site-packages").mkdir(parents=True)
     (directory / "lib/site-packages/unlisted.py").write_text(UNLISTED)
+    (directory / "lib/site-packages/probing.py").write_text(PROBING)
     return subprocess.run(
         (sys.executable, "-c", app_steps.PROBE, TEXT, str(seconds), Path(probe.__file__).read_text()),
         cwd=directory,
@@ -89,6 +101,7 @@ def test_what_is_known_to_serve_never_listens(tmp_path: Path) -> None:
         "socket.socket(type=socket.SOCK_DGRAM).bind(('127.0.0.1', 0)); time.sleep(1.5)",
         "import os\nchild = os.fork()\nif not child:\n    app.run(port=0)\ntime.sleep(1)\nos.kill(child, 9)",
         "time.sleep(1.5)",
+        "import probing",
         # An exporter, and then a database that is slow.
         f"import asyncio\n{MAKE}asyncio.run(asyncio.sleep(1.5))",
     ],

@@ -16,6 +16,8 @@ import json
 import os
 import sys
 import sysconfig
+from _socket import SO_ACCEPTCONN, SOL_SOCKET
+from _socket import socket as Socket  # noqa: N812 - Python's own, whatever an app patches
 from _thread import get_ident, start_new_thread  # as they are before an app patches them
 from collections.abc import Iterator
 from time import monotonic, process_time, sleep
@@ -66,7 +68,7 @@ class Watch:
     def __init__(self, wsgi_app: str) -> None:
         self.package = wsgi_app.partition(":")[0].partition(".")[0]
         self.thread, self.process = get_ident(), os.getpid()
-        self.listening: list[tuple[FrameType, int, Any]] = []
+        self.bound: list[tuple[FrameType, int, Any, int]] = []
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -80,8 +82,8 @@ class Watch:
         if SERVERS & {(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame in frames}:
             end(call)
         greenlets = sys.modules.get("greenlet")
-        self.listening.append((call, call.f_lineno, greenlets and greenlets.getcurrent()))
-        if len(self.listening) == 1:
+        self.bound.append((call, call.f_lineno, greenlets and greenlets.getcurrent(), arguments[0].fileno()))
+        if len(self.bound) == 1:
             start_new_thread(self.wait, ())
 
     def wait(self) -> None:
@@ -97,10 +99,12 @@ class Watch:
 
     def waiting_call(self) -> FrameType | None:
         """The code of the app that listens and has not gone on since, or waits for a connection now."""
-        call, line, greenlet = self.listening[-1]
+        # Not each that is bound listens: urllib3, when it is imported, sees by one whether the host has IPv6.
+        listening = [found for found in self.bound if listens(found[3])]
+        call, line, greenlet, _number = (listening or self.bound)[-1]
         # The greenlet that imports may wait while another one has the thread.
         frames = [*callers(sys._current_frames().get(self.thread)), *callers(greenlet and greenlet.gr_frame)]
-        if call.f_lineno == line and call in frames:  # one that has returned keeps its line
+        if listening and call.f_lineno == line and call in frames:  # one that has returned keeps its line
             return call
         names = {frame.f_code.co_name for frame in frames}
         if WAITING & names or ("run_forever" in names and "run_until_complete" not in names):
@@ -114,6 +118,17 @@ class Watch:
             return True
         installed = "/site-packages/" in path or "/dist-packages/" in path or path.startswith((*STANDARD_LIBRARY, "<"))
         return not installed and module != "groundwork_wsgi"
+
+
+def listens(number: int) -> bool:
+    """Whether a file descriptor is a socket that listens."""
+    try:
+        found = Socket(fileno=os.dup(number))
+        answer = found.getsockopt(SOL_SOCKET, SO_ACCEPTCONN)
+        found.close()
+    except OSError:
+        return False
+    return bool(answer)
 
 
 def end(call: FrameType) -> None:
