@@ -6,11 +6,13 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.database import (
     maria_copy,
     maria_setup,
@@ -377,6 +379,13 @@ class TestSwap:
         assert root.ended == []
 
 
+def test_a_lock_that_outlives_its_session_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = "ERROR 1205 (HY000) at line 1: Lock wait timeout exceeded; try restarting transaction"
+    monkeypatch.setattr(programs, "run", lambda *_a, **_k: subprocess.CompletedProcess((), 1, "", error))
+    with pytest.raises(DatabaseError, match=r"Lock wait timeout .* `mariadb -e 'XA RECOVER'`, end it by XA ROLLBACK"):
+        Root("/nowhere").sql("DROP DATABASE shop")
+
+
 def test_extensions_are_refused() -> None:
     with pytest.raises(DatabaseError, match=r"flask_apps.shop.database.extensions: MariaDB has no extensions"):
         MariaDB({"name": "shop"}).create(["citext"])
@@ -410,13 +419,22 @@ class TestSetUp:
         ]
         assert not file.exists()
         assert maria_setup.set_up(self.server(), tmp_path)
-        assert "skip-networking" in file.read_text().splitlines()
+        assert {"skip-networking", "symbolic-links = 0"} <= set(file.read_text().splitlines())
         assert maria_setup.set_up(self.server(), tmp_path) == []
 
     @pytest.mark.parametrize("used", [{"databases": ["wiki"]}, {"accounts": ["wiki@%"]}])
     def test_one_that_others_use_is_left(self, file: Path, tmp_path: Path, used: dict[str, list[str]]) -> None:
         assert maria_setup.set_up(self.server(**used), tmp_path) == []
         assert not file.exists()
+
+    @pytest.mark.parametrize(("links", "number"), [("YES", 1), ("DISABLED", 0)])
+    def test_one_that_puts_tables_where_an_app_says_is_a_warning(self, links: str, number: int) -> None:
+        class Other(Root):
+            def sql(self, *_statements: str, seconds: float = 1) -> list[str]:
+                del seconds
+                return [links]
+
+        assert len(maria_setup.warnings(Other("/nowhere"))) == number
 
     def test_one_that_does_not_start_with_it_runs_as_before(
         self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

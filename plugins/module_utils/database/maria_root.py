@@ -22,6 +22,11 @@ SECONDS = 120.0
 # What the client reads as the end of a name or of a statement.
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\`'\";]")
 PLUGIN = "unix_socket"
+# An app's prepared transaction outlives its session, and even the server; nothing says whose it is.
+PREPARED = (
+    "; a transaction that was prepared and not ended may hold the lock: see `mariadb -e 'XA RECOVER'`, end it by "
+    "XA ROLLBACK or XA COMMIT, and run again"
+)
 SETTINGS = "SET SESSION sql_mode = '', lock_wait_timeout = 30"
 
 
@@ -68,7 +73,8 @@ class Root:
         except subprocess.TimeoutExpired:
             raise DatabaseError(f"MariaDB: a statement took more than {seconds:.0f} s") from None
         if done.returncode:
-            raise DatabaseError(f"MariaDB: {programs.explanation(done)}")
+            said = programs.explanation(done)
+            raise DatabaseError(f"MariaDB: {said}{PREPARED if 'Lock wait timeout' in said else ''}")
         return done.stdout.splitlines()
 
     def names(self, query: str) -> list[str]:

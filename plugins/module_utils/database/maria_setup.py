@@ -23,7 +23,14 @@ TEXT = """# Written by the role database of groundwork.flask; a change here is l
 # A file that comes after this one by its name may say otherwise.
 [mariadbd]
 skip-networking
+# No app has its tables in a directory of its own, where it could exchange their files for links to those of others.
+symbolic-links = 0
 """
+LINKS = (
+    "MariaDB lets an app have its tables' files in a directory of its own (DATA DIRECTORY), and by links there it can "
+    "destroy the tables of others: write `symbolic-links = 0` below [mariadbd] in a file in /etc/mysql/mariadb.conf.d, "
+    "and restart it: systemctl restart mariadb"
+)
 # What a new server of Debian or Ubuntu has.
 DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 ACCOUNTS = frozenset({"root@localhost", "mysql@localhost", "mariadb.sys@localhost"})
@@ -54,6 +61,11 @@ def set_up(server: Root, root: Path = Path("/"), *, dry_run: bool = False) -> li
             restart()
             raise
     return ["have MariaDB listen on its unix socket alone"]
+
+
+def warnings(server: Root) -> list[str]:
+    """What is wrong with a server that was there before, and that its operator had better change."""
+    return [LINKS] if server.sql("SELECT @@have_symlink") == ["YES"] else []
 
 
 def restart() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import access, extensions, ours, server, settings
+from . import access, extensions, maria_setup, ours, server, settings
 from .clusters import SOCKETS, Cluster, clusters
 from .errors import DatabaseError
 from .mariadb import MariaDB
@@ -123,6 +123,7 @@ def on_mariadb(app: Mapping[str, Any], report: Report, dry_run: bool) -> None:
     one = MariaDB({"name": app["name"]})
     if not dry_run:
         report.changed += one.create(app.get("extensions") or ())
+        report.warnings += [text for text in maria_setup.warnings(one.root) if text not in report.warnings]
     elif not one.exists():
         report.changed.append(f"create the database {app['name']} on MariaDB")
     report.servers[app["name"]] = {"socket": one.socket}
