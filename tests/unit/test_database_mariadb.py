@@ -17,6 +17,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.database import (
     maria_copy,
     maria_setup,
     mariadb,
+    postgresql,
     server,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
@@ -123,7 +124,7 @@ class TestLeftOver:
     ) -> None:
         monkeypatch.setattr(mariadb, "SOCKET", str(tmp_path))
         monkeypatch.setattr(Root, "look", lambda _root, _app: found(**changed))
-        monkeypatch.setattr(server.postgresql, "clusters", list)
+        monkeypatch.setattr(postgresql, "clusters", list)
         assert [record["name"] for record in server.left_over("my_shop")] == expected
 
     def test_a_server_that_does_not_answer_or_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:

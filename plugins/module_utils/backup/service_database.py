@@ -31,7 +31,7 @@ DRILL, FRESH = "drill", "restored"
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def backup_errors() -> Iterator[None]:
     """What a database server refuses is the error of a backup."""
     try:
         yield
@@ -47,7 +47,7 @@ def server_of(app: str, provider: str) -> Server:
             f"the database of {app} is on {TITLES.get(str(found.get('provider')), 'another server')} and not on "
             f"{TITLES[provider]}. Run the playbook groundwork.flask.site first."
         )
-    with told():
+    with backup_errors():
         return servers.of(found)
 
 
@@ -56,7 +56,7 @@ def save(app: AsTheApp, provider: str, target: Path) -> dict[str, Any]:
     name = app.item.user
     server = server_of(name, provider)
     title = f"the {TITLES[provider]} database {name}"
-    with told():
+    with backup_errors():
         size = server.size()
     need_space(target, size + 64 * MEBIBYTE, f"the dump of {title}")
     with app.outbox(provider) as out:
@@ -95,7 +95,7 @@ def load(app: AsTheApp, provider: str, entry: Mapping[str, Any], source: Path, p
     # What is loaded also passes through the server's log, as far as that grows before it is used again.
     need_space(DISKS[provider], 1.2 * size + min(size, 1024 * MEBIBYTE) + 64 * MEBIBYTE, f"loading {shown_size(size)}")
     app.give(source, entry["files"], place)
-    with told():
+    with backup_errors():
         fresh = server.create_fresh(suffix)
     try:
         done = app.as_owner(server.load(str(place / DUMP), fresh), app.sandbox(place))
@@ -103,7 +103,7 @@ def load(app: AsTheApp, provider: str, entry: Mapping[str, Any], source: Path, p
         if problems := differences(entry["tables"], found):
             raise BackupError("; ".join(problems[:5]))
     except BaseException:
-        with told():
+        with backup_errors():
             server.drop(fresh)
         raise
     skipped = [escaped(str(one))[:200] for one in done.get("skipped") or []][:20]
@@ -127,26 +127,26 @@ def differences(saved: Mapping[str, int], found: Mapping[str, int]) -> list[str]
 
 def left_over(app: str, provider: str) -> list[str]:
     """The databases that a restore or a drill which was killed has left beside the live one."""
-    with told():
+    with backup_errors():
         found = server_of(app, provider).databases()
     return [name for name in found if name in (f"{app}.{DRILL}", f"{app}.{FRESH}")]
 
 
 def drop(app: str, provider: str, database: str) -> None:
     """Drop a database beside the live one, if it is there."""
-    with told():
+    with backup_errors():
         server_of(app, provider).drop(database)
 
 
 def databases(app: str, provider: str) -> list[str]:
     """The databases of an app, its own and those beside it."""
-    with told():
+    with backup_errors():
         return server_of(app, provider).databases()
 
 
 def swap(app: str, provider: str, fresh: str, kept: str) -> None:
     """Put ``fresh`` in the place of the app's database, which is ``kept`` from then on; nothing if that is done."""
     server = server_of(app, provider)
-    with told():
+    with backup_errors():
         if server.exists(fresh):
             server.swap(fresh, kept)

@@ -58,8 +58,8 @@ def save(app: AsTheApp, target: Path) -> dict[str, Any]:
             raise BackupError(f"the Redis of {name} could not be copied: {error}") from error
         files = app.take(out, private_directory(target))
     memory = done.get("memory")
-    told = {"version": str(done.get("version", ""))[:40], "memory": memory if isinstance(memory, int) else 0}
-    return {"files": files, "keys": counted(done), **told}
+    facts = {"version": str(done.get("version", ""))[:40], "memory": memory if isinstance(memory, int) else 0}
+    return {"files": files, "keys": counted(done), **facts}
 
 
 def counted(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:

@@ -86,8 +86,8 @@ class AsTheApp:
         status, output = steps.in_unit(argv, sandbox, self.seconds, b"", ANSWER)
         answers = list(parsed_lines(output))
         if status or not answers:
-            said = " / ".join(output.strip().splitlines()[-3:])[-600:]
-            raise BackupError(said or f"the step ended with {status} and said nothing")
+            output = " / ".join(output.strip().splitlines()[-3:])[-600:]
+            raise BackupError(output or f"the step ended with {status} and printed nothing")
         return answers[-1]
 
     @contextmanager

@@ -73,8 +73,8 @@ class Root:
         except subprocess.TimeoutExpired:
             raise DatabaseError(f"MariaDB: a statement took more than {seconds:.0f} s") from None
         if done.returncode:
-            said = programs.explanation(done)
-            raise DatabaseError(f"MariaDB: {said}{PREPARED if 'Lock wait timeout' in said else ''}")
+            output = programs.explanation(done)
+            raise DatabaseError(f"MariaDB: {output}{PREPARED if 'Lock wait timeout' in output else ''}")
         return done.stdout.splitlines()
 
     def names(self, query: str) -> list[str]:

@@ -135,5 +135,5 @@ def rename(moves: Sequence[Move]) -> str:
 
     :raises DatabaseError: the name of a table could be taken for more than a name.
     """
-    words = [f"{identifier(a)}.{identifier(table)} TO {identifier(b)}.{identifier(table)}" for a, b, table in moves]
-    return f"RENAME TABLE {', '.join(words)}"
+    moved = [f"{identifier(a)}.{identifier(table)} TO {identifier(b)}.{identifier(table)}" for a, b, table in moves]
+    return f"RENAME TABLE {', '.join(moved)}"

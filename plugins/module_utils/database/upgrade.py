@@ -214,8 +214,8 @@ def call(argv: Sequence[str], failure: str) -> None:
         raise DatabaseError(f"{failure}: {error}") from None
     if done.returncode:
         lines = [text.strip() for text in (done.stdout + done.stderr).splitlines()]
-        said = [text for text in lines if text.strip("-") and not text.endswith(" ok")][-LINES:]
-        raise DatabaseError(f"{failure}: {line(' / '.join(said), 700)}")
+        shown = [text for text in lines if text.strip("-") and not text.endswith(" ok")][-LINES:]
+        raise DatabaseError(f"{failure}: {line(' / '.join(shown), 700)}")
 
 
 def serve_again(old: Cluster) -> str:

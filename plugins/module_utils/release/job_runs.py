@@ -111,11 +111,11 @@ def outcome(shown: Mapping[str, str]) -> str:
     if not seconds(shown.get("ExecMainExitTimestamp", "")) and result == "success":
         return ""
     status = shown.get("ExecMainStatus", "")
-    words = {
+    phrases = {
         "exit-code": f"exit status {status}",
         "timeout": "ended after its timeout",
         "oom-kill": "ended for want of memory",
         "signal": f"ended by signal {status}",
         "resources": "could not be started",
     }
-    return words.get(result, result)
+    return phrases.get(result, result)

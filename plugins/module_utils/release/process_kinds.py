@@ -25,26 +25,26 @@ class ProcessKind:
     :ivar package: the package that a release needs for it; "" for none.
     :ivar programs: the programs by which a command is known to be one of its workers.
     :ivar signal: tells it to finish what it has begun, and to take nothing more.
-    :ivar traps: what is wrong with a command (its words, how many of it run, its stop_timeout) that would lose jobs.
+    :ivar traps: what of a command (its argument vector, how many of it run, its stop_timeout) would lose jobs.
     """
 
     doc: str
     package: str = ""
     programs: tuple[str, ...] = ()
     signal: str = "SIGTERM"
-    traps: Callable[[Sequence[str], int, int], Iterable[Trap]] = lambda _words, _count, _seconds: ()
+    traps: Callable[[Sequence[str], int, int], Iterable[Trap]] = lambda _argv, _count, _seconds: ()
 
 
-def celery_traps(words: Sequence[str], count: int, _seconds: int) -> Iterable[Trap]:
+def celery_traps(argv: Sequence[str], count: int, _seconds: int) -> Iterable[Trap]:
     """Each beat puts every task into the queue."""
-    if count > 1 and {"beat", "-B", "--beat"} & set(words):
+    if count > 1 and {"beat", "-B", "--beat"} & set(argv):
         yield "count", "is too many of `celery beat`, each of which queues every task: write 1"
 
 
-def dramatiq_traps(words: Sequence[str], _count: int, seconds: int) -> Iterable[Trap]:
+def dramatiq_traps(argv: Sequence[str], _count: int, seconds: int) -> Iterable[Trap]:
     """Dramatiq has a limit of its own."""
     option = "--worker-shutdown-timeout"
-    if seconds > DRAMATIQ_SECONDS and not any(word.startswith(option) for word in words):
+    if seconds > DRAMATIQ_SECONDS and not any(word.startswith(option) for word in argv):
         yield (
             "stop_timeout",
             f"is more than the {DRAMATIQ_SECONDS} s after which Dramatiq ends its jobs by itself: add "
@@ -66,25 +66,25 @@ KINDS: Mapping[str, ProcessKind] = {
 }
 
 
-def words_of(command: str) -> list[str]:
-    """The words of a command, from that of its program on; none where it is not known."""
+def argv_of(command: str) -> list[str]:
+    """The argument vector of a command, from its program on; empty where it is not known."""
     try:
-        words = shlex.split(command)
+        argv = shlex.split(command)
     except ValueError:
         return []
-    while words and (words[0] in ("exec", "env") or ASSIGNMENT.fullmatch(words[0])):
-        del words[0]
-    if len(words) > 2 and re.fullmatch(r"(.*/)?python[\d.]*", words[0]) and words[1] == "-m":
-        del words[:2]
-    return words
+    while argv and (argv[0] in ("exec", "env") or ASSIGNMENT.fullmatch(argv[0])):
+        del argv[0]
+    if len(argv) > 2 and re.fullmatch(r"(.*/)?python[\d.]*", argv[0]) and argv[1] == "-m":
+        del argv[:2]
+    return argv
 
 
 def kind_of(command: str) -> str:
     """The library whose worker a command starts."""
-    program = next(iter(words_of(command)), "").rpartition("/")[2]
+    program = next(iter(argv_of(command)), "").rpartition("/")[2]
     return next((name for name, kind in KINDS.items() if program in kind.programs), PLAIN)
 
 
 def traps(command: str, kind: str, count: int, stop_timeout: int) -> list[Trap]:
     """What is wrong with a process."""
-    return list(KINDS[kind].traps(words_of(command), count, stop_timeout))
+    return list(KINDS[kind].traps(argv_of(command), count, stop_timeout))

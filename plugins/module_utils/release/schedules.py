@@ -27,7 +27,8 @@ def problems(schedules: Iterable[str], run: Callable[..., subprocess.CompletedPr
         return {}
     shown = run(ANALYZE, "calendar", "--", *wanted)
     refused = set(REFUSED.findall(shown.stderr))
-    # It tells of each of the others, in their order, in lines of their own.
-    told = zip((one for one in wanted if one not in refused), re.split(r"\n\s*\n", shown.stdout.strip()), strict=False)
+    # It describes each of the others, in their order, in lines of its own.
+    others = (one for one in wanted if one not in refused)
+    described = zip(others, re.split(r"\n\s*\n", shown.stdout.strip()), strict=False)
     found = {one: f"is no schedule: {REMEDY}" for one in wanted if one in refused}
-    return found | {one: f"lies in the past and never comes: {REMEDY}" for one, text in told if NEVER in text}
+    return found | {one: f"lies in the past and never comes: {REMEDY}" for one, text in described if NEVER in text}
