@@ -227,21 +227,29 @@ class TestDo:
         assert (error.value.step, len(systemd.started)) == ("engine", 1)
 
     @pytest.mark.parametrize(
-        ("heals", "text"),
+        ("note", "heals", "text"),
         [
-            (works, "the release that was stopped for it has been started again"),
+            ("paused", works, "the release that was stopped for it has been started again"),
             (
+                "paused",
                 lambda systemd: fails(0, then=lambda given: systemd.ended(order=given.id, error=UNHEALED)),
                 "the release that was stopped for it could not be started again (it is full), and nothing serves",
             ),
+            ("jobs", works, "by the system; what is live serves on"),
+            (
+                "jobs",
+                lambda systemd: fails(0, then=lambda given: systemd.ended(order=given.id, error=UNHEALED)),
+                "what is live serves on, and its jobs may not start: it is full",
+            ),
         ],
     )
-    def test_a_run_that_was_ended_in_the_pause(
-        self, systemd: FakeSystemd, heals: Callable[[FakeSystemd], Run], text: str
+    def test_a_run_that_was_ended_in_the_pause_or_may_have_stopped_timers(
+        self, systemd: FakeSystemd, note: str, heals: Callable[[FakeSystemd], Run], text: str
     ) -> None:
         """Of an app whose releases never run at once: whoever waited for it starts what it had stopped."""
-        systemd.at.run.mkdir(parents=True)
-        systemd.at.paused.touch()
+        left = getattr(systemd.at, note)
+        left.parent.mkdir(parents=True)
+        left.touch()
         verbs: list[str] = []
         healing = heals(systemd)
 

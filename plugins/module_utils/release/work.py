@@ -230,14 +230,21 @@ def make_room(order: Order, output: str, system: System, until: float) -> None:
 
 
 def aftermath(order: Order, system: System) -> str:
-    """What serves after a run that was ended; the release that it had stopped, for only one may run, starts again."""
-    if order.verb == "heal" or not Layout(order.app).paused.exists():
+    """What serves after a run that was ended.
+
+    The release that it had stopped, for only one may run, starts again, and so do timers, which a rollback stops.
+    """
+    at = Layout(order.app)
+    was_stopped = at.paused.exists()
+    if order.verb == "heal" or not (was_stopped or at.jobs.exists()):
         return "what is live serves on, the next run heals"
     try:
         do(Order("heal", {"name": order.app}, order.settings), system)
     except ReleaseError as error:
+        if not was_stopped:
+            return f"what is live serves on, and its jobs may not start: {error.message}"
         return f"the release that was stopped for it could not be started again ({error.message}), and nothing serves"
-    return "the release that was stopped for it has been started again"
+    return "the release that was stopped for it has been started again" if was_stopped else "what is live serves on"
 
 
 def result_of(at: Layout, order: Order) -> dict[str, Any]:
