@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks, python
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, checks, python, supervisor
 from ansible_collections.groundwork.flask.tests.unit import release_command_host
 from ansible_collections.groundwork.flask.tests.unit.backup_host import make_scene
 from ansible_collections.groundwork.flask.tests.unit.certificate_host import FakeCA, FakeHost
@@ -32,6 +32,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.setattr(python, "PIP_WHEELS", tmp_path / "no-wheels")
     monkeypatch.setattr(build, "PIP_CONFIGURATION", tmp_path / "pip.conf")
     monkeypatch.setattr(checks, "STABLE_SECONDS", 0)
+    monkeypatch.setattr(supervisor, "PROCESS_SECONDS", 0)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # safe on the disk is slow, and no test looks at it
     return App(tmp_path / "host")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import time
+from typing import Any, ClassVar, Literal
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT
-from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, release_directory
+from ansible_collections.groundwork.flask.plugins.module_utils.release import checks, release_directory, supervisor
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.ledger import states
+from ansible_collections.groundwork.flask.plugins.module_utils.release.units import ReleaseUnits, Unit
 from ansible_collections.groundwork.flask.plugins.module_utils.release.unix_http import Response
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
@@ -123,6 +125,28 @@ class TestFailures:
             app.engine().deploy()
         app.system.alive = [{1, 2, 3}, {1, 4, 5}]
         assert app.engine(skip_checks=["stable"]).deploy().action == "deployed"
+
+    @pytest.mark.parametrize(
+        ("startup", "kind", "seconds"), [(0.4, "process", 3), (8, "process", 12), (90, "process", 30), (8, "web", 3)]
+    )
+    def test_processes_stay_up_for_as_long_as_an_import_may_take(
+        self, app: App, monkeypatch: pytest.MonkeyPatch, startup: float, kind: Literal["process", "web"], seconds: float
+    ) -> None:
+        monkeypatch.setattr(checks, "STABLE_SECONDS", 3)
+        monkeypatch.setattr(supervisor, "PROCESS_SECONDS", 30)
+        found = app.engine().supervisor
+        found.startup = startup
+        assert found.stable_seconds(ReleaseUnits((Unit("one", kind),))) == seconds
+
+    def test_the_start_of_the_server_is_measured(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        def slow(*_arguments: Any) -> Response:
+            time.sleep(0.05)
+            return Response(200)
+
+        monkeypatch.setattr(app.system, "ask", slow)
+        engine = app.engine()
+        engine.deploy()
+        assert 0.05 < engine.supervisor.startup < 1
 
     @pytest.mark.parametrize(
         ("facts", "answers", "check", "message"),

@@ -312,9 +312,12 @@ def test_how_many_run(states: dict[str, str], line: str) -> None:
 def test_the_result_says_so(app: App) -> None:
     assert deploy(app).processes == "2 of 2 run: worker (2)"
     assert deploy(app).processes == "2 of 2 run: worker (2)"
-    app.system.active.discard(f"{app.name}.worker.2@{app.at.live()}.service")
-    assert app.engine(environment={"WSGI_APP": "shop:app", "COLOUR": "red"}, processes={"worker": WORKER}).predict(
-    ).processes == "1 of 2 run: worker (2)"  # fmt: skip
+    worker = f"{app.name}.worker.2@{app.at.live()}.service"
+    app.system.active.discard(worker)
+    again = {"environment": {"WSGI_APP": "shop:app", "COLOUR": "red"}, "processes": {"worker": WORKER}}
+    found = app.engine(**again).predict()
+    assert found.processes == "1 of 2 run: worker (2)"
+    assert found.warnings == [f"not every process runs: {worker} is inactive; `{app.name} logs` says why"]
 
 
 def test_killed_at_every_call_of_the_host(tmp_path: Path, app: App) -> None:

@@ -304,7 +304,8 @@ class Engine:
     def described(self, result: Result) -> Result:
         """A result with what runs of its release."""
         result.workers = self.context.at.workers(result.release)
-        result.processes = self.supervisor.processes(result.release)
+        result.processes, down = self.supervisor.processes(result.release)
+        result.warnings += down if result.release == self.context.at.live() else []
         result.database = Services(self.context).described(self.context.at.release(result.release) / "venv")
         result.jobs = coming(self.jobs)
         result.warnings += self.jobs.warnings()

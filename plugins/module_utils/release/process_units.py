@@ -229,3 +229,9 @@ def shown(units: Iterable[Unit], states: Mapping[str, str]) -> str:
     every = [state for found in states_of.values() for state in found]
     names = ", ".join(f"{name} ({len(found)})" if len(found) > 1 else name for name, found in states_of.items())
     return f"{every.count('active')} of {len(every)} run: {names}" if every else ""
+
+
+def down(app: str, states: Mapping[str, str]) -> list[str]:
+    """A warning of the processes that do not run; none where all do, or finish a job before they start again."""
+    names = [f"{name} is {state}" for name, state in states.items() if state not in ("active", "deactivating")]
+    return [f"not every process runs: {', '.join(names)}; `{app} logs` says why"] if names else []

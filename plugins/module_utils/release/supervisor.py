@@ -16,11 +16,12 @@ from . import checks, units
 from .context import Context
 from .errors import ReleaseError, tail
 from .hints import runtime_hint
-from .process_units import ProcessUnits, shown
+from .process_units import ProcessUnits, down, shown
 from .units import ReleaseUnits
 from .unix_http import Response
 
 RESTART_LIMIT = 3
+PROCESS_SHARE, PROCESS_SECONDS = 1.5, 30.0  # of the server's time to start, and at most, that processes must stay up
 ENDED = ("inactive", "failed")
 Failure = tuple[str, str]  # a unit, and what is wrong with it
 
@@ -29,12 +30,15 @@ class Supervisor:
     """Acts on the units of an app's releases.
 
     :ivar health_ms: how long the last health check took to be answered, in milliseconds.
+    :ivar startup: seconds that the server took to answer.
+    :ivar watched: seconds for which the release was watched after that.
     :ivar process_units: the unit files of the processes.
     """
 
     def __init__(self, context: Context) -> None:
         self.context, self.system, self.at = context, context.system, context.at
         self.health_ms: int | None = None
+        self.startup, self.watched = 0.0, checks.STABLE_SECONDS
         self.process_units = ProcessUnits(context)
 
     def is_active(self, release: str) -> bool:
@@ -54,10 +58,11 @@ class Supervisor:
         states = self.system.states(*names) if names else {}
         return {names[name] for name, state in states.items() if state not in ENDED}
 
-    def processes(self, release: str) -> str:
-        """How many processes of a release run; "" where it has none."""
+    def processes(self, release: str) -> tuple[str, list[str]]:
+        """How many processes of a release run, "" where it has none; and a warning where some do not."""
         found = ReleaseUnits.of(self.at, release)
-        return shown(found.units, self.system.states(*found.processes)) if found.processes else ""
+        states = self.system.states(*found.processes) if found.processes else {}
+        return shown(found.units, states), down(self.context.app, states)
 
     # --- starting ----------------------------------------
 
@@ -68,7 +73,7 @@ class Supervisor:
         :param enable: have a boot start them too.
         :raises ReleaseError: naming the unit that did not start or did not pass, with its journal.
         """
-        began = time.time()
+        began, from_now = time.time(), time.monotonic()
         found = ReleaseUnits.of(self.at, release)
         self.process_units.load(release)
         self.system.systemctl("reset-failed", *found.names)
@@ -76,6 +81,7 @@ class Supervisor:
         health = {"host": "localhost", "path": "/", "timeout": 60, **self.health(release)}
         sock = self.at.release(release) / "app.sock"
         self.raise_if(self.wait_until_healthy(found.server, sock, health), began)
+        self.startup = time.monotonic() - from_now
         # Not before the server is healthy: a worker of a broken release would take jobs from those of the old one.
         ending = self.ending(found.processes)
         self.start_units([name for name in found.processes if name not in ending], began, enable)
@@ -172,17 +178,23 @@ class Supervisor:
         restarts = {name: self.system.restarts(name) for name in found.processes if name not in ending}
         if "stable" in self.context.skip_checks:
             return self.not_up(restarts)
-        alive, until = self.system.processes(found.server), time.monotonic() + checks.STABLE_SECONDS
+        self.watched = seconds = self.stable_seconds(found)
+        alive, until = self.system.processes(found.server), time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.system.sleep(min(left, 0.25))
             if gone := alive - self.system.processes(found.server):
                 return found.server, (
                     f"it answered well, and then {len(gone)} of its {len(alive)} processes ended within "
-                    f"{checks.STABLE_SECONDS:.0f} s (or, to switch this check off: `skip_checks: [stable]`)"
+                    f"{seconds:.0f} s (or, to switch this check off: `skip_checks: [stable]`)"
                 )
             if failure := self.not_up(restarts):
                 return failure
         return self.not_up(restarts) or self.wait_until_healthy(found.server, sock, health)
+
+    def stable_seconds(self, found: ReleaseUnits) -> float:
+        """How long a release is watched: a process may fail at its import, which takes it as long as the server."""
+        share = min(PROCESS_SHARE * self.startup, PROCESS_SECONDS) if found.processes else 0.0
+        return max(checks.STABLE_SECONDS, share)
 
     def not_up(self, restarts: Mapping[str, int]) -> Failure | None:
         """The first process that is not active, or was restarted; None when all are well.
@@ -197,7 +209,7 @@ class Supervisor:
             if state != "active":
                 return name, f"{name} does not stay up: it is {state}"
             if ended > 0:
-                return name, f"{name} does not stay up: it ended {ended} times within {checks.STABLE_SECONDS:.0f} s"
+                return name, f"{name} does not stay up: it ended {ended} times within {self.watched:.0f} s"
         return None
 
     # --- stopping ----------------------------------------
