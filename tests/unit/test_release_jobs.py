@@ -270,8 +270,9 @@ class TestPruning:
         app.ledger.append("switch", "A")
         times = [clock.timestamp(when) for when in (1000, 2000, 3000)]
         app.at.ledger.write_text("".join(
-            f'{{"time": "{time}", "event": "switch", "release": "{release}"}}\n'
+            f'{{"time": "{time}", "event": "{event}", "release": "{release}"}}\n'
             for time, release in zip(times, "ABC", strict=True)
+            for event in ("switch", "live")
         ))  # fmt: skip
         about = Jobs(app.on_host().context).live_about
         assert about(1500) == {"A"}
@@ -279,6 +280,9 @@ class TestPruning:
         assert about(2001) == {"A", "B"}
         assert about(2010) == {"B"}
         assert about(9000) == {"C"}
+        with app.at.ledger.open("a") as ledger:
+            ledger.write(f'{{"time": "{clock.timestamp(9500)}", "event": "switch", "release": "D"}}\n')
+        assert about(9900) == {"C", "D"}, "D may have been killed before its switch"
 
 
 class TestRefusals:

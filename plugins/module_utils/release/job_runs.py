@@ -67,18 +67,21 @@ class JobRuns(JobFiles):
         return found
 
     def live_about(self, when: float) -> set[str]:
-        """The releases that were, or may have been, live at a time; systemd says it in whole seconds."""
+        """The releases that were, or may have been, live at a time; systemd says it in whole seconds.
+
+        A switch that was noted need not have taken place.
+        """
         found: set[str] = set()
-        before = ""
+        before: set[str] = set()
         for event in self.context.ledger.events():
             if event["event"] not in ("switch", "live"):
                 continue
             at = clock.parse(event["time"])
             if at < when - EARLY:
-                before = event["release"]
+                before = {event["release"]} if event["event"] == "live" else before | {event["release"]}
             elif at <= when + LATE:
                 found.add(event["release"])
-        return found | ({before} if before else set())
+        return found | before
 
     def warnings(self) -> list[str]:
         """The jobs whose last run failed, or that another unit keeps from running."""
