@@ -65,8 +65,7 @@ def test_postgresql_that_an_app_has_spoilt_lets_the_superuser_in_and_runs_nothin
         report = json.loads(host.check_output("%s reconcile %s", DATABASE, wanted))
         assert "has functions of the app (sneaky)" in report["problems"][0]
         assert on_server(host, "shop", "print(s.create_fresh('hostile'))") == "shop.hostile"
-        hostile = 'ALTER DATABASE "shop.hostile" IS_TEMPLATE true'
-        services.as_user(host, "shop", f"{services.PSQL} --dbname=shop.hostile --command={shlex.quote(hostile)}")
+        services.superuser(host, 'ALTER DATABASE "shop.hostile" IS_TEMPLATE true')  # as its owner may
         on_server(host, "shop", "s.drop('shop.hostile')")
         assert on_server(host, "shop", "print(s.databases())") == "['shop']"
     finally:

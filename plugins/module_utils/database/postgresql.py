@@ -260,8 +260,10 @@ class PostgreSQL:
             key, _equals, value = row["setting"].partition("=")
             if key not in NOT_SETTABLE:
                 self.superuser.sql(
+                    "BEGIN READ WRITE",  # whatever default_transaction_read_only is from the next statement on
                     f"SELECT set_config({literal(key)}, {literal(value)}, false)",
                     f"ALTER DATABASE {database} SET {identifier(key)} FROM CURRENT",
+                    "COMMIT",
                 )
         for row in self.superuser.rows(PRIVILEGES_OF.format(name=name)):
             if re.fullmatch(r"[A-Z]+", row["privilege"]):
