@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Checks C(flask_apps), C(flask_app_secrets) and C(flask_deploy_keys), and with O(facts) also whether the host can
     run the apps.
-positional: secrets, facts, deploy_keys, taken, schedules, packages
+positional: secrets, facts, deploy_keys, taken, schedules, packages, foreign_services
 options:
   _input:
     description: The map C(flask_apps).
@@ -43,6 +43,10 @@ options:
     type: list
     elements: str
     default: []
+  foreign_services:
+    description: What has the place of an app's Redis or pooler, as M(groundwork.flask.host_facts) returns it.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -77,6 +81,7 @@ def app_problems(
     taken: Any = None,
     schedules: Any = None,
     packages: Any = None,
+    foreign_services: Any = None,
 ) -> list[str]:
     """See DOCUMENTATION."""
     try:
@@ -96,6 +101,7 @@ def app_problems(
     names = as_map(taken, "app_problems: taken")
     return [
         *host_checks.name_problems(records, names),
+        *host_checks.service_problems(records, as_map(foreign_services, "app_problems: foreign_services")),
         *host_checks.package_problems(records, as_names(packages, "app_problems: packages")),
         *host_checks.schedule_problems(records, as_map(schedules, "app_problems: schedules")),
         *host_checks.host_problems(records, distribution, release, python),

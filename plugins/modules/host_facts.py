@@ -95,6 +95,13 @@ sites:
       addresses: []
       lines: ["server_name www.example.org;", "server_name example.org;"]
       certificate: /etc/ssl/groundwork/shop/current
+foreign_services:
+  description:
+    - What has the place of an app's Redis (C(redis), C(redis-cache)) or pooler (C(pooler)) and was not made for the
+      app, by the app's name.
+  type: dict
+  returned: success
+  sample: {shop: {redis: [/etc/systemd/system/shop.redis.service (file of root)]}}
 taken:
   description:
     - What on the host has the name of an app in O(apps) and was not made for it, such as an account, a group, a
@@ -176,6 +183,7 @@ def main() -> None:
             ssh_connection=host_facts.ssh_connection(),
             taken={owner.app: found for owner in owners if (found := owner.conflicts())},
             services=host_facts.services(),
+            foreign_services={owner.app: there for owner in owners if (there := owner.foreign_services())},
             refused_schedules=schedules.problems(module.params["schedules"], Systemd().run),
             known_apps=[owner.app for owner in owners if owner.is_known],
         )

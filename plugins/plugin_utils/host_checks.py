@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import refusal
 from ansible_collections.groundwork.flask.plugins.module_utils.release import subdirectory
-from ansible_collections.groundwork.flask.plugins.plugin_utils import setting_files, source
+from ansible_collections.groundwork.flask.plugins.plugin_utils import redis_instances, setting_files, source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 from ansible_collections.groundwork.flask.plugins.plugin_utils.source_options import URL
@@ -50,6 +50,24 @@ def name_problems(apps: Sequence[App], taken: Mapping[str, Sequence[str]]) -> Pr
     :param taken: what has it, by name, as the module ``host_facts`` found it.
     """
     return [refusal(f"flask_apps.{app.name}", taken[app.name]) for app in apps if taken.get(app.name)]
+
+
+def service_problems(apps: Sequence[App], foreign: Mapping[str, Mapping[str, Sequence[str]]]) -> Problems:
+    """Apps whose Redis or pooler would take the place of something else on the host.
+
+    :param foreign: what is there, by the app and the service, as the module ``host_facts`` found it.
+    """
+    problems = []
+    for app in apps:
+        redis = [redis_instances.NAMES[one] for one in redis_instances.purposes(app.redis.purpose)]
+        has_pooler = app.database.provider == "postgresql" and app.database.pool is not False
+        wanted = {**dict.fromkeys(redis, "redis"), **({"pooler": "database.pool"} if has_pooler else {})}
+        problems += [
+            refusal(f"flask_apps.{app.name}.{option}", foreign[app.name][service])
+            for service, option in wanted.items()
+            if foreign.get(app.name, {}).get(service)
+        ]
+    return problems
 
 
 def schedule_problems(apps: Sequence[App], refused: Mapping[str, str]) -> Problems:

@@ -21,6 +21,11 @@ OF_THE_HOST = ("provider", "pool", "extensions", "locale")
 OF_POSTGRESQL = ("pool", "extensions", "locale")
 # Parameters of libpq and of drivers that are secrets.
 SECRET = re.compile(r"(ssl)?passw(or)?d|passphrase", re.IGNORECASE)
+# Roles, databases and words of access rules that PostgreSQL, PgBouncer and MariaDB know by these names.
+SYSTEM_NAME = re.compile(
+    "pg_.*|public|none|all|sameuser|samerole|samegroup|replication|current_user|current_role|session_user|pgbouncer"
+    "|template0|template1|information_schema|performance_schema"
+)
 EXAMPLE = "postgresql://shop@db.example.org/shop"
 
 
@@ -31,6 +36,11 @@ def database_problems(app: str, database: Database, given: Mapping[str, Any]) ->
     """
     where = f"flask_apps.{app}.database"
     beside = [name for name in OF_THE_HOST if given.get(name)]
+    if database.provider and SYSTEM_NAME.fullmatch(app):
+        yield (
+            f"{where}.provider: {app!r} is a name that database servers have for themselves: choose another for the "
+            "app, or take a database elsewhere by `url`"
+        )
     if database.url:
         yield from (
             f"{where}.{name} is about a database on the host, and `url` names one elsewhere: take one of them out"
@@ -39,7 +49,9 @@ def database_problems(app: str, database: Database, given: Mapping[str, Any]) ->
         yield from url_problems(app, f"{where}.url", database.url)
     elif not database.provider:
         yield from (
-            f"{where}.{name} needs `provider`, the server on the host: write `provider: postgresql`" for name in beside
+            f"{where}.{name} needs `provider`, the server on the host: write `provider: postgresql`"
+            for name in beside
+            if "provider" not in beside  # one that cannot be read is said to be wrong already
         )
     elif database.provider != "postgresql":
         yield from (

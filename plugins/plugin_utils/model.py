@@ -134,6 +134,10 @@ def check_together(read: Reader, app: App) -> None:
             f"{read.field('environment')}.DATABASE_PASSWORD cannot be set here: it is a secret, so put it into "
             f"flask_app_secrets.{app.name}"
         )
+    if app.redis.maxmemory != service_options.Redis.maxmemory and not app.redis.purpose:
+        read.problems.append(
+            f"{read.field('redis')}.maxmemory needs `purpose`: write `purpose: queue`, or cache, or both"
+        )
     read.problems += service_options.same_names(read.where, app.processes, app.jobs)
     wanted = app.certificate
     for domain, sentence in certificate_rules.name_problems(

@@ -235,3 +235,21 @@ def test_a_refusal_names_all_of_it_on_one_line() -> None:
     said = ownership.refusal("flask_apps.git", ["the account git (uid 7, home /x\x1b[2J, shell /bin/sh)", "/srv/git"])
     assert said.startswith("flask_apps.git: this name is taken on the host by the account git (uid 7, home /x\\x1b[2J")
     assert "/srv/git, which was not made for this app: choose another name" in said
+
+
+def test_what_has_the_place_of_an_app_s_services_is_somebody_elses(host: Host) -> None:
+    """A unit that a file set has written, and data of the app's account, are the app's."""
+    assert host.look().foreign_services() == {}
+    host.file("/etc/systemd/system/git.redis.service")
+    host.file("/usr/lib/systemd/system/git.pooler.socket")
+    host.directory("redis_data")
+    own = account(pw_uid=os.geteuid())
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    unit = f"/etc/systemd/system/git.redis.service (file of {owner})"
+    pooler = {"pooler": [f"/usr/lib/systemd/system/git.pooler.socket (file of {owner})"]}
+    data = f"{on_host('redis_data', 'git')} (directory of {owner})"
+    assert host.look(account(pw_uid=NO_ACCOUNT)).foreign_services() == {"redis": [unit, data], **pooler}
+    assert host.look(own).foreign_services() == {"redis": [unit], **pooler}
+    manifest = {"parts": {"git": ["/etc/systemd/system/git.redis.service"]}}
+    host.file(f"{on_host('state')}/file_sets/redis.json", json.dumps(manifest))
+    assert host.look(own).foreign_services() == pooler

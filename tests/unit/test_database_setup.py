@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import pwd
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.paused import PauseError
 from ansible_collections.groundwork.flask.plugins.module_utils.database import (
     access,
     extensions,
+    mariadb,
     operate,
     ours,
     postgresql,
@@ -146,6 +149,11 @@ class TestReconcile:
         monkeypatch.setattr(pwd, "getpwnam", lambda _name: None)
         monkeypatch.setattr(access, "refuse_unless_peer", lambda _server, _app: None)
         monkeypatch.setattr(extensions, "refuse_missing", lambda _server, _app, _wanted: None)
+        monkeypatch.setattr(
+            programs,
+            "run",
+            lambda argv, **_more: subprocess.CompletedProcess(argv, 0, "C\nC.utf8\nPOSIX\nde_DE.utf8\n", ""),
+        )
         monkeypatch.setattr(settings, "is_untouched", lambda _server: False)
         monkeypatch.setattr(ours, "look", lambda _server, app: state["found"].get(app, ours.Found(app)))
         answering(monkeypatch, [{"most": 100}])
@@ -204,6 +212,30 @@ class TestReconcile:
         for locale, number in (("C.utf8", 0), ("de_DE.UTF-8", 1)):
             report = reconcile.reconcile(reconcile.Wanted([{"name": "shop", "locale": locale}]))
             assert len(report.warnings) == number
+
+    @pytest.mark.parametrize(
+        ("locale", "is_there"), [("", True), ("C", True), ("de_DE.UTF-8", True), ("fr_FR.UTF-8", False)]
+    )
+    def test_a_locale_that_the_host_lacks_is_refused_before_anything_is_made(
+        self, host: dict[str, Any], locale: str, is_there: bool
+    ) -> None:
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop", "locale": locale}, {"name": "blog"}]))
+        assert host["made"] == (["shop", "blog"] if is_there else [])
+        assert [one.partition(":")[0] for one in report.problems] == (
+            [] if is_there else ["flask_apps.shop.database.locale"]
+        )
+
+    def test_an_app_that_changes_its_provider_is_told_that_nothing_is_copied(
+        self, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "read", lambda app: {"provider": "mariadb"} if app == "shop" else None)
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}, {"name": "blog"}]))
+        assert host["made"] == ["shop", "blog"]
+        assert len(report.warnings) == 1
+        assert (
+            "flask_apps.shop.database.provider was mariadb and is postgresql now: nothing is copied"
+            in report.warnings[0]
+        )
 
     def test_settings_for_a_server_that_was_there_are_a_warning(self, host: dict[str, Any]) -> None:
         report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}], settings={"work_mem": "8MB"}))
@@ -328,3 +360,32 @@ class TestLoad:
         monkeypatch.setattr(operate, "paused", paused)
         with pytest.raises(DatabaseError, match="shop could not be stopped: the engine is not there"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (ours.Found("shop", role=True), 'ALTER ROLE "shop" PASSWORD NULL$'),
+        (ours.Found("shop", role=True, owner="shop"), 'PASSWORD NULL; REVOKE ALL ON DATABASE "shop" FROM PUBLIC$'),
+        (ours.Found("shop", role=True, is_mighty=True), "with rights on the whole server: .* NOSUPERUSER"),
+        (ours.Found("shop", role=True, is_ours=True, owner="theirs"), "belongs to theirs: choose another name"),
+    ],
+)
+def test_what_is_foreign_is_refused_with_what_hands_it_over_whole(found: ours.Found, sentence: str) -> None:
+    with pytest.raises(DatabaseError, match=sentence):
+        found.refuse_if_foreign("15/main")
+
+
+class TestEverywhere:
+    """An app that goes loses its databases on every server, the one that it had before too."""
+
+    @pytest.mark.parametrize("record", [None, {"provider": "postgresql", "name": "shop", "port": 5432}])
+    def test_servers_of_before_are_among_them(
+        self, monkeypatch: pytest.MonkeyPatch, record: dict[str, Any] | None
+    ) -> None:
+        monkeypatch.setattr(server, "read", lambda _app: record)
+        monkeypatch.setattr(
+            postgresql, "left_over", lambda app: [{"provider": "postgresql", "name": app, "port": 5432}]
+        )
+        monkeypatch.setattr(mariadb, "left_over", lambda app: [{"provider": "mariadb", "name": app}])
+        assert [type(one) for one in operate.everywhere("shop")] == [postgresql.PostgreSQL, mariadb.MariaDB]

@@ -201,3 +201,21 @@ def test_mariadb_does_not_take_the_place_of_another_server(installed: list[str],
         [f"flask_apps.shop.database.provider: mariadb cannot be installed beside {refused}"] if refused else []
     )
     assert host_checks.package_problems(model.load(app()), installed) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        ({}, []),
+        ({"redis": {"purpose": "cache"}}, []),
+        ({"redis": {"purpose": "both"}}, ["redis"]),
+        ({"database": {"provider": "postgresql"}}, ["database.pool"]),
+        ({"database": {"provider": "postgresql", "pool": False}}, []),
+        ({"database": {"provider": "mariadb"}}, []),
+    ],
+)
+def test_a_service_does_not_take_the_place_of_another(options: dict[str, Any], fields: list[str]) -> None:
+    foreign = {"shop": {"redis": ["/etc/x (file of root)"], "pooler": ["/etc/y (file of root)"]}}
+    found = host_checks.service_problems(model.load(app(**options)), foreign)
+    assert [one.partition(":")[0] for one in found] == [f"flask_apps.shop.{field}" for field in fields]
+    assert all("choose another name for the app" in one for one in found)

@@ -91,3 +91,17 @@ def test_an_address_that_is_refused_is_not_shown(url: str, sentence: str) -> Non
 )
 def test_what_stands_beside_each_other(database: dict[str, Any], expected: list[str]) -> None:
     assert problems(database) == expected
+
+
+def test_a_provider_that_is_none_is_one_problem() -> None:
+    assert problems({"provider": "mysql"}) == [
+        f"{WHERE}.provider: 'mysql' is not one of postgresql, mariadb: take one of these"
+    ]
+
+
+@pytest.mark.parametrize("name", ["public", "pg_shop", "template1", "all", "information_schema", "pgbouncer"])
+def test_a_name_that_a_server_has_for_itself_is_refused(name: str) -> None:
+    options = app()["shop"]
+    with pytest.raises(model.ModelError, match="is a name that database servers have for themselves"):
+        model.load({name: {**options, "database": {"provider": "postgresql"}}})
+    model.load({name: {**options, "database": {"url": "postgresql://a@db.example.org/a"}}})

@@ -11,6 +11,7 @@ from ansible_collections.groundwork.flask.plugins.filter.redis_instances import 
 from ansible_collections.groundwork.flask.plugins.filter.service_warnings import service_warnings
 from ansible_collections.groundwork.flask.plugins.module_utils import host_facts
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+from ansible_collections.groundwork.flask.plugins.plugin_utils import model
 from ansible_collections.groundwork.flask.tests.unit.flask_app import app
 
 SHOP = {"name": "shop", "purpose": "queue", "maxmemory": "16mb"}
@@ -100,3 +101,9 @@ def test_host_facts_list_the_files_of_each_app(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     assert host_facts.services(tmp_path) == {"blog": ["redis.conf"], "shop": ["database.json", "redis.json"]}
+
+
+def test_memory_without_a_purpose_is_refused() -> None:
+    with pytest.raises(model.ModelError, match=r"flask_apps\.shop\.redis\.maxmemory needs `purpose`"):
+        model.load(app(redis={"maxmemory": "64mb"}))
+    assert model.load(app(redis={}))

@@ -37,6 +37,12 @@ HOME_MODE = 0o711  # as the role service_user makes it
 MEMBER_LIMIT, SHOWN = 5, 1000  # members of a group, and characters in all, that a message shows
 UNIT_DIRECTORIES = tuple(f"{above}/systemd/system" for above in ("etc", "run", "usr/local/lib", "usr/lib"))
 UNITS = ("{app}@.service", "{app}@.socket")
+# What runs beside an app, by the name behind its own.
+SERVICE_UNITS = {
+    "redis": ("{app}.redis.service",),
+    "redis-cache": ("{app}.redis-cache.service",),
+    "pooler": ("{app}.pooler.service", "{app}.pooler.socket"),
+}
 
 
 def account_of(app: str) -> pwd.struct_passwd | None:
@@ -173,6 +179,31 @@ class Ownership:
         for file in (*units, f"etc/systemd/journald@{self.app}.conf"):
             if os.path.lexists(self.root / file) and f"/{file}" not in made:
                 yield f"/{file} ({description(self.root / file)})"
+
+    def foreign_services(self) -> dict[str, list[str]]:
+        """What has the place of the app's Redis or pooler and was not made for it, as messages show it, for each."""
+        there = {
+            service: [
+                f"/{directory}/{unit.format(app=self.app)}"
+                for directory in UNIT_DIRECTORIES
+                for unit in units
+                if os.path.lexists(self.root / directory / unit.format(app=self.app))
+            ]
+            for service, units in SERVICE_UNITS.items()
+        }
+        made = made_files(self.root) if any(there.values()) else frozenset()
+        found = {
+            service: [f"{file} ({description(self.root / file[1:])})" for file in files if file not in made]
+            for service, files in there.items()
+        }
+        data = path("redis_data", self.app, self.root)
+        if data.is_dir() and not self.has_written(data) and not is_empty_mount(data):
+            found["redis"].append(f"{on_host('redis_data', self.app)} ({description(data)})")
+        return {service: files for service, files in found.items() if files}
+
+    def has_written(self, directory: Path) -> bool:
+        """Whether a directory, or what a link there leads to, belongs to the account of this name."""
+        return directory.stat().st_uid == self.account.pw_uid if self.account else self.owns(directory)
 
     def foreign_account(self) -> Iterator[str]:
         """The account and the group of this name, unless they were made for the app."""

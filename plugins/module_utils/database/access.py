@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..common import programs
 from . import settings
 from .clusters import Cluster
 from .errors import DatabaseError
@@ -61,6 +62,25 @@ def running(cluster: Cluster) -> Cluster:
     if not cluster.is_online:
         raise DatabaseError(f"the PostgreSQL cluster {cluster} does not run: start it: systemctl start {cluster.unit}")
     return cluster
+
+
+def plain(locale: str) -> str:
+    """A locale as it compares: ``de_DE.UTF-8`` is ``de_DE.utf8`` too."""
+    return locale.lower().replace("-", "")
+
+
+def refuse_missing_locale(app: str, locale: str) -> None:
+    """Refuse a locale that the host does not have.
+
+    :raises DatabaseError: with the commands that make it.
+    """
+    there = programs.run(("/usr/bin/locale", "-a"), seconds=60).stdout.split()
+    if plain(locale) not in {plain(one) for one in (*there, "C", "POSIX", "C.UTF-8")}:
+        raise DatabaseError(
+            f"flask_apps.{app}.database.locale: this host has no locale {locale}: choose another (`locale -a` lists "
+            "them), or make it, as root on the host: apt-get install locales && "
+            f"echo '{locale} UTF-8' >>/etc/locale.gen && locale-gen"
+        )
 
 
 def refuse_unless_peer(server: Superuser, app: str) -> None:

@@ -27,6 +27,12 @@ PREPARED = (
     "; a transaction that was prepared and not ended may hold the lock: see `mariadb -e 'XA RECOVER'`, end it by "
     "XA ROLLBACK or XA COMMIT, and run again"
 )
+DENIED = "ERROR 1045"
+REFUSED_ROOT = (
+    ". The host's root must be MariaDB's root by the unix socket: there, ALTER USER root@localhost IDENTIFIED VIA "
+    "unix_socket (OR mysql_native_password USING PASSWORD('…'), where the password is to go on working); or write user "
+    "and password into /root/.my.cnf"
+)
 SETTINGS = "SET SESSION sql_mode = '', lock_wait_timeout = 30"
 
 
@@ -74,7 +80,8 @@ class Root:
             raise DatabaseError(f"MariaDB: a statement took more than {seconds:.0f} s") from None
         if done.returncode:
             output = programs.explanation(done)
-            raise DatabaseError(f"MariaDB: {output}{PREPARED if 'Lock wait timeout' in output else ''}")
+            remedy = PREPARED if "Lock wait timeout" in output else REFUSED_ROOT if DENIED in output else ""
+            raise DatabaseError(f"MariaDB: {output}{remedy}")
         return done.stdout.splitlines()
 
     def names(self, query: str) -> list[str]:

@@ -188,11 +188,14 @@ def forget(app: str) -> dict[str, Any]:
 
 
 def everywhere(app: str) -> list[server.Server]:
-    """The servers on which an app has a database: by its record, or, once that is gone, by its role."""
+    """The servers on which an app has a database: by its record, and by its role where it was before."""
     record = server.read(app)
-    if record:
-        return [server.of(record)]
-    return [server.of(found) for found in server.left_over(app)]
+    if not record:
+        return [server.of(one) for one in server.left_over(app)]
+    found = [record]
+    with contextlib.suppress(DatabaseError):  # a server of somebody's that root cannot ask has nothing of the app's
+        found += [one for one in server.left_over(app) if not server.is_same(one, record)]
+    return [server.of(one) for one in found]
 
 
 def last_dump(app: str, root: Path = Path("/")) -> dict[str, Any]:
@@ -205,9 +208,10 @@ def last_dump(app: str, root: Path = Path("/")) -> dict[str, Any]:
     there = [one for one in everywhere(app) if one.exists()] if has_account(app) else []
     try:
         with paused(app, by="its removal") if there else contextlib.nullcontext():
-            for one in there:
+            for number, one in enumerate(there):
                 one.end_sessions()  # and the locks that would keep a dump waiting
-                files.append(write_dump(one, path("state", root=root) / "database" / f"{app}-{stamp}.dump"))
+                name = f"{app}-{stamp}{f'.{number}' if number else ''}.dump"
+                files.append(write_dump(one, path("state", root=root) / "database" / name))
     except (DatabaseError, PauseError) as error:
         if len(files) < len(there):
             raise DatabaseError(

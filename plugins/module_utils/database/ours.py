@@ -23,6 +23,7 @@ class Found:
 
     :ivar role: whether there is a role of this name.
     :ivar is_ours: whether that role was made for the app.
+    :ivar is_mighty: whether it may do more than an app's, as a superuser may.
     :ivar owner: who has the database of this name; "" if there is none.
     """
 
@@ -31,6 +32,7 @@ class Found:
     is_ours: bool = False
     owner: str = ""
     locale: str = ""
+    is_mighty: bool = False
 
     def refuse_if_foreign(self, where: str) -> None:
         """Refuse a role or a database of this name that was not made for the app.
@@ -38,13 +40,19 @@ class Found:
         :param where: the server, as a message names it.
         """
         what = f"flask_apps.{self.app}.database"
-        remedy = (
-            "choose another name for the app; or, if nobody needs it, remove it and run again; or, to hand it over "
-            f"to the app: COMMENT ON ROLE \"{self.app}\" IS '{COMMENT.format(app=self.app)}'"
-        )
-        if self.role and not self.is_ours:
+        remedy = "choose another name for the app; or, if nobody needs it, remove it and run again"
+        if self.is_mighty:
             raise DatabaseError(
-                f"{what}: PostgreSQL {where} has a role {self.app} that was not made for this app: {remedy}"
+                f"{what}: PostgreSQL {where} has a role {self.app} with rights on the whole server: {remedy}; or, if "
+                f'it is the app\'s, take them away: ALTER ROLE "{self.app}" NOSUPERUSER NOCREATEROLE NOCREATEDB '
+                "NOREPLICATION NOBYPASSRLS"
+            )
+        if self.role and not self.is_ours:
+            closed = f'; REVOKE ALL ON DATABASE "{self.app}" FROM PUBLIC' if self.owner else ""
+            raise DatabaseError(
+                f"{what}: PostgreSQL {where} has a role {self.app} that was not made for this app: {remedy}; or, to "
+                f"hand it over to the app, without a password by which others could be it: COMMENT ON ROLE "
+                f'"{self.app}" IS \'{COMMENT.format(app=self.app)}\'; ALTER ROLE "{self.app}" PASSWORD NULL{closed}'
             )
         if self.owner and self.owner != self.app:
             raise DatabaseError(
@@ -73,4 +81,5 @@ def look(server: Superuser, app: str) -> Found:
         is_ours=role is not None and role["comment"] == COMMENT.format(app=app) and not role["mighty"],
         owner=database["owner"] if database else "",
         locale=database["locale"] if database else "",
+        is_mighty=role is not None and bool(role["mighty"]),
     )

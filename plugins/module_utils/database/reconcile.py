@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..common.on_host import path
 from . import access, extensions, maria_setup, ours, server, settings
 from .clusters import SOCKETS, Cluster, clusters
 from .errors import DatabaseError
 from .mariadb import MariaDB
 from .postgresql import PostgreSQL
 from .superuser import Superuser
+
+DEFAULT_LOCALE = "C.UTF-8"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def reconcile(wanted: Wanted, dry_run: bool = False) -> Report:
         with report.noting():
             look_at_mariadb(app)
     if not report.problems:
+        report.warnings += moved(wanted.apps, "postgresql") + moved(wanted.mariadb, "mariadb")
         for app in wanted.mariadb:
             with report.noting():
                 on_mariadb(app, report, dry_run)
@@ -101,7 +105,9 @@ def on_cluster(
     for app in apps:
         one = PostgreSQL({"name": app["name"], "socket": SOCKETS, "port": cluster.port}, cluster)
         with report.noting():  # a database that its app has spoilt keeps no other app from having its own
-            report.changed += one.create(app.get("extensions") or (), app.get("locale") or "C.UTF-8", dry_run=dry_run)
+            report.changed += one.create(
+                app.get("extensions") or (), app.get("locale") or DEFAULT_LOCALE, dry_run=dry_run
+            )
         report.servers[app["name"]] = {
             "socket": SOCKETS,
             "port": cluster.port,
@@ -129,6 +135,18 @@ def on_mariadb(app: Mapping[str, Any], report: Report, dry_run: bool) -> None:
     report.servers[app["name"]] = {"socket": one.socket}
 
 
+def moved(apps: Sequence[Mapping[str, Any]], provider: str) -> list[str]:
+    """What is said of apps whose database has been on another server so far."""
+    records = {app["name"]: server.read(app["name"]) or {} for app in apps}
+    return [
+        f"flask_apps.{app}.database.provider was {record['provider']} and is {provider} now: nothing is copied. The "
+        f"database {app} on {record['provider']} stays as it is and is not backed up any more; a rollback to a release "
+        "of before uses it again. Bring its data over, or change the provider back"
+        for app, record in records.items()
+        if record.get("provider", provider) != provider
+    ]
+
+
 def place_of(app: str, wanted: str) -> Cluster:
     """The cluster of an app's database: that of its record, or the one for new ones."""
     record = server.read(app) or {}
@@ -154,11 +172,15 @@ def look(superuser: Superuser, app: Mapping[str, Any], report: Report) -> None:
     found.refuse_if_foreign(str(superuser.cluster))
     access.refuse_unless_peer(superuser, name)
     extensions.refuse_missing(superuser, name, app.get("extensions") or ())
-    locale = app.get("locale") or found.locale
-    if found.locale and found.locale.lower().replace("-", "") != locale.lower().replace("-", ""):
+    locale = app.get("locale") or found.locale or DEFAULT_LOCALE
+    if not found.owner:
+        access.refuse_missing_locale(name, locale)
+    if found.locale and access.plain(found.locale) != access.plain(locale):
         report.warnings.append(
             f"flask_apps.{name}.database.locale is {locale}, and the database was created with {found.locale}, which "
-            f"cannot be changed in place: write `locale: {found.locale}`, or dump it and load it again"
+            f"cannot be changed in place: write `locale: {found.locale}`; or take a dump (groundwork.flask.database -e "
+            f"app={name} -e dump=FILE), drop it, as root on the host: {path('programs')}/database drop {name}, run "
+            "this again and load the dump"
         )
 
 

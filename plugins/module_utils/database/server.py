@@ -101,6 +101,11 @@ def left_over(app: str) -> list[dict[str, Any]]:
     return [*postgresql.left_over(app), *mariadb.left_over(app)]
 
 
+def is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records name the same server."""
+    return all(one.get(key) == other.get(key) for key in ("provider", "port"))
+
+
 def of(record: Mapping[str, Any]) -> Server:
     """The server that a record names.
 
