@@ -31,6 +31,12 @@ FAILURES = [
     (" save ", "save", "OSError: disk full", "the databases could not be saved before `flask db upgrade`"),
     (f"sh -c {MIGRATE}", "command", "no such revision", "the release command `flask db upgrade` failed with exit stat"),
     (
+        f"sh -c {MIGRATE}",
+        "command",
+        "ModuleNotFoundError: No module named 'pkg_resources'",
+        "add setuptools<81 to its requirements",
+    ),
+    (
         "enable --now",
         "start",
         "Unit shop@.service not found.",

@@ -314,7 +314,7 @@ def test_the_result_says_so(app: App) -> None:
     assert deploy(app).processes == "2 of 2 run: worker (2)"
     worker = f"{app.name}.worker.2@{app.at.live()}.service"
     app.system.active.discard(worker)
-    again = {"environment": {"WSGI_APP": "shop:app", "COLOUR": "red"}, "processes": {"worker": WORKER}}
+    again: dict[str, Any] = {"environment": {"WSGI_APP": "shop:app", "COLOUR": "red"}, "processes": {"worker": WORKER}}
     found = app.engine(**again).predict()
     assert found.processes == "1 of 2 run: worker (2)"
     assert found.warnings == [f"not every process runs: {worker} is inactive; `{app.name} logs` says why"]

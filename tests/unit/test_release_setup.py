@@ -205,3 +205,9 @@ def test_the_command_is_a_shell_command_and_its_success_is_marked(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (status, printed)
     assert (tmp_path / MARK).exists() is marked
+
+
+def test_the_remedy_is_named_where_it_is_known(app: App) -> None:
+    app.system.ends[SETUP] = (1, "ModuleNotFoundError: No module named 'pkg_resources'")
+    with pytest.raises(ReleaseError, match="again; it uses setuptools without asking for it: add setuptools<81"):
+        app.deploy(**WANTED)

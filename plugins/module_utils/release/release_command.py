@@ -11,6 +11,7 @@ from .app_steps import AppSteps
 from .context import Context
 from .databases import SavedDatabases
 from .errors import ReleaseError, tail
+from .hints import runtime_hint
 
 
 class ReleaseCommand:
@@ -49,7 +50,7 @@ class ReleaseCommand:
         command, seconds = self.spec.release_command, self.spec.release_command_timeout
         status, output = self.steps.in_release("command", "/bin/sh", "-c", command, seconds=seconds)
         if status:
-            how = how_it_ended(status, seconds)
+            how = how_it_ended(status, seconds) + runtime_hint(self.context.app, output)
             raise ReleaseError("command", f"the release command `{command}` {how}", tail(output, 60))
         write(self.context.at.released(release), "", 0o644)
 

@@ -22,6 +22,7 @@ from ..common.files import make_directory, read_json, write
 from .app_steps import AppSteps
 from .context import Context
 from .errors import ReleaseError, tail
+from .hints import runtime_hint
 from .release_command import how_it_ended
 
 # In the data directory, once the command has succeeded.
@@ -73,7 +74,8 @@ class SetupCommand:
         status, output = self.steps.in_release("setup", "/bin/sh", "-c", SCRIPT, "sh", self.command, seconds=seconds)
         if status:
             how = how_it_ended(status, seconds)
-            message = f"the setup command `{self.command}` {how}; the next deploy runs it again"
+            hint = runtime_hint(self.context.app, output)
+            message = f"the setup command `{self.command}` {how}; the next deploy runs it again{hint}"
             raise ReleaseError("setup", message, tail(output, 60))
         self.write("done", release)
 
