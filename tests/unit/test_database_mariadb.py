@@ -356,14 +356,29 @@ class TestSwap:
         assert database.step.asked == 2
         assert root.has["shop"] == FRESH
 
-    def test_what_an_app_leaves_behind_keeps_no_database_from_being_dropped(self) -> None:
+    def test_what_an_app_leaves_behind_keeps_no_database_from_being_dropped(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """It can have a scratch database look like one of an exchange that was cut off, with definitions that fail."""
-        database, root = make(fail=1)
-        root.has["shop.fresh"].append(STORE)
-        root.comments["shop.fresh"] = COMMENT
-        for name in database.databases():
-            database.drop(name)
-        assert list(root.has) == ["blog"]
+        monkeypatch.setattr(mariadb, "has_account", lambda app: app == "shop")
+        for is_gone in (False, True):
+            database, root = make(fail=1)
+            root.has["shop.fresh"].append(STORE)
+            root.has[KEPT] = []
+            root.comments["shop.fresh"] = COMMENT
+            database.drop(KEPT)
+            assert list(root.has) == ["shop", "shop.fresh", "blog"]
+            assert isinstance(database.step, Steps)
+            database.step.fail = 2
+            if is_gone:
+                monkeypatch.setattr(mariadb, "has_account", lambda _app: False)
+                database.drop("shop.fresh")
+            else:
+                with pytest.raises(DatabaseError):
+                    database.drop("shop.fresh")
+                for name in database.databases():
+                    database.drop(name)
+        assert "shop.fresh" not in root.has
 
     def test_kept_is_never_overwritten(self) -> None:
         database, root = make()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pwd
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
@@ -56,6 +57,15 @@ SANDBOX: Directives = [
 SECONDS = 6 * 3600.0
 ANSWER_LIMIT = 2**22  # bytes of what it prints
 NUMBERS = itertools.count(1)
+
+
+def has_account(app: str) -> bool:
+    """Whether there is an account as which an app's steps run."""
+    try:
+        pwd.getpwnam(app)
+    except KeyError:
+        return False
+    return True
 
 
 def unit_of(app: str, what: str, argv: Sequence[str], seconds: float = SECONDS) -> systemd.TransientUnit:

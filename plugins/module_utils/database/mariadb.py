@@ -14,6 +14,7 @@ from typing import Any
 
 from ..common.text import line
 from . import maria_setup, maria_step
+from .as_app import has_account
 from .errors import DatabaseError
 from .maria_root import PLUGIN, Root, account, identifier, in_grant, literal
 from .maria_swap import Swap
@@ -159,10 +160,18 @@ class MariaDB:
         self.root.end_sessions(self.app)
 
     def drop(self, database: str) -> None:
-        """Drop one of the app's databases, if it is there, and the rights on it."""
+        """Drop one of the app's databases, if it is there, and the rights on it.
+
+        An exchange that was cut off is ended first, for what is dropped may hold definitions of the live database; that
+        needs the app's account, and for an app that is gone it needs not be.
+        """
         name = self._own(database)
-        if name != self.app:
-            self.exchange.heal()
+        try:
+            if name != self.app:
+                self.exchange.heal()
+        except DatabaseError:
+            if self.exchange.is_void(name) and has_account(self.app):
+                raise
         self.root.drop(self.app, name)
 
     def drop_role(self) -> None:

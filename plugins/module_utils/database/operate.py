@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..common.on_host import path
 from ..common.paused import PauseError, paused
 from ..common.text import line
 from . import as_app, server
+from .as_app import has_account
 from .errors import DatabaseError
 
 LOADED, REPLACED = "load", "replaced"  # what follows the app's name and a dot in the names of databases
@@ -230,12 +230,3 @@ def drop(app: str) -> dict[str, Any]:
             dropped.append(name)
         one.drop_role()
     return {"changed": [f"dropped the database {name}" for name in dropped]}
-
-
-def has_account(app: str) -> bool:
-    """Whether there is an account as which to ask."""
-    try:
-        pwd.getpwnam(app)
-    except KeyError:
-        return False
-    return True
