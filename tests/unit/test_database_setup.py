@@ -15,7 +15,6 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.paused imp
 from ansible_collections.groundwork.flask.plugins.module_utils.database import (
     access,
     extensions,
-    mariadb,
     operate,
     ours,
     postgresql,
@@ -60,7 +59,13 @@ class TestChoice:
                 "database_cluster: '16/main' is no PostgreSQL cluster of this host; there are: 17/",
             ),
             ([DOWN], "", 0, "does not run: start it: systemctl start postgresql@15-main.service"),
-            ([NEW, DOWN], "", 5432, "with the port 5432, which does not run; there are: 17/main"),
+            (
+                [NEW, DOWN],
+                "",
+                5432,
+                "port 5432, which does not run; .*Start it: systemctl start postgresql@15-main.service",
+            ),
+            ([NEW], "", 5432, "port 5432, which does not run; there are: 17/main .*answer at that port again"),
             ([], "", 0, "has no PostgreSQL cluster: make one, as root: pg_createcluster"),
         ],
     )
@@ -237,6 +242,14 @@ class TestReconcile:
             in report.warnings[0]
         )
 
+    def test_a_cluster_that_does_not_run_is_named_with_the_app(
+        self, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "read", lambda _app: {"provider": "postgresql", "port": 5432})
+        report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}]))
+        assert report.problems[0].startswith("flask_apps.shop.database: the app's database is on the PostgreSQL")
+        assert host["made"] == []
+
     def test_settings_for_a_server_that_was_there_are_a_warning(self, host: dict[str, Any]) -> None:
         report = reconcile.reconcile(reconcile.Wanted([{"name": "shop"}], settings={"work_mem": "8MB"}))
         assert "was there before, so database_settings are not applied to it" in report.warnings[0]
@@ -360,32 +373,3 @@ class TestLoad:
         monkeypatch.setattr(operate, "paused", paused)
         with pytest.raises(DatabaseError, match="shop could not be stopped: the engine is not there"):
             call()
-
-
-@pytest.mark.parametrize(
-    ("found", "sentence"),
-    [
-        (ours.Found("shop", role=True), 'ALTER ROLE "shop" PASSWORD NULL$'),
-        (ours.Found("shop", role=True, owner="shop"), 'PASSWORD NULL; REVOKE ALL ON DATABASE "shop" FROM PUBLIC$'),
-        (ours.Found("shop", role=True, is_mighty=True), "with rights on the whole server: .* NOSUPERUSER"),
-        (ours.Found("shop", role=True, is_ours=True, owner="theirs"), "belongs to theirs: choose another name"),
-    ],
-)
-def test_what_is_foreign_is_refused_with_what_hands_it_over_whole(found: ours.Found, sentence: str) -> None:
-    with pytest.raises(DatabaseError, match=sentence):
-        found.refuse_if_foreign("15/main")
-
-
-class TestEverywhere:
-    """An app that goes loses its databases on every server, the one that it had before too."""
-
-    @pytest.mark.parametrize("record", [None, {"provider": "postgresql", "name": "shop", "port": 5432}])
-    def test_servers_of_before_are_among_them(
-        self, monkeypatch: pytest.MonkeyPatch, record: dict[str, Any] | None
-    ) -> None:
-        monkeypatch.setattr(server, "read", lambda _app: record)
-        monkeypatch.setattr(
-            postgresql, "left_over", lambda app: [{"provider": "postgresql", "name": app, "port": 5432}]
-        )
-        monkeypatch.setattr(mariadb, "left_over", lambda app: [{"provider": "mariadb", "name": app}])
-        assert [type(one) for one in operate.everywhere("shop")] == [postgresql.PostgreSQL, mariadb.MariaDB]

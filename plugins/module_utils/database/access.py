@@ -27,9 +27,11 @@ def choose(found: Sequence[Cluster], wanted: str = "", port: int = 0) -> Cluster
     if port:
         here = [one for one in found if one.port == port and one.is_online]
         if not here:
+            down = next((one for one in found if one.port == port), None)
+            start = f"Start it: systemctl start {down.unit}" if down else "Make it answer at that port again"
             raise DatabaseError(
                 f"the app's database is on the PostgreSQL cluster with the port {port}, which does not run; there are: "
-                f"{known}. Start it, or see `pg_lsclusters` for what became of it"
+                f"{known}. {start}"
             )
         return here[0]
     if wanted:

@@ -151,7 +151,10 @@ def place_of(app: str, wanted: str) -> Cluster:
     """The cluster of an app's database: that of its record, or the one for new ones."""
     record = server.read(app) or {}
     port = int(record.get("port") or 0) if record.get("provider") == "postgresql" else 0
-    return access.choose(clusters(), wanted, port)
+    try:
+        return access.choose(clusters(), wanted, port)
+    except DatabaseError as error:
+        raise DatabaseError(f"flask_apps.{app}.database: {error}") if port else error from None
 
 
 def refuse_without_account(app: str) -> None:
