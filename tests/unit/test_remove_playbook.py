@@ -27,4 +27,5 @@ def test_a_removal_that_was_cut_off_can_be_run_again(known: list[str], services:
     tasks = [task for play in plays for task in play.get("pre_tasks", [])]
     (test,) = [task["ansible.builtin.assert"]["that"] for task in tasks if "ansible.builtin.assert" in task]
     host = {"known_apps": known, "services": services}
-    assert NativeEnvironment().from_string(f"{{{{ {test} }}}}").render(app="shop", remove_host=host) is taken
+    found: object = NativeEnvironment().from_string(f"{{{{ {test} }}}}").render(app="shop", remove_host=host)
+    assert found is taken
