@@ -94,7 +94,7 @@ def test_what_an_app_defines_runs_as_no_superuser(host: Host) -> None:
 @pytest.fixture
 def elsewhere(host: Host) -> Iterator[str]:
     """Two dumps of the shop's database as it would be elsewhere, with roles that are gone when they are loaded."""
-    home = host.user("postgres").home
+    home = host.check_output("getent passwd postgres | cut -d: -f6")
     for sql in ("CREATE ROLE elsewhere SUPERUSER LOGIN", "CREATE ROLE elsewhere_reader", "CREATE DATABASE elsewhere"):
         services.superuser(host, sql)
     as_elsewhere = "PGOPTIONS='-c role=elsewhere' psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null"
