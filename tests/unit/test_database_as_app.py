@@ -12,7 +12,10 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common import pro
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TransientUnit
 from ansible_collections.groundwork.flask.plugins.module_utils.database import as_app
 from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
-from ansible_collections.groundwork.flask.plugins.module_utils.database.mariadb import MariaDB
+from ansible_collections.groundwork.flask.plugins.module_utils.database.mariadb import (
+    MariaDB,
+    step_as_app,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.database.server import Server
 
 
@@ -70,3 +73,9 @@ def test_a_step_of_a_swap_that_prints_no_result_is_an_error(printed: str) -> Non
     stock = MariaDB({"name": "stock"}, step=lambda _app, _argv, _payload: printed)
     with pytest.raises(DatabaseError, match=r"MariaDB: a step of stock (printed no result|did not print what)"):
         stock.exchange.objects("stock")
+
+
+def test_a_step_of_a_swap_gets_its_payload_and_may_print_more(counted: object) -> None:
+    assert counted
+    code = f"import sys; print(sys.stdin.read() + ' ' * {as_app.ANSWER_LIMIT})"
+    assert step_as_app("stock", [sys.executable, "-c", code], "DROP VIEW v;").startswith("DROP VIEW v; ")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.database import (
+    as_app,
     maria_copy,
     maria_setup,
     mariadb,
@@ -360,7 +361,7 @@ class TestSwap:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It can have a scratch database look like one of an exchange that was cut off, with definitions that fail."""
-        monkeypatch.setattr(mariadb, "has_account", lambda app: app == "shop")
+        monkeypatch.setattr(as_app, "has_account", lambda app: app == "shop")
         for is_gone in (False, True):
             database, root = make(fail=1)
             root.has["shop.fresh"].append(STORE)
@@ -371,7 +372,7 @@ class TestSwap:
             assert isinstance(database.step, Steps)
             database.step.fail = 2
             if is_gone:
-                monkeypatch.setattr(mariadb, "has_account", lambda _app: False)
+                monkeypatch.setattr(as_app, "has_account", lambda _app: False)
                 database.drop("shop.fresh")
             else:
                 with pytest.raises(DatabaseError):

@@ -7,7 +7,7 @@ What reads an app's data, or lets its SQL run, is an argument vector that the ca
 sandbox. What only a superuser may do is a method that root calls; it goes into an app's database as little as possible,
 and runs nothing there that an app can define.
 
-From the bottom up: ``errors``; ``clusters``, ``superuser``, ``pg_copy`` (a program of its own); ``ours``,
-``extensions``, ``postgresql``; ``maria_root``, ``maria_setup``, ``maria_step``, ``maria_copy`` (a program of its own),
+From the bottom up: ``errors``; ``as_app``; ``clusters``, ``superuser``, ``pg_copy`` (a program of its own); ``ours``,
+``extensions``, ``postgresql``; ``maria_root``, ``maria_setup``, ``maria_copy`` (a program of its own),
 ``maria_swap``, ``mariadb``; ``server``. Beside them the programs ``poolers`` and, with ``standstill``, ``upgrade``.
 """

@@ -78,26 +78,47 @@ def unit_of(app: str, what: str, argv: Sequence[str], seconds: float = SECONDS) 
     return systemd.TransientUnit(name, f"{what} of the database of {app}", argv, properties)
 
 
-def run(
-    app: str, what: str, argv: Sequence[str], *, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
-) -> dict[str, Any]:
-    """Run one of :class:`.server.Server`'s commands; what it prints, none where ``stdout`` takes it.
+def output_of(
+    app: str,
+    what: str,
+    argv: Sequence[str],
+    *,
+    payload: str = "",
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
+    seconds: float = SECONDS,
+    limit: int = ANSWER_LIMIT,
+) -> str:
+    """Run one of :class:`.server.Server`'s commands; the end of what it prints, which is data.
 
     :param what: in a word, what it does.
-    :param stdin: what it reads, opened by root: the app needs no right to the file.
-    :param stdout: where what it prints goes.
+    :param payload: its standard input.
+    :param stdin: what it reads, opened by root, in place of a payload: the app needs no right to the file.
+    :param stdout: where what it prints goes; none of it is returned then.
+    :param seconds: the time limit.
+    :param limit: bytes that are returned; one more tells of a longer output.
     :raises DatabaseError: with what it says.
     """
-    unit = unit_of(app, what, argv)
+    unit = unit_of(app, what, argv, seconds)
     command = unit.command("--pipe", "--wait", "--collect")
     try:
-        done = programs.run(command, stdin=stdin, stdout=stdout, limit=ANSWER_LIMIT + 1)
+        done = programs.run(command, payload=payload.encode(), stdin=stdin, stdout=stdout, limit=limit + 1)
     except BaseException:
         programs.run((systemd.SYSTEMCTL, "stop", unit.name))
         raise
     if done.returncode:
         raise DatabaseError(line(done.stderr, 2000) or f"{what}: it was ended")
-    return answer_of(done.stdout)
+    return done.stdout
+
+
+def run(
+    app: str, what: str, argv: Sequence[str], *, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
+) -> dict[str, Any]:
+    """Run one of :class:`.server.Server`'s commands; its answer, none where ``stdout`` takes what it prints.
+
+    :raises DatabaseError: with what it says.
+    """
+    return answer_of(output_of(app, what, argv, stdin=stdin, stdout=stdout))
 
 
 def answer_of(printed: str) -> dict[str, Any]:

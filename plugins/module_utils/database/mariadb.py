@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common import programs
 from ..common.text import line
-from . import maria_setup, maria_step
-from .as_app import has_account
+from . import as_app, maria_setup
 from .errors import DatabaseError
 from .maria_root import PLUGIN, Root, account, identifier, in_grant, literal
 from .maria_swap import Swap
@@ -24,18 +24,18 @@ SOCKET = "/run/mysqld/mysqld.sock"
 NAME = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)?")
 NAME_LIMIT = 64  # characters
 CHARACTER_SET = "utf8mb4"
+STEP_SECONDS = 600.0
+Step = Callable[[str, Sequence[str], str], str]  # of an app, a command and its standard input; what it prints
 
 
 class MariaDB:
     """The server that an app's record names."""
 
-    def __init__(
-        self, record: Mapping[str, Any], root: Root | None = None, step: maria_step.Step | None = None
-    ) -> None:
+    def __init__(self, record: Mapping[str, Any], root: Root | None = None, step: Step | None = None) -> None:
         """``root`` has the sessions of the superuser, ``step`` runs what acts for the app while root has it wait."""
         self.app, self.socket = str(record["name"]), str(record.get("socket") or SOCKET)
         self.root = root or Root(self.socket)
-        self.step = step or maria_step.in_unit
+        self.step = step or step_as_app
         self.exchange = Swap(self.app, self.root, self._step)
 
     # --- argument vectors, to be run as the app ----------------------------------------
@@ -170,7 +170,7 @@ class MariaDB:
             if name != self.app:
                 self.exchange.heal()
         except DatabaseError:
-            if self.exchange.is_void(name) and has_account(self.app):
+            if self.exchange.is_void(name) and as_app.has_account(self.app):
                 raise
         self.root.drop(self.app, name)
 
@@ -203,6 +203,11 @@ class MariaDB:
         if not isinstance(answer, dict):
             raise DatabaseError(f"MariaDB: a step of {self.app} printed no result: {line(printed[:500])}")
         return answer
+
+
+def step_as_app(app: str, argv: Sequence[str], payload: str) -> str:
+    """Have the app do something in the middle of what root does; what that prints, such as long definitions."""
+    return as_app.output_of(app, "step", argv, payload=payload, seconds=STEP_SECONDS, limit=programs.ANSWER_LIMIT)
 
 
 def left_over(app: str) -> list[dict[str, Any]]:
