@@ -39,7 +39,7 @@ from .restart import restart
 from .result import Result
 from .rollback import Rollback
 from .secret_key import SecretKey
-from .services import Services
+from .services import SITE_FIRST, SITE_MAKES_IT, Services
 from .settings import DeploySettings
 from .setup_command import SetupCommand
 from .spec import Spec
@@ -154,7 +154,8 @@ class Engine:
             key = self.secret_key.read()
             release = self.identity.determine()
         except (ReleaseError, KeyError, OSError) as error:
-            return Result("", live or "", "to deploy", warnings=[f"what would be deployed is not known: {error}"])
+            why = str(error).replace(SITE_FIRST, SITE_MAKES_IT)  # site.yml itself may be asking
+            return Result("", live or "", "to deploy", warnings=[f"what would be deployed is not known: {why}"])
         result = self.result(live)
         if live != release or not key:
             result.action = "to deploy"

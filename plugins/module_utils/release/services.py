@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 SITE_FIRST = "run groundwork.flask.site first"
+SITE_MAKES_IT = "groundwork.flask.site makes it"  # in a dry run
 SERVERS = {"postgresql": "PostgreSQL", "mysql": "MariaDB or MySQL"}
 # The check by whose name an app says that its psycopg 3 prepares no statements.
 PREPARED = "prepared_statements"
