@@ -258,7 +258,7 @@ class TestDeployment:
         assert app.system.steps == []
         predicted = app.engine(**wanted).predict()
         assert predicted.action == "to deploy"
-        assert "has none for it: groundwork.flask.site makes it" in predicted.warnings[0]
+        assert "for it: groundwork.flask.site makes it" in predicted.warnings[0]
 
     def test_a_server_that_nobody_knows_is_refused(self, app: App) -> None:
         with pytest.raises(ReleaseError, match=r"names no server that is known; these are: postgres, "):
