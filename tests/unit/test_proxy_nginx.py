@@ -117,6 +117,13 @@ def test_no_two_names_share_a_variable() -> None:
     assert len(set.union(*given)) == sum(map(len, given))
 
 
+def test_the_longest_name_of_an_app_fits_into_a_variable() -> None:
+    """Nginx refuses a name that with two pointers and its length is larger than a bucket."""
+    given = {one["args"][1] for one in configuration(name="a" + 29 * "-").top if one["directive"] == "map"}
+    (http,) = (one["block"] for one in parse(render("nginx/nginx.conf.j2")) if one["directive"] == "http")
+    assert int(values(http, "variables_hash_bucket_size")[0][0]) >= max(map(len, given)) + 32
+
+
 @pytest.mark.parametrize("paths", [{"/media": {"headers": {"X-A": "b"}}}, {"/media/.x": {}, "/media/x": {}}])
 def test_no_location_stands_within_one_for_a_single_path(paths: dict[str, Any]) -> None:
     """No nginx takes that: it is how files of a path with options of its own were refused."""
