@@ -87,16 +87,17 @@ def test_a_name_that_an_app_gives_does_not_end_a_line(monkeypatch: pytest.Monkey
 
 
 def test_a_database_is_dropped_whatever_its_app_has_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A template is not dropped, nor one in which a transaction is prepared."""
+    """A template is not dropped, nor one in which a transaction is prepared, for which a shut one is opened."""
     asked: list[str] = []
 
     def sql(_self: object, *statements: str, database: str = "", **_more: object) -> list[str]:
         asked.extend(f"{database}: {one}".removeprefix(": ") for one in statements)
-        found = '[{"gid": "it\'s", "database": "shop"}]' if "pg_prepared_xacts" in statements[0] else '[{"found": 1}]'
-        return [found]
+        answers = {"pg_prepared_xacts": '[{"gid": "it\'s", "database": "shop"}]', "datallowconn": '[{"name": "shop"}]'}
+        return [next((found for word, found in answers.items() if word in statements[0]), '[{"found": 1}]')]
 
     monkeypatch.setattr(superuser.Superuser, "sql", sql)
     PostgreSQL({"name": "shop", "port": 5433}, MAIN).drop("")
+    assert 'ALTER DATABASE "shop" ALLOW_CONNECTIONS true' in asked
     assert asked[-3:] == [
         "shop: ROLLBACK PREPARED 'it''s'",
         'ALTER DATABASE "shop" IS_TEMPLATE false',

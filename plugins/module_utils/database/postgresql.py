@@ -36,6 +36,7 @@ datconnlimit AS connections
 FROM pg_database AS d WHERE datname = {name}
 """
 SESSIONS_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname IN ({names})"
+SHUT = "SELECT datname::text AS name FROM pg_database WHERE NOT datallowconn AND datname IN ({names})"
 # What would outlive its session, where an operator has set max_prepared_transactions.
 PREPARED = "SELECT gid, database::text AS database FROM pg_prepared_xacts WHERE database IN ({names})"
 SWAP_SECONDS = 60.0
@@ -206,9 +207,14 @@ class PostgreSQL:
             )
 
     def end_sessions(self, *databases: str) -> None:
-        """End all sessions of the app's databases, by default its own, and what they have prepared to commit."""
+        """End all sessions of the app's databases, by default its own, and what they have prepared to commit.
+
+        A database that its owner has shut is open to new ones again.
+        """
         names = ", ".join(literal(self._own(name)) for name in databases or (self.app,))
         self.superuser.sql(SESSIONS_END.format(names=names))
+        for found in self.superuser.rows(SHUT.format(names=names)):
+            self.superuser.sql(f"ALTER DATABASE {identifier(found['name'])} ALLOW_CONNECTIONS true")
         for found in self.superuser.rows(PREPARED.format(names=names)):
             self.superuser.sql(f"ROLLBACK PREPARED {literal(found['gid'])}", database=found["database"])
 
