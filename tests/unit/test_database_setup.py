@@ -7,7 +7,8 @@ import pwd
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
@@ -24,6 +25,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.database import (
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.database.clusters import Cluster
 from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.database.server import Server
 from ansible_collections.groundwork.flask.plugins.module_utils.database.superuser import Superuser
 
 OLD, NEW = Cluster(15, "main", 5432), Cluster(17, "main", 5433)
@@ -299,15 +301,37 @@ class TestLastDump:
         monkeypatch.setattr(operate, "write_dump", write_dump)
         return seen
 
-    def test_it_is_taken_while_nothing_of_the_app_runs(self, seen: list[str]) -> None:
-        assert len(operate.last_dump("shop")["files"]) == 1
+    def test_it_is_taken_while_nothing_of_the_app_runs(self, seen: list[str], tmp_path: Path) -> None:
+        assert len(operate.last_dump("shop", tmp_path)["files"]) == 1
         assert seen == ["shop stopped", "sessions ended", "shop"]
 
     @pytest.mark.parametrize(("state", "why"), [("stuck", "could not be stopped"), ("full", "no space left")])
-    def test_without_one_it_is_an_error_that_says_how_to_go_on(self, seen: list[str], state: str, why: str) -> None:
+    def test_without_one_it_is_an_error_that_says_how_to_go_on(
+        self, seen: list[str], state: str, why: str, tmp_path: Path
+    ) -> None:
         seen.append(state)
         with pytest.raises(DatabaseError, match=rf"{why}.* drop them without a dump: .*/database drop shop"):
-            operate.last_dump("shop")
+            operate.last_dump("shop", tmp_path)
+
+
+class TestDump:
+    """A dump in a file that an operator names."""
+
+    @pytest.fixture
+    def one(self, monkeypatch: pytest.MonkeyPatch) -> Server:
+        monkeypatch.setattr(operate.as_app, "run", lambda *_arguments, stdout, **_more: stdout.write(b"dump"))
+        return cast("Server", SimpleNamespace(app="shop", dump=lambda target: ["dump", target]))
+
+    def test_the_directory_stays_as_it_is(self, one: Server, tmp_path: Path) -> None:
+        tmp_path.chmod(0o1777)  # as /tmp, which all others need too
+        file = operate.write_dump(one, tmp_path / "shop.dump")
+        assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"dump", 0o600)
+        assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+        assert [entry.name for entry in tmp_path.iterdir()] == ["shop.dump"]
+
+    def test_one_that_is_not_there_is_named(self, one: Server, tmp_path: Path) -> None:
+        with pytest.raises(DatabaseError, match=r"nowhere/shop\.dump cannot be written: No such file or directory"):
+            operate.write_dump(one, tmp_path / "nowhere" / "shop.dump")
 
 
 def test_what_a_person_reads_of_a_database() -> None:

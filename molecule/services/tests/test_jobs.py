@@ -110,6 +110,7 @@ def test_nothing_of_it_runs_while_it_is_paused(host: Host) -> None:
     host.check_output("systemctl kill --signal=KILL pausing")
     assert testing.poll(lambda: state(host, unit) == "active"), "who asked for it was killed"
     assert testing.poll(lambda: state(host, f"{APP}.slow.timer") == "active")
+    host.check_output("systemctl reset-failed pausing")
 
 
 def test_nothing_of_them_is_left_after_a_removal(host: Host) -> None:

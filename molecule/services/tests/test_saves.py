@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -269,14 +270,16 @@ PASSWORD = "h0t/p@ss:wörd%"
 
 
 @pytest.fixture(scope="module")
-def managed(notes: Notes) -> Notes:
+def managed(notes: Notes) -> Iterator[Notes]:
     """The app, whose database is to be another one."""
     notes.host.check_output("bash -c %s", TLS)
     services.superuser(notes.host, f"CREATE ROLE managed LOGIN PASSWORD '{PASSWORD}'")
     services.superuser(notes.host, "CREATE DATABASE managed OWNER managed")
     notes.secrets["DATABASE_PASSWORD"] = PASSWORD
     notes.version("v3")
-    return notes
+    yield notes
+    services.superuser(notes.host, "DROP DATABASE managed WITH (FORCE)")
+    services.superuser(notes.host, "DROP ROLE managed")
 
 
 class TestManaged:

@@ -161,17 +161,19 @@ def dump(app: str, file: Path) -> dict[str, Any]:
 
 
 def write_dump(one: server.Server, file: Path) -> Path:
-    """Write a dump into a file of root's.
+    """Write a dump into a file of root's, in a directory that is there and stays as it is, be it /tmp.
 
     :raises DatabaseError: it failed; there is no file then.
     """
-    make_directory(file.parent, 0o700)
-    part = file.with_name(f".{file.name}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stdout:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stdout:
             as_app.run(one.app, "dump", one.dump("-"), stdout=stdout)
             os.fsync(stdout.fileno())
         part.rename(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DatabaseError(f"{file} cannot be written: {error.strerror}") from None
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -206,12 +208,15 @@ def last_dump(app: str, root: Path = Path("/")) -> dict[str, Any]:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     files: list[Path] = []
     there = [one for one in everywhere(app) if one.exists()] if has_account(app) else []
+    directory = path("state", root=root) / "database"
+    if there:
+        make_directory(directory, 0o700)
     try:
         with paused(app, by="its removal") if there else contextlib.nullcontext():
             for number, one in enumerate(there):
                 one.end_sessions()  # and the locks that would keep a dump waiting
                 name = f"{app}-{stamp}{f'.{number}' if number else ''}.dump"
-                files.append(write_dump(one, path("state", root=root) / "database" / name))
+                files.append(write_dump(one, directory / name))
     except (DatabaseError, PauseError) as error:
         if len(files) < len(there):
             raise DatabaseError(
