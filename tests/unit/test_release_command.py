@@ -197,6 +197,15 @@ class TestRollBack:
         assert ended == [host.name]
         assert not half_built.exists()
 
+    def test_unlock_ends_no_pause_for_data_are_exchanged_meanwhile(
+        self, host: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pause = work.ActiveRun("a pause of shop by a restore", "2026-01-02T03:04:05Z", "", 7)
+        monkeypatch.setattr(work, "active_run", lambda _app: pause)
+        monkeypatch.setattr(work, "stop", lambda _app: pytest.fail("it was ended"))
+        with pytest.raises(SystemExit, match=r"a pause of shop by a restore .* end what has asked for it"):
+            call(host, "unlock")
+
     def test_a_warning_is_shown_before_the_result(
         self, host: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

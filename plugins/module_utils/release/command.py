@@ -288,7 +288,18 @@ def restart(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], st
 
 
 def unlock(at: Layout, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """End the run that is at work, and heal what it leaves; the result, and the same as text."""
+    """End the run that is at work, and heal what it leaves; the result, and the same as text.
+
+    :raises ReleaseError: the app is paused for something else, such as a restore: it would start on data that are being
+        exchanged.
+    """
+    running = work.active_run(at.app)
+    if running and running.is_pause:
+        raise ReleaseError(
+            "unlock",
+            f"{running} keeps everything of the app stopped, because its data may be exchanged meanwhile. Wait until "
+            "it is over, or end what has asked for it; the app starts by itself then",
+        )
     holder = work.stop(at.app)
     have(at, "heal", options.by)
     text = f"ended: {holder}. What it left was cleaned up." if holder else f"no run is at work on {at.app}."

@@ -94,6 +94,11 @@ class ActiveRun:
     step: str
     pid: int
 
+    @property
+    def is_pause(self) -> bool:
+        """Whether it keeps the app stopped for whoever asked for that."""
+        return self.description.startswith(f"{WORK['pause']} ")
+
     def __str__(self) -> str:
         step = f", at step {self.step}" if self.step else ""
         return f"{self.description} since {self.since} (process {self.pid}{step})"
