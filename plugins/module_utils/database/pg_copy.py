@@ -255,10 +255,17 @@ def chosen(lines: list[str], present: dict[str, Any]) -> tuple[list[str], list[s
             skipped += [reason] if reason else []
         elif SUPERUSERS.match(what) or is_there(what, present):
             if not what.startswith("COMMENT ") and not re.match(r"SCHEMA |.*LANGUAGE - plpgsql", what):
-                skipped.append(what.strip())
+                skipped.append(entry_name(what))
         else:
             wanted.append(row)
     return wanted, privileges, skipped
+
+
+def entry_name(what: str) -> str:
+    """How a message names an entry of a dump that is left out."""
+    if filled := re.match(r"(TABLE DATA|SEQUENCE SET) (\S+) (\S+)", what):
+        return f"what is in {filled[2]}.{filled[3]}, which an extension has filled when it was created"
+    return what.strip()
 
 
 def is_there(what: str, present: dict[str, Any]) -> bool:
