@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
-from ansible_collections.groundwork.flask.plugins.module_utils.database import standstill, upgrade
+from ansible_collections.groundwork.flask.plugins.module_utils.database import settings, standstill, upgrade
 from ansible_collections.groundwork.flask.plugins.module_utils.database.clusters import Cluster
 from ansible_collections.groundwork.flask.plugins.module_utils.database.errors import DatabaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.database.standstill import Standstill
@@ -219,6 +219,52 @@ def test_indexes_that_the_system_would_sort_otherwise_are_built_anew(host: Host,
     assert upgrade.perform(planned(tmp_path))["reindexed"] == ["shop", "shop.kept"]
     assert 'REINDEX DATABASE "shop.kept"' in host.calls
     assert 'ALTER DATABASE "shop" REFRESH COLLATION VERSION' in host.calls
+
+
+@pytest.fixture
+def conf_d(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The directory of settings of 17, without a file; that of 15 has two."""
+    monkeypatch.setattr(Cluster, "configuration", property(lambda one: str(tmp_path / "etc" / str(one.version))))
+    monkeypatch.setattr(settings, "problems", lambda _cluster: "")
+    for version in (15, 17):
+        (tmp_path / f"etc/{version}/conf.d").mkdir(parents=True)
+    for name in ("groundwork", "own"):
+        (tmp_path / f"etc/15/conf.d/{name}.conf").write_text(f"# {name}\n")
+    return tmp_path / "etc/17/conf.d"
+
+
+def test_the_new_cluster_has_the_settings_of_the_old_one(host: Host, tmp_path: Path, conf_d: Path) -> None:
+    """Without its file the cluster would not be known as ours, and listen on the network."""
+    assert upgrade.perform(planned(tmp_path))["notices"] == []
+    assert settings.is_ours(NEW)
+    assert (conf_d / "own.conf").read_text() == "# own\n"
+    assert host.calls.count("/usr/bin/systemctl restart postgresql@17-main.service") == 1
+
+
+def test_settings_that_the_new_version_does_not_know_stay_out(
+    host: Host, tmp_path: Path, conf_d: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "problems", lambda _cluster: "odd" if (conf_d / "own.conf").exists() else "")
+    (notice,) = upgrade.perform(planned(tmp_path))["notices"]
+    assert [path.name for path in conf_d.iterdir()] == ["groundwork.conf"]
+    assert f"runs without them: odd. Write those that it takes to {conf_d}/own.conf" in notice
+    assert host.calls[-1] == "/usr/bin/systemctl restart postgresql@17-main.service"
+
+
+def test_settings_with_which_the_new_cluster_does_not_start_are_taken_away(
+    conf_d: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def run(argv: Sequence[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        calls.append(sorted(path.name for path in conf_d.iterdir()))
+        return subprocess.CompletedProcess(argv, 1, "", "")
+
+    monkeypatch.setattr(programs, "run", run)
+    notices = settings.take_over(Cluster(15, "main", 5433, "down"), NEW)
+    assert calls == [["groundwork.conf", "own.conf"], []]
+    assert all("see `tail /var/log/postgresql/postgresql-17-main.log`" in notice for notice in notices)
+    assert len(notices) == 2
 
 
 # --- the apps meanwhile ----------------------------------------

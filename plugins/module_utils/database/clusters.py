@@ -53,6 +53,11 @@ class Cluster:
         return f"/etc/postgresql/{self.version}/{self.name}"
 
     @property
+    def log(self) -> str:
+        """The file that Debian has it log to."""
+        return f"/var/log/postgresql/postgresql-{self.version}-{self.name}.log"
+
+    @property
     def programs(self) -> str:
         """The directory of the programs of its own version: a newer ``pg_restore`` sets what an older server lacks."""
         return f"/usr/lib/postgresql/{self.version}/bin"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -179,8 +180,42 @@ def restart_cluster(cluster: Cluster, path: Path) -> None:
         programs.run((SYSTEMCTL, "restart", cluster.unit), seconds=RESTART_SECONDS)
         raise DatabaseError(
             f"PostgreSQL {cluster} did not start with its settings, and was started with those that it ran with "
-            f"before: see `tail /var/log/postgresql/postgresql-{cluster.version}-{cluster.name}.log` on the host"
+            f"before: see `tail {cluster.log}` on the host"
         )
+
+
+def take_over(old: Cluster, new: Cluster) -> list[str]:
+    """Have a cluster start with the files in ``conf.d`` of the one before it: pg_upgradecluster leaves them behind.
+
+    :returns: a sentence for each file that the new one does not take.
+    """
+    sources = [path for path in sorted(Path(old.configuration).glob("conf.d/*.conf")) if path.is_file()]
+    taken, notices = [], []
+    for source in sources:
+        target = Path(new.configuration) / "conf.d" / source.name
+        if target.exists():
+            continue
+        about = source.stat()
+        write(target, source.read_bytes(), stat.S_IMODE(about.st_mode), about.st_uid, about.st_gid)
+        if wrong := problems(new):
+            target.unlink()
+            notices.append(refusal(source, target, new, wrong))
+        else:
+            taken.append((source, target))
+    if taken and programs.run((SYSTEMCTL, "restart", new.unit), seconds=RESTART_SECONDS).returncode:
+        for source, target in taken:
+            target.unlink()
+            notices.append(refusal(source, target, new, f"see `tail {new.log}`"))
+        programs.run((SYSTEMCTL, "restart", new.unit), seconds=RESTART_SECONDS)
+    return notices
+
+
+def refusal(source: Path, target: Path, new: Cluster, why: str) -> str:
+    """What to do about a file of settings that a new version does not take."""
+    return (
+        f"PostgreSQL {new} does not start with the settings in {source}, and runs without them: {why}. Write those "
+        f"that it takes to {target}, and restart it: systemctl restart {new.unit}"
+    )
 
 
 def put_back(path: Path, before: str | None) -> None:

@@ -23,6 +23,7 @@ from ..common import programs
 from ..common.files import read_json
 from ..common.on_host import path
 from ..common.text import line
+from . import settings
 from .clusters import Cluster, at_port, clusters
 from .errors import DatabaseError
 from .standstill import Standstill
@@ -181,7 +182,8 @@ def perform(upgrade: Upgrade) -> dict[str, Any]:
                 raise DatabaseError(f"at port {old.port} there is {new}{lacks} after the upgrade")
         except DatabaseError as error:
             raise DatabaseError(f"{serve_again(old)}. {error}") from None
-        notices = [text for name in upgrade.reindex if (text := reindex(Superuser(new), name))]
+        notices = settings.take_over(old, new)
+        notices += [text for name in upgrade.reindex if (text := reindex(Superuser(new), name))]
     kept = next((one for one in clusters() if (one.version, one.name) == (old.version, old.name)), old)
     return {
         "changed": True,
