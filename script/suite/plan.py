@@ -51,7 +51,7 @@ PARTS = (
     Part("default", 290, 400, 1, "both"),
     Part("servers", 220, 1640, 2, "site", image=True),
     Part("deploy", 95, 270, 3, "site", image=True),
-    Part("services", 385, 900, 2, "site"),
+    Part("services", 385, 1020, 2, "site"),
     Part("attack", 100, 200, 1, "site", image=True),
     Part("scan", 0, 370, 1, "site", image=True),
     Part("release", 225, 480, 3, "role"),

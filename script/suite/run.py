@@ -54,9 +54,12 @@ class Running:
 
 
 def needs_to_be_alone(task: Task) -> bool:
-    """Say whether the part is a scenario with tests that run when nothing else does."""
+    """Say whether the part is a scenario with tests that run when nothing else does, and are in this suite."""
     tests = ROOT / "molecule" / task.part.name / "tests"
-    return bool(task.part.family) and any("mark.alone" in path.read_text() for path in tests.glob("*.py"))
+    files = [path.read_text() for path in tests.glob("*.py")]
+    if task.environment.get("TEST_FULL") != "1":
+        files = [text for text in files if not re.search(r"^pytestmark = .*mark\.full", text, re.MULTILINE)]
+    return bool(task.part.family) and any("mark.alone" in text for text in files)
 
 
 class Lanes:

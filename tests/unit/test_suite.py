@@ -204,3 +204,10 @@ def test_what_is_left_out_for_time_has_no_tests_that_run_alone(monkeypatch: pyte
     suite.outcomes.append(run.Outcome("servers", run.PASSED))
     outcomes = suite.run([plan.Task(plan.BY_NAME["servers"])])
     assert [(one.name, one.result) for one in outcomes] == [("servers", run.LEFT_OUT)]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_tests_that_run_alone_count_where_the_suite_has_them(full: bool) -> None:
+    environment = {"TEST_FULL": "1" if full else ""}
+    alone = [part.name for part in plan.PARTS if run.needs_to_be_alone(plan.Task(part, environment))]
+    assert alone == ["servers", "deploy", *(["services"] if full else [])]
