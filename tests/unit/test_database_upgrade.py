@@ -247,8 +247,15 @@ def test_settings_that_the_new_version_does_not_know_stay_out(
     monkeypatch.setattr(settings, "problems", lambda _cluster: "odd" if (conf_d / "own.conf").exists() else "")
     (notice,) = upgrade.perform(planned(tmp_path))["notices"]
     assert [path.name for path in conf_d.iterdir()] == ["groundwork.conf"]
-    assert f"runs without them: odd. Write those that it takes to {conf_d}/own.conf" in notice
+    assert f"15/conf.d/own.conf: odd. Write those that it takes to {conf_d}/own.conf" in notice
     assert host.calls[-1] == "/usr/bin/systemctl restart postgresql@17-main.service"
+
+
+def test_settings_that_cannot_be_copied_are_told(host: Host, tmp_path: Path, conf_d: Path) -> None:
+    conf_d.rmdir()
+    notices = upgrade.perform(planned(tmp_path))["notices"]
+    assert ["No such file or directory" in notice for notice in notices] == [True, True]
+    assert not any("restart" in call for call in host.calls)
 
 
 def test_settings_with_which_the_new_cluster_does_not_start_are_taken_away(

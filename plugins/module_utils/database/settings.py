@@ -195,10 +195,8 @@ def take_over(old: Cluster, new: Cluster) -> list[str]:
         target = Path(new.configuration) / "conf.d" / source.name
         if target.exists():
             continue
-        about = source.stat()
-        write(target, source.read_bytes(), stat.S_IMODE(about.st_mode), about.st_uid, about.st_gid)
-        if wrong := problems(new):
-            target.unlink()
+        if wrong := copied(source, target) or problems(new):
+            target.unlink(missing_ok=True)
             notices.append(refusal(source, target, new, wrong))
         else:
             taken.append((source, target))
@@ -210,11 +208,21 @@ def take_over(old: Cluster, new: Cluster) -> list[str]:
     return notices
 
 
+def copied(source: Path, target: Path) -> str:
+    """Copy a file with its owner and permissions; why that cannot be done, or ""."""
+    try:
+        about = source.stat()
+        write(target, source.read_bytes(), stat.S_IMODE(about.st_mode), about.st_uid, about.st_gid)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 def refusal(source: Path, target: Path, new: Cluster, why: str) -> str:
     """What to do about a file of settings that a new version does not take."""
     return (
-        f"PostgreSQL {new} does not start with the settings in {source}, and runs without them: {why}. Write those "
-        f"that it takes to {target}, and restart it: systemctl restart {new.unit}"
+        f"PostgreSQL {new} runs without the settings in {source}: {why}. Write those that it takes to {target}, and "
+        f"restart it: systemctl restart {new.unit}"
     )
 
 
