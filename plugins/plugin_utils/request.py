@@ -13,6 +13,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 APP = re.compile(r"[a-z][a-z0-9_-]*")
@@ -94,14 +95,21 @@ def text(name: str, example: str) -> Option:
 
 
 def path(name: str, example: str) -> Option:
-    """An option that is a file on the controller, or is not given."""
+    """An option that is a file on the controller, or is not given; as an absolute path.
+
+    The operator means the directory the command is given in. Ansible would take a path from the playbook's, which is
+    in the collection.
+    """
 
     def read(given: Any) -> str:
         if given in (None, ""):
             return ""
         if not isinstance(given, str) or "\0" in given:
             raise OptionError(f"{name}: {given!r} is not a file. Give one, as in -e {name}={example}.")
-        return given
+        file = Path(given).expanduser().absolute()
+        if file.is_dir():
+            raise OptionError(f"{name}: {given} is a directory. Give a file, as in -e {name}={example}.")
+        return str(file)
 
     return read
 

@@ -197,6 +197,19 @@ def test_an_option_that_cannot_be_used(playbook: str, given: dict[str, Any], sen
     assert refusal(playbook, app="shop", **given) == sentence
 
 
+@pytest.mark.parametrize("option", ["load", "dump"])
+def test_a_file_is_looked_for_where_the_command_is_given(
+    option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    for given, meant in (("a.dump", tmp_path / "a.dump"), ("/b.dump", "/b.dump"), ("~/c.dump", "/home/ada/c.dump")):
+        assert request.read("database", {"app": "shop", option: given}).options[option] == str(meant)
+    assert refusal("database", app="shop", **{option: "."}) == (
+        f"{option}: . is a directory. Give a file, as in -e {option}=shop.dump."
+    )
+
+
 def test_all_problems_are_told_at_once() -> None:
     assert refusal("rollback", data="all").splitlines() == [
         "No app is named. Name the app, as in -e app=shop.",
