@@ -87,3 +87,16 @@ def test_each_error_of_psql_is_read_with_its_statement() -> None:
         ("42P01", 'relation "nosuch" does not exist', "INSERT INTO nosuch VALUES (1);"),
         ("57P01", "terminating connection", ""),
     ]
+
+
+def test_privileges_that_could_not_be_granted_are_told_once() -> None:
+    stderr = (
+        'pg_restore: error: could not execute query: ERROR:  role "u4f" does not exist\n'
+        "Command was: GRANT USAGE ON SCHEMA heroku_ext TO u4f;\n"
+        'pg_restore: error: could not execute query: ERROR:  role "u4f" does not exist\n'
+        "pg_restore: error: could not execute query: ERROR:  permission denied for schema cron\n"
+    )
+    assert pg_copy.refused_privileges(stderr) == [
+        "the privileges of the role u4f, which is not here",
+        "permission denied for schema cron",
+    ]

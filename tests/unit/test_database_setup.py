@@ -263,8 +263,8 @@ def test_a_database_that_is_not_empty_is_not_loaded_over() -> None:
     operate.refuse_rows("shop", {"public.orders": 3}, replace=True)
     with pytest.raises(DatabaseError) as refused:
         operate.refuse_rows("shop", {f"public.t{number}": number for number in range(1, 8)}, replace=False)
-    assert "not empty: public.t1 (1), public.t2 (2)" in str(refused.value)
-    assert "and 2 more have rows. Nothing was loaded. To have the dump in its place" in str(refused.value)
+    assert "not empty, it has rows in public.t1 (1), public.t2 (2)" in str(refused.value)
+    assert "and 2 more. Nothing was loaded. To have the dump in its place" in str(refused.value)
 
 
 class TestLastDump:

@@ -148,8 +148,9 @@ def refuse_rows(app: str, rows: Mapping[str, int], *, replace: bool) -> None:
         shown = ", ".join(f"{name} ({count})" for name, count in list(rows.items())[:SHOWN])
         more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         raise DatabaseError(
-            f"the database of {app} is not empty: {shown}{more} have rows. Nothing was loaded. To have the dump in its "
-            f"place, add `-e replace=true`: the database is kept as {app}.{REPLACED}, in place of what has that name"
+            f"the database of {app} is not empty, it has rows in {shown}{more}. Nothing was loaded. To have the dump "
+            f"in its place, add `-e replace=true`: the database is kept as {app}.{REPLACED}, in place of what has that "
+            "name"
         )
 
 

@@ -211,9 +211,18 @@ def load_archive(server: Server, dumped: IO[bytes]) -> dict[str, Any]:
     if privileges:
         with listing(privileges) as entries:
             done = reading(server, dumped, "pg_restore", *by(entries), *target, pass_fds=(entries.fileno(),))
-        missing = re.findall(r'ERROR:  (role "[^\n]*" does not exist|permission denied[^\n]*)', done.stderr)
-        skipped += sorted(set(missing))
+        skipped += refused_privileges(done.stderr)
     return {"skipped": skipped}
+
+
+def refused_privileges(stderr: str) -> list[str]:
+    """What pg_restore could not grant, each once, as the operator reads it."""
+    roles = re.findall(r'ERROR:  role "([^\n]*)" does not exist', stderr)
+    denied = re.findall(r"ERROR:  (permission denied[^\n]*)", stderr)
+    return [
+        *(f"the privileges of the role {role}, which is not here" for role in sorted(set(roles))),
+        *sorted(set(denied)),
+    ]
 
 
 def reading(server: Server, dumped: IO[bytes], program: str, *arguments: str, **more: Any) -> Any:
