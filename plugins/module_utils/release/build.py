@@ -121,7 +121,8 @@ class Builder:
             unit = web_service(self.spec.name, release or "none")
             shown = self.system.systemctl("cat", unit)
             if shown.returncode:
-                raise ReleaseError("fetch", f"the unit {unit} is not on this host: run groundwork.flask.site first")
+                named = web_service(self.spec.name, release)  # of the first release, which has no id yet, the template
+                raise ReleaseError("fetch", f"the unit {named} is not on this host: run groundwork.flask.site first")
             self.sandboxes[release] = sandbox.of_unit(shown.stdout, release)
         return self.sandboxes[release]
 
