@@ -27,12 +27,16 @@ ROWS = (
     "SELECT version_num FROM alembic_version",
 )
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE sourcefile LIKE '%/groundwork.conf' ORDER BY 1"
-# What an upgrade of Debian would bring of PostgreSQL; nothing else of the newer Debian is taken, now or later.
-NEWER = r"""
+# What an upgrade of Debian would bring of PostgreSQL, with what that needs; nothing else of the newer Debian is taken,
+# now or later, and the host goes on to say that it is of the Debian of its nginx.
+NEWER = r"""set -e
 sed -n 's/ bookworm main/ trixie main/p' /etc/apt/sources.list > /etc/apt/sources.list.d/trixie.list
 printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' > /etc/apt/preferences.d/trixie
 export DEBIAN_FRONTEND=noninteractive
-apt-get -q update && apt-get -q -y --no-install-recommends --target-release trixie install postgresql-17
+cp /usr/lib/os-release /tmp
+apt-get -q update
+apt-get -q -y --no-install-recommends --target-release trixie install postgresql-17
+mv /tmp/os-release /usr/lib/os-release
 """
 
 
