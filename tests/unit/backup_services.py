@@ -91,6 +91,7 @@ def with_services(scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, **opt
     scene.server = FakeServer(scene.path / "databases")
     scene.stopped = []
     monkeypatch.setattr(service_database, "server_of", lambda _app, _provider: scene.server)
+    monkeypatch.setattr(service_database, "servers_with", lambda _app, _provider: [scene.server])
     monkeypatch.setattr(service_database, "DISKS", {"postgresql": scene.path, "mariadb": scene.path})
     monkeypatch.setattr(service_redis, "directory", lambda _app: scene.path / "redis")
     monkeypatch.setattr(service_redis, "unit_stopped", lambda _config, unit, **_again: Stopped(scene.stopped, unit))

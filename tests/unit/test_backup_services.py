@@ -18,6 +18,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.backup.service_re
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.service_steps import AsTheApp, record
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.snapshot import SnapshotManifest
 from ansible_collections.groundwork.flask.plugins.module_utils.backup.stage import Stage
+from ansible_collections.groundwork.flask.plugins.module_utils.database import server as servers
 from ansible_collections.groundwork.flask.tests.unit.backup_host import staged
 from ansible_collections.groundwork.flask.tests.unit.backup_services import USER, with_services
 
@@ -209,3 +210,28 @@ def test_room_of_a_step_is_bounded(shop: SimpleNamespace) -> None:
     assert int(sandbox["LimitFSIZE"]) <= shutil.disk_usage(config.state).free
     assert sandbox["PrivateNetwork"] == "yes"
     assert sandbox["TemporaryFileSystem"] == f"{config.state}:ro"
+
+
+@pytest.mark.parametrize(
+    ("record", "asked"),
+    [
+        ({"provider": "postgresql", "port": 5432}, [5432]),
+        (None, [5433, 5434]),  # the app has been removed; its databases are kept until it is purged
+        ({"provider": "mariadb"}, [5433, 5434]),  # it has moved to another server
+    ],
+)
+def test_a_kept_database_is_found_on_a_server_that_the_app_has_left(
+    record: dict[str, Any] | None, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[tuple[int, str]] = []
+    left = [{"provider": "mariadb"}, *({"provider": "postgresql", "port": port} for port in (5433, 5434))]
+
+    def server(one: dict[str, Any]) -> Any:
+        return SimpleNamespace(drop=lambda name: dropped.append((one["port"], name)))
+
+    monkeypatch.setattr(service_database, "record", lambda _app, _kind: record)
+    monkeypatch.setattr(servers, "read", lambda _app: record)
+    monkeypatch.setattr(servers, "left_over", lambda _app: left)
+    monkeypatch.setattr(servers, "of", server)
+    service_database.drop("shop", "postgresql", "shop.before_1")
+    assert dropped == [(port, "shop.before_1") for port in asked]

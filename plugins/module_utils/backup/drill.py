@@ -141,10 +141,12 @@ def drill(config: Config, names: Sequence[str], lock: int) -> list[str]:
         record["drills"][place.name] = outcome
         problems += save_status(status)
         if outcome["ok"]:
+            found = [f"{outcome['files']} files", *outcome["services"]]
+            if outcome["databases"]:
+                found.insert(1, f"{outcome['databases']} SQLite databases")
             say(
-                f"{item.name}: snapshot {outcome['snapshot']} of {place.name} passed the restore drill: "
-                f"{outcome['files']} files and {outcome['databases']} databases are as they were saved"
-                + "".join(f", and {what}" for what in outcome["services"])
+                f"{item.name}: snapshot {outcome['snapshot']} of {place.name} passed the restore drill; as they were "
+                f"saved: {', '.join(found)}"
             )
         else:
             problems.append(f"{item.name} cannot be restored from {place.name}: {outcome['problem']}")

@@ -135,7 +135,16 @@ def left_over(app: str, provider: str) -> list[str]:
 def drop(app: str, provider: str, database: str) -> None:
     """Drop a database beside the live one, if it is there."""
     with backup_errors():
-        server_of(app, provider).drop(database)
+        for server in servers_with(app, provider):
+            server.drop(database)
+
+
+def servers_with(app: str, provider: str) -> list[Server]:
+    """The servers of this kind on which an app has databases: also one that it has left, as by its removal."""
+    found = servers.read(app) or {}
+    if found.get("provider") == provider:
+        return [server_of(app, provider)]
+    return [servers.of(one) for one in servers.left_over(app) if one["provider"] == provider]
 
 
 def databases(app: str, provider: str) -> list[str]:
