@@ -11,10 +11,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common import privileges, programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.paused import PauseError
 from ansible_collections.groundwork.flask.plugins.module_utils.database import (
     access,
+    as_app,
+    cli,
     extensions,
     operate,
     ours,
@@ -258,6 +260,34 @@ class TestReconcile:
         assert host["made"] == ["shop"]
 
 
+@pytest.mark.parametrize(
+    ("looks_on", "found", "printed"),
+    [
+        (
+            False,
+            {"changed": ["dropped the database shop.replaced"]},
+            '{"changed": ["dropped the database shop.replaced"]}',
+        ),
+        (True, {"changed": ["dropped the database shop.replaced"]}, "dropped the database shop.replaced"),
+        (True, {"changed": []}, "there was nothing to do"),
+        (True, {"name": "shop", "lines": ["shop: postgresql 15", "tables: 0"]}, "shop: postgresql 15\ntables: 0"),
+    ],
+)
+def test_who_looks_on_is_shown_sentences(
+    looks_on: bool,
+    found: dict[str, Any],
+    printed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli, "OF_AN_APP", {"forget": lambda _app: found})
+    monkeypatch.setattr(cli, "make_directory", lambda _path: None)
+    monkeypatch.setattr(privileges, "is_root", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: looks_on)
+    assert cli.main(["forget", "shop"]) == 0
+    assert capsys.readouterr().out == f"{printed}\n"
+
+
 def test_a_database_that_is_not_empty_is_not_loaded_over() -> None:
     operate.refuse_rows("shop", {}, replace=False)
     operate.refuse_rows("shop", {"public.orders": 3}, replace=True)
@@ -319,7 +349,7 @@ class TestDump:
 
     @pytest.fixture
     def one(self, monkeypatch: pytest.MonkeyPatch) -> Server:
-        monkeypatch.setattr(operate.as_app, "run", lambda *_arguments, stdout, **_more: stdout.write(b"dump"))
+        monkeypatch.setattr(as_app, "run", lambda *_arguments, stdout, **_more: stdout.write(b"dump"))
         return cast("Server", SimpleNamespace(app="shop", dump=lambda target: ["dump", target]))
 
     def test_the_directory_stays_as_it_is(self, one: Server, tmp_path: Path) -> None:

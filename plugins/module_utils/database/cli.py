@@ -73,7 +73,7 @@ def answer(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the result as JSON; a failure is exit status 1 with a sentence on stderr."""
+    """Print the result, as JSON unless a person looks on; a failure is exit status 1 with a sentence on stderr."""
     given = parser().parse_args(argv)
     if not privileges.is_root():
         sys.stderr.write(f"{privileges.not_root()}\n")
@@ -84,5 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DatabaseError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{json.dumps(found)}\n")
+    sys.stdout.write(f"{shown(found) if given.verb in OF_AN_APP and sys.stdout.isatty() else json.dumps(found)}\n")
     return 0
+
+
+def shown(found: Mapping[str, Any]) -> str:
+    """What was found or done, for a terminal."""
+    return "\n".join(found.get("lines") or found.get("changed") or ["there was nothing to do"])
