@@ -187,6 +187,19 @@ class TestReconcile:
             "max_connections": 100,
         }
 
+    def test_an_app_without_an_account_is_refused_but_for_a_dry_run_which_comes_before_it(
+        self, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def nobody(name: str) -> None:
+            raise KeyError(name)
+
+        monkeypatch.setattr(pwd, "getpwnam", nobody)
+        wanted = reconcile.Wanted([{"name": "shop"}])
+        assert "there is no account shop on this host" in reconcile.reconcile(wanted).problems[0]
+        assert host["made"] == []
+        foreseen = reconcile.reconcile(wanted, dry_run=True)
+        assert (foreseen.problems, foreseen.changed) == ([], ["created the database shop"])
+
     def test_a_database_that_its_app_has_spoilt_keeps_no_other_app_from_having_one(
         self, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:

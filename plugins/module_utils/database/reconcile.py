@@ -70,10 +70,12 @@ def reconcile(wanted: Wanted, dry_run: bool = False) -> Report:
     places: dict[str, Cluster] = {}
     for app in wanted.apps:
         with report.noting():
+            refuse_without_account(app["name"], dry_run)
             places[app["name"]] = place_of(app["name"], wanted.cluster)
             look(Superuser(places[app["name"]]), app, report)
     for app in wanted.mariadb:
         with report.noting():
+            refuse_without_account(app["name"], dry_run)
             look_at_mariadb(app)
     if not report.problems:
         report.warnings += moved(wanted.apps, "postgresql") + moved(wanted.mariadb, "mariadb")
@@ -120,7 +122,6 @@ def on_cluster(
 
 def look_at_mariadb(app: Mapping[str, Any]) -> None:
     """Refuse what cannot be had on MariaDB, before anything is changed."""
-    refuse_without_account(app["name"])
     MariaDB({"name": app["name"]}).root.look(app["name"]).refuse_if_foreign()
 
 
@@ -157,11 +158,13 @@ def place_of(app: str, wanted: str) -> Cluster:
         raise DatabaseError(f"flask_apps.{app}.database: {error}") if port else error from None
 
 
-def refuse_without_account(app: str) -> None:
-    """Refuse an app without an account, as which it would ask."""
+def refuse_without_account(app: str, dry_run: bool) -> None:
+    """Refuse an app without an account, as which it would ask; in a dry run the account is yet to be made."""
     try:
         pwd.getpwnam(app)
     except KeyError:
+        if dry_run:
+            return
         raise DatabaseError(
             f"database_apps: there is no account {app} on this host: run the role service_user for it first"
         ) from None
@@ -170,7 +173,6 @@ def refuse_without_account(app: str) -> None:
 def look(superuser: Superuser, app: Mapping[str, Any], report: Report) -> None:
     """Refuse what cannot be had, before anything is changed."""
     name = app["name"]
-    refuse_without_account(name)
     found = ours.look(superuser, name)
     found.refuse_if_foreign(str(superuser.cluster))
     access.refuse_unless_peer(superuser, name)
