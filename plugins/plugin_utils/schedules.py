@@ -13,15 +13,15 @@ CRON_NUMBERS = r"(\*|[0-9]+(-[0-9]+)?)(/[0-9]+)?"
 CRON_FIELD = re.compile(rf"{CRON_NUMBERS}(,{CRON_NUMBERS})*|[A-Za-z]{{3}}([-,][A-Za-z]{{3}})*")
 CRON_WORDS = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@reboot"}
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # 7 is Sunday too
-EXAMPLES = "`*-*-* 03:00`, `Mon..Fri 06:30` or `*:0/15`"
-REMEDY = f"is not a schedule: write it as systemd's OnCalendar= has it, such as {EXAMPLES}"
+FORMS = "`*-*-* 03:00`, `Mon..Fri 06:30` or `*:0/15`"
+REMEDY = f"is not a schedule: write it as systemd's OnCalendar= has it, such as {FORMS}"
 
 
 def problem(schedule: str) -> str:
     """What is wrong with a schedule, as the end of a sentence; "" where systemd has to judge it."""
     if is_cron(schedule):
         found = of_cron(schedule)
-        return f"is a schedule of cron: write it as systemd's OnCalendar= has it, {f'`{found}`' if found else EXAMPLES}"
+        return f"is a schedule of cron: write it as systemd's OnCalendar= has it, {f'`{found}`' if found else FORMS}"
     return "" if SCHEDULE.fullmatch(schedule) and schedule == schedule.strip() else REMEDY
 
 

@@ -147,10 +147,8 @@ def test_where_files_cannot_be_put_in_place_everything_is_as_it_was(
 def test_an_app_that_cannot_be_stopped_is_not_restored_later(
     shop: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @contextlib.contextmanager
-    def stopped(_config: Any, _name: str) -> Iterator[list[str]]:
+    def stopped(_config: Any, _name: str) -> contextlib.AbstractContextManager[list[str]]:
         raise BackupError("shop is being deployed")
-        yield []
 
     monkeypatch.setattr(restore, "stopped", stopped)
     with pytest.raises(BackupError, match="is being deployed"):

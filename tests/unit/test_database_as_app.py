@@ -33,7 +33,7 @@ class Counting:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, int]]:
     """Count by a command of which the code is given."""
     monkeypatch.setattr(TransientUnit, "command", lambda unit, *_options: list(unit.argv))
-    return lambda code: as_app.counted("shop", cast("Server", Counting(code)))
+    return lambda code: as_app.counted("shop", cast(Server, Counting(code)))
 
 
 def test_the_last_line_is_the_answer(counted: Callable[[str], dict[str, int]]) -> None:

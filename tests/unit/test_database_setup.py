@@ -363,7 +363,7 @@ class TestDump:
     @pytest.fixture
     def one(self, monkeypatch: pytest.MonkeyPatch) -> Server:
         monkeypatch.setattr(as_app, "run", lambda *_arguments, stdout, **_more: stdout.write(b"dump"))
-        return cast("Server", SimpleNamespace(app="shop", dump=lambda target: ["dump", target]))
+        return cast(Server, SimpleNamespace(app="shop", dump=lambda target: ["dump", target]))
 
     def test_the_directory_stays_as_it_is(self, one: Server, tmp_path: Path) -> None:
         tmp_path.chmod(0o1777)  # as /tmp, which all others need too
@@ -432,10 +432,8 @@ class TestLoad:
     def test_an_app_that_cannot_be_stopped_is_left_alone(
         self, monkeypatch: pytest.MonkeyPatch, call: Callable[[], dict[str, Any]]
     ) -> None:
-        @contextlib.contextmanager
-        def paused(_app: str, by: str) -> Iterator[list[str]]:
+        def paused(_app: str, by: str) -> contextlib.AbstractContextManager[list[str]]:
             raise PauseError(f"the engine is not there for {by}")
-            yield []
 
         monkeypatch.setattr(operate, "paused", paused)
         with pytest.raises(DatabaseError, match="shop could not be stopped: the engine is not there"):

@@ -66,7 +66,7 @@ class FakeServer:
 
     def unswap(self, fresh: str, kept: str) -> None:
         if self.exists(kept):
-            self.swap(kept, fresh)
+            self.swap(fresh=kept, kept=fresh)
         self.drop(fresh)
 
     def drop(self, database: str) -> None:

@@ -143,8 +143,8 @@ class TestChange:
         assert app.has_run("daemon-reload") == app.has_run("systemctl start") == 0
         damages: tuple[Callable[[], object], ...] = (
             lambda: app.system.active.discard(f"{app.name}.nightly.timer"),
-            lambda: unit(app, "nightly.timer").unlink(),
-            lambda: (app.at.units / WANTS / f"{app.name}.nightly.timer").unlink(),
+            unit(app, "nightly.timer").unlink,
+            (app.at.units / WANTS / f"{app.name}.nightly.timer").unlink,
         )
         for damage in damages:
             damage()

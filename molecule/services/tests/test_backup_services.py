@@ -161,7 +161,7 @@ class TestDrill:
 
     def test_it_passes_and_leaves_nothing(self, host: Host, written: list[list[str]]) -> None:
         told = backup(host, "drill", "--set", "shop")
-        assert "tables of PostgreSQL, and " in told
+        assert "tables of PostgreSQL, " in told
         assert "keys in Redis" in told
         assert databases(host) == ["shop"]
         assert state(host) == written

@@ -100,8 +100,8 @@ class TestUnits:
                     said = host.check_output(f"systemd-analyze security --no-pager '{unit}' | tail -n 1")
                     exposures[unit] = float(re.findall(r"(\d+\.\d)", said)[-1])
         kinds = {re.sub("@[0-9a-f]+", "", unit) for unit in exposures}
-        assert kinds >= {"shop.service", "shop.worker.service", "shop.nightly.service", "shop.redis.service"}
-        assert kinds >= {"stock.worker.2.service", "stock.redis-cache.service"}
+        assert kinds >= {"shop.service", "shop.worker.service", "shop.redis.service", "shop.pooler.service"}
+        assert kinds >= {"stock.worker.2.service", "stock.redis-cache.service", "stock.tick.service"}
         assert {unit: found for unit, found in exposures.items() if found > 1.2} == {}
 
     def test_each_process_of_the_live_release_runs(self, host: Host) -> None:

@@ -46,14 +46,14 @@ def paused(app: str, by: str, root: Path = Path("/"), program: str = PROGRAM) ->
         (program, app, "pause", "--json", "--by", by), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env=ENVIRONMENT, cwd="/", start_new_session=True,
     ) as process:  # fmt: skip
-        stdin = cast("IO[bytes]", process.stdin)
-        answer = cast("IO[bytes]", process.stdout).readline(ANSWER_LIMIT)
+        stdin = cast(IO[bytes], process.stdin)
+        answer = cast(IO[bytes], process.stdout).readline(ANSWER_LIMIT)
         try:
             if answer:
                 yield list(json.loads(answer)["notices"])
         finally:
             stdin.close()
-            message = cast("IO[bytes]", process.stderr).read(ANSWER_LIMIT).decode(errors="replace")
+            message = cast(IO[bytes], process.stderr).read(ANSWER_LIMIT).decode(errors="replace")
             process.wait()
     if process.returncode or not answer:
         raise PauseError(message.strip() or f"{app} could not be stopped")

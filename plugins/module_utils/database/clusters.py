@@ -40,7 +40,7 @@ class Cluster:
     @property
     def is_online(self) -> bool:
         """Whether it runs."""
-        return self.status.split(",")[0] == "online"
+        return self.status.partition(",")[0] == "online"
 
     @property
     def unit(self) -> str:

@@ -276,10 +276,10 @@ def main(verb: str, argument: str) -> int:
         sys.stderr.write(f"{failure}\n")
         return 1
     if answer:
-        print(json.dumps(answer))
+        sys.stdout.write(f"{json.dumps(answer)}\n")
     return 0
 
 
 if __name__ == "__main__":
     os.umask(0o077)
-    sys.exit(main(*sys.argv[1:]))
+    raise SystemExit(main(*sys.argv[1:]))

@@ -152,7 +152,7 @@ class MariaDB:
         """Take a swap back, or what is left of one that was killed; the mark says which of the two has its tables."""
         if self.exists(kept):
             self.drop(fresh)
-            self.swap(kept, fresh)
+            self.swap(fresh=kept, kept=fresh)
         self.drop(fresh)
 
     def end_sessions(self) -> None:

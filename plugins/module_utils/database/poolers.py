@@ -193,5 +193,5 @@ def main() -> int:
     if verb == "resume":
         remove_guard(*cluster)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
     return 1 if verb == "follow" and problems else 0

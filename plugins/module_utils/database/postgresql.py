@@ -191,7 +191,7 @@ class PostgreSQL:
         """Take a swap back; the names were changed by one transaction, so it took place where ``kept`` is there."""
         if self.exists(kept):
             self.drop(fresh)
-            self.swap(kept, fresh)
+            self.swap(fresh=kept, kept=fresh)
         self.drop(fresh)
 
     def drop(self, database: str) -> None:

@@ -42,20 +42,14 @@ def held(
     :raises ReleaseError: it could not be stopped, or not be started again.
     """
     system, at = system or System(), Layout(order.app)
-    with begun(order, at, system, program, wait) as (process, notices):
-        try:
-            yield notices
-        finally:
-            cast("IO[bytes]", process.stdin).close()
-            process.wait()
+    with begun(order, at, system, program, wait) as notices:
+        yield notices
     finish(order, at, system)
 
 
 @contextlib.contextmanager
-def begun(
-    order: Order, at: Layout, system: System, program: Sequence[str], wait: float
-) -> Iterator[tuple[subprocess.Popen[bytes], list[str]]]:
-    """Begin when no other run is at work; the run, and what it says once it has stopped everything."""
+def begun(order: Order, at: Layout, system: System, program: Sequence[str], wait: float) -> Iterator[list[str]]:
+    """Begin when no other run is at work, and end with the block; what the run says once it has stopped everything."""
     until = time.monotonic() + wait
     while True:
         waited = work.await_other(at, system, until)
@@ -63,12 +57,16 @@ def begun(
             work.command(order.app, order.description, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=errors, env=ENVIRONMENT, cwd="/", start_new_session=True,
         ) as process:  # fmt: skip
-            stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+            stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(json.dumps(asdict(order)).encode() + b"\n")
                 stdin.flush()
             if answer := stdout.readline(ANSWER_LIMIT):
-                yield process, [*waited, *json.loads(answer)["notices"]]
+                try:
+                    yield [*waited, *json.loads(answer)["notices"]]
+                finally:
+                    stdin.close()
+                    process.wait()
                 return
             with contextlib.suppress(BrokenPipeError):
                 stdin.close()

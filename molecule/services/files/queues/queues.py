@@ -51,10 +51,10 @@ on_dramatiq = dramatiq.actor(work, actor_name="on_dramatiq")
 on_huey = huey.task(name="on_huey")(work)
 SEND = {
     "rq": lambda *job: Queue(connection=Redis.from_url(URL)).enqueue("queues.work", *job, retry=Retry(3)),
-    "celery": lambda *job: on_celery.delay(*job),
-    "late": lambda *job: on_celery_late.delay(*job),
-    "dramatiq": lambda *job: on_dramatiq.send(*job),
-    "huey": lambda *job: on_huey(*job),
+    "celery": on_celery.delay,
+    "late": on_celery_late.delay,
+    "dramatiq": on_dramatiq.send,
+    "huey": on_huey,
 }
 
 
