@@ -33,6 +33,16 @@ app = Flask(__name__)
 def index():
     return {"version": "%s"}
 """
+# How Alembic finds the database of an app with Flask-Migrate: its migrations/env.py.
+MIGRATIONS = """
+from alembic import context
+from flask import current_app
+
+with current_app.extensions["migrate"].db.engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
 Outcome = subprocess.CompletedProcess[str]
 
 # Each call on the host starts a Python, so each of these says all that there is to know.

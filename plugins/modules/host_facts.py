@@ -110,7 +110,7 @@ taken:
   returned: success
   sample: {git: ["the account git (uid 1001, home /home/git, shell /bin/bash)", /srv/git (directory of root)]}
 refused_schedules:
-  description: What is wrong with those of O(schedules) that the host's systemd does not take, or that never come.
+  description: What is wrong with those of O(schedules) that the host's systemd does not take.
   type: dict
   returned: success
   sample: {"daily at 3": "is no schedule: write it as systemd's OnCalendar= has it, such as `*-*-* 03:00`"}

@@ -128,7 +128,7 @@ def connections_line(app: App, released: Facts) -> str:
     if not workers or not held:
         return ""
     option = servers.SERVERS[app.server].at_once(app.server_options)
-    each = int(app.server_options[option]) if option else 1
+    each = role_inputs.threads(app)
     return (
         f"at most {int(workers[0]) * each} at once ({workers[0]} workers x {each} {option or 'request'}). "
         "Each WebSocket, event stream or long poll takes one while it is open, and ends after "

@@ -43,7 +43,7 @@ class Part:
 PARTS = (
     Part("lint", 70, 0, 0),
     Part("types", 15, 0, 0),
-    Part("unit", 57, 0, 0),
+    Part("unit", 155, 0, 0),
     Part("sanity", 120, 0, 0),
     Part("build", 15, 0, 0),
     Part("galaxy", 0, 40, 3),
@@ -51,7 +51,7 @@ PARTS = (
     Part("default", 290, 400, 1, "both"),
     Part("servers", 220, 1640, 2, "site", image=True),
     Part("deploy", 95, 270, 3, "site", image=True),
-    Part("services", 385, 1020, 2, "site"),
+    Part("services", 345, 1020, 2, "site"),
     Part("attack", 100, 200, 1, "site", image=True),
     Part("scan", 0, 370, 1, "site", image=True),
     Part("release", 225, 480, 3, "role"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stranger import App, project
+from stranger import MIGRATIONS, App, project
 from testinfra.host import Host
 from testing import on_host
 
@@ -35,15 +35,6 @@ def notes():
         db.session.commit()
     return {"notes": [row[0] for row in db.session.execute(text("SELECT text FROM note ORDER BY id"))]}
 """
-ENV = """
-from alembic import context
-from flask import current_app
-
-with current_app.extensions["migrate"].db.engine.connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-"""
 FIRST = """
 import sqlalchemy as sa
 from alembic import op
@@ -62,7 +53,7 @@ FILES = {
     "requirements.txt": "flask>=3.1.1\nflask-migrate\nflask-sqlalchemy\n",
     "notes.py": APP,
     "migrations/alembic.ini": "[alembic]\n",
-    "migrations/env.py": ENV,
+    "migrations/env.py": MIGRATIONS,
     "migrations/versions/first.py": FIRST,
 }
 QUERY = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())"

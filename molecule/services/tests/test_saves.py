@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import services
 import testing
-from stranger import App, project
+from stranger import MIGRATIONS, App, project
 from testinfra.host import Host
 from testing import on_host
 
@@ -46,15 +46,6 @@ def notes():
             "beside": [row[0] for row in beside.execute("SELECT text FROM note")],
         }
 """
-ENV = """
-from alembic import context
-from flask import current_app
-
-with current_app.extensions["migrate"].db.engine.connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-"""
 FIRST = """
 import sqlalchemy as sa
 from alembic import op
@@ -79,7 +70,7 @@ FILES = {
     "requirements.txt": "flask>=3.1.1\nflask-migrate\nflask-sqlalchemy\n",
     "notes.py": APP,
     "migrations/alembic.ini": "[alembic]\n",
-    "migrations/env.py": ENV,
+    "migrations/env.py": MIGRATIONS,
     "migrations/versions/first.py": FIRST,
 }
 # A way back that is killed when it has loaded, or when it has swapped; what the app's command starts is the same.

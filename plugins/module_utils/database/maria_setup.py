@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of a MariaDB server that serves apps alone: it listens on its unix socket and on no network.
 
-They stand in a file of their own, and only in a server that nobody has used before: that file is what says later that
-the server is ours. Debian starts a new one on port 3306 of the loopback interface; it restarts while nobody uses it.
+They stand in a file of their own, and only in a server that has not been used before: that file is what says later that
+the server is ours. Debian starts a new one on port 3306 of the loopback interface; it restarts before it is used.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ RESTART_SECONDS = 300.0
 
 
 def is_untouched(server: Root) -> bool:
-    """Whether nobody has used a server yet: it has no database, and no account, beside those of its package."""
+    """Whether a server is as it was installed: it has no database and no account beside those of its package."""
     accounts = server.names("SELECT HEX(CONCAT(user, '@', host)) FROM mysql.user")
     return set(server.databases()) <= DATABASES and set(accounts) <= ACCOUNTS
 
 
 def set_up(server: Root, root: Path = Path("/"), *, dry_run: bool = False) -> list[str]:
-    """Have a server that nobody has used before listen on its socket alone; a sentence for what was done.
+    """Have a server that has not been used before listen on its socket alone; a sentence for what was done.
 
     :param root: where the host's file system is; / but in tests.
     :raises DatabaseError: the server does not start with it; it runs again as it was.

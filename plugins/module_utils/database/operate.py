@@ -196,7 +196,7 @@ def everywhere(app: str) -> list[server.Server]:
     if not record:
         return [server.of(one) for one in server.left_over(app)]
     found = [record]
-    with contextlib.suppress(DatabaseError):  # a server of somebody's that root cannot ask has nothing of the app's
+    with contextlib.suppress(DatabaseError):  # a server that root cannot ask is not ours, and has nothing of the app's
         found += [one for one in server.left_over(app) if not server.is_same(one, record)]
     return [server.of(one) for one in found]
 

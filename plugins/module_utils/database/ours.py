@@ -65,7 +65,7 @@ class Found:
 def look(server: Superuser, app: str) -> Found:
     """What has an app's name on a server.
 
-    A role that has been made a superuser is nobody's app.
+    A role that has been made a superuser does not count as an app's.
     """
     role = server.one(
         "SELECT shobj_description(oid, 'pg_authid') AS comment, rolsuper OR rolcreaterole OR rolcreatedb OR "

@@ -237,7 +237,7 @@ class PostgreSQL:
         )
 
     def _create_database(self, name: str, wanted: dict[str, str], options: str) -> None:
-        """It is the superuser's, and nobody else can enter, until what only a superuser may is done."""
+        """Create a database for the app; until the superuser has prepared it, it takes no connections."""
         owner, database = identifier(self.cluster.owner), identifier(name)
         self.drop(name)
         try:

@@ -190,7 +190,7 @@ def look(superuser: Superuser, app: Mapping[str, Any], report: Report) -> None:
 
 
 def set_up(superuser: Superuser, wanted: Wanted, report: Report, dry_run: bool) -> None:
-    """Settings of a cluster of ours; and no app enters the databases that belong to nobody."""
+    """Write the settings of a cluster of ours, and keep the apps out of its maintenance databases."""
     cluster = superuser.cluster
     all_settings = {
         **settings.settings_for(settings.memory_of_host()),

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of a PostgreSQL server that serves apps alone, for the memory of its host.
 
-They stand in a file of their own in ``conf.d``, and only in a cluster that nobody has touched before: that file is what
+They stand in a file of their own in ``conf.d``, and only in a cluster that is as it was installed: that file is what
 says later that the cluster is ours. What needs a restart waits for one that was asked for, but for the first time, when
-nobody uses the server yet.
+the server is not in use yet.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def is_ours(cluster: Cluster) -> bool:
 
 
 def is_untouched(server: Superuser) -> bool:
-    """Whether nobody has made a role or a database in a cluster, nor set anything: as it was installed."""
+    """Whether a cluster is as it was installed: without added roles, databases and settings."""
     made = server.rows(
         "SELECT datname::text AS name FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1') "
         "UNION ALL SELECT rolname::text FROM pg_roles WHERE oid >= 16384"

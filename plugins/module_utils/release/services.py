@@ -222,7 +222,7 @@ class Services:
         )
 
     def lacks_driver(self, kind: str, packages: Mapping[str, str], prepares: bool) -> None:
-        """Refuse an app that needs a driver and has none; warn where nobody can tell."""
+        """Refuse an app that needs a driver and has none; warn where that cannot be known."""
         wanted = database_url.wanted_driver(kind, packages, prepares)
         ours = f"`requirements: ['{wanted}']` to flask_apps.{self.spec.name}"
         remedy = f"add {wanted} to what the app requires, or {ours}"
