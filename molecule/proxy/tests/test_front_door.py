@@ -138,7 +138,7 @@ FORGED = {
 
 def test_forged_headers_do_not_reach_the_app(shop: Site) -> None:
     seen = shop.get("/", headers=FORGED).json["headers"]
-    assert not [pair for pair in seen if re.search(r"evil|gopher|666|192\.0\.2", pair[1])]
+    assert not [pair for pair in seen if re.search(r"evil|gopher|\b666\b|192\.0\.2", pair[1])]
     assert sorted(name for name, _value in seen if "forwarded" in name) == [
         "x-forwarded-for",
         "x-forwarded-host",
