@@ -3,5 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks at a live host: whether what was declared is in effect.
 
-It reads and never writes. Imports nothing but ``common``, so that a program on the host can have it too.
+It reads and never writes. A check is a function of one module here, which takes what is expected and the host, and
+yields findings; ``checks.py`` has the list of them. What an app can write is read as data: bounded, regular, escaped.
 """

@@ -1,0 +1,55 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All checks of a host, in the order in which a report shows them, and the one way to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from ..common import programs
+from ..common.text import line
+from . import resources, sshd
+from .expected import Expected
+from .finding import Finding
+from .look import Look, UncheckedError
+
+Check = Callable[[Expected, Look], Iterable[Finding]]
+SECONDS = 30.0  # that one check may take
+MOST = 50  # findings of one check for one subject: what is beyond is counted
+TEXT_LIMIT = 600  # characters of a message
+
+CHECKS: Mapping[str, Check] = {
+    "sshd": sshd.sshd,
+    "disk": resources.disk,
+    "memory": resources.memory,
+}
+
+
+def look_at(expected: Expected, look: Look, checks: Mapping[str, Check] = CHECKS) -> list[Finding]:
+    """Run all checks; one that cannot look, or is broken, is a finding and no failure of the others."""
+    return [shown(one) for name, check in checks.items() for one in findings(name, check, expected, look)]
+
+
+def findings(name: str, check: Check, expected: Expected, look: Look) -> Iterator[Finding]:
+    """What one check finds, within its time."""
+    found: list[Finding] = []
+    try:
+        with programs.time_limit(SECONDS):
+            # What it has found until it breaks is told.
+            found.extend(check(expected, look))
+    except UncheckedError as reason:
+        found.append(Finding(name, "host", "unchecked", f"Not looked at: {reason}."))
+    except Exception as error:  # whatever a host may bring: one broken check must not hide the others
+        found.append(Finding(name, "host", "unchecked", f"The check broke: {type(error).__name__}: {error}."))
+    yield from found[:MOST]
+    if len(found) > MOST:
+        yield Finding(name, "host", "warning", f"{len(found) - MOST} more findings are not shown.")
+
+
+def shown(one: Finding) -> Finding:
+    """A finding as it leaves the host: each text is one printable line, for an app may have had a hand in it."""
+    return replace(
+        one, subject=line(one.subject, 100), message=line(one.message, TEXT_LIMIT), remedy=line(one.remedy, TEXT_LIMIT)
+    )

@@ -1,0 +1,172 @@
+"""The frame of `verify`: how checks are run, what is expected, and what leaves the host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.verify import checks
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import Expected, Port
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.facts import facts
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.finding import Finding
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.look import Look, UncheckedError
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.sshd import sshd
+from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost, bad
+
+MAIN = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\n"
+KEYS_ONLY = "passwordauthentication no\nkbdinteractiveauthentication no\npermitrootlogin without-password\n"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+class TestChecks:
+    def test_a_broken_check_is_a_finding_and_hides_no_other(self, host: FakeHost) -> None:
+        def broken(_expected: Expected, _look: Look) -> Iterator[Finding]:
+            yield Finding("broken", "host", "problem", "before.")
+            raise ZeroDivisionError("by nothing")
+
+        def blind(_expected: Expected, _look: Look) -> list[Finding]:
+            raise UncheckedError("it is dark")
+
+        def good(_expected: Expected, _look: Look) -> list[Finding]:
+            return [Finding("good", "host", "ok", "fine.")]
+
+        found = checks.look_at(Expected(), host.look, {"broken": broken, "blind": blind, "good": good})
+        assert [(one.check, one.state) for one in found] == [
+            ("broken", "problem"),
+            ("broken", "unchecked"),
+            ("blind", "unchecked"),
+            ("good", "ok"),
+        ]
+        assert "ZeroDivisionError: by nothing" in found[1].message
+        assert "it is dark" in found[2].message
+
+    def test_one_that_hangs_ends_when_its_time_is_up(self, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checks, "SECONDS", 0.2)
+
+        def hanging(_expected: Expected, _look: Look) -> list[Finding]:
+            reading, _writing = os.pipe()
+            os.read(reading, 1)
+            return []
+
+        (found,) = checks.look_at(Expected(), host.look, {"hanging": hanging})
+        assert (found.state, found.check) == ("unchecked", "hanging")
+
+    def test_no_finding_is_forged(self, host: FakeHost) -> None:
+        def hostile(_expected: Expected, _look: Look) -> list[Finding]:
+            return [Finding("x", "shop\x1b[2J", "problem", "one\nok sshd host fine\u202e" + "x" * 9999, "a\rb")]
+
+        (found,) = checks.look_at(Expected(), host.look, {"hostile": hostile})
+        assert found.message.isprintable()
+        assert len(found.message) <= checks.TEXT_LIMIT
+        assert found.subject == "shop\\x1b[2J"
+        assert found.remedy == "a\\rb"
+
+    def test_thousands_of_findings_are_counted(self, host: FakeHost) -> None:
+        def many(_expected: Expected, _look: Look) -> list[Finding]:
+            return [Finding("x", "host", "problem", str(one)) for one in range(1000)]
+
+        found = checks.look_at(Expected(), host.look, {"many": many})
+        assert len(found) == checks.MOST + 1
+        assert "950 more" in found[-1].message
+
+
+class TestLook:
+    def test_a_fifo_does_not_block(self, host: FakeHost) -> None:
+        os.mkfifo(host.root / "fifo")
+        assert host.look.read("/fifo") == ""
+        assert host.look.json("/fifo") == {}
+
+    def test_units_are_asked_for_once(self, host: FakeHost) -> None:
+        host.units = {"a.service": {"ActiveState": "active"}, "b.service": {"ActiveState": "failed"}}
+        assert host.look.units(["a.service", "b.service"])["b.service"]["ActiveState"] == "failed"
+        assert host.look.units(["b.service"])["b.service"]["ActiveState"] == "failed"
+        assert len(host.calls) == 1
+
+
+class TestExpected:
+    def test_what_is_declared(self, host: FakeHost) -> None:
+        raw = {
+            "apps": {"shop": {"domains": ["shop.test"], "processes": {"worker": 2}, "workers": 5, "backup": True}},
+            "proxy": "apache",
+            "firewall": {"enabled": True, "ports": [{"port": "8000-8010", "protocol": "udp", "from": ["10.0.0.0/8"]}]},
+            "host_parts": ["sshd"],
+            "backup": {"hours": 12, "drill_days": 3},
+        }
+        expected = Expected.of(raw, host.look)
+        assert expected.apps["shop"].processes == {"worker": 2}
+        assert expected.ports == (Port(8000, 8010, "udp", ("10.0.0.0/8",)),)
+        assert expected.ports[0].holds(8005, "udp")
+        assert not expected.ports[0].holds(8005, "tcp")
+        assert (expected.proxy, expected.firewall, expected.backup_hours) == ("apache", True, 12)
+        assert expected.host_parts == {"sshd"}
+
+    def test_without_an_inventory_the_records_of_the_host_count(self, host: FakeHost) -> None:
+        worker = {"name": "shop.worker@0123456789ab.service", "kind": "process", "process": "worker"}
+        host.release("shop", units=[worker, worker], jobs={"nightly": {}})
+        host.write("/etc/groundwork/certificates/shop.json", '{"domains": ["shop.test"], "provider": "acme"}')
+        host.write("/etc/groundwork/backup.d/shop.json", "{}")
+        host.write("/etc/groundwork/backup.json", '{"max_age_hours": 20}')
+        host.write("/etc/groundwork/firewall.nft", 'tcp dport 22 accept comment "SSH"\ntcp dport { 80, 443 } accept\n')
+        host.file_set("proxy_nginx", parts={"": ["/etc/nginx/nginx.conf"]})
+        host.file_set("host", parts={"core_dumps": ["/etc/x"]})
+        host.file_set("host_sshd", parts={"sshd": ["/etc/ssh/sshd_config.d/00-groundwork.conf"]})
+        expected = Expected.of({}, host.look)
+        shop = expected.apps["shop"]
+        assert (shop.domains, shop.processes, shop.jobs) == (("shop.test",), {"worker": 2}, ("nightly",))
+        assert (shop.certificate, shop.backup) == ("acme", True)
+        assert [port.first for port in expected.ports] == [22, 80, 443]
+        assert (expected.proxy, expected.firewall, expected.backup_hours) == ("nginx", False, 20)
+        assert expected.host_parts == {"core_dumps", "sshd"}
+        assert not expected.is_declared
+
+    def test_facts_have_each_app(self, host: FakeHost) -> None:
+        host.release("shop")
+        host.write("/proc/meminfo", "MemTotal:  1024 kB\nMemAvailable: 512 kB\n")
+        found = facts(Expected.of({}, host.look), host.look)
+        assert found["apps"]["shop"]["release"] == "0123456789ab"
+        assert found["host"]["memory"]["available"] == 512 * 1024
+
+
+class TestSshd:
+    EXPECTED = Expected(host_parts=frozenset({"sshd"}))
+
+    def test_keys_only(self, host: FakeHost) -> None:
+        host.programs["/usr/sbin/sshd -T"] = KEYS_ONLY
+        (found,) = host.found(sshd, self.EXPECTED)
+        assert (found.state, found.message) == ("ok", "sshd takes keys only, and root logs in by key only.")
+
+    def test_the_file_that_lets_passwords_in_is_named(self, host: FakeHost) -> None:
+        host.write("/etc/ssh/sshd_config", MAIN)
+        host.write("/etc/ssh/sshd_config.d/01-cloud-init.conf", "# x\nPasswordAuthentication yes\n")
+        host.write("/etc/ssh/sshd_config.d/20-groundwork.conf", "PasswordAuthentication no\nX11Forwarding no\n")
+        host.programs["/usr/sbin/sshd -T"] = KEYS_ONLY.replace(
+            "passwordauthentication no", "passwordauthentication yes"
+        )
+        (found,) = host.found(sshd, self.EXPECTED)
+        assert found.state == "problem"
+        assert "passwordauthentication yes, from /etc/ssh/sshd_config.d/01-cloud-init.conf" in found.message
+
+    def test_a_setting_of_ours_that_another_file_decides(self, host: FakeHost) -> None:
+        own = "/etc/ssh/sshd_config.d/20-groundwork.conf"
+        host.write("/etc/ssh/sshd_config.d/10-other.conf", "X11Forwarding yes\nMatch User git\nMaxAuthTries 9\n")
+        host.write(own, "X11Forwarding no\nMaxAuthTries 3\n")
+        host.file_set("host_sshd", parts={"sshd": [own]})
+        host.programs["/usr/sbin/sshd -T"] = KEYS_ONLY
+        (text,) = bad(host.found(sshd, self.EXPECTED))
+        assert text.startswith("warning: /etc/ssh/sshd_config.d/10-other.conf is read before")
+        assert "x11forwarding." in text
+
+    def test_it_is_left_alone_where_the_part_is_left_out(self, host: FakeHost) -> None:
+        assert host.found(sshd, Expected()) == []
+
+    def test_a_configuration_that_sshd_refuses_is_unchecked(self, host: FakeHost) -> None:
+        host.programs["/usr/sbin/sshd -T"] = "255\tBad configuration option: Foo"
+        assert bad(host.found(sshd, self.EXPECTED)) == [
+            "unchecked: Not looked at: sshd -T says: Bad configuration option: Foo."
+        ]
