@@ -8,12 +8,16 @@ from ansible.template import Templar
 class Task(Protocol):
     @property
     def args(self) -> Mapping[str, Any]: ...
+    @property
+    def check_mode(self) -> bool: ...
 
 class Shell(Protocol):
     tmpdir: str | None
     def join_path(self, *parts: str) -> str: ...
 
 class Connection(Protocol):
+    @property
+    def transport(self) -> str: ...
     @property
     def _shell(self) -> Shell: ...
 
