@@ -5,8 +5,9 @@
 
 What a set has done is kept beside it on the host, so that a run killed at any point is healed by the next one:
 
-* ``<state>/<name>.json``, the manifest: which files each part owns, how often the set has changed (its generation),
-  and the last generation whose ``apply`` command succeeded;
+* ``<state>/<name>.json``, the manifest: which files each part owns, how each was written and which state each unit was
+  to have (so that a later change by hand can be told), how often the set has changed (its generation), and the last
+  generation whose ``apply`` command succeeded;
 * ``<state>/<name>.journal``, there only while files are being replaced: what they were before. A run that finds one
   puts the files back first;
 * ``<state>/../replaced/``, below which a file that was there before the set, a package's or somebody else's, is kept
@@ -16,11 +17,12 @@ What a set has done is kept beside it on the host, so that a run killed at any p
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +46,25 @@ STATE_DIRECTORY = path("state") / "file_sets"
 
 @dataclass
 class Manifest:
-    """What the set has done on this host so far."""
+    """What the set has done on this host so far.
+
+    :ivar files: each file as it was written: mode, owner, group and the SHA-256 of its content. A version before this
+        one wrote down none.
+    :ivar units: the state that each unit was to have, such as ``enabled started``.
+    """
 
     parts: dict[str, list[str]] = field(default_factory=dict)
     generation: int = 0
     changed_at: float = 0.0
     applied: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
         """Read a set's manifest; an empty one for a set that is not on this host."""
-        return cls(**read_json(path))
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in read_json(path).items() if name in known})
 
     def save(self, path: Path) -> None:
         """Write the manifest, readable for its owner alone."""
@@ -112,6 +122,7 @@ class FileSet:
         apply: str | None = None,
         check_mode: bool = False,
         handovers: Iterable[Handover] = (),
+        units: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Make the host's files be ``entries``; raise FileSetError with the host as it was if that fails.
 
@@ -121,6 +132,7 @@ class FileSet:
         :param apply: a command to run after a change, and again in the next call if it did not succeed.
         :param handovers: what parts take over from others. A part that cannot do so now is refused; a dry run does not
             ask whether it can.
+        :param units: the state that each unit of the set is to have, for the manifest.
         """
         reject_duplicates(entries)
         if not check_mode:
@@ -141,7 +153,8 @@ class FileSet:
             keep_others(changes, manifest, self.replaced)
             outcome = self.replace(changes, validate, manifest.generation + 1)
             outcome.refused |= obstacles
-        self.record(manifest, outcome, wanted, taken)
+        described = {entry.path: description(entry) for entry in entries if entry.part not in outcome.refused}
+        self.record(manifest, outcome, wanted, taken, described, units or {})
         self.journal_path.unlink(missing_ok=True)
         if apply and manifest.applied < manifest.generation:
             if (output := run(apply)) is not None:
@@ -152,21 +165,34 @@ class FileSet:
         return outcome
 
     def record(
-        self, manifest: Manifest, outcome: Outcome, wanted: Mapping[str, list[str]], taken: Iterable[Handover]
+        self,
+        manifest: Manifest,
+        outcome: Outcome,
+        wanted: Mapping[str, list[str]],
+        taken: Iterable[Handover],
+        described: Mapping[str, str],
+        units: Mapping[str, str],
     ) -> None:
         """Write down which files each part has now; a change of files begins a new generation.
 
         :param wanted: the files of each part that was asked for; none of one that goes.
         :param taken: what parts were about to take over from others.
+        :param described: the files that were asked for, as the manifest has them.
+        :param units: the states that the units are to have.
         """
         gone: dict[str, list[str]] = {
             one.former: [] for one in taken if one.is_whole and one.part not in outcome.refused
         }
         kept = {part: paths for part, paths in wanted.items() if part not in outcome.refused}
         parts = {part: paths for part, paths in {**manifest.parts, **gone, **kept}.items() if paths}
-        if not outcome.changes and parts == manifest.parts:
+        # A part that takes over edits files of another one.
+        edited = {one.path: description(one.after) for one in outcome.changes if one.after}
+        owned = {path for paths in parts.values() for path in paths}
+        files = {path: text for path, text in {**manifest.files, **edited, **described}.items() if path in owned}
+        units = {**manifest.units, **units} if parts else {}
+        if not outcome.changes and (parts, files, units) == (manifest.parts, manifest.files, manifest.units):
             return
-        manifest.parts = parts
+        manifest.parts, manifest.files, manifest.units = parts, files, units
         if outcome.changes:
             manifest.generation += 1
             manifest.changed_at = time.time()
@@ -252,6 +278,11 @@ def keep_others(changes: Iterable[Change], manifest: Manifest, directory: Path) 
     for change in changes:
         if change.path not in owned:
             keep_copy(change, directory)
+
+
+def description(entry: Entry) -> str:
+    """A file as the manifest has it: mode, owner, group, and the SHA-256 of its content."""
+    return f"{entry.mode:04o} {entry.owner} {entry.group} {hashlib.sha256(entry.content or b'').hexdigest()}"
 
 
 def found_of(item: Mapping[str, Any]) -> Found:

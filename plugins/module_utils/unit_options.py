@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,3 +85,9 @@ class Unit:
                 *(Replaced(name) for name in options["takes_over"]),
             ),
         )
+
+
+def states(units: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The state that each unit is to have, of a module's options: ``enabled started``, or ``-`` for what is left."""
+    boot = {True: "enabled", False: "disabled", None: "-"}
+    return {unit["name"]: f"{boot[unit['enabled']]} {unit['state']}" for unit in units}

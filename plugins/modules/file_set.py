@@ -263,6 +263,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.handover import H
 from ansible_collections.groundwork.flask.plugins.module_utils.placement import Entry, FileSetError
 from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
+from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import states
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_set import UnitSetError
 
 DIRECTORY = {
@@ -335,7 +336,9 @@ def write(params: dict[str, Any], result: dict[str, Any], check_mode: bool) -> N
             raise FileSetError("it cannot be absent and have files")
         absent_parts = file_set.parts()
     handovers = [Handover(**one) for one in params["handovers"]]
-    outcome = file_set.update(wanted, absent_parts, params["validate"], params["apply"], check_mode, handovers)
+    outcome = file_set.update(
+        wanted, absent_parts, params["validate"], params["apply"], check_mode, handovers, states(params["units"])
+    )
     allow_absent(params["units"], [one.former for one in handovers if one.is_whole and one.part not in outcome.refused])
     if check_mode:  # what this set would have is not on the host
         allow_absent(params["units"], {entry.part for entry in wanted})

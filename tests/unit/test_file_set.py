@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import getpass
 import grp
+import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set
@@ -108,6 +110,44 @@ def test_absent_parts_go_whole(place: Place) -> None:
     assert place.read("a2") is None
     assert place.read("main") == "m\n"
     assert not place.set.update([], absent_parts=["shop"]).changed
+
+
+def manifest(place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(place.set.manifest_path.read_text())
+    return found
+
+
+def test_the_manifest_says_how_each_file_was_written(place: Place) -> None:
+    """By which a change by hand is told from the play's."""
+    entries = [place.entry("a", "one\n", mode=0o600), place.entry("b", "two\n", "shop"), place.entry("d", None)]
+    place.set.update(entries, units={"web.service": "enabled started"})
+    of_a, of_b = (str(place.files / name) for name in ("a", "b"))
+    assert manifest(place)["files"][of_a] == f"0600 {ME} {MINE} {hashlib.sha256(b'one' + bytes([10])).hexdigest()}"
+    assert set(manifest(place)["files"]) == {of_a, of_b}
+    assert manifest(place)["units"] == {"web.service": "enabled started"}
+    place.set.update([place.entry("a", "other\n")])
+    assert manifest(place)["files"][of_a].startswith("0644")
+    assert of_b in manifest(place)["files"], "a part that is not named stays"
+    place.set.update([], absent_parts=["", "shop"])
+    assert (manifest(place)["files"], manifest(place)["units"]) == ({}, {})
+
+
+def test_a_manifest_of_the_version_before_is_completed_without_a_change(place: Place) -> None:
+    entries = [place.entry("a", "one\n")]
+    place.set.update(entries)
+    former = {name: value for name, value in manifest(place).items() if name not in ("files", "units")}
+    place.set.manifest_path.write_text(json.dumps({**former, "of_a_later_version": 1}))
+    assert not place.set.update(entries).changed
+    assert manifest(place)["files"]
+    assert manifest(place)["generation"] == former["generation"]
+
+
+def test_a_refused_part_is_described_as_it_was(place: Place) -> None:
+    place.set.update([place.entry("a", "good\n", "shop")])
+    before = manifest(place)["files"]
+    outcome = place.set.update([place.entry("a", "broken\n", "shop")], validate=place.refuses("broken"))
+    assert "shop" in outcome.refused
+    assert manifest(place)["files"] == before
 
 
 def test_a_set_that_fails_its_test_is_put_back_whole(place: Place) -> None:

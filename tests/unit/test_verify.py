@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.verify import checks
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import Expected, Port
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.facts import facts
@@ -15,6 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.verify.look impor
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.sshd import sshd
 from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost, bad
 
+CONFIGURATION = on_host("configuration")
 MAIN = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\n"
 KEYS_ONLY = "passwordauthentication no\nkbdinteractiveauthentication no\npermitrootlogin without-password\n"
 
@@ -109,10 +111,10 @@ class TestExpected:
     def test_without_an_inventory_the_records_of_the_host_count(self, host: FakeHost) -> None:
         worker = {"name": "shop.worker@0123456789ab.service", "kind": "process", "process": "worker"}
         host.release("shop", units=[worker, worker], jobs={"nightly": {}})
-        host.write("/etc/groundwork/certificates/shop.json", '{"domains": ["shop.test"], "provider": "acme"}')
-        host.write("/etc/groundwork/backup.d/shop.json", "{}")
-        host.write("/etc/groundwork/backup.json", '{"max_age_hours": 20}')
-        host.write("/etc/groundwork/firewall.nft", 'tcp dport 22 accept comment "SSH"\ntcp dport { 80, 443 } accept\n')
+        host.write(f"{CONFIGURATION}/certificates/shop.json", '{"domains": ["shop.test"], "provider": "acme"}')
+        host.write(f"{CONFIGURATION}/backup.d/shop.json", "{}")
+        host.write(f"{CONFIGURATION}/backup.json", '{"max_age_hours": 20}')
+        host.write(f"{CONFIGURATION}/firewall.nft", 'tcp dport 22 accept comment "SSH"\ntcp dport { 80, 443 } accept\n')
         host.file_set("proxy_nginx", parts={"": ["/etc/nginx/nginx.conf"]})
         host.file_set("host", parts={"core_dumps": ["/etc/x"]})
         host.file_set("host_sshd", parts={"sshd": ["/etc/ssh/sshd_config.d/00-groundwork.conf"]})

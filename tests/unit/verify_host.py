@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.checks import Check, findings, shown
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import Expected
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.finding import Finding
@@ -49,9 +50,9 @@ class FakeHost:
             for name in names
         )
 
-    def write(self, path: str, content: str, mode: int = 0o644) -> Path:
+    def write(self, name: str, content: str, mode: int = 0o644) -> Path:
         """A file of the host."""
-        file = self.root / path.lstrip("/")
+        file = self.root / name.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
         file.chmod(mode)
@@ -59,12 +60,12 @@ class FakeHost:
 
     def file_set(self, name: str, **content: Any) -> None:
         """The manifest of a file set."""
-        self.write(f"/var/lib/groundwork/file_sets/{name}.json", json.dumps(content))
+        self.write(f"{on_host('state')}/file_sets/{name}.json", json.dumps(content))
 
     def release(self, app: str, release: str = "0123456789ab", **facts: Any) -> None:
         """A live release of an app."""
-        self.write(f"/srv/{app}/releases/{release}/release.json", json.dumps(facts))
-        (self.root / "srv" / app / "current").symlink_to(f"releases/{release}")
+        self.write(f"{on_host('releases', app)}/{release}/release.json", json.dumps(facts))
+        path("current", app, self.root).symlink_to(f"releases/{release}")
 
     def found(self, check: Check, expected: Expected | None = None) -> list[Finding]:
         """What a check finds, as it leaves the host."""

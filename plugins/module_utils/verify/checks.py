@@ -10,7 +10,22 @@ from dataclasses import replace
 
 from ..common import programs
 from ..common.text import line
-from . import resources, sshd
+from . import (
+    apps,
+    backups,
+    certificates,
+    files,
+    firewall,
+    kernel,
+    modes,
+    processes,
+    proxy,
+    resources,
+    sockets,
+    sshd,
+    units,
+    updates,
+)
 from .expected import Expected
 from .finding import Finding
 from .look import Look, UncheckedError
@@ -22,8 +37,24 @@ TEXT_LIMIT = 600  # characters of a message
 
 CHECKS: Mapping[str, Check] = {
     "sshd": sshd.sshd,
+    "firewall": firewall.firewall,
+    "sockets": sockets.sockets,
+    "proxy": proxy.proxy,
+    "certificate": certificates.certificates,
+    "files": files.files,
+    "modes": modes.modes,
+    "units": units.units,
+    "by_hand": processes.by_hand,
+    "release": apps.apps,
+    "workers": apps.workers,
+    "jobs": apps.jobs,
+    "backup": backups.backups,
+    "updates": updates.updates,
+    "reboot": updates.reboot,
+    "clock": kernel.clock,
     "disk": resources.disk,
     "memory": resources.memory,
+    "out_of_memory": kernel.out_of_memory,
 }
 
 

@@ -18,6 +18,8 @@ from ..common.paths import regular
 from ..common.systemd import SYSTEMCTL
 from ..common.text import line
 
+# All times are shown in UTC.
+ENVIRONMENT = {**programs.ENVIRONMENT, "TZ": "UTC"}
 SECONDS = 10.0  # that one program may take
 READ_LIMIT = 2**20  # bytes of one file
 # What is asked of each unit; in one call for all of them.
@@ -43,6 +45,7 @@ class Look:
     def __init__(self, root: Path = Path("/"), run: Runner = programs.run) -> None:
         self.root, self._run = root, run
         self._units: dict[str, dict[str, str]] = {}
+        self._objects: dict[str, dict[str, Any]] = {}
         self.now = clock.now()
 
     def path(self, path: str) -> Path:
@@ -55,7 +58,7 @@ class Look:
         :raises UncheckedError: it is not there, or took too long.
         """
         try:
-            return self._run(argv, seconds=seconds)
+            return self._run(argv, seconds=seconds, environment=ENVIRONMENT)
         except FileNotFoundError:
             raise UncheckedError(f"{argv[0]} is not on this host") from None
         except subprocess.TimeoutExpired:
@@ -78,17 +81,19 @@ class Look:
 
     def json(self, path: str) -> dict[str, Any]:
         """The object in a file of root's; empty where there is none, or it is none."""
-        try:
-            found = json.loads(self.read(path))
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        if path not in self._objects:
+            try:
+                found = json.loads(self.read(path))
+            except ValueError:
+                found = {}
+            self._objects[path] = found if isinstance(found, dict) else {}
+        return self._objects[path]
 
     def units(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """What systemd says of units, by the names that were asked for; those that are not known yet in one call."""
         wanted = list(dict.fromkeys(names))
         if unknown := [name for name in wanted if name not in self._units]:
-            shown = self.run(SYSTEMCTL, "show", "--timestamp=unix", f"--property={PROPERTIES}", "--", *unknown)
+            shown = self.run(SYSTEMCTL, "show", f"--property={PROPERTIES}", "--", *unknown)
             if shown.returncode:
                 raise UncheckedError(f"systemctl show: {line(shown.stderr)}")
             blocks = shown.stdout.strip("\n").split("\n\n")
@@ -108,8 +113,9 @@ def properties(block: str) -> dict[str, str]:
 
 
 def seconds(shown: str) -> float:
-    """A time as ``systemctl show --timestamp=unix`` has it, ``@`` and seconds; 0 for none."""
-    return float(shown[1:]) if shown[:1] == "@" and shown[1:].replace(".", "").isdigit() else 0.0
+    """A time as systemctl shows it in UTC, such as ``Tue 2026-12-01 02:37:13 UTC``; 0 for none."""
+    words = shown.split()
+    return clock.parse(f"{words[1]}T{words[2]}") if len(words) >= 3 else 0.0
 
 
 def number(found: Mapping[str, str], name: str) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
+from ..common.on_host import on_host
 from .expected import Expected
 from .finding import Finding, State
 from .look import Look
 
 # The file systems on which a host stands; each is looked at once, wherever it is mounted.
-PLACES = ("/", "/var", "/boot", "/srv", "/var/lib", "/var/log")
+PLACES = ("/", "/var", "/boot", *(on_host(name) for name in ("homes", "datas", "caches")), "/var/log")
 # Shares in use from which on a file system is named, and from which on it is a problem.
 DISK_WARNING, DISK_PROBLEM = 0.85, 0.95
 MEMORY_WARNING, MEMORY_PROBLEM = 0.10, 0.03  # of the memory that is still available
