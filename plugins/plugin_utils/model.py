@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     certificate_rules,
+    outgoing_options,
     reserved,
     schema,
     sections,
@@ -76,6 +77,7 @@ READERS: Mapping[str, Callable[[Reader], Any]] = {
     "certificate": sections.read_certificate,
     "backup": lambda read: sections.read_section(read, "backup", schema.Backup)[1],
     "sandbox": sections.read_sandbox,
+    "outgoing": outgoing_options.read,
     "processes": service_options.read_processes,
     "jobs": service_options.read_jobs,
     "database": lambda read: sections.read_section(read, "database", service_options.Database)[1],

@@ -33,7 +33,12 @@ DATABASE = re.compile(
 
 def accounts(app: App) -> dict[str, Any]:
     """For service_user."""
-    return {"name": app.name, "readable": [media.directory for media in app.proxy.media.values()]}
+    return {
+        "name": app.name,
+        "readable": [media.directory for media in app.proxy.media.values()],
+        **({} if app.outgoing is None else {"outgoing": plain(app.outgoing)}),
+        **({"instance_metadata": True} if app.instance_metadata else {}),
+    }
 
 
 def units(app: App) -> dict[str, Any]:

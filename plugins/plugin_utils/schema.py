@@ -13,7 +13,7 @@ a site in ``site_options``, where the code comes from in ``source_options``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -315,6 +315,22 @@ class App(ReleaseOptions, ControllerOptions):
         example={"MemoryDenyWriteExecute": False},
         roles=("release", "wsgi_server"),
         defines=True,
+    )
+    outgoing: Sequence[Mapping[str, Any]] | None = option(
+        None,
+        kind=list,
+        doc="Where the app may connect to, as a list of maps, see below; by default everywhere but to the cloud's "
+        "metadata addresses. The host itself is always open, and name servers are if the list has an entry; `[]` "
+        "leaves the host alone. Builds are not held to it. See `docs/day_two.md`.",
+        example=[{"to": ["192.0.2.7"], "ports": [443]}],
+        roles=("service_user",),
+    )
+    instance_metadata: bool = option(
+        False,
+        doc="Whether the app may reach the cloud's metadata addresses, such as 169.254.169.254, which hand out the "
+        "credentials of the server's role. boto3 needs it where it takes these.",
+        example=True,
+        roles=("service_user",),
     )
     proxy_fix: bool = option(
         True,

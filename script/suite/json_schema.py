@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, options
+from ansible_collections.groundwork.flask.plugins.module_utils.outgoing.policies import LARGEST_PORT
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    outgoing_options,
     reserved,
     schema,
     servers,
@@ -169,6 +171,17 @@ SITE_SHAPES: Mapping[str, Schema] = {
     "media": FILES,
     "paths": {"type": "object", "additionalProperties": {"$ref": "#/definitions/site settings"}},
 }
+DESTINATION_SHAPES: Mapping[str, Schema] = {
+    "ports": {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": LARGEST_PORT},
+                {"type": "string", "pattern": whole(outgoing_options.PORT.pattern)},
+            ]
+        },
+    },
+}
 SHAPES: Mapping[str, Schema] = {
     "environment": variables(reserved.OPEN_VARIABLES),
     "server": a_server(),
@@ -183,6 +196,7 @@ SHAPES: Mapping[str, Schema] = {
     },
     "processes": named(service_options.Process),
     "jobs": named(service_options.Job),
+    "outgoing": {"type": "array", "items": an_object(options(outgoing_options.Destination), DESTINATION_SHAPES)},
     "database": an_object(schema.section("database"), {}),
     "redis": an_object(schema.section("redis"), {}),
     "proxy": an_object(schema.section("proxy"), SITE_SHAPES),

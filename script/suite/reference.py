@@ -14,6 +14,7 @@ import json_schema
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, argument, options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import CHECKS, ControllerOptions, Spec
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    outgoing_options,
     reserved,
     schema,
     servers,
@@ -36,6 +37,7 @@ def page() -> str:
         ("A file in `settings`", "settings", setting_options.Setting),
         ("A process in `processes`", "processes", service_options.Process),
         ("A job in `jobs`", "jobs", service_options.Job),
+        ("A destination in `outgoing`", "outgoing", outgoing_options.Destination),
     ):
         parts.append(section(title, options(of), options(schema.App)[key].doc))
     for key in ("source", "server", "database", "redis", "proxy", "certificate", "backup"):
@@ -97,6 +99,8 @@ def value(one: Option) -> str:
         return f"{one.at_least} to {one.at_most}"
     if one.kind is str and one.choices:
         return ", ".join(f"`{choice}`" for choice in one.choices)
+    if one.kind is list and any(isinstance(element, dict) for element in one.example or ()):
+        return "list of maps"
     return {bool: "`true`, `false`", list: "list of texts", dict: "map"}.get(one.kind, "text")
 
 

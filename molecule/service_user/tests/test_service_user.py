@@ -80,4 +80,8 @@ def test_an_account_that_is_forgotten_keeps_its_files(host: Host) -> None:
     for directory in ("/etc/sysusers.d", "/etc/tmpfiles.d"):
         assert not host.file(f"{directory}/groundwork-shop.conf").exists
         assert host.file(f"{directory}/groundwork-blog.conf").exists
+    assert not host.file(f"{on_host('outgoing')}/shop.json").exists
+    table = host.check_output("nft list table inet groundwork_apps")
+    assert "app/blog" in table
+    assert "app/shop" not in table
     assert host.check_output(f"stat -c %U {DATA}") == "shop"

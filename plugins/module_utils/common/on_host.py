@@ -34,6 +34,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "datas": "/var/lib",
         "caches": "/var/cache",
         "configuration": "/etc/groundwork",
+        "outgoing": "/etc/groundwork/outgoing",  # what each app may talk to
         "state": "/var/lib/groundwork",
         "runtime": "/run/groundwork",
         "build_caches": "/var/cache/groundwork",
@@ -42,6 +43,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "packages": "/usr/local/lib/groundwork/python",  # of these programs
         "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",  # of the certificate authorities that the host trusts
         "acme_webroot": "/var/www/acme",
+        "build_group": "groundwork-build",  # of what builds releases; the outgoing rules know it by that
         "proxy_user": "www-data",  # Debian's account and group for web servers; either provider runs as it
     }
 )

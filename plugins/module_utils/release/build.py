@@ -9,6 +9,7 @@ Each step of it is a unit with a sandbox (``sandbox.py``). Root touches what the
 from __future__ import annotations
 
 import configparser
+import grp
 import inspect
 import os
 import pwd
@@ -18,6 +19,7 @@ from typing import IO, Any
 
 from ..common import trees
 from ..common.files import is_own_directory, make_directory
+from ..common.on_host import on_host
 from ..common.ownership import refusal
 from ..common.systemd import Directives
 from . import sandbox, unpack
@@ -164,7 +166,7 @@ class Builder:
         if fetches:
             confined.append(("RestrictAddressFamilies", "AF_UNIX"))
         variables = {**self.environment(), **({} if fetches else self.variables), **(environment or {})}
-        return Step(self.spec.name, name, argv, confined, variables, str(cwd), seconds, stdin)
+        return Step(self.spec.name, name, argv, confined, variables, str(cwd), seconds, stdin, build_group())
 
     def unpack(self, packed: int, directory: Path, strip: bool) -> tuple[int, str]:
         """Unpack a tar or zip archive that is open for reading; the step could not read where it lies."""
@@ -201,6 +203,19 @@ class Builder:
             **{UV_NAMES[name]: value for name, value in pip.items() if name in UV_NAMES},
             **pip,
         }
+
+
+def build_group() -> str:
+    """The group that builds run as, by which the rules for outgoing connections tell them from the app.
+
+    Empty on a host without it: there a build may connect to what the app may.
+    """
+    name = on_host("build_group")
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return ""
+    return name
 
 
 def pip_configuration(path: Path) -> dict[str, str]:

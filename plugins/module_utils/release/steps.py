@@ -32,6 +32,7 @@ class Step:
     :ivar cwd: its working directory.
     :ivar seconds: after which it is killed with all that it started.
     :ivar stdin: what it reads; nothing by default.
+    :ivar group: the group that it runs as; the app's by default, which it has beside another one.
     """
 
     app: str
@@ -42,12 +43,14 @@ class Step:
     cwd: str
     seconds: float
     stdin: IO[Any] | None = None
+    group: str = ""
 
     def command(self, unit: str, *more: str) -> list[str]:
         """The command line that starts it; its environment is in a file, where no list of processes shows it."""
         properties = [
             ("User", self.app),
-            ("Group", self.app),
+            ("Group", self.group or self.app),
+            *([("SupplementaryGroups", self.app)] if self.group else []),
             ("WorkingDirectory", self.cwd),
             ("EnvironmentFile", str(environment_file(self.app, unit))),
             runtime_limit(self.seconds),
