@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.outgoing import cli, metadata, policies, rules
 from ansible_collections.groundwork.flask.plugins.module_utils.outgoing.policies import Destination, Policy
 from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
@@ -198,8 +199,8 @@ class Host:
         self.calls: list[str] = []
         monkeypatch.setattr(cli, "on_host", lambda name: str(tmp_path) if name == "outgoing" else "root")
         monkeypatch.setattr(cli, "RESOLVER", tmp_path / "resolv.conf")
-        monkeypatch.setattr(cli.policies, "number_of", NUMBERS.get)
-        monkeypatch.setattr(cli.programs, "run", self.run)
+        monkeypatch.setattr(policies, "number_of", NUMBERS.get)
+        monkeypatch.setattr(programs, "run", self.run)
         monkeypatch.setattr(cli, "NFT", "/bin/sh")
         write(tmp_path, shop={"outgoing": None})
 
