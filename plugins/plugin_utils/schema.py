@@ -321,7 +321,7 @@ class App(ReleaseOptions, ControllerOptions):
         kind=list,
         doc="Where the app may connect to, as a list of maps, see below; by default everywhere but to the cloud's "
         "metadata addresses. The host itself is always open, and name servers are if the list has an entry; `[]` "
-        "leaves the host alone. Builds are not held to it. See `docs/day_two.md`.",
+        "leaves the host alone. Builds are not held to it. See `docs/outgoing.md`.",
         example=[{"to": ["192.0.2.7"], "ports": [443]}],
         roles=("service_user",),
     )

@@ -63,7 +63,7 @@ PARTS = (
     Part("host", 60, 120, 3, "role"),
     Part("unit_set", 32, 50, 3, "role"),
     Part("file_set", 18, 40, 3, "role"),
-    Part("service_user", 13, 35, 3, "role"),
+    Part("service_user", 30, 60, 3, "role"),
     Part("wsgi_server", 16, 40, 3, "role"),
 )
 BY_NAME = {part.name: part for part in PARTS}
@@ -254,6 +254,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"plugins/module_utils/common/.*", ("unit", "release:test_release", "release:test_sources", "backup")),
     (r"plugins/module_utils/backup/.*", ("unit:test_backup", "unit:test_trust", "backup")),
+    (r"plugins/(module_utils/outgoing/.*|plugin_utils/outgoing_options\.py)", ("unit:test_outgoing", "service_user")),
     (r"plugins/module_utils/database/.*", ("unit:test_database", "unit:test_trust")),
     (r"plugins/module_utils/certificate/.*", ("unit:test_certificate", "unit:test_trust", "certificate")),
     (r"plugins/module_utils/release/pins\.py", ("unit:test_pins", "release:test_requirements")),
