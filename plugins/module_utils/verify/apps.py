@@ -67,7 +67,7 @@ def running(parts: ReleaseParts, written: set[str], look: Look) -> Iterator[Find
     for name in parts.units:
         yield from units.state(name, shown[name], "" if paused else "enabled started", parts.app)
     for name in parts.names:
-        yield from units.overrides(name, shown[name], written, parts.app)
+        yield from units.overrides(name, shown[name], written, look, parts.app)
 
 
 def declared(one: ExpectedApp, parts: ReleaseParts) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ class Look:
         self.root, self._run = root, run
         self._units: dict[str, dict[str, str]] = {}
         self._objects: dict[str, dict[str, Any]] = {}
+        self._ran: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
         self.now = clock.now()
 
     def path(self, path: str) -> Path:
@@ -53,12 +54,14 @@ class Look:
         return self.root / path.lstrip("/")
 
     def run(self, *argv: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
-        """Run a program as root; its exit status and output.
+        """Run a program as root, once for all who ask; its exit status and output.
 
         :raises UncheckedError: it is not there, or took too long.
         """
         try:
-            return self._run(argv, seconds=seconds, environment=ENVIRONMENT)
+            if argv not in self._ran:
+                self._ran[argv] = self._run(argv, seconds=seconds, environment=ENVIRONMENT)
+            return self._ran[argv]
         except FileNotFoundError:
             raise UncheckedError(f"{argv[0]} is not on this host") from None
         except subprocess.TimeoutExpired:

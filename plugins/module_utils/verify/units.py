@@ -18,6 +18,7 @@ from .parts import ReleaseParts
 UNIT_FILE = re.compile(r"/etc/systemd/system/([^/]+\.(?:service|socket|timer|path|mount|slice|target))(?:\.d/[^/]+)?")
 RUNS = ("active", "reloading", "refreshing", "activating")
 SHIPPED = ("/usr/lib/systemd/", "/lib/systemd/", "/run/systemd/generator")
+CONFIGURATION = ("/etc/systemd/system", "/run/systemd/system")
 MASKED = ("masked", "masked-runtime")
 
 
@@ -30,7 +31,7 @@ def units(expected: Expected, look: Look) -> Iterator[Finding]:
     shown = look.units([*concrete, *of_apps])
     wrong = 0
     for name in concrete:
-        for one in (*state(name, shown[name], wanted.get(name, "")), *overrides(name, shown[name], written)):
+        for one in (*state(name, shown[name], wanted.get(name, "")), *overrides(name, shown[name], written, look)):
             wrong += 1
             yield one
     if not wrong:
@@ -96,20 +97,30 @@ def is_lasting(name: str) -> bool:
     return name.endswith((".timer", ".socket", ".path"))
 
 
-def overrides(name: str, shown: Mapping[str, str], written: set[str], subject: str = "host") -> Iterator[Finding]:
+def overrides(
+    name: str, shown: Mapping[str, str], written: set[str], look: Look, subject: str = "host"
+) -> Iterator[Finding]:
     """The files that change a unit and that no play has written."""
-    for path in shown.get("DropInPaths", "").split():
+    for path in dict.fromkeys([*shown.get("DropInPaths", "").split(), *drop_ins(name, look)]):
         if path not in written and not path.startswith(SHIPPED):
             yield problem(
                 subject,
                 f"{name} is changed by {path}, which no play has written.",
-                f"See `systemctl cat {name}`; `systemctl revert {name}` removes such files. Or keep it knowingly.",
+                "Put what it sets into the inventory, remove the file, and run `systemctl daemon-reload`.",
             )
     path = shown.get("FragmentPath", "")
     shadowed = f"/etc/systemd/system/{name}"
     if path == shadowed and path not in written and "@" not in name and any(of_drop_in(name, one) for one in written):
         text = f"{path} takes the place of the packaged unit, and no play has written it."
         yield problem(subject, text, f"Remove it, and run `systemctl daemon-reload`; `systemctl cat {name}` shows it.")
+
+
+def drop_ins(name: str, look: Look) -> list[str]:
+    """The files in the directories of a unit's drop-ins, and of its template's: systemd may not have read them yet."""
+    stem, at, rest = name.partition("@")
+    names = [name, f"{stem}@.{rest.rpartition('.')[2]}"] if at else [name]
+    directories = [f"{top}/{one}.d" for top in CONFIGURATION for one in names]
+    return [f"{directory}/{file.name}" for directory in directories for file in look.path(directory).glob("*.conf")]
 
 
 def of_drop_in(name: str, path: str) -> bool:
