@@ -153,10 +153,20 @@ setup_tools() {
     local link=$ROOT/.ansible/collections/ansible_collections/groundwork/flask
     [[ -x $VENV/bin/ansible ]] || rm -f "$CACHE/done/venv"
     once venv "$(sha256sum <"$ROOT/pyproject.toml")" "Installing the development tools into .cache/venv" make_venv || return
+    [[ -e $CACHE/cloud-init/schema-cloud-config-v1.json ]] || step "Fetching the schema of cloud-init" fetch_cloud_init_schema || return
     if [[ ! -e $link ]]; then
         mkdir -p "${link%/*}"
         ln -sfn ../../../.. "$link"
     fi
+}
+
+# What cloud-init takes, of the distribution's package: user data is compared with it.
+fetch_cloud_init_schema() {
+    local directory=$CACHE/cloud-init
+    rm -rf "$directory" && mkdir -p "$directory/package" && cd "$directory" || return
+    apt-get download cloud-init || { apt-get -q update && apt-get download cloud-init; } || return
+    dpkg-deb --extract cloud-init_*.deb package && mv package/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json . &&
+        rm -rf package cloud-init_*.deb
 }
 
 # Everything but the images of the test hosts, which script/test-host builds when a host is first asked for.

@@ -160,6 +160,7 @@ class Playbook:
 MESSAGE = ("message", "Back at noon.")
 COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
+    "cloud_init": Playbook(several=True, options={"user_data": path("user_data", "www.yml")}),
     "database": Playbook(
         options={
             "load": path("load", "shop.dump"),

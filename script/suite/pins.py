@@ -19,6 +19,9 @@ from packaging.utils import parse_wheel_filename
 ROOT = Path(__file__).parents[2]
 UV = ROOT / "plugins/module_utils/release/pins.py"
 CERTBOT = ROOT / "roles/certificate/files/certbot"
+ANSIBLE = ROOT / "roles/cloud_init/files/ansible.txt"
+# The newest series for the Python of every supported distribution. What it needs comes from apt.
+ANSIBLE_CORE = "ansible-core>=2.19,<2.20"
 # The plugins that certbot's own project releases with it; vars/main.yml of the role names them too.
 PLUGINS = tuple(
     f"certbot-dns-{name}"
@@ -145,6 +148,10 @@ def wanted_files() -> dict[Path, str]:
     files = {
         UV: uv_module(resolve(["uv"])),
         CERTBOT / "certbot.txt": requirements(base, "certbot, and what it needs."),
+        ANSIBLE: requirements(
+            [pin for pin in resolve([ANSIBLE_CORE]) if pin.name == "ansible-core"],
+            "ansible-core, with which a new server provisions itself.",
+        ),
     }
     for plugin in PLUGINS:
         added = [pin for pin in resolve(["certbot", plugin], together) if pin not in base]
