@@ -34,6 +34,27 @@ options:
     type: list
     elements: str
     default: []
+  admins:
+    description:
+      - Accounts of people that administer the host, as M(groundwork.flask.admin_accounts) takes them. RV(admins) tells
+        whom anything is to be done for.
+      - If the SSH connection is refused to one of them (the account is not there yet, or not with this key), the task
+        connects as C(root) once, makes the accounts by that module, and goes on as the connection was asked for. In
+        check mode it makes none and fails. Once they are there this takes no time.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the account.
+        type: str
+        required: true
+      keys:
+        description: Public SSH keys.
+        type: list
+        elements: str
+        required: true
+        no_log: false
 attributes:
   check_mode:
     description: Only looks.
@@ -50,6 +71,7 @@ attributes:
     platforms: posix
 seealso:
   - module: ansible.builtin.setup
+  - module: groundwork.flask.admin_accounts
 """
 
 EXAMPLES = r"""
@@ -139,6 +161,20 @@ serving:
       C(armed), and C(firewalls).
   type: dict
   returned: success
+sshd:
+  description:
+    - How sshd is set, as the filter P(groundwork.flask.sshd_plan#filter) takes it. Empty where no sshd runs.
+    - C(user) who has logged in for this play, C(login) by which C(method) and, of a key, which C(fingerprint);
+      C(effective) settings for that user, and where each of the C(settings) stands; the C(accounts) of people with the
+      fingerprints of their C(keys).
+  type: dict
+  returned: success
+admins:
+  description: Names of those of O(admins) that lack the account, a key, or sudo without a password.
+  type: list
+  elements: str
+  returned: success
+  sample: [ada]
 ssh_connection:
   description:
     - The SSH connection over which the module runs, as sshd describes it in C(SSH_CONNECTION), under C(become) too. Its
@@ -150,23 +186,32 @@ ssh_connection:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.groundwork.flask.plugins.module_utils import host_facts, host_sites, readiness, serving
+from ansible_collections.groundwork.flask.plugins.module_utils import (
+    admins,
+    host_facts,
+    host_sites,
+    readiness,
+    serving,
+    sshd_state,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import Systemd
 from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
+from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.release import schedules
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    name: {"type": "list", "elements": "str", "default": []} for name in ("apps", "schedules")
+    **{name: {"type": "list", "elements": "str", "default": []} for name in ("apps", "schedules")},
+    "admins": admins.OPTION,
 }
 RENAME = "give the app another name in flask_apps, move its data, and take this one off by groundwork.flask.remove"
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    module = QuietModule(argument_spec=OPTIONS, supports_check_mode=True)
     refuse_unless_root(module)
+    invocation = {"module_args": {name: module.params[name] for name in ("apps", "schedules")}}
     owners = [Ownership.of(app) for app in module.params["apps"]]
     try:
         for owner in owners:
@@ -175,12 +220,15 @@ def main() -> None:
                     module.warn(f"{owner.app}: the app runs as {account}, which was not made for it: {RENAME}")
         module.exit_json(
             changed=False,
+            invocation=invocation,
             ansible_facts=host_facts.facts(),
             packages=host_facts.packages(),
             sites=host_sites.sites(),
             serving=serving.serving(),
             readiness=readiness.readiness(),
-            ssh_connection=host_facts.ssh_connection(),
+            ssh_connection=(connection := host_facts.ssh_connection()),
+            sshd=sshd_state.state(connection, sshd_state.login_user()),
+            admins=admins.pending(module.params["admins"]),
             taken={owner.app: found for owner in owners if (found := owner.conflicts())},
             services=host_facts.services(),
             foreign_services={owner.app: there for owner in owners if (there := owner.foreign_services())},

@@ -41,6 +41,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "certificates": "/etc/ssl/groundwork",
         "programs": "/usr/local/lib/groundwork",
         "packages": "/usr/local/lib/groundwork/python",  # of these programs
+        "sshd_settings": "/etc/ssh/sshd_config.d/00-groundwork.conf",  # read before the files of images and providers
         "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",  # of the certificate authorities that the host trusts
         "acme_webroot": "/var/www/acme",
         "build_group": "groundwork-build",  # of what builds releases; the outgoing rules know it by that

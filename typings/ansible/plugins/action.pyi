@@ -15,6 +15,9 @@ class Shell(Protocol):
     tmpdir: str | None
     def join_path(self, *parts: str) -> str: ...
 
+class PlayContext(Protocol):
+    remote_user: str | None
+
 class Connection(Protocol):
     @property
     def transport(self) -> str: ...
@@ -24,6 +27,7 @@ class Connection(Protocol):
 class ActionBase:
     _task: Task
     _connection: Connection
+    _play_context: PlayContext
     _loader: DataLoader
     _templar: Templar
 
