@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import ssl
@@ -22,6 +21,8 @@ from .look import Look, UncheckedError
 
 OPENSSL = "/usr/bin/openssl"
 PROGRAM = f"{on_host('programs')}/certificate"
+TEMPORARY = "self_signed"  # the provider of a certificate that stands in
+MISMATCH = "the key does not belong to the certificate"
 LATE = 0.25  # of the lifetime: by then it should have been renewed, as the certificate program has it
 SERVED_SECONDS = 3.0
 PORT = 443
@@ -35,7 +36,6 @@ class Certificate:
     begins: float
     ends: float
     issuer: str
-    key: str
 
     def covers(self, domain: str) -> bool:
         """Whether it is valid for a domain."""
@@ -44,18 +44,37 @@ class Certificate:
 
 def certificates(expected: Expected, look: Look) -> Iterator[Finding]:
     """Whether each app's certificate is valid, its own, and served."""
-    reported = report(look)
     for one in expected.apps.values():
-        if not one.certificate:
+        if not one.certificate or borrows(one, expected, look):
             continue
-        found = list(of_app(one, expected, look))
-        if error := reported.get(one.name, {}).get("error"):
-            remedy = f"`{PROGRAM} reconcile {one.name}` tries again and says what is in the way."
-            found.append(finding(one.name, "warning", f"{line(str(error), 400).rstrip('.')}.", remedy))
-        if reported.get(one.name, {}).get("temporary"):
-            text = "The certificate is a temporary one, which no browser trusts."
-            found.append(finding(one.name, "problem", text, f"`{PROGRAM} issue {one.name}` orders the right one."))
+        found = [*of_app(one, expected, look), *noted(one, look)]
         yield from found or [finding(one.name, "ok", valid(read(one.name, look), look.now))]
+
+
+def borrows(one: ExpectedApp, expected: Expected, look: Look) -> bool:
+    """Whether an app's site is part of another one's, whose certificate it has."""
+    if request(one.name, look) or not one.domains:
+        return False
+    others = (other for other in expected.apps.values() if other is not one and request(other.name, look))
+    return any(set(one.domains) <= set(other.domains) for other in others)
+
+
+def request(app: str, look: Look) -> Mapping[str, Any]:
+    """What the role has asked for; empty for an app without a certificate of its own."""
+    return look.json(f"{on_host('configuration')}/certificates/{app}.json")
+
+
+def noted(one: ExpectedApp, look: Look) -> Iterator[Finding]:
+    """What the certificate program has written down: the last order's error, the reload's, a temporary certificate."""
+    state = look.json(f"{on_host('state')}/certificates/{one.name}/state.json")
+    installed = look.json(f"{on_host('certificate', one.name)}/certificate.json")
+    retry = f"`{PROGRAM} reconcile {one.name}` tries again and says what is in the way."
+    for error in (state.get("error"), state.get("deploy_error")):
+        if error:
+            yield finding(one.name, "warning", f"{line(str(error), 400).rstrip('.')}.", retry)
+    if installed.get("provider") == TEMPORARY != request(one.name, look).get("provider", TEMPORARY):
+        text = "The certificate is a temporary one, which no browser trusts."
+        yield finding(one.name, "problem", text, f"`{PROGRAM} issue {one.name}` orders the right one.")
 
 
 def valid(there: Certificate, now: float) -> str:
@@ -69,20 +88,8 @@ def finding(app: str, state: Any, message: str, remedy: str = "") -> Finding:
     return Finding("certificate", app, state, message, remedy)
 
 
-def report(look: Look) -> Mapping[str, Mapping[str, Any]]:
-    """What the certificate program says of each name; empty where it is not installed."""
-    if not look.has(PROGRAM):
-        return {}
-    try:
-        found: Mapping[str, Mapping[str, Any]] = json.loads(look.run(PROGRAM, "status", "--json").stdout)["names"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return found
-
-
 def of_app(one: ExpectedApp, expected: Expected, look: Look) -> Iterator[Finding]:
     """What is wrong with one app's certificate."""
-    directory = on_host("certificate", one.name)
     retry = f"`{PROGRAM} reconcile {one.name}`."
     try:
         there = read(one.name, look)
@@ -102,8 +109,8 @@ def of_app(one: ExpectedApp, expected: Expected, look: Look) -> Iterator[Finding
     if missing := [domain for domain in one.domains if not there.covers(domain)]:
         text = f"The certificate is not valid for {', '.join(missing)}."
         yield finding(one.name, "problem", text, "Run the play again, which orders one for all domains.")
-    if public_key(f"{directory}/privkey.pem", look) != there.key:
-        text = f"The key in {directory} does not belong to the certificate, so the web server cannot load it."
+    if reason := unusable(one.name, look):
+        text = f"The web server cannot load the certificate and key in {on_host('certificate', one.name)}: {reason}."
         yield finding(one.name, "problem", text, retry)
     if expected.proxy in SITES and one.domains:
         yield from not_served(one, look)
@@ -113,26 +120,37 @@ def read(app: str, look: Look) -> Certificate:
     """The first certificate in an app's file."""
     file = f"{on_host('certificate', app)}/fullchain.pem"
     shown = look.run(
-        *(OPENSSL, "x509", "-noout", "-in", str(look.path(file)), "-dates", "-issuer", "-pubkey"),
+        *(OPENSSL, "x509", "-noout", "-in", str(look.path(file)), "-dates", "-issuer"),
         *("-nameopt", "sep_multiline,sname,utf8", "-ext", "subjectAltName"),
     )
     if shown.returncode:
         raise UncheckedError(f"{file} holds none")
     times = dict(re.findall(r"^(notBefore|notAfter)=(.+)$", shown.stdout, re.MULTILINE))
     issuer = dict(re.findall(r"^\s+(O|CN)=(.+)$", shown.stdout, re.MULTILINE))
-    key = re.search(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", shown.stdout, re.DOTALL)
     return Certificate(
         tuple(name.lower() for name in re.findall(r"(?:DNS|IP Address):([^,\s]+)", shown.stdout)),
         ssl.cert_time_to_seconds(times["notBefore"]),
         ssl.cert_time_to_seconds(times["notAfter"]),
         line(issuer.get("O") or issuer.get("CN", "")),
-        key[0] if key else "",
     )
 
 
-def public_key(file: str, look: Look) -> str:
-    """The public half of a private key."""
-    return look.run(OPENSSL, "pkey", "-pubout", "-in", str(look.path(file)), "-passin", "pass:").stdout.strip()
+def unusable(app: str, look: Look) -> str:
+    """Why a certificate and its key cannot be used together; "" where they can."""
+    directory = look.path(on_host("certificate", app))
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "fullchain.pem", directory / "privkey.pem", password="")
+    except ssl.SSLError as error:
+        return MISMATCH if reason_of(error) == "KEY_VALUES_MISMATCH" else reason_of(error)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """The reason that OpenSSL gives."""
+    return str(getattr(error, "reason", "") or error)
 
 
 def not_served(one: ExpectedApp, look: Look) -> Iterator[Finding]:
@@ -142,7 +160,7 @@ def not_served(one: ExpectedApp, look: Look) -> Iterator[Finding]:
     try:
         served = ask(domain)
     except ssl.SSLError as error:
-        text = f"The web server refuses a connection for {domain}: {error.reason or error}."
+        text = f"The web server refuses a connection for {domain}: {reason_of(error)}."
         yield finding(one.name, "problem", text, "Run the play again; it writes the site, and reloads the server.")
     except OSError as error:
         text = f"Nothing answers for {domain} on 127.0.0.1 port {PORT}: {error.strerror or error}."
