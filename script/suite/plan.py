@@ -297,6 +297,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"playbooks/maintenance\.yml", ("proxy:test_maintenance",)),
     (r"playbooks/(deploy|rollback)\.yml", ("deploy",)),
     (r"playbooks/.*", ("release:test_day_two",)),
+    (r"inventories/.*", ("unit:test_inventories",)),
     (r"docs/(\w+)\.md", ("unit:test_{1}",)),
     (r"(README|CONTRIBUTING|CHANGELOG)\.md", ("unit:test_roles",)),
     (r"script/(suite/)?pins(\.py)?", ("unit:test_pins",)),
