@@ -138,6 +138,10 @@ class TestUnits:
         [
             ({"ActiveState": "inactive"}, "a.timer is stopped."),
             ({"ActiveState": "failed", "Result": "oom-kill"}, "a.timer has failed (oom-kill)."),
+            (
+                {"ActiveState": "activating", "NRestarts": "7"},
+                "a.timer does not stay up: systemd has restarted it 7 times.",
+            ),
             ({"UnitFileState": "disabled"}, "a.timer does not start at boot (disabled)."),
             ({"LoadState": "masked", "UnitFileState": "masked"}, "a.timer is masked"),
             ({"LoadState": "not-found", "ActiveState": "inactive"}, "a.timer is not on this host any more."),

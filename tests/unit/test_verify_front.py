@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import ssl
@@ -14,6 +15,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host im
 from ansible_collections.groundwork.flask.plugins.module_utils.verify import certificates, kernel, proxy, resources
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import Expected, ExpectedApp
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.firewall import NFT, PROGRAM, firewall
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.look import UncheckedError
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.updates import updates
 from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost, bad
 
@@ -177,6 +179,23 @@ class TestCertificates:
         assert "expires in 10 days" in self.found(host)[0]
         host.look.now += 20 * 86400
         assert "The certificate expired on " in self.found(host)[0]
+
+    def test_one_that_is_as_it_was_installed_is_read_without_a_program(
+        self, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory = host.root / self.PLACE.lstrip("/")
+        noted = {"not_before": "2020-01-01T00:00:00Z", "not_after": "2020-03-01T00:00:00Z", "domains": ["shop.test"]}
+        (directory / "certificate.json").write_text(json.dumps(noted))
+        digest = hashlib.sha256((directory / "fullchain.pem").read_bytes()).hexdigest()[:20]
+        directory.rename(directory.with_name(digest))
+        directory.symlink_to(digest)
+        assert "The certificate expired on 2020-03-01." in self.found(host)[0]
+        monkeypatch.undo()
+        host.look = type(host.look)(host.root, host.run)
+        assert certificates.read("shop", host.look).names == ("shop.test",)
+        (directory / "fullchain.pem").write_text("another")
+        with pytest.raises(UncheckedError):
+            certificates.read("shop", host.look)
 
     def test_names_that_it_lacks(self, host: FakeHost) -> None:
         expected = Expected({"shop": ExpectedApp("shop", ("shop.test", "a.b.shop.test", "x.test"), certificate="acme")})

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..common import clock
@@ -23,7 +24,6 @@ from .parts import ReleaseParts
 
 # Servers whose workers are the children of the unit's main process.
 COUNTED = ("gunicorn", "uwsgi")
-# A worker that has ended is replaced at once: a count that is wrong is taken again.
 TRIES, PAUSE = 4, 0.4
 OUTCOMES = {
     "exit-code": "exit status {status}",
@@ -105,23 +105,46 @@ def noted(app: str, release: str, look: Look) -> Iterator[Finding]:
 
 def workers(expected: Expected, look: Look) -> Iterator[Finding]:
     """Whether as many workers run as the server was started with, and that is what it should be."""
-    for one in expected.apps.values():
-        parts = ReleaseParts.of(one.name, look)
-        settings = server_settings(one.name, parts.release, look)
-        main = number(look.units([parts.server])[parts.server], "MainPID") if parts.server else 0
-        if not main or settings.get("provider") not in COUNTED:
-            continue
-        started = started_with(one.name, parts.release, look)
-        running = count(main, started, look)
-        yield of_workers(one, started, running, settings.get("workers"))
+    servers = {one.name: found for one in expected.apps.values() if (found := counted(one, look))}
+    running = count({name: found.main for name, found in servers.items()}, look)
+    # A worker that has ended is replaced at once: those whose number is wrong are counted again, all at the same time.
+    for _attempt in range(TRIES):
+        wrong = {name: one.main for name, one in servers.items() if one.started and running[name] != one.started}
+        if not wrong:
+            break
+        time.sleep(PAUSE)
+        running |= count(wrong, look)
+    for name, found in servers.items():
+        yield of_workers(expected.apps[name], found, running[name])
 
 
-def of_workers(one: ExpectedApp, started: int, running: int, configured: int | None) -> Finding:
-    """What is to be said of the number of an app's workers.
+@dataclass(frozen=True)
+class Counted:
+    """A server whose workers can be counted.
 
-    :param started: as many as the server was started with; 0 where it is not known.
-    :param configured: as many as the live release states; None where the host computes them.
+    :ivar main: its main process.
+    :ivar started: as many as it was started with; 0 where that is not known.
+    :ivar configured: as many as the live release states; None where the host computes them.
     """
+
+    main: int
+    started: int
+    configured: int | None
+
+
+def counted(one: ExpectedApp, look: Look) -> Counted | None:
+    """The server of an app; None where it does not run, or its workers cannot be told from outside."""
+    parts = ReleaseParts.of(one.name, look)
+    settings = server_settings(one.name, parts.release, look)
+    main = number(look.units([parts.server])[parts.server], "MainPID") if parts.server else 0
+    if not main or settings.get("provider") not in COUNTED:
+        return None
+    return Counted(main, started_with(one.name, parts.release, look), settings.get("workers"))
+
+
+def of_workers(one: ExpectedApp, found: Counted, running: int) -> Finding:
+    """What is to be said of the number of an app's workers."""
+    started, configured = found.started, found.configured
     state: State = "warning"
     remedy = f"`{one.name} restart web` starts the server anew."
     if started and running != started:
@@ -151,15 +174,9 @@ def started_with(app: str, release: str, look: Look) -> int:
     return int(match[1]) if match else 0
 
 
-def count(main: int, wanted: int, look: Look) -> int:
-    """The children of a process; taken again while they are another number than is wanted."""
-    for attempt in range(TRIES):
-        found = len(look.read(f"/proc/{main}/task/{main}/children").split())
-        if not wanted or found == wanted:
-            break
-        if attempt < TRIES - 1:
-            time.sleep(PAUSE)
-    return found
+def count(mains: Mapping[str, int], look: Look) -> dict[str, int]:
+    """How many children each of these processes has."""
+    return {name: len(look.read(f"/proc/{main}/task/{main}/children").split()) for name, main in mains.items()}
 
 
 def jobs(expected: Expected, look: Look) -> Iterator[Finding]:

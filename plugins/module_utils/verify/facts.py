@@ -98,7 +98,7 @@ def workers(server: Mapping[str, str], name: str, release: str, look: Look) -> i
     """How many workers the server has; 0 where that cannot be counted from outside."""
     main = number(server, "MainPID")
     is_counted = main and apps.server_settings(name, release, look).get("provider") in apps.COUNTED
-    return apps.count(main, 0, look) if is_counted else 0
+    return apps.count({name: main}, look)[name] if is_counted else 0
 
 
 def job(service: Mapping[str, str], timer: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ..common.systemd import SYSTEMCTL
 from .expected import SITES, Expected, file_set
 from .files import sets
 from .finding import Finding
-from .look import Look
+from .look import Look, number
 from .parts import ReleaseParts
 
 UNIT_FILE = re.compile(r"/etc/systemd/system/([^/]+\.(?:service|socket|timer|path|mount|slice|target))(?:\.d/[^/]+)?")
@@ -66,6 +66,7 @@ def state(name: str, shown: Mapping[str, str], wanted: str, subject: str = "host
     """
     active, boot = shown.get("ActiveState", ""), shown.get("UnitFileState", "")
     enabled, started = wanted.split() or ("", "")
+    restarts = number(shown, "NRestarts")
     log = f"See `systemctl status {name}` and `journalctl -u {name}`."
     if shown.get("LoadState") in MASKED or boot in MASKED:
         yield problem(
@@ -77,6 +78,9 @@ def state(name: str, shown: Mapping[str, str], wanted: str, subject: str = "host
         return
     elif active == "failed":
         yield problem(subject, f"{name} has failed ({shown.get('Result') or 'no reason given'}).", log)
+    elif active == "activating" and restarts:
+        text = f"{name} does not stay up: systemd has restarted it {restarts} time{'s' * (restarts > 1)}."
+        yield problem(subject, text, log)
     elif active not in RUNS and (started == "started" or (not wanted and boot == "enabled" and is_lasting(name))):
         yield problem(subject, f"{name} is stopped.", f"`systemctl start {name}`. {log}")
     elif active in RUNS and started == "stopped":
