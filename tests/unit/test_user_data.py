@@ -22,6 +22,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.user_data import 
 
 ROOT = testing.ROOT
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVwYXRhdGFwb3RhdG9lcw ann@example.org"
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOthers laptop"
 HTTPS = "https://example.org/infra.git"
 SSH = "git@example.org:acme/infra.git"
 ARCHIVE = "https://example.org/groundwork-flask-0.1.0.tar.gz"
@@ -152,10 +153,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hosts = {
         "www.example.org": {"ansible_user": "admin", "cloud_init_repository": HTTPS, "cloud_init_version": "v1.2"},
         "own.example.org": {"cloud_init_repository": SSH, "cloud_init_known_hosts": "example.org ssh-ed25519 AAAA\n"},
-        "db.example.org": {"firewall_services": [{"port": 5432, "from": "192.0.2.7"}]},
+        "db.example.org": {
+            "ansible_user": "ann",
+            "host_admins": [{"name": "ann", "keys": [KEY, OTHER_KEY]}],
+            "firewall_services": [{"port": 5432, "from": "192.0.2.7"}],
+        },
     }
     variables = {
-        "cloud_init_authorized_keys": [KEY],
+        "host_admins": [{"name": "admin", "keys": [KEY]}, {"name": "root", "keys": [KEY]}],
         "certificate_email": "ann@example.org",
         "flask_apps": {"shop": {"source": {"git": HTTPS}, "wsgi_app": "shop:app", "domains": ["shop.example.org"]}},
         "flask_app_secrets": {"shop": {"TOKEN": SECRET}},
@@ -220,6 +225,11 @@ def test_the_firewall_s_files_are_those_of_its_role(written: Path) -> None:
     assert commands[0] == ["systemctl", "daemon-reload"]
     assert config(written, "db.example.org")["packages"] == ["nftables"]
     assert PROGRAM not in found, "without a repository the server does not provision itself"
+
+
+def test_the_keys_are_those_of_the_administrator(written: Path) -> None:
+    _default, account = config(written, "db.example.org")["users"]
+    assert account["ssh_authorized_keys"] == [KEY, OTHER_KEY]
 
 
 def test_the_output_says_what_is_next(written: Path) -> None:
