@@ -79,6 +79,11 @@ def size(root: Path = Path("/")) -> dict[str, int]:
     return {"processor_nproc": len(os.sched_getaffinity(0)), "memtotal_mb": total // 1024}
 
 
+def machine(root: Path = Path("/")) -> dict[str, str]:
+    """The kind of container that the host is, as systemd has found it; empty for a machine of its own."""
+    return {"container": first_line(root / "run/systemd/container")}
+
+
 def addresses() -> dict[str, list[str]]:
     """All IP addresses of the host but those of the loopback interface's own networks."""
     found: dict[str, list[str]] = {"inet": [], "inet6": []}

@@ -148,6 +148,12 @@ services:
   type: dict
   returned: success
   sample: {shop: [redis.conf, redis.json]}
+machine:
+  description: What the role C(groundwork.flask.host) asks of the machine. C(container) is the kind of container that it
+    is, empty for a machine of its own.
+  type: dict
+  returned: success
+  sample: {container: ""}
 readiness:
   description: Whether the host can be set up at all. Where it cannot, the action plugin fails and says what to do.
   type: dict
@@ -225,6 +231,7 @@ def main() -> None:
             packages=host_facts.packages(),
             sites=host_sites.sites(),
             serving=serving.serving(),
+            machine=host_facts.machine(),
             readiness=readiness.readiness(),
             ssh_connection=(connection := host_facts.ssh_connection()),
             sshd=sshd_state.state(connection, sshd_state.login_user()),

@@ -17,6 +17,7 @@ from visitor import Site
 # The calls to the host of a run that changes nothing, before an app could have a service: which role makes each.
 CALLS = [
     "firewall",
+    "host",  # what the kernel, apt and journald have in effect is asked of them
     "service_user",
     "wsgi_server",
     "release",
