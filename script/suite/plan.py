@@ -273,3 +273,76 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"plugins/module_utils/host/.*", ("unit:test_host_program", "unit:test_trust", "host")),
     (r"plugins/\w+/host_(settings|problems)\.py", ("unit:test_host_settings",)),
+    (r"plugins/module_utils/verify/.*", ("unit:test_verify", "default:test_verify")),
+    (r"plugins/modules/verify\.py", ("unit:test_verify", "default:test_verify")),
+    (r"plugins/\w+/user_data\.py", ("unit:test_user_data",)),
+    (r"plugins/\w+/host_facts\.py", ("unit:test_host_facts", "firewall")),
+    (r"plugins/module_utils/unit_record\.py", ("unit:test_unit_set", "unit_set")),
+    (r"plugins/\w+/(occupied(_ports)?|other_firewalls)\.py", ("unit:test_occupied",)),
+    (r"plugins/module_utils/(serving|firewalls)\.py", ("unit:test_serving",)),
+    (r"plugins/(module_utils|plugin_utils)/(apt_state|readiness|privileges)\.py", ("unit:test_readiness",)),
+    (r"plugins/\w+/(packages|check_problems)\.py", ("unit:test_action_packages",)),
+    (r"plugins/module_utils/(listeners|web_sites)\.py", ("unit:test_{1}",)),
+    (
+        r"plugins/plugin_utils/site(s|_options|_plan)\.py",
+        ("unit:test_sites", "unit:test_proxy", "proxy", "proxy_apache"),
+    ),
+    (r"plugins/plugin_utils/servers\.py", ("unit:test_servers", "unit:test_model", "unit:test_schema", "wsgi_server")),
+    (r"docs/((apps|day_two|reference|releases)\.md|flask_apps\.schema\.json)", ("unit:test_schema",)),
+    (r"script/(reference|suite/(reference(_head)?|json_schema)\..*)", ("unit:test_schema",)),
+    (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),
+    (r"plugins/\w+/(check_)?request\.py", ("unit:test_request", "release:test_day_two")),
+    (r"plugins/.*", ("unit",)),
+    (r"playbooks/(site|remove)\.yml", ("default:test_the_next_day",)),
+    (r"playbooks/cloud_init\.yml", ("unit:test_user_data", "unit:test_request")),
+    (r"playbooks/restore\.yml", ("backup:playbook",)),
+    (r"playbooks/maintenance\.yml", ("proxy:test_maintenance",)),
+    (r"playbooks/(deploy|rollback)\.yml", ("deploy",)),
+    (r"playbooks/.*", ("release:test_day_two",)),
+    (r"inventories/.*", ("unit:test_inventories",)),
+    (r"docs/(\w+)\.md", ("unit:test_{1}",)),
+    (r"(README|CONTRIBUTING|CHANGELOG)\.md", ("unit:test_roles",)),
+    (r"script/(suite/)?pins(\.py)?", ("unit:test_pins",)),
+    (r"(script|benchmarks|\.ci)/.*", ("unit:test_suite",)),
+    (r"(galaxy\.yml|meta/.*)", ("build",)),
+)
+
+
+def changed_suite(paths: Sequence[str], family: Mapping[str, str]) -> list[Task]:
+    """What to run after a change of these files: linters over them, types, and the tests that are about them."""
+    if not paths:
+        return []
+    selected: dict[str, set[str]] = {}
+    for path in paths:
+        for name in touched(path):
+            part, _colon, tests = name.partition(":")
+            selected.setdefault(part, set()).add(tests)
+    tasks = [Task(BY_NAME["lint"], arguments=tuple(paths)), Task(BY_NAME["types"])]
+    for chosen_part in ordered((BY_NAME[name] for name in selected), full=False):
+        names = selected[chosen_part.name]
+        # One file that needs all of a part's tests needs them all.
+        arguments = () if "" in names else tuple(sorted(names))
+        tasks.append(Task(chosen_part, one_suite(chosen_part, family), arguments))
+    return tasks
+
+
+def touched(path: str) -> list[str]:
+    """The parts that a file touches, each perhaps with the tests that are enough: `PART` or `PART:TEST`."""
+    for pattern, names in RULES:
+        if found := re.fullmatch(pattern, path):
+            filled = [name.format("", *found.groups()) for name in names]
+            expanded: list[str] = []
+            for name in filled:
+                if engine := re.fullmatch(r"release:<(\w+)>", name):
+                    expanded += [f"release:{test}" for test in RELEASE_TESTS.get(engine[1], ("test_release",))]
+                elif name.partition(":")[0] in BY_NAME:
+                    expanded.append(name)
+            return expanded
+    return []
+
+
+def left_out(tasks: Sequence[Task]) -> list[str]:
+    """What the default suite would run beside these, as a person reads it."""
+    running = {task.part.name: task.arguments for task in tasks}
+    names = [part.name for part in PARTS if part.cost and part.name not in running]
+    return names + [f"other tests of {name}" for name, arguments in running.items() if arguments and name != "lint"]
