@@ -13,12 +13,11 @@ from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected i
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.facts import facts
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.finding import Finding
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.look import Look, UncheckedError
-from ansible_collections.groundwork.flask.plugins.module_utils.verify.sshd import sshd
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.sshd import CANDIDATE, DROP_IN, sshd
 from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost, bad
 
 CONFIGURATION = on_host("configuration")
 MAIN = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\n"
-KEYS_ONLY = "passwordauthentication no\nkbdinteractiveauthentication no\npermitrootlogin without-password\n"
 
 
 @pytest.fixture
@@ -137,38 +136,61 @@ class TestExpected:
 
 class TestSshd:
     EXPECTED = Expected(host_parts=frozenset({"sshd"}))
+    OURS = "PasswordAuthentication no\nX11Forwarding no\nPermitRootLogin prohibit-password\n"
+
+    @pytest.fixture(autouse=True)
+    def files(self, host: FakeHost) -> None:
+        host.write("/etc/ssh/sshd_config", MAIN)
+        for name in (DROP_IN, CANDIDATE):
+            host.write(name, self.OURS)
+        self.says(host)
+
+    def says(self, host: FakeHost, **changed: str) -> None:
+        effective = {"passwordauthentication": "no", "permitrootlogin": "without-password", "x11forwarding": "no"}
+        rows = "".join(f"{name} {value}\n" for name, value in {**effective, **changed}.items())
+        host.programs["/usr/sbin/sshd -T"] = rows
 
     def test_keys_only(self, host: FakeHost) -> None:
-        host.programs["/usr/sbin/sshd -T"] = KEYS_ONLY
         (found,) = host.found(sshd, self.EXPECTED)
         assert (found.state, found.message) == ("ok", "sshd takes keys only, and root logs in by key only.")
 
     def test_the_file_that_lets_passwords_in_is_named(self, host: FakeHost) -> None:
-        host.write("/etc/ssh/sshd_config", MAIN)
-        host.write("/etc/ssh/sshd_config.d/01-cloud-init.conf", "# x\nPasswordAuthentication yes\n")
-        host.write("/etc/ssh/sshd_config.d/20-groundwork.conf", "PasswordAuthentication no\nX11Forwarding no\n")
-        host.programs["/usr/sbin/sshd -T"] = KEYS_ONLY.replace(
-            "passwordauthentication no", "passwordauthentication yes"
-        )
-        (found,) = host.found(sshd, self.EXPECTED)
-        assert found.state == "problem"
-        assert "passwordauthentication yes, from /etc/ssh/sshd_config.d/01-cloud-init.conf" in found.message
-
-    def test_a_setting_of_ours_that_another_file_decides(self, host: FakeHost) -> None:
-        own = "/etc/ssh/sshd_config.d/20-groundwork.conf"
-        host.write("/etc/ssh/sshd_config.d/10-other.conf", "X11Forwarding yes\nMatch User git\nMaxAuthTries 9\n")
-        host.write(own, "X11Forwarding no\nMaxAuthTries 3\n")
-        host.file_set("host_sshd", parts={"sshd": [own]})
-        host.programs["/usr/sbin/sshd -T"] = KEYS_ONLY
+        host.write("/etc/ssh/sshd_config.d/00-cloud-init.conf", "# x\nPasswordAuthentication yes\n")
+        self.says(host, passwordauthentication="yes")
         (text,) = bad(host.found(sshd, self.EXPECTED))
-        assert text.startswith("warning: /etc/ssh/sshd_config.d/10-other.conf is read before")
-        assert "x11forwarding." in text
+        assert text.startswith("problem: sshd has passwordauthentication yes, from")
+        assert "/etc/ssh/sshd_config.d/00-cloud-init.conf line 2" in text
+
+    def test_a_match_block_that_lets_some_in(self, host: FakeHost) -> None:
+        host.write("/etc/ssh/sshd_config.d/50-x.conf", "Match User ann\nChallengeResponseAuthentication yes\n")
+        (text,) = bad(host.found(sshd, self.EXPECTED))
+        assert (
+            "kbdinteractiveauthentication yes for Match User ann, from /etc/ssh/sshd_config.d/50-x.conf line 2" in text
+        )
+
+    def test_a_setting_of_the_play_that_another_file_decides(self, host: FakeHost) -> None:
+        host.write("/etc/ssh/sshd_config.d/00-a.conf", "X11Forwarding yes\nPermitRootLogin yes\n")
+        self.says(host, x11forwarding="yes", permitrootlogin="yes")
+        texts = bad(host.found(sshd, self.EXPECTED))
+        assert texts[0].startswith(
+            "warning: sshd has x11forwarding yes, and the play has written no: /etc/ssh/sshd_config.d/"
+        )
+        assert texts[1].startswith("problem: sshd has permitrootlogin yes")
+
+    def test_the_drop_in_was_changed_or_removed(self, host: FakeHost) -> None:
+        host.write(DROP_IN, self.OURS + "MaxAuthTries 9\n")
+        assert bad(host.found(sshd, self.EXPECTED)) == [f"problem: {DROP_IN} was changed by hand."]
+        (host.root / DROP_IN.lstrip("/")).unlink()
+        assert bad(host.found(sshd, self.EXPECTED)) == [f"problem: {DROP_IN} is not there any more."]
+
+    def test_a_change_that_is_being_tried(self, host: FakeHost) -> None:
+        host.write(f"{on_host('state')}/sshd/settings", "")
+        assert bad(host.found(sshd, self.EXPECTED))[0].startswith("warning: A change of sshd's settings is being tried")
 
     def test_it_is_left_alone_where_the_part_is_left_out(self, host: FakeHost) -> None:
         assert host.found(sshd, Expected()) == []
 
     def test_a_configuration_that_sshd_refuses_is_unchecked(self, host: FakeHost) -> None:
         host.programs["/usr/sbin/sshd -T"] = "255\tBad configuration option: Foo"
-        assert bad(host.found(sshd, self.EXPECTED)) == [
-            "unchecked: Not looked at: sshd -T says: Bad configuration option: Foo."
-        ]
+        (text,) = bad(host.found(sshd, self.EXPECTED))
+        assert text == "unchecked: Not looked at: sshd -T says: Bad configuration option: Foo."

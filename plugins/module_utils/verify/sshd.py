@@ -5,49 +5,47 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from .expected import Expected, files_of
+from ansible_collections.groundwork.flask.plugins.module_utils import sshd_config
+
+from ..common.on_host import on_host, path
+from .expected import Expected
 from .finding import Finding
 from .look import Look, UncheckedError
 
 SSHD = "/usr/sbin/sshd"
-MAIN = "/etc/ssh/sshd_config"
-DROP_INS = "/etc/ssh/sshd_config.d"
-# What must be in effect, and what it means if it is not.
-WANTED = {
-    "passwordauthentication": ({"no"}, "logs in whoever guesses a password"),
-    "kbdinteractiveauthentication": ({"no"}, "logs in whoever guesses a password"),
-    "permitrootlogin": (
-        {"no", "without-password", "prohibit-password", "forced-commands-only"},
-        "lets root in by password",
-    ),
-    "permitemptypasswords": ({"no"}, "lets in accounts without a password"),
+DROP_IN = on_host("sshd_settings")
+CANDIDATE = f"{on_host('configuration')}/sshd.conf"  # what a play has written; the drop-in is a copy of it
+GUESSED = "logs in whoever guesses a password"
+# What must be in effect whatever else is asked for, and what it means if it is not.
+WANTED: Mapping[str, tuple[frozenset[str], str]] = {
+    "passwordauthentication": (frozenset({"no"}), GUESSED),
+    "kbdinteractiveauthentication": (frozenset({"no"}), GUESSED),
+    "permitemptypasswords": (frozenset({"no"}), "lets in accounts without a password"),
 }
-# The same settings by their former names.
-FORMER = {"kbdinteractiveauthentication": "challengeresponseauthentication"}
+# The names of before, in files.
+FORMER = {"challengeresponseauthentication": "kbdinteractiveauthentication"}
+SAME = {"without-password": "prohibit-password"}
+# Set more than once, all count; or `sshd -T` prints something else than the file has.
+NOT_COMPARED = ("hostkey", "allowusers", "persourcepenalties", "modulifile", "logingracetime")
+Setting = Mapping[str, Any]
 
 
 def sshd(expected: Expected, look: Look) -> Iterator[Finding]:
-    """Whether sshd takes keys only, as it says itself; where not, the file that says otherwise."""
+    """Whether sshd takes keys only and does what the play has written, by its own account; if not, which file decides."""
     if "sshd" not in expected.host_parts:
         return
-    effective = settings(look)
-    wrong = {name: effective[name] for name, (right, _why) in WANTED.items() if effective.get(name, "no") not in right}
-    for name, value in wrong.items():
-        place = source_of(name, look)
-        yield Finding(
-            "sshd",
-            "host",
-            "problem",
-            f"sshd has {name} {value}{f', from {place}' if place else ''}: it {WANTED[name][1]}.",
-            f"Remove the line from {place or 'its configuration'}, test with `sshd -t`, and reload ssh.service.",
-        )
-    if not wrong:
-        root = "root does not log in" if effective.get("permitrootlogin") == "no" else "root logs in by key only"
-        yield Finding("sshd", "host", "ok", f"sshd takes keys only, and {root}.")
-    yield from overridden(look)
+    effective, written = settings(look), own_settings(look)
+    elsewhere = renamed(sshd_config.read(look.root).settings)
+    found = [*let_in(effective, elsewhere), *matched(elsewhere), *overridden(effective, written, elsewhere)]
+    found += drop_in(look)
+    yield from found
+    if not any(one.state == "problem" for one in found):
+        root = effective.get("permitrootlogin", "")
+        who = "root does not log in" if root == "no" else "root logs in by key only"
+        yield Finding("sshd", "host", "ok", f"sshd takes keys only, and {who}.")
 
 
 def settings(look: Look) -> dict[str, str]:
@@ -62,45 +60,71 @@ def settings(look: Look) -> dict[str, str]:
     return found
 
 
-def directives(text: str) -> Iterator[tuple[str, str]]:
-    """The settings of a file that hold for everybody, in order; what follows a Match is for some."""
-    for row in text.splitlines():
-        words = re.split(r"[\s=]+", row.strip(), maxsplit=1)
-        if len(words) < 2 or words[0].startswith("#"):
+def own_settings(look: Look) -> dict[str, str]:
+    """What the play has written; the first value of each counts."""
+    found: dict[str, str] = {}
+    for _number, name, value in sshd_config.lines(look.path(CANDIDATE)):
+        found.setdefault(name, value)
+    return found
+
+
+def renamed(found: Iterable[Setting]) -> list[Setting]:
+    """Settings of other files, by the names that sshd has for them now."""
+    return [{**one, "keyword": FORMER.get(one["keyword"], one["keyword"])} for one in found]
+
+
+def let_in(effective: Mapping[str, str], elsewhere: Iterable[Setting]) -> Iterator[Finding]:
+    """What lets in others than those who have a key."""
+    for name, (right, why) in WANTED.items():
+        if (value := effective.get(name, "no")) not in right:
+            place = source_of(name, value, elsewhere)
+            text = f"sshd has {name} {value}{f', from {place}' if place else ''}: it {why}."
+            remedy = f"Remove {f'{place}' if place else 'that'}, test with `sshd -t`, and reload ssh.service."
+            yield Finding("sshd", "host", "problem", text, remedy)
+
+
+def source_of(name: str, value: str, elsewhere: Iterable[Setting]) -> str:
+    """Where a setting stands that has an effect for everybody; "" where none does, and it is a default."""
+    same = (one for one in elsewhere if one["keyword"] == name and not one["match"])
+    return next((place(one) for one in same if str(one["value"]).strip('"').lower() == value.lower()), "")
+
+
+def place(one: Setting) -> str:
+    """Where a setting stands."""
+    return f"{one['file']} line {one['line']}"
+
+
+def matched(elsewhere: Iterable[Setting]) -> Iterator[Finding]:
+    """What lets in some: a Match block goes before all else, and plain `sshd -T` does not show it."""
+    for one in elsewhere:
+        right, why = WANTED.get(one["keyword"], (frozenset(), ""))
+        if one["match"] and why and str(one["value"]).lower() not in right:
+            text = f"sshd has {one['keyword']} {one['value']} for Match {one['match']}, from {place(one)}: it {why}."
+            yield Finding("sshd", "host", "problem", text, f"Remove {place(one)}, and reload ssh.service.")
+
+
+def overridden(
+    effective: Mapping[str, str], written: Mapping[str, str], elsewhere: Iterable[Setting]
+) -> Iterator[Finding]:
+    """The settings of the play that are not in effect."""
+    for name, value in written.items():
+        now = effective.get(name, value)
+        if name in NOT_COMPARED or name in WANTED or SAME.get(now, now).lower() == SAME.get(value, value).lower():
             continue
-        if words[0].lower() == "match":
-            return
-        yield words[0].lower(), words[1].strip().strip('"')
+        by = source_of(name, now, elsewhere)
+        text = f"sshd has {name} {now}, and the play has written {value}{f': {by} goes before it' if by else ''}."
+        state: Any = "problem" if name == "permitrootlogin" else "warning"
+        remedy = f"Remove {by or 'what overrides it'}, or say so in host_sshd_settings; then reload ssh.service."
+        yield Finding("sshd", "host", state, text, remedy)
 
 
-def files(look: Look) -> list[str]:
-    """The files in the order in which sshd reads them: the drop-ins stand at the top of Debian's main file."""
-    try:
-        names = sorted(one.name for one in look.path(DROP_INS).iterdir() if one.name.endswith(".conf"))
-    except OSError:
-        names = []
-    return [*(f"{DROP_INS}/{name}" for name in names), MAIN]
-
-
-def source_of(name: str, look: Look) -> str:
-    """The first file that sets it, which is the one that counts; "" where none does and it is a default."""
-    names = {name, FORMER.get(name, name)}
-    return next((file for file in files(look) if names & {key for key, _value in directives(look.read(file))}), "")
-
-
-def overridden(look: Look) -> Iterator[Finding]:
-    """The settings of our drop-in that another file, read before it, has taken the effect of."""
-    for own in (file for file in files_of("host_sshd", look) if file.startswith(f"{DROP_INS}/")):
-        wanted: dict[str, str] = {}
-        for name, value in directives(look.read(own)):
-            wanted.setdefault(name, value)
-        before = files(look)[: files(look).index(own)] if own in files(look) else []
-        for file in before:
-            if taken := sorted({name for name, _value in directives(look.read(file))} & set(wanted) - set(WANTED)):
-                yield Finding(
-                    "sshd",
-                    "host",
-                    "warning",
-                    f"{file} is read before {own} and decides {', '.join(taken)}.",
-                    f"Remove these lines from {file}, or give host_sshd's drop-in the values that you want.",
-                )
+def drop_in(look: Look) -> Iterator[Finding]:
+    """Whether the drop-in is what the play has written, and no change of it waits to be confirmed."""
+    candidate = look.read(CANDIDATE)
+    if path("state", root=look.root).joinpath("sshd").exists():
+        text = "A change of sshd's settings is being tried, and not confirmed."
+        yield Finding("sshd", "host", "warning", text, "It is taken back by itself; run the play again.")
+    elif candidate and look.read(DROP_IN) != candidate:
+        what = "was changed by hand" if look.path(DROP_IN).exists() else "is not there any more"
+        remedy = "Run the play again, which puts it in place; or say what you want in host_sshd_settings."
+        yield Finding("sshd", "host", "problem", f"{DROP_IN} {what}.", remedy)
