@@ -28,6 +28,8 @@ CONTROLLER = {
     "fail",
     "set_fact",
     "validate_argument_spec",
+    "verify_outside",
+    "verify_report",
     "include_tasks",
     "include_role",
     "meta",

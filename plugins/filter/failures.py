@@ -30,6 +30,9 @@ options:
     description: Name of the proxy.
     type: str
     default: the proxy
+  outside:
+    description: What M(groundwork.flask.verify_outside) returned.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -53,7 +56,12 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as
 
 
 def failures(
-    release: Any, proxy: Any = None, certificate: Any = None, backup: Any = None, provider: str = "the proxy"
+    release: Any,
+    proxy: Any = None,
+    certificate: Any = None,
+    backup: Any = None,
+    provider: str = "the proxy",
+    outside: Any = None,
 ) -> str:
     """See DOCUMENTATION."""
     return message(
@@ -62,6 +70,7 @@ def failures(
         as_map(certificate, "failures: certificate"),
         as_map(backup, "failures: backup"),
         provider,
+        as_map(outside, "failures: outside"),
     )
 
 

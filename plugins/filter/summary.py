@@ -35,6 +35,9 @@ options:
     description: The version that was asked for on the command line.
     type: str
     default: ""
+  outside:
+    description: What M(groundwork.flask.verify_outside) returned.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -58,7 +61,13 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.summary import su
 
 
 def summary(
-    apps: Any, release: Any = None, certificate: Any = None, backup: Any = None, only: Any = "", version: Any = ""
+    apps: Any,
+    release: Any = None,
+    certificate: Any = None,
+    backup: Any = None,
+    only: Any = "",
+    version: Any = "",
+    outside: Any = None,
 ) -> list[str]:
     """See DOCUMENTATION."""
     names = as_names(only, "summary: only")
@@ -73,6 +82,7 @@ def summary(
         as_map(backup, "summary: backup"),
         str(version),
         records,
+        as_map(outside, "summary: outside"),
     )
 
 

@@ -35,6 +35,7 @@ options:
       - rollback
       - run
       - unlock
+      - verify
   hosts:
     description: A group in which the inventory must have a host.
     type: str
@@ -81,4 +82,16 @@ command:
   description: The command to run.
   returned: with O(playbook=run)
   type: str
+report:
+  description: The file on the controller to which the report goes; empty if the option was not given.
+  returned: with O(playbook=verify)
+  type: str
+json:
+  description: Whether the result is to be shown as JSON, or the file on the controller to which it goes.
+  returned: with O(playbook=verify)
+  type: raw
+strict:
+  description: Whether warnings make the run fail.
+  returned: with O(playbook=verify)
+  type: bool
 """

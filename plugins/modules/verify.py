@@ -85,7 +85,8 @@ facts:
       description:
         - C(name), C(distribution), C(kernel), C(time), C(boot), C(uptime) in seconds, C(cores), C(load) of 1, 5 and 15
           minutes, C(memory) with C(total), C(available), C(swap_total), C(swap_free), and a list C(disks), each with
-          C(path), C(total), C(free), C(inodes), C(inodes_free).
+          C(path), C(total), C(free), C(inodes), C(inodes_free). C(addresses) are those at which others may reach it,
+          C(listening) the TCP ports on which something listens for them.
       type: dict
     apps:
       description:

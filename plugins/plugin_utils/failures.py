@@ -69,13 +69,21 @@ def of_proxy(served: Facts, provider: str) -> list[str]:
     return paragraphs + wrong
 
 
-def message(release: Facts, served: Facts, certificate: Facts, backup: Facts, provider: str = "the proxy") -> str:
+def message(
+    release: Facts,
+    served: Facts,
+    certificate: Facts,
+    backup: Facts,
+    provider: str = "the proxy",
+    outside: Facts | None = None,
+) -> str:
     """The message at the end of a run; empty when nothing failed.
 
     :param release: what the module release returned with ``defer_failures``: its ``failures`` and what
         :func:`of_releases` reads.
     :param served: see :func:`of_proxy`, as for ``provider``.
     :param certificate: the fact of that role; its ``failures`` are lines, as are those of ``backup``.
+    :param outside: what ``verify_outside`` returned: its ``problems`` are sentences.
     """
     unreleased = of_releases(release.get("failures") or {}, release, served.get("refused") or {})
     paragraphs: Sequence[str] = [
@@ -83,5 +91,6 @@ def message(release: Facts, served: Facts, certificate: Facts, backup: Facts, pr
         *of_proxy(served, provider),
         *(f"certificate: {failure}" for failure in certificate.get("failures") or ()),
         *(f"backup: {failure}" for failure in backup.get("failures") or ()),
+        *(f"from outside: {problem}" for problem in (outside or {}).get("problems") or ()),
     ]
     return "\n\n".join([*paragraphs, f"{REMEDY} What is not named here is up to date."]) if paragraphs else ""

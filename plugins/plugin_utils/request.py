@@ -114,6 +114,17 @@ def path(name: str, example: str) -> Option:
     return read
 
 
+def flag_or_path(name: str, example: str) -> Option:
+    """An option that is on, off (or not given), or a file on the controller."""
+
+    def read(given: Any) -> bool | str:
+        if given in (None, "") or str(given).lower() in ("on", "off", "true", "false"):
+            return bool(flag(name)(given))
+        return str(path(name, example)(given))
+
+    return read
+
+
 def networks(name: str) -> Option:
     """A list of addresses and networks, or a text with commas between them."""
 
@@ -179,6 +190,14 @@ PLAYBOOKS: Mapping[str, Playbook] = {
     "rollback": Playbook(options={"data": one_of("data", "keep", "saved")}),
     "run": Playbook(options={"command": text(*COMMAND)}, verbatim=("command",), sentence=COMMAND),
     "unlock": Playbook(),
+    "verify": Playbook(
+        several=True,
+        options={
+            "report": path("report", "verify.html"),
+            "json": flag_or_path("json", "verify.json"),
+            "strict": flag("strict"),
+        },
+    ),
 }
 
 

@@ -23,6 +23,7 @@ def summarize(
     backup: Facts,
     version: str = "",
     known: Sequence[App] = (),
+    outside: Facts | None = None,
 ) -> list[str]:
     """The lines of the summary.
 
@@ -31,13 +32,15 @@ def summarize(
     :param known: all apps in ``flask_apps``; a run that takes some of them knows the others.
     :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each
         may be empty, when a tag or a dry run left it out.
+    :param outside: what ``verify_outside`` returned, alike.
     """
+    visited = outside or {}
     lines: list[str] = []
     warnings: list[str] = []
     for app in apps:
         released = release.get("apps", {}).get(app.name, {})
         lines += [f"{app.name}: https://{app.domains[0]}{app.proxy.site.prefix}/"]
-        lines += [f"  {noun:<12}{text}" for noun, text in standing(app, release, certificate, backup) if text]
+        lines += [f"  {noun:<12}{text}" for noun, text in standing(app, release, certificate, backup, visited) if text]
         if released and version not in ("", app.source.version, app.source.package.partition("==")[2]):
             warnings.append(
                 f"{app.name}: {version} is deployed, and flask_apps.{app.name}.source says something else: the next "
@@ -53,6 +56,7 @@ def summarize(
             warnings.append(f"{app.name}: {problem}")
     warnings += unlisted_apps(release, known or apps)
     warnings += backup.get("warnings", [])
+    warnings += visited.get("warned") or []
     return lines + [f"WARNING {warning}" for warning in warnings]
 
 
@@ -78,7 +82,7 @@ def unlisted_apps(release: Facts, known: Sequence[App]) -> Iterator[str]:
             yield f"{name}: is on this host but not in flask_apps. It was left alone. {remedy}"
 
 
-def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> list[tuple[str, str]]:
+def standing(app: App, release: Facts, certificate: Facts, backup: Facts, outside: Facts) -> list[tuple[str, str]]:
     """How one app stands, noun by noun; an empty text is left out."""
     released = release.get("apps", {}).get(app.name, {})
     if failed := failed_line(app.name, release):
@@ -97,6 +101,7 @@ def standing(app: App, release: Facts, certificate: Facts, backup: Facts) -> lis
         ("connections", connections_line(app, released)),
         ("certificate", certificate_line(kind)),
         ("backup", backup_line(saved)),
+        ("visitors", (outside.get("visits") or {}).get(app.name, "")),
     ]
 
 

@@ -274,6 +274,14 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/module_utils/host/.*", ("unit:test_host_program", "unit:test_trust", "host")),
     (r"plugins/\w+/host_(settings|problems)\.py", ("unit:test_host_settings",)),
     (r"plugins/module_utils/verify/.*", ("unit:test_verify", "default:test_verify")),
+    (
+        r"plugins/\w+/(verify_(outside|report|page|picture|expected)|outside(_\w+)?|wire|in_time|expected)\.py",
+        ("unit:test_verify_report", "unit:test_outside", "unit:test_wire", "unit:test_expected"),
+    ),
+    (
+        r"playbooks/(templates/)?verify.*",
+        ("unit:test_verify_report", "unit:test_request", "default:test_verify_outside"),
+    ),
     (r"plugins/modules/verify\.py", ("unit:test_verify", "default:test_verify")),
     (r"plugins/\w+/user_data\.py", ("unit:test_user_data",)),
     (r"plugins/\w+/host_facts\.py", ("unit:test_host_facts", "firewall")),

@@ -13,7 +13,7 @@ from ..common import clock
 from ..common.text import line
 from ..release.layout import Layout
 from ..release.ledger import Ledger
-from . import apps, backups, certificates, resources
+from . import apps, backups, certificates, network, resources
 from .expected import Expected, ExpectedApp
 from .look import Look, UncheckedError, number, seconds
 from .parts import ReleaseParts
@@ -44,6 +44,8 @@ def host(look: Look) -> dict[str, Any]:
             "swap_free": memory.get("SwapFree", 0),
         },
         "disks": [{"path": path, **one} for path, one in resources.file_systems(look).items()],
+        "addresses": network.addresses(look),
+        "listening": network.listening(look),
     }
 
 
