@@ -284,6 +284,11 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"plugins/modules/verify\.py", ("unit:test_verify", "default:test_verify")),
     (r"plugins/\w+/user_data\.py", ("unit:test_user_data",)),
+    (
+        r"plugins/\w+/armed(_change)?\.py",
+        ("unit:test_armed", "unit:test_action_armed_change", "firewall:test_lock_out"),
+    ),
+    (r"plugins/\w+/firewall_(rules|problems)\.py", ("unit:test_firewall",)),
     (r"plugins/\w+/host_facts\.py", ("unit:test_host_facts", "firewall")),
     (r"plugins/module_utils/unit_record\.py", ("unit:test_unit_set", "unit_set")),
     (r"plugins/\w+/(occupied(_ports)?|other_firewalls)\.py", ("unit:test_occupied",)),

@@ -34,7 +34,12 @@ def rendered(template: str, **given: Any) -> Any:
 
 def accepted(**given: Any) -> list[str]:
     """The rules that accept new connections to ports."""
-    return [line.strip() for line in rendered(RULES, **given).splitlines() if " dport " in line and "546" not in line]
+    return [line for line in lines(**given) if " accept" in line and " dport " in line and "546" not in line]
+
+
+def lines(**given: Any) -> list[str]:
+    """The rendered rules, a line each."""
+    return [line.strip() for line in rendered(RULES, **given).splitlines()]
 
 
 BASE = [
@@ -64,6 +69,61 @@ def test_service(service: dict[str, Any], rules: list[str]) -> None:
 
 def test_nothing_but_ssh() -> None:
     assert accepted(firewall_default_services=[]) == BASE[:1]
+
+
+def test_ssh_for_listed_addresses() -> None:
+    assert accepted(firewall_default_services=[], firewall_ssh_from=["192.0.2.0/24", "2001:db8::7"]) == [
+        'ip saddr 192.0.2.0/24 tcp dport 22 accept comment "SSH"',
+        'ip6 saddr 2001:db8::7 tcp dport 22 accept comment "SSH"',
+    ]
+
+
+def test_limits_of_a_source() -> None:
+    found = lines(firewall_ssh_ports=[22, 2222], firewall_ssh_limit=90, firewall_connection_limit=50)
+    assert "tcp dport { 22, 2222 } jump ssh_limit" in found
+    assert "tcp dport { 80, 443 } jump web_limit" in found
+    assert "update @ssh_ip4 { ip saddr limit rate over 90/minute burst 90 packets } drop" in found
+    network = "ip6 saddr & ffff:ffff:ffff:ffff::"
+    assert f"update @ssh_ip6 {{ {network} limit rate over 90/minute burst 90 packets }} drop" in found
+    assert f"add @web_ip6 {{ {network} ct count over 50 }} reject with tcp reset" in found
+    assert found.index("tcp dport { 22, 2222 } jump ssh_limit") < found.index(BASE[0])
+
+
+def test_limits_can_be_left_out() -> None:
+    found = lines(firewall_ssh_limit=0, firewall_connection_limit=0, firewall_log_drops=False)
+    assert not [line for line in found if "limit" in line and not line.startswith("icmp")]
+    assert not [line for line in found if line.startswith(("set ", "update ", "add "))]
+
+
+@pytest.mark.parametrize("services", [[], [{"port": 443, "protocol": "udp"}]])
+def test_without_a_service_on_tcp_no_connections_are_counted(services: list[dict[str, Any]]) -> None:
+    assert not [line for line in lines(firewall_default_services=services) if "web" in line]
+
+
+def test_balancers_are_not_limited() -> None:
+    found = lines(proxy_trusted_addresses=["192.0.2.0/24", "2001:db8::/32"])
+    assert found.count("ip saddr 192.0.2.0/24 return") == 2
+    assert found.count("ip6 saddr 2001:db8::/32 return") == 2
+
+
+def test_invalid_packets_are_dropped_before_any_port_and_errors_and_neighbours_are_let_in_before_that() -> None:
+    found = lines()
+    invalid = found.index("ct state invalid drop")
+    assert all(found.index(rule) > invalid for rule in BASE)
+    assert [line.split(" accept")[0] for line in found[:invalid] if line.startswith("icmp")] == [
+        "icmpv6 type { 133, 134, 135, 136 } ip6 hoplimit 255",
+        "icmpv6 type { 130, 131, 132, 143 } ip6 saddr fe80::/10",
+        "icmpv6 type { 1, 2, 3, 4 }",
+        "icmp type { 3, 11, 12 }",
+        "icmpv6 type 128 limit rate 20/second burst 50 packets",
+        "icmp type 8 limit rate 20/second burst 50 packets",
+    ]
+
+
+def test_what_is_dropped_is_logged_last_and_with_a_limit() -> None:
+    found = lines()
+    log = found.index('limit rate 10/minute burst 10 packets log prefix "groundwork-firewall: "')
+    assert all(found.index(rule) < log for rule in BASE)
 
 
 def test_a_long_comment_is_cut_to_what_nft_takes() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import selectors
 import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 import testing
@@ -12,22 +16,36 @@ from testing import on_host
 
 UNIT = "groundwork-firewall.service"
 RULES = f"{on_host('configuration')}/firewall.nft"
-FOREIGN = "table inet docker_like { chain forward { type filter hook forward priority 0; tcp dport 1 drop; }; }"
+CONFIRMED = f"{on_host('configuration')}/firewall.confirmed.nft"
+PROGRAM = f"{on_host('programs')}/firewall"
+FOREIGN = """
+table ip docker_like {
+    chain forward { type filter hook forward priority 0; policy accept; tcp dport 1 counter drop; }
+    chain nat { type nat hook prerouting priority dstnat; tcp dport 8088 dnat to 10.99.0.2:80; }
+}
+table inet f2b_like {
+    set sshd { type ipv4_addr; elements = { 192.0.2.66 }; }
+    chain input { type filter hook input priority -1; policy accept; tcp dport 22 ip saddr @sshd reject; }
+}
+"""
+
+
+FOREIGN_TABLES = ("ip docker_like", "inet f2b_like")
 
 
 def live_rules(host: Host) -> str:
     """The rules that are in force."""
-    return str(host.check_output("nft --stateless list table inet groundwork"))
+    return str(host.check_output("nft --stateless --terse list table inet groundwork"))
 
 
-def foreign_table(host: Host) -> str:
-    """The rules in another table, as they are in force."""
-    return str(host.check_output("nft list table inet docker_like"))
+def foreign_tables(host: Host) -> str:
+    """The rules in the tables of others, as they are in force, with counters and handles."""
+    return "".join(str(host.check_output(f"nft --handle list table {name}")) for name in FOREIGN_TABLES)
 
 
-def hold(host: Host) -> str:
-    """Hold the kernel to the rules, as the play does; return what the program says."""
-    return str(host.check_output(f"{on_host('programs')}/firewall hold --now"))
+def differs(host: Host) -> str:
+    """How the kernel's rules and the boot's differ from the file, as the play asks it."""
+    return str(json.loads(host.check_output(f"{PROGRAM} compare"))["differs"])
 
 
 def assert_filtered(address: str, port: int) -> None:
@@ -48,15 +66,18 @@ def as_converged(host: Host) -> Iterator[None]:
     """Puts the rules back as the scenario made them, by hand: a play would cost more than the test."""
     host.check_output(f"cp --preserve {RULES} /root/converged.nft")
     yield
-    host.check_output(f"cp --preserve /root/converged.nft {RULES} && systemctl reload-or-restart {UNIT}")
+    for path in (RULES, CONFIRMED):
+        host.check_output(f"cp --preserve /root/converged.nft {path}")
+    host.check_output(f"systemctl reload-or-restart {UNIT}")
 
 
 @pytest.fixture
-def with_foreign_table(host: Host) -> Iterator[None]:
-    """Another program's table beside the firewall's."""
+def with_foreign_tables(host: Host) -> Iterator[None]:
+    """Tables as Docker and fail2ban have them beside the firewall's."""
     host.check_output("echo %s | nft -f -", FOREIGN)
     yield
-    host.check_output("nft delete table inet docker_like")
+    for name in FOREIGN_TABLES:
+        host.check_output(f"nft delete table {name}")
 
 
 def test_what_is_declared_is_reachable(host: Host, host_ip: str) -> None:
@@ -68,6 +89,25 @@ def test_what_is_not_declared_is_filtered(host: Host, host_ip: str) -> None:
     for port in (8080, 9000):
         assert host.socket(f"tcp://:::{port}").is_listening
         assert_filtered(host_ip, port)
+
+
+USUAL = (21, 23, 25, 53, 111, 139, 445, 2375, 3306, 5355, 5432, 6379, 8000, 8080, 9000, 9100, 11211, 27017)
+
+
+def test_nothing_else_answers(host_ip: str) -> None:
+    """Neither open nor refused: all of them are asked at once. nmap asks all ports in the full suite."""
+    asked = {}
+    for port in USUAL:
+        asked[port] = socket.socket()
+        asked[port].setblocking(False)
+        asked[port].connect_ex((host_ip, port))
+    with selectors.DefaultSelector() as selector:
+        for port, one in asked.items():
+            selector.register(one, selectors.EVENT_WRITE, port)
+        time.sleep(1)
+        assert [key.data for key, _events in selector.select(0)] == []
+    for one in asked.values():
+        one.close()
 
 
 def test_the_host_itself_and_its_questions_are_free(host: Host) -> None:
@@ -119,47 +159,69 @@ def test_one_look_tells_what_the_host_is(host: Host, host_ip: str) -> None:
     assert not found["changed"]
 
 
-@pytest.mark.usefixtures("as_converged", "with_foreign_table")
+@pytest.mark.usefixtures("as_converged", "with_foreign_tables")
 def test_a_play_honours_sources_and_closes_what_left_and_leaves_other_tables_alone(
     host: Host, host_ip: str, knock_by_ipv6: Callable[[int], str]
 ) -> None:
-    before = foreign_table(host)
-    run_play(host, firewall_services=[{"port": 9000, "from": [testing.own_ip(host), "fd00:6::/64"]}])
+    before = foreign_tables(host)
+    services = [{"port": 9000, "from": [testing.own_ip(host), "fd00:6::/64"]}]
+    run_play(host, firewall_services=services, firewall_ssh_limit=4, firewall_connection_limit=5)
     assert knock_by_ipv6(9000) == "open"
     assert testing.tcp_open(host_ip, 9000), live_rules(host)
     assert_filtered(host_ip, 8443)
-    assert foreign_table(host) == before
+    assert foreign_tables(host) == before
+    assert [testing.tcp_open(host_ip, 22, 0.5) for _attempt in range(6)] == [True] * 4 + [False] * 2
+    with ExitStack() as stack:
+        for _connection in range(5):
+            stack.enter_context(socket.create_connection((host_ip, 80), 2))
+        assert testing.tcp_refused(host_ip, 443)
+        assert [knock_by_ipv6(port) for port in (22, 80)] == ["open"] * 2, "a limit of one source held up another"
 
 
-@pytest.mark.usefixtures("with_foreign_table")
+@pytest.mark.usefixtures("with_foreign_tables")
 def test_the_unit_leaves_other_tables_alone(host: Host, host_ip: str) -> None:
-    before = foreign_table(host)
+    before = foreign_tables(host)
     for verb in ("reload", "restart"):
         host.check_output(f"systemctl {verb} {UNIT}")
         assert_filtered(host_ip, 8080)
-        assert foreign_table(host) == before
+        assert foreign_tables(host) == before
     host.check_output(f"systemctl stop {UNIT}")
     assert testing.tcp_open(host_ip, 8080)
-    assert foreign_table(host) == before
+    assert foreign_tables(host) == before
     host.check_output(f"systemctl start {UNIT}")
     assert_filtered(host_ip, 8080)
-    assert foreign_table(host) == before
+    assert foreign_tables(host) == before
 
 
-def test_the_kernel_is_held_to_the_rules(host: Host) -> None:
-    """By the program; that a play calls it is proved below."""
+def test_the_kernel_is_compared_with_the_rules(host: Host) -> None:
+    """By the program; that a play acts on it is proved below."""
     declared = live_rules(host)
-    assert hold(host) == ""
+    assert differs(host) == ""
     host.check_output("nft add rule inet groundwork input tcp dport 8080 accept")
-    assert live_rules(host) != declared
-    assert "They were loaded again." in hold(host)
+    assert "The kernel's rules differ" in differs(host)
+    host.check_output(f"{PROGRAM} revert")
     assert live_rules(host) == declared
+    assert differs(host) == ""
+
+
+@pytest.mark.usefixtures("as_converged")
+def test_rules_of_an_earlier_version_stay_in_force_until_others_are_confirmed(host: Host, host_ip: str) -> None:
+    """That version had no confirmed rules: what is in force is what the boot loads, and what a revert goes back to."""
+    declared = live_rules(host)
+    host.check_output(f"rm {CONFIRMED} && sed -i 's/dport 443 /dport 444 /' {RULES} && {PROGRAM} prepare")
+    host.check_output(f"{PROGRAM} apply")
+    assert live_rules(host) != declared
+    assert "in force, but not confirmed" in differs(host)
+    host.check_output(f"{PROGRAM} revert")
+    assert live_rules(host) == declared
+    assert testing.tcp_open(host_ip, 443)
 
 
 def test_rules_come_back_with_nftables_service(host: Host, host_ip: str) -> None:
     """Somebody who runs nftables.service empties all tables at each of its restarts; ours is loaded after it."""
     host.check_output("systemctl start nftables.service")
-    assert "They were loaded again." in hold(host)
+    assert "The kernel's rules differ" in differs(host)
+    host.check_output(f"systemctl restart {UNIT}")
     for verb in ("restart", "reload"):
         host.check_output(f"systemctl {verb} nftables.service")
         assert testing.poll(lambda: testing.tcp_refused(host_ip, 8080), 20), testing.journal(host, UNIT)
