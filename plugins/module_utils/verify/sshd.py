@@ -34,7 +34,7 @@ Setting = Mapping[str, Any]
 
 
 def sshd(expected: Expected, look: Look) -> Iterator[Finding]:
-    """Whether sshd takes keys only and does what the play has written, by its own account; if not, which file decides."""
+    """Whether sshd takes keys only and does what the play has written, by its own account; else what decides it."""
     if "sshd" not in expected.host_parts:
         return
     effective, written = settings(look), own_settings(look)
