@@ -189,7 +189,7 @@ class FileSet:
         edited = {one.path: description(one.after) for one in outcome.changes if one.after}
         owned = {path for paths in parts.values() for path in paths}
         files = {path: text for path, text in {**manifest.files, **edited, **described}.items() if path in owned}
-        units = {**manifest.units, **units} if parts else {}
+        units = dict(units or manifest.units) if parts else {}
         if not outcome.changes and (parts, files, units) == (manifest.parts, manifest.files, manifest.units):
             return
         manifest.parts, manifest.files, manifest.units = parts, files, units

@@ -128,6 +128,8 @@ def test_the_manifest_says_how_each_file_was_written(place: Place) -> None:
     place.set.update([place.entry("a", "other\n")])
     assert manifest(place)["files"][of_a].startswith("0644")
     assert of_b in manifest(place)["files"], "a part that is not named stays"
+    place.set.update([], units={"other.service": "- stopped"})
+    assert manifest(place)["units"] == {"other.service": "- stopped"}, "those that the set has no more go"
     place.set.update([], absent_parts=["", "shop"])
     assert (manifest(place)["files"], manifest(place)["units"]) == ({}, {})
 

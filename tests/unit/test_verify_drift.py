@@ -193,6 +193,13 @@ class TestUnits:
         host.units = {"a.timer": {**RUNS, "ActiveState": "inactive"}, "a.service": {**RUNS, "ActiveState": "inactive"}}
         assert bad(host.found(units)) == ["problem: a.timer is stopped."]
 
+    def test_a_server_that_nobody_has_noted_is_named_when_it_is_stopped(self, host: FakeHost) -> None:
+        paths = ("/etc/systemd/system/shop.redis.service", "/etc/systemd/system/once.service")
+        self.declare(host, {}, paths)
+        down = {**RUNS, "ActiveState": "inactive"}
+        host.units = {"shop.redis.service": {**down, "Type": "notify"}, "once.service": {**down, "Type": "oneshot"}}
+        assert bad(host.found(units)) == ["problem: shop.redis.service is stopped."]
+
     def test_the_failed_units_of_others(self, host: FakeHost) -> None:
         host.units = {"x": RUNS}
         host.programs["/usr/bin/systemctl list-units"] = "exim4.service loaded failed failed Mail\n"

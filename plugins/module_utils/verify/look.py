@@ -24,9 +24,9 @@ SECONDS = 10.0  # that one program may take
 READ_LIMIT = 2**20  # bytes of one file
 # What is asked of each unit; in one call for all of them.
 PROPERTIES = (
-    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,Result,ExecMainStatus,"
-    "ExecMainStartTimestamp,ExecMainExitTimestamp,ActiveEnterTimestamp,InactiveEnterTimestamp,NextElapseUSecRealtime,"
-    "LastTriggerUSec,NRestarts,MainPID,MemoryCurrent,User,ControlGroup,Unit"
+    "Id,Type,LoadState,ActiveState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,Result,ExecMainStatus,"
+    "ExecMainStartTimestamp,ExecMainExitTimestamp,ActiveEnterTimestamp,NextElapseUSecRealtime,LastTriggerUSec,"
+    "NRestarts,MainPID,MemoryCurrent"
 )
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 

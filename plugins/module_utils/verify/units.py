@@ -81,7 +81,9 @@ def state(name: str, shown: Mapping[str, str], wanted: str, subject: str = "host
     elif active == "activating" and restarts:
         text = f"{name} does not stay up: systemd has restarted it {restarts} time{'s' * (restarts > 1)}."
         yield problem(subject, text, log)
-    elif active not in RUNS and (started == "started" or (not wanted and boot == "enabled" and is_lasting(name))):
+    elif active not in RUNS and (
+        started == "started" or (not wanted and boot == "enabled" and is_lasting(name, shown))
+    ):
         yield problem(subject, f"{name} is stopped.", f"`systemctl start {name}`. {log}")
     elif active in RUNS and started == "stopped":
         yield problem(
@@ -96,9 +98,9 @@ def state(name: str, shown: Mapping[str, str], wanted: str, subject: str = "host
         yield Finding("units", subject, "warning", text, "`systemctl daemon-reload`, then restart what needs it.")
 
 
-def is_lasting(name: str) -> bool:
+def is_lasting(name: str, shown: Mapping[str, str]) -> bool:
     """Whether a unit that starts at boot should run for ever: not a service that does its work and ends."""
-    return name.endswith((".timer", ".socket", ".path"))
+    return name.endswith((".timer", ".socket", ".path")) or shown.get("Type", "oneshot") not in ("oneshot", "")
 
 
 def overrides(
