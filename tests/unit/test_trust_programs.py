@@ -6,7 +6,7 @@ import re
 
 import pytest
 from ansible_collections.groundwork.flask.tests.unit.trust_programs import STEPS, Checker
-from ansible_collections.groundwork.flask.tests.unit.trust_source import EXEMPT, ROOT, Module, functions, sources
+from ansible_collections.groundwork.flask.tests.unit.trust_source import EXEMPT, ROOT, sources
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,6 @@ def test_the_programs_that_roles_install_are_isolated() -> None:
 def test_the_tables_of_programs_name_what_there_is(checker: Checker) -> None:
     for path in EXEMPT:
         assert (ROOT / path).exists(), path
-    classes = {function.name for path, text in sources().items() for function in functions(Module.parse(path, text))}
+    classes = {function.name for function in checker.functions}
     assert set(STEPS) <= classes
     assert not set(STEPS) & {name for _module, name in checker.starters}

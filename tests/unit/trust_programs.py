@@ -125,15 +125,16 @@ class Checker:
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.modules = [Module.parse(path, text) for path, text in texts.items()]
+        self.names = {module.name: module for module in self.modules}
         for module in self.modules:
-            module.others = {other.name: other for other in self.modules}
+            module.others = self.names
         self.functions = [function for module in self.modules for function in functions(module)]
         self.starters: dict[tuple[str, str], set[Starter]] = {}  # by module (or "." for a method) and name
         self.literals: set[tuple[str, str]] = set()
         known = -1
         while known != (known := sum(map(len, self.starters.values()))):
             for function in self.functions:
-                for call in function.calls():
+                for call in function.calls:
                     for program in self.started(call, function):
                         self.learn(program, function)
 
@@ -162,8 +163,7 @@ class Checker:
             yield from self.starters.get((module, name), ())
         elif isinstance(call.func, ast.Attribute):
             base = dotted(call.func.value)
-            modules = {module.name for module in self.modules}
-            if base in function.module.imported and base in modules:
+            if base in function.module.imported and base in self.names:
                 yield from self.starters.get((base, call.func.attr), ())
             elif base not in ("subprocess", "os"):
                 yield from self.starters.get((".", call.func.attr), ())
@@ -183,7 +183,7 @@ class Checker:
         """What is wrong, in the order of the files."""
         found = []
         for function in self.functions:
-            for call in function.calls():
+            for call in function.calls:
                 found += [
                     (function.module.path, call.lineno, what)
                     for what in [*self.wrong_programs(call, function), *wrong_ways(call)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import testing
@@ -47,7 +47,7 @@ class Module:
             module.returned.setdefault(called, []).append(function)
         return module
 
-    @property
+    @cached_property
     def name(self) -> str:
         return Path(self.path).stem
 
@@ -64,11 +64,10 @@ class Function:
     method: bool = False
     bound: dict[str, list[ast.expr]] = field(default_factory=dict)
 
-    def calls(self) -> Iterator[ast.Call]:
+    @cached_property
+    def calls(self) -> list[ast.Call]:
         """The calls in its body, but for those in functions inside it."""
-        for node in within(self.body):
-            if isinstance(node, ast.Call):
-                yield node
+        return [node for node in within(self.body) if isinstance(node, ast.Call)]
 
 
 def within(body: list[ast.stmt]) -> Iterator[ast.AST]:

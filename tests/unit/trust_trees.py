@@ -60,7 +60,7 @@ def by_path(module: Module) -> Iterator[str]:
             }
         if (module.path, function.name) in BY_PATH:
             continue
-        for call in function.calls():
+        for call in function.calls:
             name, where = dotted(call.func), ""
             if FILE_CALLS.fullmatch(name) and not any(one.arg and one.arg.endswith("dir_fd") for one in call.keywords):
                 where = next((found for one in call.args if (found := owned(one, names))), "")
