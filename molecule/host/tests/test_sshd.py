@@ -71,11 +71,11 @@ def test_what_nobody_confirms_is_put_back(host: Host, host_ip: str) -> None:
     """By the unit that is there at boot until then; the timer of the play runs the same command."""
     host.check_output(f"echo 'DenyUsers root' >>{CANDIDATE} && {PROGRAM} test && {PROGRAM} try")
     assert "Permission denied" in log_in(host_ip)
-    host.check_output("systemctl daemon-reload && systemctl start groundwork-sshd-revert.service")
+    host.check_output("systemctl daemon-reload && systemctl start groundwork-sshd-boot.service")
     reload(host)
     assert log_in(host_ip) == "root"
     assert "DenyUsers" not in host.file(SETTINGS).content_string
-    assert not host.file("/etc/systemd/system/groundwork-sshd-revert.service").exists
+    assert not host.file("/etc/systemd/system/groundwork-sshd-boot.service").exists
 
 
 @pytest.fixture
