@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
-from ansible_collections.groundwork.flask.plugins.module_utils.release import sandbox
+from ansible_collections.groundwork.flask.plugins.module_utils.release import build, sandbox
 from ansible_collections.groundwork.flask.plugins.module_utils.release.deploy import STEPS
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
@@ -50,6 +50,16 @@ class TestSteps:
             assert "hunter22" not in str(step)
             assert "SECRET_KEY" not in step.environment
             assert step.environment["HOME"] == "/tmp"
+
+    def test_a_build_has_a_group_of_its_own_by_which_the_outgoing_rules_know_it(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(build, "build_group", lambda: "builds")
+        steps = self.steps(app)
+        builds = {name for name, step in steps.items() if "Group=builds" in step.command("x.service")}
+        assert builds == {"fetch", "venv", "install", "compile", "publish"}
+        assert f"SupplementaryGroups={app.name}" in steps["install"].command("x.service")
+        assert f"Group={app.name}" in steps["import"].command("x.service")
 
     def test_what_acts_for_the_app_has_its_sandbox(self, app: App) -> None:
         steps = self.steps(app)

@@ -2,6 +2,7 @@
 # account.sh NAME: the account and the units of an app, as a stranger makes them by hand.
 set -euo pipefail
 name=$1
+groupadd --system --force groundwork-build  # of all builds, as the role service_user makes it
 useradd --system --no-create-home --shell /usr/sbin/nologin "$name"
 install -d -m 0711 "/srv/$name"
 install -d -m 0750 -o "$name" -g "$name" "/var/lib/$name" "/var/cache/$name"
