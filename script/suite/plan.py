@@ -59,7 +59,7 @@ PARTS = (
     Part("proxy_apache", 125, 335, 1, "role"),
     Part("certificate", 105, 260, 1, "role"),
     Part("backup", 100, 160, 3, "role"),
-    Part("firewall", 60, 100, 3, "role"),
+    Part("firewall", 90, 230, 3, "role"),
     Part("host", 60, 120, 3, "role"),
     Part("unit_set", 32, 50, 3, "role"),
     Part("file_set", 18, 40, 3, "role"),

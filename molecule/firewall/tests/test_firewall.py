@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 import testing
+from connections import ALONE
 from testinfra.host import Host
 from testing import on_host
 
@@ -59,16 +60,6 @@ def run_play(host: Host, *options: str, **variables: object) -> str:
     result = testing.play(host, "converge.yml", *options, **variables)
     assert result.returncode == 0, f"{result.stdout}{result.stderr}{testing.journal(host, UNIT)}"
     return result.stdout
-
-
-@pytest.fixture
-def as_converged(host: Host) -> Iterator[None]:
-    """Puts the rules back as the scenario made them, by hand: a play would cost more than the test."""
-    host.check_output(f"cp --preserve {RULES} /root/converged.nft")
-    yield
-    for path in (RULES, CONFIRMED):
-        host.check_output(f"cp --preserve /root/converged.nft {path}")
-    host.check_output(f"systemctl reload-or-restart {UNIT}")
 
 
 @pytest.fixture
@@ -262,9 +253,7 @@ def test_switched_on_it_keeps_the_port_of_this_very_connection_open(host: Host, 
     """
     host.check_output("systemd-run --unit=other-sshd /usr/sbin/sshd -D -p 2222")
     assert testing.poll(lambda: testing.tcp_open(host_ip, 2222))
-    testing.forget_facts(host)
-    ssh = "-F /dev/null -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlMaster=no"
-    run_play(host, ansible_host=host_ip, ansible_port=2222, ansible_ssh_args=ssh)
+    run_play(host, ansible_host=host_ip, ansible_port=2222, ansible_ssh_args=ALONE)
     assert testing.tcp_open(host_ip, 2222)
     assert_filtered(host_ip, 22)
     assert_filtered(host_ip, 8080)

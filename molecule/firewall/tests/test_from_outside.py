@@ -8,12 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 import testing
-from test_lock_out import ALONE
-from test_lock_out import as_converged as as_converged
+from connections import ALONE
 from testinfra.host import Host
 from testing import on_host
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("as_converged")]
 OWN, VISITORS = "fd00:17::1", "fd00:17::2"
 DECLARED = {22, 80, 443, 8443, 8444, 8445}
 UDP = "53,67-69,111,123,137,161,443,500,514,520,546,631,1194,1434,1900,4500,5353,5355,11211,51820"

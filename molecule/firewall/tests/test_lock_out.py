@@ -6,21 +6,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import testing
+from connections import ALONE, SHARED
 from testinfra.host import Host
 from testing import on_host
 
-UNIT = "groundwork-firewall.service"
-RULES = f"{on_host('configuration')}/firewall.nft"
+pytestmark = pytest.mark.usefixtures("as_converged")
 CONFIRMED = f"{on_host('configuration')}/firewall.confirmed.nft"
 SECONDS = 10  # after which the host reverts here; 30 otherwise
-BASE_ARGS = "-F /dev/null -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-SHARED = f"{BASE_ARGS} -o ControlMaster=auto -o ControlPersist=60s"
-ALONE = f"{BASE_ARGS} -o ControlMaster=no"
 # Rules without SSH, past the check that would refuse them.
 FORBIDDEN: dict[str, Any] = {"firewall_ssh_ports": [2222], "__firewall_problems": [], "__firewall_seconds": SECONDS}
 
@@ -28,18 +24,6 @@ FORBIDDEN: dict[str, Any] = {"firewall_ssh_ports": [2222], "__firewall_problems"
 def boot_rules(host: Host) -> str:
     """What a boot would load."""
     return str(host.file(CONFIRMED).content_string)
-
-
-@pytest.fixture(autouse=True)
-def as_converged(host: Host) -> Iterator[None]:
-    """Puts the file back as the scenario made it, and the rules as the boot loads them."""
-    host.check_output(f"cp --preserve {RULES} /root/converged.nft")
-    testing.forget_facts(host)
-    yield
-    for path in (RULES, CONFIRMED):
-        host.check_output(f"cp --preserve /root/converged.nft {path}")
-    host.check_output(f"systemctl reload-or-restart {UNIT}")
-    testing.forget_facts(host)
 
 
 def seconds_until_open(address: str, limit: float) -> float:
