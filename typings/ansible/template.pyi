@@ -4,6 +4,7 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 
 class Templar:
+    available_variables: dict[str, Any]
     def __init__(self, loader: DataLoader | None = ..., variables: dict[str, Any] | None = ...) -> None: ...
     def template(self, variable: Any) -> Any: ...
 
