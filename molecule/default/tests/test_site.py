@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import socket
 import time
@@ -205,11 +204,6 @@ class TestThief:
         exposure = float(re.findall(r"(\d+\.\d)", said)[-1])
         assert exposure <= 1.2, said
 
-    @pytest.mark.parametrize("app", ["guestbook", "tally"])
-    def test_processes_belong_to_the_account(self, host: Host, app: str) -> None:
-        owners = set(host.check_output(f"ps -o user= -g $(systemctl show -P MainPID {service(host, app)})").split())
-        assert owners == {app}
-
     def test_secrets_show_nowhere(self, host: Host) -> None:
         key = host.check_output(f"cat {CONFIGURATION}/secrets/guestbook/SECRET_KEY")
         assert len(key) == 64
@@ -256,10 +250,6 @@ class TestOperator:
         assert 'GREETING=a "quoted" $greeting' in environment
         assert "FLASK_DEBUG=0" in environment
         assert f"RELEASE={testing.live(host, 'guestbook')}" in environment
-
-    def test_each_app_has_been_saved(self, host: Host) -> None:
-        saved = json.loads(host.check_output(f"{on_host('programs')}/backup list --json --wait 60"))
-        assert [app for app in ("guestbook", "tally") if not saved.get(app)] == []
 
     def test_a_killed_master_costs_no_get_that_had_no_answer_yet(self, host: Host, guestbook: Site) -> None:
         main = host.check_output(f"systemctl show -P MainPID {service(host, 'guestbook')}")

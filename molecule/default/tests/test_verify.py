@@ -14,11 +14,13 @@ from testinfra.host import Host
 from testing import on_host
 
 CONFIGURATION, STATE = on_host("configuration"), on_host("state")
+APPS = ("guestbook", "tally")
 CERTIFICATE = on_host("certificate", "tally")
 BESIDE = CERTIFICATE.rpartition("/")[0]
 KEPT = "/root/before-sabotage"
 # The scenario's own: copies on the host itself, an app without sessions.
 KNOWN = {("backup", "host"), ("release", "tally")}
+OF_THE_HOST = ("by_hand", "files", "firewall", "modes", "proxy", "sockets", "units")
 # What the test machine has of disk, memory and time.
 OF_THE_MACHINE = {"disk", "memory", "clock", "out_of_memory"}
 
@@ -113,7 +115,11 @@ def test_a_finished_host_is_green_and_a_look_changes_nothing(host: Host) -> None
     after = host.check_output(FINGERPRINT)
     assert set(wrong(result)) <= KNOWN, wrong(result)
     assert after == before
-    assert {one["check"] for one in result["findings"]} >= {check for check, _subject in NAMED} - {"sshd"}
+    right = {(one["check"], one["subject"]) for one in result["findings"] if one["state"] == "ok"}
+    assert right >= {(check, app) for check in ("backup", "certificate", "release", "workers") for app in APPS}
+    assert right >= {
+        (check, "host") for check in ("by_hand", "files", "firewall", "modes", "proxy", "sockets", "units")
+    }
     facts = result["facts"]["apps"]["guestbook"]
     assert facts["release"] == testing.live(host, "guestbook")
     assert facts["workers"] == 2 * result["facts"]["host"]["cores"] + 1
