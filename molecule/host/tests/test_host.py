@@ -28,7 +28,7 @@ UNITS = {
 }
 ASK_NEEDRESTART = """
 our %nrconf = (override_rc => {}, defno => 0);
-do '/etc/needrestart/needrestart.conf' or die $@;
+do '/etc/needrestart/needrestart.conf'; die $@ if $@;
 for my $unit (@ARGV) {
     my $restart = $nrconf{restart} eq 'a' ? 1 : 0;
     for my $one (keys %{$nrconf{override_rc}}) { $restart = $nrconf{override_rc}{$one} if $unit =~ /$one/; }
