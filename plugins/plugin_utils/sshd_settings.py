@@ -83,6 +83,11 @@ def settings(found: Mapping[str, Any], wish: Wish) -> list[tuple[str, str]]:
         "GatewayPorts": "no",
         "PermitTunnel": "no",
         "PermitUserEnvironment": "no",
+        "LogLevel": "VERBOSE",
+        "ClientAliveInterval": "300",
+        "ClientAliveCountMax": "2",
+        "TCPKeepAlive": "no",
+        "Compression": "no",
     }
     own = {keyword.lower() for keyword in wish.settings}
     chosen = {keyword: value for keyword, value in chosen.items() if keyword.lower() not in own}
