@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 from collections import namedtuple
 from collections.abc import Sequence
@@ -332,7 +333,7 @@ def test_where_there_is_no_swap_file(host: Host, name: str, text: str, answer: s
 
 
 def test_a_disk_that_is_too_full(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap.os, "statvfs", lambda _path: Disk(2100, swap.MB))
+    monkeypatch.setattr(os, "statvfs", lambda _path: Disk(2100, swap.MB))
     machine = host.machine()
     swap.keep(machine, {"swap_mb": 512})
     assert "512 MB are wanted of 2100 MB, and 2048 MB are to stay free" in machine.notes[0]
@@ -340,16 +341,16 @@ def test_a_disk_that_is_too_full(host: Host, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_disk_that_fills_up_while_it_is_written(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     (host.root / "var/lib/groundwork").mkdir(parents=True)
-    real = swap.os.fsync
+    real = os.fsync
 
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(swap.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     machine = host.machine()
     swap.keep(machine, {"swap_mb": 1})
     assert "No space left on device. Make room and run again" in machine.warnings[0]
     assert list((host.root / "var/lib/groundwork").iterdir()) == []
-    monkeypatch.setattr(swap.os, "fsync", real)
+    monkeypatch.setattr(os, "fsync", real)
     swap.keep(host.machine(), {"swap_mb": 1})
     assert (host.root / swap.FILE).exists()
