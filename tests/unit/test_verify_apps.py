@@ -12,7 +12,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common import clo
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
 from ansible_collections.groundwork.flask.plugins.module_utils.release import watch
 from ansible_collections.groundwork.flask.plugins.module_utils.release.layout import Layout
-from ansible_collections.groundwork.flask.plugins.module_utils.verify import apps
+from ansible_collections.groundwork.flask.plugins.module_utils.verify import apps, checks
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.backups import PROGRAM, backups
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import Expected, ExpectedApp
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.facts import facts
@@ -262,3 +262,20 @@ def test_facts_where_systemd_does_not_answer(host: FakeHost) -> None:
     host.units = {}
     host.programs = {"/usr/bin/systemctl": "1\tConnection refused", "/usr/bin/openssl": "1\t"}
     assert facts(Expected.of({}, host.look), host.look)["apps"]["shop"]["state"] == ""
+
+
+def test_ten_apps_cost_no_more_programs_than_one(tmp_path: Path) -> None:
+    """All units are asked for at once, and a certificate that is as it was installed takes none."""
+    calls = {}
+    for number in (1, 10):
+        host = FakeHost(tmp_path / str(number))
+        names = [f"app{one}" for one in range(number)]
+        host.programs = dict.fromkeys(("/usr/bin/", "/usr/sbin/"), "")
+        for name in names:
+            host.release(name, ID)
+            host.units |= dict.fromkeys((f"{name}@{ID}.service", f"{name}@{ID}.socket"), RUNS)
+        expected = Expected({name: ExpectedApp(name) for name in names})
+        found = checks.look_at(expected, host.look)
+        assert {one.subject for one in found if one.check == "release"} == set(names)
+        calls[number] = len(host.calls)
+    assert calls[10] == calls[1]
