@@ -241,15 +241,22 @@ def number(value: Any) -> float:
 
 
 def wide(found: Sequence[Box]) -> Drawing:
-    """From left to right, the apps below each other in the middle."""
-    columns = [([box for box in found if box.kind in kinds], x, width) for kinds, x, width in COLUMNS]
-    height = max(stack_height(column) for column, _x, _width in columns) or HEAD
+    """From left to right, the apps below each other in the middle; a kind of which there is none takes no room."""
+    columns = []
+    saved = 0
+    for (kinds, x, width), (_kinds, following, _width) in itertools.pairwise((*COLUMNS, ((), WIDE, 0))):
+        column = [box for box in found if box.kind in kinds]
+        if column:
+            columns.append((column, x - saved, width))
+        else:
+            saved += following - x
+    height = max(stack_height(column) for column, _x, _width in columns)
     placed = [
         box
         for column, x, width in columns
         for box in stacked(column, x, width, (height - stack_height(column)) / 2, 14)
     ]
-    return Drawing(WIDE, height + 4, tuple(placed), tuple(links(placed)))
+    return Drawing(WIDE - saved, height + 4, tuple(placed), tuple(links(placed)))
 
 
 def stack_height(column: Sequence[Box], gap: float = 14) -> float:

@@ -49,13 +49,13 @@ def test_a_finished_host(host: Host, tmp_path: Path) -> None:
 
 @pytest.mark.once
 def test_a_site_that_is_broken_is_named(host: Host, tmp_path: Path) -> None:
-    stop = "systemctl stop 'tally@*.socket' 'tally@*.service'"
-    live = host.check_output("systemctl list-units --plain --no-legend 'tally@*.socket' | cut -d' ' -f1")
-    host.check_output(stop)
+    live = f"tally@{testing.live(host, 'tally')}"
+    units = f"{live}.socket {live}.service"
+    host.check_output(f"systemctl stop {units}")
     try:
         status, found, _page = verify(host, tmp_path, app="tally")
     finally:
-        host.check_output(f"systemctl start {live}")
+        host.check_output(f"systemctl start {units}")
     assert status != 0
     assert by_check(found)["public_health", "tally"] == "problem"
     assert not [one for one in found["findings"] if one["subject"] == "guestbook"]
