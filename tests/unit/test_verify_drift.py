@@ -170,7 +170,7 @@ class TestUnits:
         host.units = {"nginx.service": {**RUNS, "DropInPaths": own}}
         (text,) = bad(host.found(units))
         assert text.startswith(
-            "problem: nginx.service is changed by /etc/systemd/system/nginx.service.d/zz.conf, which"
+            "warning: nginx.service is changed by /etc/systemd/system/nginx.service.d/zz.conf, which"
         )
 
     def test_a_file_in_place_of_the_packaged_unit(self, host: FakeHost) -> None:

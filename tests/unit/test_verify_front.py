@@ -96,6 +96,18 @@ class TestProxy:
         where = "/etc/nginx/conf.d/other.conf has a second default server (192.0.2.7:443 ssl default_server)"
         assert text == f"problem: {where}, which answers unknown names."
 
+    @pytest.mark.parametrize(
+        ("listen", "port"),
+        [("80", 80), ("192.0.2.7:8080 ssl", 8080), ("[::]:443 ssl", 443), ("[::1]", 80), ("*:443", 443), ("a.test", 80),
+         ("unix:/run/x", 0)],
+    )  # fmt: skip
+    def test_the_port_of_an_address(self, listen: str, port: int) -> None:
+        assert proxy.port_of(listen) == port
+
+    def test_a_default_server_at_another_port_is_nobody_s_rival(self, host: FakeHost) -> None:
+        host.write("/etc/nginx/conf.d/other.conf", "server { listen 8080 default_server; }")
+        assert bad(host.found(proxy.proxy, self.EXPECTED)) == []
+
     def test_a_configuration_that_it_would_refuse(self, host: FakeHost) -> None:
         host.programs["/etc/nginx/groundwork/test-configuration"] = "1\tnginx: [emerg] unknown directive"
         (text,) = bad(host.found(proxy.proxy, self.EXPECTED))
@@ -257,6 +269,8 @@ class TestUpdates:
     def test_security_updates_are_named(self, host: FakeHost) -> None:
         host.programs[self.PROGRAM] = "vim\n*openssl\n*libssl3\n"
         assert bad(host.found(updates, Expected())) == ["problem: 2 security updates wait: libssl3, openssl."]
+        host.write("/var/lib/apt/periodic/upgrade-stamp", "")
+        assert bad(host.found(updates, Expected())) == ["warning: 2 security updates wait: libssl3, openssl."]
 
     def test_old_lists(self, host: FakeHost) -> None:
         host.programs[self.PROGRAM] = "0\t"

@@ -24,6 +24,7 @@ TESTS = {
     "nginx": ("/etc/nginx/groundwork/test-configuration",),
     "apache": ("/usr/sbin/apachectl", "configtest"),
 }
+PORTS = (80, 443)  # at other ports nothing of ours is in competition
 TICKS = os.sysconf("SC_CLK_TCK")
 SLACK = 2.0  # seconds: when the host was started is known in whole ones
 ENDING = "shutting down"  # what nginx calls a worker that finishes its last requests
@@ -56,7 +57,7 @@ def second_default(provider: str, look: Look) -> Iterator[Finding]:
     defaults = nginx_defaults(main) if provider == "nginx" else apache_defaults(main)
     for file, listen in defaults:
         shown = f"/{Path(file).relative_to(look.root)}"
-        if shown not in own:
+        if shown not in own and port_of(listen) in PORTS:
             text = f"{line(shown)} has a second default server ({line(listen, 80)}), which answers unknown names."
             remedy = (
                 "Remove default_server from it."
@@ -66,6 +67,13 @@ def second_default(provider: str, look: Look) -> Iterator[Finding]:
             yield Finding(
                 "proxy", "host", "problem", text, f"{remedy} Then `systemctl reload {SERVERS[provider].unit}`."
             )
+
+
+def port_of(listen: str) -> int:
+    """The port of an address as either server writes it; 0 of a Unix socket."""
+    address = listen.split()[0]
+    port = address if address.isdigit() else address.rpartition("]")[2].rpartition(":")[2]
+    return 0 if address.startswith("unix:") else int(port) if port.isdigit() else PORTS[0]
 
 
 def nginx_defaults(main: Path) -> Iterator[tuple[str, str]]:

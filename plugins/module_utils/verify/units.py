@@ -109,11 +109,10 @@ def overrides(
     """The files that change a unit and that no play has written."""
     for path in dict.fromkeys([*shown.get("DropInPaths", "").split(), *drop_ins(name, look)]):
         if path not in written and not path.startswith(SHIPPED):
-            yield problem(
-                subject,
-                f"{name} is changed by {path}, which no play has written.",
-                "Put what it sets into the inventory, remove the file, and run `systemctl daemon-reload`.",
-            )
+            # An operator may want it; what it opens of the sandbox is the exposure's to say.
+            text = f"{name} is changed by {path}, which no play has written."
+            remedy = "Put what it sets into the inventory, remove the file, and run `systemctl daemon-reload`."
+            yield Finding("units", subject, "warning", text, remedy)
     path = shown.get("FragmentPath", "")
     shadowed = f"/etc/systemd/system/{name}"
     if path == shadowed and path not in written and "@" not in name and any(of_drop_in(name, one) for one in written):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from ..common.clock import DAY
 from .expected import Expected
-from .finding import Finding
+from .finding import Finding, State
 from .look import Look, UncheckedError
 from .processes import outdated, processes
 
@@ -31,6 +31,7 @@ for package in cache.packages:
         print("*" * secure + package.get_fullname(True))
 """
 NOBODY = ("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-I", "-c")
+RECENT = 2 * DAY  # it runs daily
 OLD_LISTS = 4 * DAY  # as the timers of apt fetch them daily
 MOST_NAMED = 8
 
@@ -44,7 +45,11 @@ def updates(expected: Expected, look: Look) -> Iterator[Finding]:
     urgent = [name[1:] for name in names if name.startswith("*")]
     if urgent:
         text = f"{len(urgent)} security update{'s' * (len(urgent) > 1)} wait: {listed(urgent)}."
-        yield Finding("updates", "host", "problem", text, "`apt-get upgrade`, and see why unattended-upgrades has not.")
+        # What came out since the last run is installed by the next one.
+        state: State = "warning" if look.now - last_upgrade(look) < RECENT else "problem"
+        yield Finding(
+            "updates", "host", state, text, "`apt-get upgrade`; `journalctl -u apt-daily-upgrade` says why not yet."
+        )
     else:
         others = f"; {len(names)} other updates wait" if names else ""
         yield Finding("updates", "host", "ok", f"No security update waits{others}.")
@@ -58,6 +63,12 @@ def listed(names: list[str]) -> str:
     """The first of some names."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(sorted(names)[:MOST_NAMED]) + more
+
+
+def last_upgrade(look: Look) -> float:
+    """When unattended-upgrades ran last; 0 where it never did."""
+    stamps = (look.path(f"/var/lib/apt/periodic/{name}") for name in ("upgrade-stamp", "unattended-upgrades-stamp"))
+    return max((stamp.stat().st_mtime for stamp in stamps if stamp.exists()), default=0.0)
 
 
 def newest_list(look: Look) -> float:
