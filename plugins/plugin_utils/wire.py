@@ -108,7 +108,7 @@ def trust(ca_bundle: str = "") -> ssl.SSLContext:
 
 def blind() -> ssl.SSLContext:
     """Looks at a certificate without trusting it."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
