@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import commands
-from ansible_collections.groundwork.flask.plugins.module_utils.common.files import write
+from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, write
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL, SYSTEMD_RUN
 
@@ -81,7 +81,7 @@ class Armed:
         :raises ArmedError: it was not applied, and what stood before is in force.
         """
         self.wait_for_others()
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(self.directory, 0o700)
         for left in self.directory.iterdir():
             if left.name.startswith("pending.") or time.time() - left.stat().st_mtime > KEPT_SECONDS:
                 left.unlink()
@@ -90,7 +90,7 @@ class Armed:
         self.arm(seconds)
         if problem := self.problem_of(apply):
             self.revert_now(f"`{shlex.join(apply)}` failed: {problem}")
-        self.file("applied").touch()
+        write(self.file("applied"), "", mode=0o600)
 
     def script(self, revert: Sequence[str]) -> str:
         """What the timer runs."""
