@@ -70,11 +70,15 @@ class TestChecks:
 
     def test_thousands_of_findings_are_counted(self, host: FakeHost) -> None:
         def many(_expected: Expected, _look: Look) -> list[Finding]:
-            return [Finding("x", "host", "problem", str(one)) for one in range(1000)]
+            return [
+                *(Finding("x", "shop", "problem", str(one)) for one in range(1000)),
+                Finding("x", "blog", "ok", "y"),
+            ]
 
         found = checks.look_at(Expected(), host.look, {"many": many})
-        assert len(found) == checks.MOST + 1
-        assert "950 more" in found[-1].message
+        assert len(found) == checks.MOST + 2
+        assert found[-2].subject == "blog", "one app with many hides no other's"
+        assert (found[-1].subject, found[-1].message[:8]) == ("shop", "980 more")
 
 
 class TestLook:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -33,7 +34,7 @@ from .look import Look, UncheckedError
 
 Check = Callable[[Expected, Look], Iterable[Finding]]
 SECONDS = 30.0  # that one check may take
-MOST = 50  # findings of one check for one subject: what is beyond is counted
+MOST = 20  # findings of one check for one subject: what is beyond is counted
 TEXT_LIMIT = 600  # characters of a message
 
 CHECKS: Mapping[str, Check] = {
@@ -76,9 +77,15 @@ def findings(name: str, check: Check, expected: Expected, look: Look) -> Iterato
         found.append(Finding(name, "host", "unchecked", f"Not looked at: {reason}."))
     except Exception as error:  # whatever a host may bring: one broken check must not hide the others
         found.append(Finding(name, "host", "unchecked", f"The check broke: {type(error).__name__}: {error}."))
-    yield from found[:MOST]
-    if len(found) > MOST:
-        yield Finding(name, "host", "warning", f"{len(found) - MOST} more findings are not shown.")
+    # For each subject by itself, so that one app with many does not hide another's.
+    seen = Counter[str]()
+    for one in found:
+        seen[one.subject] += 1
+        if seen[one.subject] <= MOST:
+            yield one
+    for subject, count in seen.items():
+        if count > MOST:
+            yield Finding(name, subject, "warning", f"{count - MOST} more findings of this kind are not shown.")
 
 
 def shown(one: Finding) -> Finding:
