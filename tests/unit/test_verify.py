@@ -108,6 +108,7 @@ class TestExpected:
         assert expected.ports == (Port(8000, 8010, "udp", ("10.0.0.0/8",)),)
         assert expected.ports[0].holds(8005, "udp")
         assert not expected.ports[0].holds(8005, "tcp")
+        assert Port.declared({"port": "no-such-service"}) == Port(0, 0)
         assert (expected.proxy, expected.firewall, expected.backup_hours) == ("apache", True, 12)
         assert expected.host_parts == {"sshd"}
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,8 +98,10 @@ class Port:
 
     @classmethod
     def declared(cls, raw: Mapping[str, Any]) -> Port:
-        """A port as the controller describes it: a number, or a range with a dash."""
+        """A port as the controller describes it: a number, a name of /etc/services, or a range with a dash."""
         first, _dash, last = str(raw["port"]).partition("-")
+        if not first.isdigit():
+            first, last = (str(named(str(raw["port"]), str(raw.get("protocol") or "tcp"))), "")
         sources = raw.get("from") or ()
         sources = (sources,) if isinstance(sources, str) else sources
         return cls(int(first), int(last or first), str(raw.get("protocol") or "tcp"), tuple(map(str, sources)))
@@ -106,6 +109,14 @@ class Port:
     def holds(self, port: int, protocol: str) -> bool:
         """Whether a port is meant."""
         return protocol == self.protocol and self.first <= port <= self.last
+
+
+def named(name: str, protocol: str) -> int:
+    """The number of a port with a name; 0, which nothing listens on, where the host does not know it."""
+    try:
+        return socket.getservbyname(name, protocol)
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)
