@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import pytest
 import testing
 import visitor
+from ansible_collections.groundwork.flask.plugins.module_utils.common import exposures
 from testinfra.host import Host
 from testing import on_host
 from visitor import MakeSite, Site
@@ -203,6 +204,16 @@ class TestThief:
         said = host.check_output(f"systemd-analyze security --no-pager {service(host, app)} | tail -n 1")
         exposure = float(re.findall(r"(\d+\.\d)", said)[-1])
         assert exposure <= 1.2, said
+
+    def test_no_unit_is_more_exposed_than_stated(self, host: Host) -> None:
+        names = host.check_output(
+            "{ systemctl list-units --all --type=service --plain --no-legend;"
+            " systemctl list-unit-files --type=service --no-legend 'groundwork-*' 'certbot*'; } | cut -d ' ' -f 1"
+            " | grep -E '^(groundwork-|certbot|nginx|guestbook|tally)' | grep -v '@[.]' | sort -u"
+        )
+        assert {"groundwork-backup-drill.service", "groundwork-certificate.service"} <= set(names.split())
+        shown = host.check_output(f"systemd-analyze security --no-pager {' '.join(names.split())}")
+        assert exposures.problems(shown, ["guestbook", "tally"]) == []
 
     def test_secrets_show_nowhere(self, host: Host) -> None:
         key = host.check_output(f"cat {CONFIGURATION}/secrets/guestbook/SECRET_KEY")

@@ -26,7 +26,8 @@ def shell(command: str, item: BackupSet, purpose: str, seconds: float) -> None:
         status, output = steps.in_unit(argv, sandbox_of(item), seconds)
     else:
         environment = {**programs.ENVIRONMENT, "BACKUP_SET": item.name}
-        done = programs.run(argv, environment=environment, merge=True, errors="surrogateescape")
+        with steps.free(argv, environment, steps.COMMAND) as (client, variables, payload):
+            done = programs.run(client, environment=variables, payload=payload, merge=True, errors="surrogateescape")
         status, output = done.returncode, done.stdout
     if status:
         raise BackupError(f"`{command}` ({purpose}) ended with {status}: {output.strip()[-500:]}")

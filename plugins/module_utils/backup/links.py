@@ -1,13 +1,17 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have the kernel follow no link for a program of root's, below what others can change."""
+"""Have the kernel follow no link for a program of root's, below what others can change.
+
+As a program: ``links.py PATH… -- COMMAND…`` executes the command so.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import re
+import sys
 from collections.abc import Sequence
 
 # What mount(2) and unshare(2) take; Python has no names for these.
@@ -45,3 +49,14 @@ def follow_no_link(paths: Sequence[str]) -> None:
                 mount("none", place, REMOUNT | BIND | NO_SYMLINKS | (os.statvfs(place).f_flag & KEPT_FLAGS))
     except OSError as error:
         os.write(2, f"{UNCONFINED}: {error.strerror}\n".encode())
+
+
+def main(*given: str) -> None:
+    """Execute the command behind ``--``, which follows no link below the paths before it."""
+    paths, argv = given[: given.index("--")], given[given.index("--") + 1 :]
+    follow_no_link(paths)
+    os.execv(argv[0], argv)  # noqa: S606 - there is no shell to be started
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -10,11 +10,13 @@ import json
 import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..common import clock, paths, programs
 from ..common.files import make_parents
 from ..common.programs import LongOutput
+from . import links, steps
 from .config import BackupSet, Config, Repository
 from .errors import BackupError, limited
 from .links import UNCONFINED, follow_no_link
@@ -27,6 +29,7 @@ PLACES = "it is in backup_password, or in a file on the controller (backup_passw
 # Calls of restic that move no data; a repository that hangs must not hold up the others for ever.
 REPOSITORY_SECONDS = 900
 PRUNE_SECONDS = 6 * 3600
+LINKS = ("/usr/bin/python3", "-I", str(Path(links.__file__)))
 # Longer lists of files that could not be read are not looked at.
 MOST_UNREAD = 1000
 
@@ -55,14 +58,22 @@ class Restic:
 
         :param unfollowed: paths below which it is to follow no link.
         """
+        argv: Sequence[str] = (self.config.restic, *arguments)
+        before = None
+        if unfollowed and steps.own_unit():
+            argv = (*LINKS, *unfollowed, "--", *argv)
+        elif unfollowed:
+            before = partial(follow_no_link, unfollowed)
         try:
-            return programs.run_to_files(
-                (self.config.restic, *arguments),
-                private_directory(self.config.state),
-                environment=self.environment,
-                pass_fds=() if self.lock is None else (self.lock,),
-                before=partial(follow_no_link, unfollowed) if unfollowed else None,
-            )
+            with steps.free(argv, self.environment, steps.RESTIC) as (client, environment, payload):
+                return programs.run_to_files(
+                    client,
+                    private_directory(self.config.state),
+                    environment=environment,
+                    payload=payload,
+                    pass_fds=() if self.lock is None else (self.lock,),
+                    before=before,
+                )
         except BackupError:
             self.ended_early = True
             raise

@@ -10,10 +10,9 @@ import itertools
 import os
 import pwd
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
-from ..common import programs, systemd
+from ..common import beside, programs, systemd
 from ..common.on_host import on_host
 from ..common.systemd import Directives
 from .errors import BackupError
@@ -53,6 +52,30 @@ STRICT: Directives = [
     ("MemoryMax", "50%"),
 ]
 OFFLINE: Directives = [("PrivateNetwork", "yes"), ("RestrictAddressFamilies", "AF_UNIX")]
+# restic as root: it reads every file, restores them to their owners, and reaches its repository as it was told to, for
+# example by ssh. To follow no link it needs a mount namespace of its own (links.py).
+RESTIC: Directives = [
+    *beside.OPERATOR,
+    ("ProtectSystem", "full"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectHostname", "yes"),
+    ("SystemCallArchitectures", "native"),
+    (
+        "CapabilityBoundingSet",
+        "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_MKNOD CAP_SETFCAP CAP_SYS_ADMIN",
+    ),
+    ("NoNewPrivileges", "yes"),
+    ("RestrictNamespaces", "mnt"),
+    ("SystemCallFilter", "@system-service @mount"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("LimitCORE", "0"),
+    ("UMask", "0077"),
+]
+# A command of a set without an account, which root runs: any that the operator wrote.
+COMMAND: Directives = [*beside.OPERATOR, ("ProtectSystem", "full"), ("UMask", "0077")]
+# As the backup's unit itself.
+QUIET: Directives = [("Nice", "10"), ("IOSchedulingClass", "idle")]
 SECRETS = "-/etc/ssl/private -/etc/letsencrypt -/root " + " ".join(
     f"-{on_host(name)}" for name in ("certificates", "configuration", "runtime")
 )
@@ -101,11 +124,19 @@ def directives(text: str, release: str) -> Directives:
 
 def own_unit() -> str:
     """The unit of a backup or drill that this process belongs to; "" when it was started by hand."""
-    with contextlib.suppress(OSError):
-        found = re.search(r"/(groundwork-backup[\w-]*\.service)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-        if found:
-            return found[1]
-    return ""
+    return beside.own_unit("groundwork-backup")
+
+
+@contextlib.contextmanager
+def free(
+    argv: Sequence[str], environment: Mapping[str, str], sandbox: Directives
+) -> Iterator[tuple[Sequence[str], Mapping[str, str], bytes]]:
+    """Argument vector, environment and standard input for a program that needs more than the backup's unit may do."""
+    if unit := own_unit():
+        with beside.beside(unit, argv, environment, [*QUIET, *sandbox]) as (client, payload):
+            yield client, programs.ENVIRONMENT, payload
+    else:
+        yield argv, environment, b""
 
 
 def in_unit(

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from .asking import ask_directory
 from .base import LATE_FRACTION, RENEW_FRACTION, Provider
-from .ca import ask_directory
 from .certbot_program import CertbotProgram
 from .config import DAY, HOUR, MINUTE, PROGRAM, CertificateRequest, HostOptions, Paths, address_of
 from .lineage import Lineage

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .ca import explain
 from .config import MINUTE, HostOptions, Paths
 from .messages import CertificateError
-from .processes import OUTPUT_LIMIT, run
+from .processes import CHOSEN, OUTPUT_LIMIT, run
 from .pypi import PypiCertbot
 
 CERTBOT = "/usr/bin/certbot"
@@ -56,7 +56,8 @@ class CertbotProgram:
         bundle = self.options.ca_bundle
         deadline = time.monotonic() + CERTBOT_WAIT
         while True:
-            result = run(*argv, timeout=timeout, environment={"REQUESTS_CA_BUNDLE": bundle} if bundle else {})
+            variables = {"REQUESTS_CA_BUNDLE": bundle} if bundle else {}
+            result = run(*argv, timeout=timeout, environment=variables, sandbox=CHOSEN)
             output = f"{result.stdout}\n{result.stderr}"
             busy = "Another instance of Certbot is already running" in output
             if not busy or time.monotonic() > deadline:

@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--from-controller", metavar="JSON", help="what `reach` printed on the controller")
         if command.json:
             one.add_argument("--json", action="store_true", help="print the report as JSON")
+    ask = subparsers.add_parser("ask", help=commands.ask.__doc__, description=commands.ask.__doc__)
+    ask.add_argument("url")
+    ask.add_argument("ca_bundle", nargs="?", default="")
     reach = subparsers.add_parser("reach", help=commands.reach.__doc__, description=commands.reach.__doc__)
     reach.add_argument("--token", required=True)
     reach.add_argument("domain", nargs="+")
@@ -77,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.command == "reach":
         return commands.reach(arguments.token, arguments.domain)
+    if arguments.command == "ask":
+        return commands.ask(arguments.url, arguments.ca_bundle)
     command = COMMANDS[arguments.command]
     if arguments.command == "deploy" and os.environ.get(WITHIN_A_RUN):
         return 0  # the run that started certbot installs the certificate itself

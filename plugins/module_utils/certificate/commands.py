@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from .ca import ask_directory
 from .config import NAME
 from .context import Context
 from .messages import QUOTE_LIMIT, CertificateError, one_line, say
@@ -142,6 +143,16 @@ def show(report: dict[str, Any], as_json: bool) -> None:
             sys.stdout.write(f"  {entry['error']}\n")
     for problem in report["problems"]:
         sys.stdout.write(f"{problem}\n")
+
+
+def ask(url: str, ca_bundle: str) -> int:
+    """Print, as JSON, why the CA at a URL does not answer, and what to do; nothing when it answers."""
+    try:
+        ask_directory(url, ca_bundle)
+    except CertificateError as error:
+        sys.stdout.write(json.dumps([error.text, error.remedy]) + "\n")
+        return 1
+    return 0
 
 
 def reach(token: str, domains: Sequence[str]) -> int:

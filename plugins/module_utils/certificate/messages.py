@@ -29,6 +29,7 @@ class CertificateError(Exception):
         self, text: str, remedy: str = "", not_before: float = 0, kind: str = "", domains: Sequence[str] = ()
     ) -> None:
         super().__init__(f"{one_line(text)}. {remedy}" if remedy else one_line(text))
+        self.text, self.remedy = text, remedy
         self.not_before, self.kind, self.domains = not_before, kind, tuple(domains)
 
     def after(self, text: str) -> CertificateError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .asking import check_domains
 from .base import Provider
 from .certbot import LATE
 from .config import CertificateRequest
 from .messages import CertificateError, one_line, say
-from .reachability import ReachabilityFile, check_domains
+from .reachability import ReachabilityFile
 from .state import IssueState
 
 DAY_OF_FAILURES = 10  # by then attempts are half a day apart

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .config import MINUTE, HostOptions, Paths
 from .messages import QUOTE_LIMIT, CertificateError, one_line, say
-from .processes import run
+from .processes import CHOSEN, run
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 PYTHON = ("/usr/bin/python3", "-I")
@@ -139,7 +139,7 @@ class PypiCertbot:
 
         :raises CertificateError: it failed, with the reason.
         """
-        done = run(*argv, timeout=INSTALL_TIMEOUT, environment=environment)
+        done = run(*argv, timeout=INSTALL_TIMEOUT, environment=environment, sandbox=CHOSEN)
         if done.returncode:
             lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
             reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .config import MINUTE, address_of
 from .messages import QUOTE_LIMIT, CertificateError, one_line
-from .processes import run
+from .processes import CHOSEN, run
 from .store import blocks
 
 DEPLOY_TIMEOUT = 2 * MINUTE
@@ -27,7 +27,7 @@ def run_deploy_command(command: str) -> str:
     if not command:
         return ""
     try:
-        result = run(*shlex.split(command), timeout=DEPLOY_TIMEOUT)
+        result = run(*shlex.split(command), timeout=DEPLOY_TIMEOUT, sandbox=CHOSEN)
     except (CertificateError, ValueError) as error:
         return f"`{command}` failed, so the old certificate may still be in use: {error}"
     output = one_line(result.stderr + result.stdout, QUOTE_LIMIT) or f"exit status {result.returncode}"

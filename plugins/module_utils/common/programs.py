@@ -193,33 +193,46 @@ class LongOutput:
                     yield found
 
 
+def file_of(payload: bytes, directory: Path) -> IO[bytes]:
+    """A file without a name that holds the payload, to be read from its beginning."""
+    file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - the caller closes it
+    file.write(payload)
+    file.seek(0)
+    return file
+
+
 def run_to_files(
     argv: Sequence[str],
     directory: Path,
     *,
     environment: Mapping[str, str] = ENVIRONMENT,
+    payload: bytes = b"",
     pass_fds: Sequence[int] = (),
     before: Callable[[], None] | None = None,
 ) -> LongOutput:
     """Run a program whose output may be long; see :func:`run`. The time limit is the caller's :func:`time_limit`.
 
     :param directory: where the two files are made; only root may be able to write there.
+    :param payload: its standard input; empty by default.
     :param pass_fds: descriptors that stay open in the program.
     :param before: called in the new process before the program starts.
     :raises OSError: the program cannot be started.
     """
     out, err = (tempfile.TemporaryFile(dir=directory) for _stream in range(2))  # noqa: SIM115 - the caller reads them
-    with subprocess.Popen(
-        argv,
-        env=dict(environment),
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=out,
-        stderr=err,
-        pass_fds=pass_fds,
-        preexec_fn=before,
-        start_new_session=True,
-    ) as process:
+    with (
+        file_of(payload, directory) as given,
+        subprocess.Popen(
+            argv,
+            env=dict(environment),
+            cwd="/",
+            stdin=given,
+            stdout=out,
+            stderr=err,
+            pass_fds=pass_fds,
+            preexec_fn=before,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
             process.wait()
         except BaseException:

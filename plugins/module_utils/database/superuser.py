@@ -9,12 +9,16 @@ would change what a statement means are set by the session itself, which comes b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..common import programs
+from ..common.beside import beside, own_unit
+from .as_app import SANDBOX
 from .clusters import SOCKETS, Cluster
 from .errors import DatabaseError
 
@@ -78,6 +82,20 @@ def environment(cluster: Cluster, socket: str, user: str) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def as_owner(owner: str, argv: Sequence[str], variables: Mapping[str, str]) -> Iterator[tuple[list[str], bytes]]:
+    """What runs a program as a cluster's owner: argument vector and standard input.
+
+    The units of the backup cannot become another account; there it runs beside them.
+    """
+    if unit := own_unit("groundwork-backup"):
+        with beside(unit, argv, variables, [("User", owner), *SANDBOX]) as client:
+            yield client
+    else:
+        become = (f"--reuid={owner}", f"--regid={owner}", "--init-groups", "--inh-caps=-all", "--no-new-privs")
+        yield [SETPRIV, *become, *argv], b""
+
+
 @dataclass(frozen=True)
 class Superuser:
     """The superuser of a cluster, which is the account that the cluster runs as.
@@ -95,12 +113,13 @@ class Superuser:
         """
         commands = [word for statement in statements for word in ("-c", statement)]
         owner = self.cluster.owner
-        become = (f"--reuid={owner}", f"--regid={owner}", "--init-groups", "--inh-caps=-all", "--no-new-privs")
         psql = (f"{self.cluster.programs}/psql", "-X", "-w", "-q", "-At", "-v", "ON_ERROR_STOP=1")
-        argv = [SETPRIV, *become, *psql, *commands, "-d", connection_string(database)]
+        argv = [*psql, *commands, "-d", connection_string(database)]
         given = environment(self.cluster, self.socket, owner)
         try:
-            done = programs.run(argv, seconds=seconds, environment=given, limit=programs.ANSWER_LIMIT)
+            with as_owner(owner, argv, given) as (client, payload):
+                limit = programs.ANSWER_LIMIT
+                done = programs.run(client, seconds=seconds, environment=given, payload=payload, limit=limit)
         except OSError as error:
             raise DatabaseError(f"PostgreSQL {self.cluster}: {error}") from None
         except subprocess.TimeoutExpired:
