@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.finding import State
 from ansible_collections.groundwork.flask.plugins.plugin_utils import wire
 from ansible_collections.groundwork.flask.plugins.plugin_utils.in_time import in_time
 from ansible_collections.groundwork.flask.plugins.plugin_utils.wire import Resolved, Visit
@@ -133,6 +134,15 @@ class Seen:
         """The visits to these addresses, in their order."""
         asks = (Ask(scheme, domain, address, path) for address in addresses)
         return [self.visits[ask] for ask in asks if ask in self.visits]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a finding will say; see ``module_utils/verify/finding.py``."""
+
+    state: State
+    message: str
+    remedy: str = ""
 
 
 def within(address: str, network: str) -> bool:

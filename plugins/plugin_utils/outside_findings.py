@@ -8,21 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.finding import Finding, State
 from ansible_collections.groundwork.flask.plugins.plugin_utils import wire
-from ansible_collections.groundwork.flask.plugins.plugin_utils.outside import Seen, Site
-from ansible_collections.groundwork.flask.plugins.plugin_utils.wire import Certificate, Visit
+from ansible_collections.groundwork.flask.plugins.plugin_utils.outside import Said, Seen, Site
+from ansible_collections.groundwork.flask.plugins.plugin_utils.outside_certificate import judge_certificate, renewal
+from ansible_collections.groundwork.flask.plugins.plugin_utils.outside_names import judge_names, shortened
+from ansible_collections.groundwork.flask.plugins.plugin_utils.wire import Visit
 
-# Top-level names that are in no public DNS: RFC 6761, RFC 6762, RFC 8375, and ICANN's decision on `internal` of 2024.
-RESERVED = ("test", "example", "invalid", "localhost", "local", "internal")
 SLOW_SECONDS = 3.0
 MAINTENANCE_TITLE = "<title>Back soon</title>"  # of roles/proxy/templates/maintenance.html.j2
 PERMANENT = (301, 308)
-STATUS = f"{on_host('programs')}/certificate status"
-# A certificate is renewed when a third of its lifetime is left; a fifth says that this has failed for a while.
-LATE = 1 / 5
 
 
 class Judge:
@@ -40,10 +36,15 @@ class Judge:
         """A finding about the app."""
         return Finding(f"public_{check}", self.site.app, state, message, remedy)
 
+    def said(self, check: str, said: Said) -> Finding:
+        """A finding about the app, of what was said elsewhere."""
+        return self.finding(check, said.state, said.message, said.remedy)
+
     def findings(self) -> Iterator[Finding]:
         """All findings, in the order in which a visitor meets what they are about."""
         if self.site.is_owner:
-            yield from self.names()
+            for one in judge_names(self.site, self.seen, self.unreached):
+                yield self.said("dns", one)
         visits = self.visits()
         answered = next((one for one in visits if one.status), None)
         if not answered:
@@ -52,74 +53,13 @@ class Judge:
         yield from self.silent_addresses(visits)
         if self.site.is_owner:
             yield from self.redirects()
-            yield self.certificate(answered.certificate)
+            yield self.said(
+                "certificate", judge_certificate(self.site, answered.certificate, self.seen.host.private_ca)
+            )
         yield self.health(answered)
         if self.site.is_owner:
             yield from self.hsts(answered)
             yield from self.other_names()
-
-    # --- where the names lead ----------------------------------------
-
-    def names(self) -> Iterator[Finding]:
-        """Where DNS leads each name; names that lead to the same place are one finding."""
-        right: dict[str, list[str]] = {}
-        missing: dict[str, list[str]] = {}
-        for domain in self.site.asked:
-            strange = self.seen.strange(domain)
-            if not self.seen.is_in_dns(domain):
-                missing.setdefault(self.why_missing(domain), []).append(domain)
-            elif strange:
-                yield self.elsewhere(domain, strange)
-            else:
-                right.setdefault(", ".join(self.seen.addresses(domain)), []).append(domain)
-        for reason, domains in missing.items():
-            yield self.missing(domains, reason)
-        for where, domains in right.items():
-            lead = "leads" if len(domains) == 1 else "lead"
-            yield self.finding("dns", "ok", f"{shortened(domains)} {lead} to {where}.")
-
-    def why_missing(self, domain: str) -> str:
-        """Why a name has no address; "" for one that can have none in the public DNS."""
-        if domain.rpartition(".")[2] in RESERVED or domain.endswith(".home.arpa"):
-            return ""
-        found = self.seen.names.get(domain)
-        return line(found.error) if found else "the resolver did not answer in time"
-
-    def missing(self, domains: Sequence[str], reason: str) -> Finding:
-        """Names without an address."""
-        has, names = ("have" if len(domains) > 1 else "has"), shortened(domains)
-        if not reason:
-            asked = " and ".join(self.seen.direct)
-            how = f"asked for at {asked}" if asked else "not asked, because no address of the host is known"
-            text = f"{names}, for tests and inner networks alone, {has} no address in DNS: {how}."
-            return self.finding("dns", "unchecked", text)
-        where = " or ".join(sorted(self.seen.direct)) or self.seen.host.address or "the host"
-        return self.finding(
-            "dns",
-            self.unreached,
-            f"{names} {has} no address ({reason}), so no visitor arrives.",
-            f"Create an A record that leads to {where}, and an AAAA record if the host has IPv6.",
-        )
-
-    def elsewhere(self, domain: str, strange: Sequence[str]) -> Finding:
-        """A name with addresses that nobody knows."""
-        to = " and ".join(strange)
-        if len(strange) < len(self.seen.addresses(domain)):
-            kind = "AAAA" if all(":" in one for one in strange) else "address"
-            return self.finding(
-                "dns",
-                "warning",
-                f"{domain} leads to this host and also to {to}, which is none of its addresses.",
-                f"Some visitors arrive there. Remove that {kind} record, or correct it.",
-            )
-        where = " or ".join(sorted(self.seen.direct)) or self.seen.host.address
-        return self.finding(
-            "dns",
-            "warning",
-            f"{domain} leads to {to}, not to this host ({where}): a CDN or balancer in front of it, or another server.",
-            f"If it is a CDN or a balancer, name its networks in proxy_trusted_addresses; if not, have {domain} lead "
-            f"to {where}.",
-        )
 
     # --- whether there is an answer ----------------------------------------
 
@@ -243,55 +183,6 @@ class Judge:
             return self.finding("redirect", "warning", text, "Answer 301 or 308.")
         return None
 
-    def certificate(self, found: Certificate | None) -> Finding:
-        """The certificate served for the canonical name."""
-        domain = self.site.domains[0]
-        if not found:
-            return self.finding("certificate", "problem", f"{domain}: the certificate cannot be read.", "Replace it.")
-        days = found.days_left()
-        until = f"until {found.ends:%Y-%m-%d} ({days:.0f} days)"
-        if days < 0:
-            text = f"{domain}: the certificate of {found.issuer} expired {-days:.0f} days ago. Browsers refuse it."
-            return self.finding("certificate", "problem", text, renewal(self.site.certificate))
-        if found.code in wire.WRONG_NAME:
-            text = f"{domain}: the certificate of {found.issuer} is for other names. Browsers refuse it."
-            return self.finding("certificate", "problem", text, renewal(self.site.certificate))
-        if found.is_temporary:
-            return self.self_signed(found, until)
-        if found.code:
-            return self.untrusted(found, until)
-        if "(STAGING)" in found.issuer:
-            remedy = "Take `certificate_acme_staging` out of the inventory and run site.yml."
-            return self.finding("certificate", "warning", f"{domain}: issued for tests, by {found.issuer}.", remedy)
-        if days < found.lifetime * LATE:
-            text = f"{domain}: the certificate of {found.issuer} is valid {until} and should have been renewed."
-            return self.finding("certificate", "warning", text, renewal(self.site.certificate))
-        return self.finding("certificate", "ok", f"{domain}: issued by {found.issuer}, valid {until}.")
-
-    def self_signed(self, found: Certificate, until: str) -> Finding:
-        """A certificate that the host has made itself."""
-        domain = self.site.domains[0]
-        if self.site.certificate == "self_signed":
-            text = f"{domain}: self-signed, as the inventory says, valid {until}."
-            return self.finding("certificate", "ok", text)
-        return self.finding(
-            "certificate",
-            "warning",
-            f"{domain}: a temporary self-signed certificate, which no browser trusts ({found.reason}).",
-            f"The host asks the CA every five minutes; `{STATUS}` there says why it has none yet.",
-        )
-
-    def untrusted(self, found: Certificate, until: str) -> Finding:
-        """A certificate of a CA that this machine does not know."""
-        text = f"{self.site.domains[0]}: issued by {found.issuer}, valid {until}; this machine does not trust it"
-        if self.seen.host.private_ca:
-            remedy = "Give the CA's certificate to have it checked: -e verify_ca_bundle=ca.pem."
-            return self.finding("certificate", "unchecked", f"{text}: a CA of your own.", remedy)
-        remedy = "If the CA is your own, give its certificate: -e verify_ca_bundle=ca.pem."
-        if found.code in wire.NO_ISSUER:
-            remedy = f"The chain may lack an intermediate certificate: `fullchain` has to have it. {remedy}"
-        return self.finding("certificate", "problem", f"{text} ({found.reason}).", remedy)
-
     def health(self, one: Visit) -> Finding:
         """What the health path answers."""
         url = f"https://{self.site.domains[0]}{line(self.site.path, 80)}"
@@ -337,26 +228,12 @@ class Judge:
             yield self.finding("redirect", "ok", f"{shortened(right)} to https://{self.site.domains[0]}.")
 
 
-def renewal(provider: str) -> str:
-    """What to do about a certificate that is not good."""
-    if provider == "files":
-        return "Put the new certificate and key where the inventory's `fullchain` and `privkey` lead, and run site.yml."
-    return f"See why it was not renewed: `{STATUS}` on the host."
-
-
 def readable_url(url: str) -> bool:
     """Whether a URL can be taken apart."""
     try:
         return bool(urlsplit(url).hostname)
     except ValueError:
         return False
-
-
-def shortened(names: Sequence[str]) -> str:
-    """Names for a sentence; of many the first two."""
-    if len(names) > 3:
-        return f"{names[0]}, {names[1]} and {len(names) - 2} more"
-    return " and ".join(names)
 
 
 def judge(sites: Sequence[Site], seen: Seen, lenient: bool = False) -> list[Finding]:
