@@ -104,7 +104,8 @@ options:
       check_argv:
         description:
           - What to run in check mode in place of V(argv). It must change nothing, and tells what would change.
-          - By default nothing runs in check mode. A program that is not on the host yet is left out.
+          - By default nothing runs in check mode. A program that is not on the host yet, or that the call would
+            renew, is left out.
         type: list
         elements: str
         default: []

@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,15 +74,19 @@ class Outcome:
     outputs: dict[str, Any] = field(default_factory=dict)
 
 
-def run_all(commands: Sequence[Command], check_mode: bool = False) -> Outcome:
-    """Run the commands one after the other. In check mode a program that is not on the host yet is left out.
+def run_all(commands: Sequence[Command], check_mode: bool = False, renewed: Collection[str] = ()) -> Outcome:
+    """Run the commands one after the other.
 
+    In check mode a program that is not on the host yet is left out, and so is one of an earlier version, which may not
+    know what it would be asked.
+
+    :param renewed: paths of the files that the call would write, were it not for check mode.
     :raises CommandError: one failed; those after it have not run.
     """
     outcome = Outcome()
     for command in commands:
         argv = command.check_argv if check_mode else command.argv
-        if not argv or (check_mode and not is_there(argv[0])):
+        if not argv or (check_mode and (argv[0] in renewed or not is_there(argv[0]))):
             continue
         outcome.outputs[command.name], changed = run_one(command, argv)
         outcome.changed = outcome.changed or changed

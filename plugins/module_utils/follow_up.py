@@ -38,5 +38,7 @@ def follow_up(
         kept=units.kept,
         **({} if units.pause is None else {"pause": round(units.pause, 2)}),
     )
-    ran = commands.run_all([commands.Command.read(command) for command in options["commands"]], check_mode)
+    ran = commands.run_all(
+        [commands.Command.read(command) for command in options["commands"]], check_mode, result.get("changed_files", ())
+    )
     result.update(changed=result["changed"] or ran.changed, outputs=ran.outputs)

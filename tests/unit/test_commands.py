@@ -75,6 +75,16 @@ def test_one_that_takes_too_long_is_ended() -> None:
         run_all([shell("slow", "sleep 60", seconds=0.2)])
 
 
+def test_a_dry_run_does_not_ask_a_program_of_an_earlier_version(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho usage: >&2; exit 2\n")
+    program.chmod(0o755)
+    asked = Command("rules", (str(program), "compare"), (str(program), "compare"))
+    assert run_all([asked], check_mode=True, renewed=[str(program)]).outputs == {}
+    with pytest.raises(CommandError, match="usage"):
+        run_all([asked], check_mode=True)
+
+
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(CommandError, match="/nowhere/program: No such file"):
         run_all([Command("one", ("/nowhere/program",))])

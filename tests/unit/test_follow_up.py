@@ -40,9 +40,9 @@ class Calls:
         self.asked.append((list(units), check_mode, changing))
         return self.units
 
-    def run_all(self, ran: Sequence[Command], check_mode: bool) -> commands.Outcome:
+    def run_all(self, ran: Sequence[Command], check_mode: bool, renewed: Sequence[str]) -> commands.Outcome:
         self.order.append("commands")
-        self.asked.append((list(ran), check_mode))
+        self.asked.append((list(ran), check_mode, renewed))
         return self.commands
 
 
@@ -55,12 +55,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 def test_units_come_before_commands_and_get_all_their_options(calls: Calls) -> None:
-    follow_up(OPTIONS, {}, True, frozenset(["sites"]))
+    follow_up(OPTIONS, {"changed_files": ["/bin/queue"]}, True, frozenset(["sites"]))
     assert calls.order == ["units", "commands"]
     replaced = (Replaced("apache2.service", "old", "sites", ("shop",)), Replaced("caddy.service"))
     unit = Unit("nginx.service", True, True, ("sites",), "reload", ("/etc/unit",), replaced)
     assert calls.asked[0] == ([unit], True, frozenset(["sites"]))
-    assert calls.asked[1] == ([Command("queue", ("/bin/queue",), ("/bin/queue", "-n"), "json", 5)], True)
+    assert calls.asked[1] == (
+        [Command("queue", ("/bin/queue",), ("/bin/queue", "-n"), "json", 5)],
+        True,
+        ["/bin/queue"],
+    )
 
 
 @pytest.mark.parametrize(
