@@ -63,9 +63,9 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-def look_at(expected: Expected, look: Look, checks: Mapping[str, Check] = CHECKS) -> list[Finding]:
-    """Run all checks; one that cannot look, or is broken, is a finding and no failure of the others."""
-    return [shown(one) for name, check in checks.items() for one in findings(name, check, expected, look)]
+def look_at(expected: Expected, look: Look, checks: Mapping[str, Check] | None = None) -> list[Finding]:
+    """Run all checks, or those given; one that cannot look, or is broken, is a finding and no failure of the others."""
+    return [shown(one) for name, check in (checks or CHECKS).items() for one in findings(name, check, expected, look)]
 
 
 def findings(name: str, check: Check, expected: Expected, look: Look) -> Iterator[Finding]:
