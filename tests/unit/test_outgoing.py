@@ -126,6 +126,7 @@ def test_an_app_reaches_all_but_the_metadata_addresses_by_default() -> None:
     text = rules.table([Policy("shop", 998)], ["192.0.2.53"], 990)
     assert rows(text, "output")[1:] == ["meta skuid vmap { 998 : goto app/shop }"]
     assert rows(text, "app/shop") == [
+        'fib saddr type != local goto refuse/shop comment "not from an address of the host"',
         'ct direction reply accept comment "answers to what others have begun"',
         "ip daddr @metadata_ipv4 jump metadata/shop",
         "ip6 daddr @metadata_ipv6 jump metadata/shop",
@@ -137,7 +138,7 @@ def test_an_app_reaches_all_but_the_metadata_addresses_by_default() -> None:
 
 def test_an_app_with_a_list_reaches_that_the_host_and_name_servers() -> None:
     text = rules.table([Policy("shop", 998, LISTED)], ["192.0.2.53", "2001:db8::53"], 990)
-    assert rows(text, "app/shop")[3:] == [
+    assert rows(text, "app/shop")[4:] == [
         'meta skgid 990 accept comment "builds"',
         'oif "lo" accept',
         "ip daddr { 192.0.2.53/32 } udp dport { 53 } accept",
@@ -154,12 +155,12 @@ def test_an_app_with_a_list_reaches_that_the_host_and_name_servers() -> None:
 
 def test_an_app_with_an_empty_list_reaches_the_host_alone() -> None:
     text = rules.table([Policy("shop", 998, ())], ["192.0.2.53"], None)
-    assert rows(text, "app/shop")[3:] == ['oif "lo" accept', "goto refuse/shop"]
+    assert rows(text, "app/shop")[4:] == ['oif "lo" accept', "goto refuse/shop"]
 
 
 def test_metadata_is_open_to_an_app_that_asks_for_it() -> None:
     text = rules.table([Policy("shop", 998, (), metadata=True)], [], None)
-    assert rows(text, "app/shop")[1:3] == ["ip daddr @metadata_ipv4 accept", "ip6 daddr @metadata_ipv6 accept"]
+    assert rows(text, "app/shop")[2:4] == ["ip daddr @metadata_ipv4 accept", "ip6 daddr @metadata_ipv6 accept"]
     assert not rows(text, "metadata/shop")
 
 

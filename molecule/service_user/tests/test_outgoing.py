@@ -9,7 +9,7 @@ from testinfra.host import Host
 from testing import on_host
 
 LISTED, OTHER = "192.0.2.10", "192.0.2.20"
-LISTED6, OTHER6 = "2001:db8:77::10", "2001:db8:77::20"
+LISTED6, OTHER6, OWN6 = "2001:db8:77::10", "2001:db8:77::20", "2001:db8:77::1"
 REFUSED = "ConnectionRefusedError"
 PROGRAM = f"{on_host('programs')}/outgoing"
 BUILD = on_host("build_group")
@@ -65,6 +65,23 @@ def test_an_account_cannot_take_the_group_of_builds(host: Host) -> None:
     unit = " ".join(f"--property='{one}'" for one in properties)
     shown = host.check_output(f"systemd-run --quiet --pipe --wait --collect {unit} /usr/bin/python3 -c %s", script)
     assert shown.split() == ["True", "True"]
+
+
+def test_an_account_cannot_pass_off_what_it_sends_as_an_answer(host: Host) -> None:
+    """Any process can send to the host itself from a foreign IPv6 address, and then seems to be asked from there."""
+    script = (
+        "import socket; foreign, own = (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))\n"
+        f"foreign.setsockopt(41, 78, 1); foreign.bind(('{OTHER6}', 8002))\n"  # IPPROTO_IPV6, IPV6_FREEBIND
+        f"own.bind(('{OWN6}', 4444)); own.settimeout(3)\n"
+        f"for one, to in ((foreign, ('{OWN6}', 4444)), (own, ('{OTHER6}', 8002))):\n"
+        " try: one.sendto(b'x', to); print('sent')\n"
+        " except OSError as error: print(type(error).__name__)"
+    )
+    properties = " ".join(f"--property='{one}'" for one in ("User=inner", "Group=inner", *outside.SANDBOX))
+    shown = host.check_output(
+        f"systemd-run --quiet --pipe --wait --collect {properties} /usr/bin/python3 -c %s", script
+    )
+    assert shown.split() == ["PermissionError"] * 2
 
 
 def test_a_narrower_policy_ends_connections_that_are_open(host: Host) -> None:

@@ -53,6 +53,9 @@ def chains(policy: Policy, name_servers: Sequence[str], build_group: int | None)
     """The chains of one app."""
     app, accepted = policy.app, "accept" if policy.metadata else f"jump metadata/{policy.app}"
     rules = [
+        # Over lo, any process can send from an IPv6 address that is not the host's (IPV6_FREEBIND). What it then sends
+        # there would pass as an answer.
+        f'fib saddr type != local goto refuse/{app} comment "not from an address of the host"',
         'ct direction reply accept comment "answers to what others have begun"',
         f"ip daddr @metadata_ipv4 {accepted}",
         f"ip6 daddr @metadata_ipv6 {accepted}",
