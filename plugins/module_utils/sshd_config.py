@@ -23,6 +23,17 @@ MAIN = "/etc/ssh/sshd_config"
 OURS = on_host("sshd_settings")
 DEPTH = 16  # of Include, as sshd has it
 MOST, LONGEST = 500, 300  # settings that are returned, and characters of a value
+SAME = {"without-password": "prohibit-password"}  # the name of before: the one that sshd has for the value now
+# Given more than once, all count; or `sshd -T` prints something else than the file has.
+NOT_COMPARED = frozenset(
+    (
+        *("acceptenv", "allowgroups", "allowusers", "denygroups", "denyusers", "hostkey", "ipqos", "listenaddress"),
+        *("logingracetime", "modulifile", "permitlisten", "permitopen", "persourcepenalties", "port", "rekeylimit"),
+        *("setenv", "subsystem"),
+    )
+)
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # sshd_config(5), "TIME FORMATS"
+TIME = re.compile(r"(?:\d+[smhdw])+")
 SETTING = re.compile(r"^\s*([A-Za-z0-9]+)(?:\s+|\s*=\s*)(.*?)\s*$")
 
 
@@ -69,6 +80,19 @@ class Reading:
             pattern = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
             found = {f"/{path}" for path in glob.glob(pattern.lstrip("/"), root_dir=self.root)}
             yield from sorted(found | ({OURS} if fnmatch.fnmatchcase(OURS, pattern) else set()))
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two values of a keyword mean the same, such as ``5m`` and the ``300`` that ``sshd -T`` makes of it."""
+    return normal(one) == normal(other)
+
+
+def normal(value: str) -> str:
+    """A value as ``sshd -T`` prints it, in lower case."""
+    value = value.lower()
+    if TIME.fullmatch(value):
+        return str(sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", value)))
+    return SAME.get(value, value)
 
 
 def lines(path: Path) -> Iterator[tuple[int, str, str]]:

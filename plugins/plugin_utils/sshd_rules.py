@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+from ansible_collections.groundwork.flask.plugins.module_utils.sshd_config import NOT_COMPARED, same
 from ansible_collections.groundwork.flask.plugins.plugin_utils import sshd_settings
 from ansible_collections.groundwork.flask.plugins.plugin_utils.sshd_settings import Wish
 
@@ -19,9 +20,6 @@ LEAVE_OUT = "leave sshd as it is by `host_skip_parts: [sshd]`"
 BY_PASSWORD = ("password", "keyboard-interactive/pam", "keyboard-interactive")
 # What decides who gets in: another value of one of these is a problem, of any other a warning.
 WHO_GETS_IN = ("passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords", "permitrootlogin")
-# Set more than once, all count; or `sshd -T` prints something else than the file has.
-NOT_COMPARED = ("hostkey", "allowusers", "persourcepenalties", "modulifile", "logingracetime")
-SAME = {"without-password": "prohibit-password"}
 OF_THE_ROLE = (
     "HostKey AllowUsers PasswordAuthentication KbdInteractiveAuthentication PubkeyAuthentication PermitRootLogin"
 )
@@ -170,7 +168,7 @@ def differences(found: Mapping[str, Any], wish: Wish) -> list[str]:
         effective = found["effective"].get(name, value)
         by = [place(one) for one in overriding(found, {name: value})]
         known = bool(by) and name not in WHO_GETS_IN  # a warning has named it
-        if name not in NOT_COMPARED and not known and SAME.get(effective, effective) != value:
+        if name not in NOT_COMPARED and not known and not same(effective, value):
             wrong.append(
                 f"sshd: {keyword} is `{effective}` for {found['user'] or 'root'}, not `{value}` as {OURS} says: see "
                 f"{', '.join(by) or 'the options of ssh.service'}. Remove that, or {LEAVE_OUT}."
@@ -184,7 +182,7 @@ def overriding(found: Mapping[str, Any], wanted: Mapping[str, str]) -> Iterator[
         keyword = one["keyword"]
         if keyword not in wanted or keyword in NOT_COMPARED or not (one["before"] or one["match"]):
             continue
-        if SAME.get(one["value"], one["value"]).lower() != wanted[keyword].lower():
+        if not same(one["value"], wanted[keyword]):
             yield one
 
 

@@ -104,6 +104,22 @@ def test_whether_ours_is_read(tmp_path: Path, text: str, included: bool) -> None
     assert sshd_config.read(tmp_path).included is included
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("VERBOSE", "verbose", True),
+        ("without-password", "prohibit-password", True),
+        ("5m", "300", True),
+        ("1h30M", "5400", True),
+        ("no", "yes", False),
+        ("5m", "301", False),
+        ("10:30:60", "10:30:100", False),
+    ],
+)
+def test_values_are_compared_as_sshd_prints_them(one: str, other: str, same: bool) -> None:
+    assert sshd_config.same(one, other) is sshd_config.same(other, one) is same
+
+
 class Programs:
     """What programs print, by the first two words of their calls."""
 

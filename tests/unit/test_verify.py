@@ -184,9 +184,13 @@ class TestSshd:
 
     def test_the_drop_in_was_changed_or_removed(self, host: FakeHost) -> None:
         host.write(DROP_IN, self.OURS + "MaxAuthTries 9\n")
-        assert bad(host.found(sshd, self.EXPECTED)) == [f"problem: {DROP_IN} was changed by hand."]
+        assert bad(host.found(sshd, self.EXPECTED)) == [
+            f"problem: {DROP_IN} is not what the last play has written: somebody has changed it, or the play's change "
+            "was taken back."
+        ]
         (host.root / DROP_IN.lstrip("/")).unlink()
-        assert bad(host.found(sshd, self.EXPECTED)) == [f"problem: {DROP_IN} is not there any more."]
+        (text,) = bad(host.found(sshd, self.EXPECTED))
+        assert text.startswith(f"problem: {DROP_IN} is not there: ")
 
     def test_a_change_that_is_being_tried(self, host: FakeHost) -> None:
         host.write(f"{on_host('state')}/sshd/settings", "")

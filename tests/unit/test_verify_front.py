@@ -14,7 +14,13 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.verify import certificates, kernel, proxy, resources
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import Expected, ExpectedApp
-from ansible_collections.groundwork.flask.plugins.module_utils.verify.firewall import NFT, PROGRAM, firewall
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.firewall import (
+    NFT,
+    OUTGOING,
+    PROGRAM,
+    firewall,
+    outgoing,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.look import UncheckedError
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.updates import updates
 from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost, bad
@@ -27,19 +33,37 @@ def host(tmp_path: Path) -> FakeHost:
     return FakeHost(tmp_path)
 
 
+def said(state: str, differs: str) -> str:
+    """What the program `firewall` says when it compares."""
+    return json.dumps({"changed": False, "state": state, "differs": differs})
+
+
 class TestFirewall:
     @pytest.fixture(autouse=True)
     def nft(self, host: FakeHost) -> None:
         host.write(NFT, "", 0o755)
-        host.programs |= {f"{NFT} list tables": "table ip nat\ntable inet groundwork\n", PROGRAM: ""}
+        host.programs |= {f"{NFT} list tables": "table ip nat\ntable inet groundwork\n", PROGRAM: said("in_force", "")}
 
     def test_in_effect(self, host: FakeHost) -> None:
         assert [one.state for one in host.found(firewall, Expected(firewall=True))] == ["ok"]
 
     def test_other_rules_in_the_kernel(self, host: FakeHost) -> None:
-        host.programs[f"{PROGRAM} hold --dry-run"] = "The live rules differ from the file."
+        host.programs[f"{PROGRAM} compare"] = said("changed", "The kernel's rules differ from the file.")
+        (found,) = host.found(firewall, Expected(firewall=True))
+        assert (found.state, found.message) == ("problem", "The kernel's rules differ from the file.")
+        assert "`systemctl reload groundwork-firewall.service` loads again" in found.remedy
+
+    def test_a_change_that_was_taken_back_is_not_mended_by_a_reload(self, host: FakeHost) -> None:
+        host.programs[f"{PROGRAM} compare"] = said("kept", "The rules in the file are not in force.")
+        (found,) = host.found(firewall, Expected(firewall=True))
+        assert found.state == "problem"
+        assert "firewall_ssh_ports" in found.remedy
+        assert "reload" not in found.remedy
+
+    def test_a_program_of_an_earlier_version_is_unchecked(self, host: FakeHost) -> None:
+        host.programs[f"{PROGRAM} compare"] = f"2\tusage: {PROGRAM} hold|clear [--dry-run]"
         (text,) = bad(host.found(firewall, Expected(firewall=True)))
-        assert text.startswith("problem: The kernel's rules are not those")
+        assert text.startswith(f"unchecked: Not looked at: {PROGRAM} cannot compare the rules (usage: ")
 
     def test_flushed(self, host: FakeHost) -> None:
         host.programs[f"{NFT} list tables"] = "table inet groundwork_apps\n"
@@ -62,6 +86,25 @@ class TestFirewall:
         host.programs[f"{NFT} list tables"] = subprocess.TimeoutExpired("nft", 10)
         (text,) = bad(host.found(firewall, Expected(firewall=True)))
         assert text.startswith("unchecked: Not looked at: `/usr/sbin/nft list tables` took more than 10 s")
+
+
+class TestOutgoing:
+    def test_a_host_without_policies(self, host: FakeHost) -> None:
+        assert host.found(outgoing) == []
+
+    @pytest.mark.parametrize(
+        ("says", "found"),
+        [
+            ("", "ok: The kernel holds each app"),
+            ("The rules of the table are not those that the policies ask for.", "problem: The rules of the table"),
+            ("1\tnft is missing, and no app is held to its outgoing policy.", "problem: nft is missing"),
+        ],
+    )
+    def test_policies(self, host: FakeHost, says: str, found: str) -> None:
+        host.write(OUTGOING, "", 0o755)
+        host.programs[f"{OUTGOING} hold --dry-run"] = says
+        (one,) = host.found(outgoing)
+        assert f"{one.state}: {one.message}".startswith(found)
 
 
 class TestProxy:

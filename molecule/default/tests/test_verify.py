@@ -20,7 +20,7 @@ BESIDE = CERTIFICATE.rpartition("/")[0]
 KEPT = "/root/before-sabotage"
 # The scenario's own: copies on the host itself, an app without sessions.
 KNOWN = {("backup", "host"), ("release", "tally")}
-OF_THE_HOST = ("by_hand", "files", "firewall", "modes", "proxy", "sockets", "units")
+OF_THE_HOST = ("by_hand", "files", "firewall", "modes", "outgoing", "proxy", "sockets", "units")
 # What the test machine has of disk, memory and time.
 OF_THE_MACHINE = {"disk", "memory", "clock", "out_of_memory"}
 
@@ -34,6 +34,7 @@ echo 'PasswordAuthentication yes' >/etc/ssh/sshd_config.d/00-cloud-init.conf
 echo 'server {{ listen 80 default_server; }}' >/etc/nginx/conf.d/sabotage.conf
 chmod 0644 {CONFIGURATION}/secrets/guestbook/SECRET_KEY
 systemctl stop groundwork-certificate.timer
+nft flush table inet groundwork_apps
 mkdir {BESIDE}/expired /etc/systemd/system/guestbook@.service.d
 cd {BESIDE}/expired
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout privkey.pem -out new.pem -days 1 \
@@ -52,6 +53,7 @@ for port in 8090 8091; do timeout 10 sh -c "until ss -ltn | grep -q :$port; do s
 """
 NAMED = {
     ("sshd", "host"): ["from /etc/ssh/sshd_config.d/00-cloud-init.conf"],
+    ("outgoing", "host"): ["The rules of the table inet groundwork_apps are not those"],
     ("proxy", "host"): [
         "/etc/nginx/conf.d/sabotage.conf has a second default server",
         "would refuse its configuration",
@@ -75,6 +77,7 @@ cp -a {KEPT}/status.json {STATE}/backup/status.json
 cp -a {KEPT}/groundwork.conf /etc/systemd/system/nginx.service.d/groundwork.conf
 systemctl daemon-reload
 systemctl start groundwork-certificate.timer
+systemctl reload groundwork-outgoing.service
 rm -rf {KEPT}
 """
 # All that a look could change: contents, modes and times below /etc and of the records, and the state of every unit.
@@ -117,9 +120,7 @@ def test_a_finished_host_is_green_and_a_look_changes_nothing(host: Host) -> None
     assert after == before
     right = {(one["check"], one["subject"]) for one in result["findings"] if one["state"] == "ok"}
     assert right >= {(check, app) for check in ("backup", "certificate", "release", "workers") for app in APPS}
-    assert right >= {
-        (check, "host") for check in ("by_hand", "files", "firewall", "modes", "proxy", "sockets", "units")
-    }
+    assert right >= {(check, "host") for check in OF_THE_HOST}
     facts = result["facts"]["apps"]["guestbook"]
     assert facts["release"] == testing.live(host, "guestbook")
     assert facts["workers"] == 2 * result["facts"]["host"]["cores"] + 1

@@ -41,6 +41,7 @@ TEXT_LIMIT = 600  # characters of a message
 CHECKS: Mapping[str, Check] = {
     "sshd": sshd.sshd,
     "firewall": firewall.firewall,
+    "outgoing": firewall.outgoing,
     "sockets": sockets.sockets,
     "proxy": proxy.proxy,
     "certificate": certificates.certificates,

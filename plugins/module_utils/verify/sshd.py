@@ -27,9 +27,6 @@ WANTED: Mapping[str, tuple[frozenset[str], str]] = {
 }
 # The names of before, in files.
 FORMER = {"challengeresponseauthentication": "kbdinteractiveauthentication"}
-SAME = {"without-password": "prohibit-password"}
-# Set more than once, all count; or `sshd -T` prints something else than the file has.
-NOT_COMPARED = ("hostkey", "allowusers", "persourcepenalties", "modulifile", "logingracetime")
 Setting = Mapping[str, Any]
 
 
@@ -109,7 +106,7 @@ def overridden(
     """The settings of the play that are not in effect."""
     for name, value in written.items():
         now = effective.get(name, value)
-        if name in NOT_COMPARED or name in WANTED or SAME.get(now, now).lower() == SAME.get(value, value).lower():
+        if name in sshd_config.NOT_COMPARED or name in WANTED or sshd_config.same(now, value):
             continue
         by = source_of(name, now, elsewhere)
         text = f"sshd has {name} {now}, and the play has written {value}{f': {by} goes before it' if by else ''}."
@@ -125,6 +122,7 @@ def drop_in(look: Look) -> Iterator[Finding]:
         text = "A change of sshd's settings is being tried, and not confirmed."
         yield Finding("sshd", "host", "warning", text, "It is taken back by itself; run the play again.")
     elif candidate and look.read(DROP_IN) != candidate:
-        what = "was changed by hand" if look.path(DROP_IN).exists() else "is not there any more"
+        what = "is not what the last play has written" if look.path(DROP_IN).exists() else "is not there"
+        text = f"{DROP_IN} {what}: somebody has changed it, or the play's change was taken back."
         remedy = "Run the play again, which puts it in place; or say what you want in host_sshd_settings."
-        yield Finding("sshd", "host", "problem", f"{DROP_IN} {what}.", remedy)
+        yield Finding("sshd", "host", "problem", text, remedy)
