@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Judges what the module M(groundwork.flask.host_facts) returns in C(serving), for the role firewall.
   - A packet has to pass every firewall of a host. One that lets in what the role opens is no problem.
-positional: services, enabled, take_over
+positional: services, enabled, take_over, ssh_ports
 options:
   _input:
     description: The value C(serving).
@@ -32,6 +32,14 @@ options:
     description: Whether C(ufw) or C(firewalld) is to be disabled.
     type: bool
     default: false
+  ssh_ports:
+    description:
+      - Ports of SSH that are open besides, as C(firewall_ssh_ports).
+      - What listens on a host that has no rules of the role yet, at a port that is neither among these nor among
+        O(services), is named by a warning.
+    type: list
+    elements: int
+    default: []
 """
 
 EXAMPLES = r"""
@@ -54,12 +62,13 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils import occupied
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map, as_maps
 
 
-def other_firewalls(found: Any, services: Any, enabled: Any = True, take_over: Any = False) -> dict[str, list[Any]]:
+def other_firewalls(
+    found: Any, services: Any, enabled: Any = True, take_over: Any = False, ssh_ports: Any = ()
+) -> dict[str, list[Any]]:
     """See DOCUMENTATION."""
     serving = as_map(found, "other_firewalls")
-    return asdict(
-        occupied.firewall(serving, as_maps(services, "other_firewalls: services"), bool(enabled), bool(take_over))
-    )
+    wanted = as_maps(services, "other_firewalls: services")
+    return asdict(occupied.firewall(serving, wanted, bool(enabled), bool(take_over), [int(port) for port in ssh_ports]))
 
 
 class FilterModule:

@@ -24,6 +24,10 @@ PATH_LIMIT = 4096  # characters, as the kernel has it
 LISTENING = {"tcp": "0A", "udp": "07"}  # states of a socket that takes what comes, in /proc/net
 SOCKET = re.compile(r"socket:\[(\d+)\]")
 UNIT = re.compile(r"[^/]+\.(?:service|scope)$")
+ALL = range(65536)
+# What a host listens on to get its own address, to tell the time, and for names on its link: not services.
+OF_THE_HOST = {("udp", 68), ("udp", 546), ("udp", 123), ("udp", 5353), ("udp", 5355)}
+PASSING = "proc/sys/net/ipv4/ip_local_port_range"  # the ports that the kernel gives to whoever names none
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,24 @@ def listeners(ports: Collection[int], root: Path = Path("/")) -> list[dict[str, 
     packages = packages_of({one.program for one in every if one.program})
     every = [replace(one, package=packages.get(one.program, "")) for one in every]
     return [asdict(one) for one in sorted(every, key=lambda one: (one.port, one.protocol, one.address, one.pid))]
+
+
+def from_elsewhere(root: Path = Path("/")) -> list[dict[str, Any]]:
+    """Who listens where other machines come in; nothing of what a host takes for itself, and no answers."""
+    try:
+        first_passing = int((root / PASSING).read_text(encoding="ascii").split()[0])
+    except (OSError, IndexError):
+        first_passing = 32768
+    return [one for one in listeners(ALL, root) if is_reached(one, first_passing)]
+
+
+def is_reached(one: Mapping[str, Any], first_passing: int) -> bool:
+    """Whether a listener is a service to other machines."""
+    port, protocol = one["port"], one["protocol"]
+    if ipaddress.ip_address(one["address"]).is_loopback or (protocol, port) in OF_THE_HOST:
+        return False
+    # A program that asks a question, of a name server say, takes the answer at one of the passing ports.
+    return bool(protocol != "udp" or port < first_passing)
 
 
 def sockets(ports: Collection[int], net: Path) -> Iterator[tuple[str, Listener]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set, firewalls, listeners, web_sites
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line
 from ansible_collections.groundwork.flask.plugins.module_utils.listeners import output
@@ -19,6 +20,7 @@ PORTS = (80, 443)
 RUNNING = ("active", "reloading", "activating")
 # The file sets of the role proxy, with the unit and the main file of each.
 OURS = {"proxy_nginx": web_sites.NGINX, "proxy_apache": web_sites.APACHE}
+RULES = f"{on_host('configuration')}/firewall.nft"[1:]  # of the role firewall
 # Web servers that may start at boot though they do not run now: where each says on which ports, and what says so there.
 SERVERS_AT_BOOT = {
     "apache2.service": ("etc/apache2/ports.conf", rb"(?mi)^\s*Listen\s+(?:\S+:)?(?:80|443)\b"),
@@ -58,6 +60,8 @@ def serving(root: Path = Path("/")) -> dict[str, Any]:
         ],
         "fleeting": [unit for unit, state in states.items() if is_fleeting(state)],
         "firewalls": firewalls.firewalls(rules, root),
+        # Once the firewall is there, `verify` tells what listens behind it.
+        "reached": [] if (root / RULES).exists() else listeners.from_elsewhere(root),
     }
 
 

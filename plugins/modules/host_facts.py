@@ -165,6 +165,8 @@ serving:
     - C(listeners) at the ports 80 and 443, C(redirects) of these ports by the kernel and the C(containers) that publish
       them, the C(sites) of a web server that this collection did not set up, units that are C(ours), those that are
       C(armed), and C(firewalls).
+    - C(reached), what listens where other machines come in; empty once the role C(groundwork.flask.firewall) has
+      written its rules.
   type: dict
   returned: success
 sshd:

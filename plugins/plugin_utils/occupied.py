@@ -202,14 +202,24 @@ def joined(words: Iterable[str]) -> str:
 
 
 def firewall(
-    found: Mapping[str, Any], services: Sequence[Mapping[str, Any]], enabled: bool, take_over: bool
+    found: Mapping[str, Any],
+    services: Sequence[Mapping[str, Any]],
+    enabled: bool,
+    take_over: bool,
+    ssh_ports: Collection[int] = (),
 ) -> Judgement:
-    """Whether another firewall shuts what this one is to open.
+    """Whether another firewall shuts what this one is to open, and what this one is about to shut.
 
     :param services: as ``firewall_services``.
     :param enabled: whether the role's own rules are to be in force.
+    :param ssh_ports: as ``firewall_ssh_ports``.
     """
     judgement = Judgement()
+    if enabled and (shut := list(about_to_be_shut((found or {}).get("reached", []), services, ssh_ports))):
+        judgement.warnings.append(
+            f"The rules of the firewall let nobody in to what listens on this host besides: {'; '.join(shut)}. Add to "
+            "firewall_services, or to firewall_ssh_ports for sshd, what is to be reached from elsewhere."
+        )
     for other in (found or {}).get("firewalls", []):
         shut = [name for name, port in opened(services) if not lets_in(other, name, port)]
         if not shut and not (take_over and other["unit"] and enabled):
@@ -236,6 +246,22 @@ def firewall(
                 "To leave filtering to it, set `firewall_enabled: false`."
             )
     return judgement
+
+
+def about_to_be_shut(
+    reached: Sequence[Mapping[str, Any]], services: Sequence[Mapping[str, Any]], ssh_ports: Collection[int]
+) -> Iterator[str]:
+    """What listens on a host and is not among what the rules open; nothing that a container publishes."""
+    opens = {(port, str(one.get("protocol") or "tcp")) for one in services for port in numbers(str(one.get("port")))}
+    opens |= {(int(port), "tcp") for port in ssh_ports}
+    programs: dict[str, list[str]] = {}
+    for one in reached:
+        if (one["port"], one["protocol"]) not in opens and one["name"] not in OF_CONTAINERS:
+            programs.setdefault(in_words(one), []).append(f"{one['port']}/{one['protocol']}")
+    for program, ports in list(programs.items())[:MOST_NAMED]:
+        yield f"{program} at {joined(dict.fromkeys(ports))}"
+    if len(programs) > MOST_NAMED:
+        yield f"and {len(programs) - MOST_NAMED} more"
 
 
 def take_firewall_over(judgement: Judgement, name: str, unit: str) -> None:

@@ -128,6 +128,12 @@ def test_addresses_as_they_are_written(proc: Proc, table: str, address: str, rea
     assert in_words(found) == "a program that cannot be seen from here"
 
 
+def test_what_other_machines_may_reach(proc: Proc) -> None:
+    proc.table("tcp", row("00000000:08AE", 11), row("0100007F:0CEA", 12))
+    proc.table("udp", row("00000000:0035", 13, "07"), row("00000000:0044", 14, "07"), row("00000000:9C40", 15, "07"))
+    assert [one["port"] for one in listeners.from_elsewhere(proc.root)] == [53, 2222]
+
+
 @pytest.mark.parametrize(
     ("cgroup", "unit"),
     [

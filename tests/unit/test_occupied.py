@@ -230,3 +230,20 @@ def test_of_rules_of_others_there_is_a_warning(rule: str) -> None:
     judged = other_firewalls(firewall("the nftables table inet filter", rule, unit=""), WEB, take_over=True)
     assert judged["problems"] == judged["takes_over"] == []
     assert "nobody reaches 80/tcp and 443/tcp: open that there too, or remove its rules." in judged["warnings"][0]
+
+
+def test_what_the_first_rules_shut_is_named() -> None:
+    sshd = [listener("sshd", port, unit="ssh.service", package="", pid=7) for port in (22, 2222)]
+    others = [listener("x", 443), listener("docker-proxy", 8080), listener("coredns", 53, "udp"), listener("y", 60001)]
+    serving = found(reached=[*sshd, *others])
+    opens = [*WEB, {"port": "60000-61000"}]
+    judged = other_firewalls(serving, opens, ssh_ports=["22"])
+    assert judged["problems"] == []
+    (warning,) = judged["warnings"]
+    assert "besides: sshd (pid 7, unit ssh.service) at 2222/tcp; coredns (pid 40," in warning
+    assert warning.count(" at ") == 2
+    assert " at 53/udp. Add to firewall_services" in warning
+    assert not any(other_firewalls(serving, opens, enabled=False, ssh_ports=[22]).values())
+    assert not any(other_firewalls(serving, [*opens, {"port": 53, "protocol": "udp"}], ssh_ports=[22, 2222]).values())
+    many = found(reached=[listener(f"p{port}", port) for port in range(1000, 1014)])
+    assert "; and 2 more. Add" in other_firewalls(many, WEB)["warnings"][0]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,9 +15,6 @@ from .finding import Finding
 from .look import Look
 from .processes import name_of
 
-ALL = range(65536)
-# What a host listens on to get its own address, and to tell the time: not services.
-OF_THE_HOST = {("udp", 68), ("udp", 546), ("udp", 123), ("udp", 5353), ("udp", 5355)}
 SSHD = ("sshd", "sshd-session", "systemd")
 # Programs that listen for a container: the kernel sends them what comes before any rule for the host's own ports.
 OF_CONTAINERS = ("docker-proxy", "conmon", "rootlessport", "rootlesskit", "pasta", "slirp4netns")
@@ -27,8 +23,8 @@ OF_CONTAINERS = ("docker-proxy", "conmon", "rootlessport", "rootlesskit", "pasta
 def sockets(expected: Expected, look: Look) -> Iterator[Finding]:
     """Whether something listens on an address of the network that is not declared."""
     extra: dict[tuple[int, str, str], dict[str, Any]] = {}
-    for one in listeners.listeners(ALL, look.root):
-        if is_foreign(one, expected, look):
+    for one in listeners.from_elsewhere(look.root):
+        if is_foreign(one, expected):
             extra.setdefault((one["port"], one["protocol"], one["name"]), one)
     for one in extra.values():
         yield described(one, expected, look)
@@ -36,30 +32,14 @@ def sockets(expected: Expected, look: Look) -> Iterator[Finding]:
         yield Finding("sockets", "host", "ok", "Nothing listens on the network but what is declared.")
 
 
-def is_foreign(one: Mapping[str, Any], expected: Expected, look: Look) -> bool:
-    """Whether a listener can be reached from elsewhere and nobody has declared it."""
+def is_foreign(one: Mapping[str, Any], expected: Expected) -> bool:
+    """Whether nobody has declared a listener."""
     port, protocol = one["port"], one["protocol"]
-    if is_local(one["address"]) or (protocol, port) in OF_THE_HOST:
-        return False
-    # A program that asks a question, of a name server say, takes the answer at a port of these.
-    if protocol == "udp" and port >= first_passing_port(look):
-        return False
     if any(declared.holds(port, protocol) for declared in expected.ports):
         return False
     if not expected.ports and (one["name"] in SSHD or (expected.proxy in SITES and port in (80, 443))):
         return False
     return not (protocol == "udp" and port == 443 and expected.proxy == "nginx")
-
-
-def is_local(address: str) -> bool:
-    """Whether an address is reached from the host itself alone."""
-    return ipaddress.ip_address(address).is_loopback
-
-
-def first_passing_port(look: Look) -> int:
-    """The first of the ports that the kernel gives to whoever names none."""
-    words = look.read("/proc/sys/net/ipv4/ip_local_port_range").split()
-    return int(words[0]) if words else 32768
 
 
 def described(one: Mapping[str, Any], expected: Expected, look: Look) -> Finding:
