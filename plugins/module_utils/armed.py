@@ -10,20 +10,23 @@ that, disarms it and makes the change permanent; ``outcome`` waits for the end o
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import commands
 from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, write
+from ansible_collections.groundwork.flask.plugins.module_utils.common.locks import BusyError, locked
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL, SYSTEMD_RUN
 
-COMMAND_SECONDS = 60  # that applying, confirming or systemctl may take
+COMMAND_SECONDS = 60  # that confirming or systemctl may take
+APPLY_SHARE = 2 / 3  # of the seconds, that applying may take: it must be at its end when the timer reverts
 WAIT_SECONDS = 120  # for a change of the same name that another run has armed
 KEPT_SECONDS = 600  # that the files of an attempt are kept, for the run that asks what came of it
 STEP = 0.2  # seconds between two looks
@@ -80,17 +83,29 @@ class Armed:
         :param seconds: after which the timer reverts.
         :raises ArmedError: it was not applied, and what stood before is in force.
         """
-        self.wait_for_others()
-        make_directory(self.directory, 0o700)
-        for left in self.directory.iterdir():
-            if left.name.startswith("pending.") or time.time() - left.stat().st_mtime > KEPT_SECONDS:
-                left.unlink()
-        write(self.file("revert"), self.script(revert), mode=0o700)
-        write(self.file("pending"), "", mode=0o600)
-        self.arm(seconds)
-        if problem := self.problem_of(apply):
-            self.revert_now(f"`{shlex.join(apply)}` failed: {problem}")
-        write(self.file("applied"), "", mode=0o600)
+        while True:
+            self.wait_for_others()
+            with self.alone():
+                if not self.is_armed():  # else another run has been faster
+                    self.arm(revert, seconds)
+                    if problem := self.problem_of(apply, seconds * APPLY_SHARE):
+                        self.revert_now(f"`{shlex.join(apply)}` failed: {problem}")
+                    write(self.file("applied"), "", mode=0o600)
+                    return
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other calls for this change waiting: one would take the file ``pending.ID`` of another for a left one.
+
+        :raises ArmedError: another call has not ended in time.
+        """
+        try:
+            with locked(self.root / ".locks" / self.name, WAIT_SECONDS):
+                yield
+        except BusyError as error:
+            raise ArmedError(
+                f"Another run is at the same change: {error}. Wait for its end; then run again."
+            ) from error
 
     def script(self, revert: Sequence[str]) -> str:
         """What the timer runs."""
@@ -98,8 +113,14 @@ class Armed:
             name=self.name, unit=self.unit, directory=self.directory, serial=self.serial, revert=shlex.join(revert)
         )
 
-    def arm(self, seconds: int) -> None:
+    def arm(self, revert: Sequence[str], seconds: int) -> None:
         """Start the timer. Its default accuracy is a minute, which would be added to the seconds."""
+        make_directory(self.directory, 0o700)
+        for left in self.directory.iterdir():
+            if left.name.startswith("pending.") or time.time() - left.stat().st_mtime > KEPT_SECONDS:
+                left.unlink()
+        write(self.file("revert"), self.script(revert), mode=0o700)
+        write(self.file("pending"), "", mode=0o600)
         problem = self.problem_of(
             [
                 SYSTEMD_RUN,
@@ -144,7 +165,7 @@ class Armed:
         """
         self.problem_of(["/bin/sh", str(self.file("revert"))])
         self.disarm()
-        raise ArmedError(f"{reason}. {self.reverted_words()}")
+        raise ArmedError(f"{reason}. {self.outcome(COMMAND_SECONDS)}")
 
     def confirm(self, confirm: Sequence[str]) -> str:
         """Disarm the timer and make the change permanent.
@@ -152,8 +173,9 @@ class Armed:
         :returns: ``confirmed``; ``reverted`` if the timer has been faster; ``absent`` if this attempt never began.
         :raises ArmedError: the change is in force, but could not be made permanent; or it was not applied to its end.
         """
-        if self.file("pending").exists() and not self.file("applied").exists():
-            self.revert_now("The change was not applied to its end")
+        with self.alone():  # the call that applies it may have lost its connection, and not be at its end
+            if self.file("pending").exists() and not self.file("applied").exists():
+                self.revert_now("The change was not applied to its end")
         if not self.file("confirmed").exists():  # else the answer to an earlier confirmation was lost
             try:
                 self.file("pending").rename(self.file("confirmed"))
@@ -198,10 +220,10 @@ class Armed:
             "What the host loads at boot is unchanged, so a reboot brings it back."
         )
 
-    def problem_of(self, argv: Sequence[str]) -> str:
+    def problem_of(self, argv: Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
         """Run a command; what went wrong, or nothing."""
         try:
-            result = self.run(argv, COMMAND_SECONDS)
+            result = self.run(argv, seconds)
         except commands.CommandError as error:
             return str(error)
         return commands.explain(result) if result.returncode else ""

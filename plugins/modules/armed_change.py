@@ -30,7 +30,9 @@ options:
     type: str
     required: true
   apply:
-    description: The argument vector that puts the change into effect. If it fails, O(revert) runs at once.
+    description:
+      - The argument vector that puts the change into effect. If it fails, or takes more than two thirds of
+        O(seconds), it is ended and O(revert) runs at once.
     type: list
     elements: str
     required: true

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,6 +159,44 @@ def test_an_earlier_attempt_that_does_not_end_is_named(host: Host, monkeypatch: 
     with pytest.raises(ArmedError, match="of another run was still armed"):
         begin(host)
     assert host.programs() == []
+
+
+def test_two_runs_at_the_same_moment_do_not_take_each_other_s_files_for_left_ones(host: Host) -> None:
+    """Each looks whether a timer is armed, then arms its own: nothing may come between."""
+    inside, order = threading.Event(), list[str]()
+
+    def run(argv: Sequence[str], _seconds: float | None) -> subprocess.CompletedProcess[str]:
+        if "show" not in argv:
+            order.append(argv[-1])
+            inside.set()
+        return subprocess.CompletedProcess(list(argv), 0, "inactive\n\ninactive\n", "")
+
+    with host.armed().alone():
+        other = threading.Thread(target=Armed("trial", "two", run, host.root).begin, args=(["two"], ["true"], 30))
+        other.start()
+        assert not inside.wait(0.3)
+        assert order == []
+    other.join(10)
+    assert order[-1] == "two"
+
+
+def test_a_run_that_was_slower_waits_for_the_one_that_was_faster(host: Host) -> None:
+    """No timer when it looks, one when it has the lock, none at last."""
+    host.states = ["", "active\n\ninactive\n", "active\n\ninactive\n", "", ""]
+    begin(host)
+    assert not host.states
+
+
+def test_applying_ends_before_the_timer_reverts(host: Host) -> None:
+    limits: dict[str, float | None] = {}
+    plain = host.run
+
+    def run(argv: Sequence[str], seconds: float | None) -> subprocess.CompletedProcess[str]:
+        limits[argv[0]] = seconds
+        return plain(argv, seconds)
+
+    Armed("trial", "one", run, host.root).begin(APPLY, ["true"], 30)
+    assert limits[APPLY[0]] == 20
 
 
 def test_files_of_old_attempts_go_and_those_of_the_last_minutes_stay(host: Host) -> None:
