@@ -32,7 +32,7 @@ KEPT_SECONDS = 600  # that the files of an attempt are kept, for the run that as
 STEP = 0.2  # seconds between two looks
 NAME = r"[a-z][a-z0-9_-]{0,30}"
 
-Run = Callable[[Sequence[str], float | None], subprocess.CompletedProcess[str]]
+Run = Callable[..., subprocess.CompletedProcess[str]]  # of the arguments and the time limit
 
 REVERT = """\
 # Puts back what stood before the change "{name}", unless that was confirmed. Run by {unit}.timer.

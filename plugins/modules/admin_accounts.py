@@ -33,7 +33,6 @@ options:
         type: list
         elements: str
         required: true
-        no_log: false
 attributes:
   check_mode:
     description: Says whose account would change.

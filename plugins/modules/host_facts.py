@@ -54,7 +54,6 @@ options:
         type: list
         elements: str
         required: true
-        no_log: false
 attributes:
   check_mode:
     description: Only looks.
