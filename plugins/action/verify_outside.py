@@ -75,6 +75,7 @@ class ActionModule(ActionBase):
             listening=None if given["listening"] is None else frozenset(given["listening"]),
             firewalls=tuple(given["firewalls"]),
             private_ca=given["private_ca"],
+            proxy=str(given["expected"].get("proxy") or ""),
         )
 
     def address_of(self, name: str, variables: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
         except OSError as error:
             return {**result, "failed": True, "msg": f"The report cannot be written: {error}"}
         result.update(
-            lines=verify_report.lines(hosts),
+            lines=[*verify_report.lines(hosts), *(f"Written: {Path(path).absolute()}" for path in files if path)],
             json=written,
             failures={host.name: host.fails(given["strict"]) for host in hosts},
         )

@@ -66,6 +66,7 @@ class Host:
     :param reached: whether Ansible has reached it in this run; None if it has not tried.
     :param listening: ports on which it listens for everybody; None if that is not known.
     :param firewalls: others than ours that are at work on it, such as ``ufw``.
+    :param proxy: its provider: ``nginx`` or ``apache``.
     :param private_ca: whether its certificates are from a CA of its own (``certificate_acme_ca_bundle``).
     """
 
@@ -78,6 +79,12 @@ class Host:
     listening: frozenset[int] | None = None
     firewalls: tuple[str, ...] = ()
     private_ca: bool = False
+    proxy: str = ""
+
+    @property
+    def proxy_unit(self) -> str:
+        """The unit of its proxy."""
+        return "apache2" if self.proxy == "apache" else "nginx"
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,12 @@ class Seen:
     here: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     direct: tuple[str, ...] = ()
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether Ansible reaches the host by a port of the controller's, as with Vagrant and containers."""
+        found = self.names.get(self.host.address, Resolved()).addresses
+        return bool(found) and all(is_loopback(address) for address in found)
 
     def addresses(self, domain: str) -> tuple[str, ...]:
         """Where a name leads."""
@@ -175,12 +188,13 @@ def look(
     names = in_time({name: functools.partial(resolver, name) for name in wanted}, RESOLVE_SECONDS)
     inventory = names.get(host.address, Resolved()).addresses
     own = tuple(address for address in host.addresses if is_public_way(address))
+    there = tuple(address for address in inventory if not is_loopback(address))  # a forwarded port leads to sshd alone
     seen = Seen(
         host,
         names,
         here=frozenset((*inventory, *host.addresses)),
         others=frozenset(address for other in host.others for address in names.get(other, Resolved()).addresses),
-        direct=tuple(one for one in inventory or own if reachable_by_6 or ":" not in one)[:2],
+        direct=tuple(one for one in there or own or inventory if reachable_by_6 or ":" not in one)[:2],
     )
     visits = {}
     for ask in {ask for site in sites for ask in asks(site, seen)}:
@@ -204,6 +218,11 @@ def asks(site: Site, seen: Seen) -> Iterator[Ask]:
         if site.is_owner:
             for address in addresses[:1] if by_name else seen.direct:
                 yield Ask("http", domain, address, site.path)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is the machine itself."""
+    return within(address, "127.0.0.0/8") or within(address, "::1")
 
 
 def is_public_way(address: str) -> bool:

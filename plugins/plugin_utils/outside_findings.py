@@ -99,11 +99,15 @@ class Judge:
                 "answer",
                 "problem",
                 f"{message}: TLS is refused for this name.",
-                "The proxy has no site of this name: run site.yml, and look at `journalctl -u nginx -u apache2`.",
+                f"The proxy has no site of this name: run site.yml, and look at `journalctl -u {host.proxy_unit}`.",
             )
         if visits[0].failure == "garbled":
             remedy = "Another program holds port 443 there: `ss -tlnp` on the host names it."
             return self.finding("answer", "problem", f"{message}.", remedy)
+        if self.seen.is_forwarded and not self.seen.is_in_dns(domain) and 443 in (host.listening or {443}):
+            way = f"Ansible reaches the host by a port that is forwarded to it ({host.address})"
+            text = f"{message}. {way}, and visitors may come by another way."
+            return self.finding("answer", "unchecked", text)
         between, remedy = self.in_between(visits)
         return self.finding("answer", self.unreached, f"{message}: {between}.", remedy)
 
@@ -122,7 +126,7 @@ class Judge:
         if host.listening is not None and 443 not in host.listening:
             return (
                 "nothing listens on port 443 of the host",
-                "Start the proxy: `systemctl status nginx apache2` says why.",
+                f"`systemctl start {host.proxy_unit}`; where that fails, `journalctl -u {host.proxy_unit}` says why.",
             )
         if host.reached and (host.listening or self.lenient):
             return (

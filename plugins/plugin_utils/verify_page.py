@@ -14,6 +14,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.text impor
 from ansible_collections.groundwork.flask.plugins.plugin_utils import verify_picture, verify_report
 from ansible_collections.groundwork.flask.plugins.plugin_utils.verify_picture import number
 from ansible_collections.groundwork.flask.plugins.plugin_utils.verify_report import HostReport, as_map
+from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parents[2] / "playbooks" / "templates"
 
@@ -30,12 +31,23 @@ def page(hosts: Sequence[HostReport], time: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = code
     everything = [one for host in hosts for one in host.findings]
     return environment.get_template("verify.html.j2").render(
         time=time,
         state=verify_report.worst(everything),
         verdict=verdict(hosts),
         hosts=[of_host(host) for host in hosts],
+    )
+
+
+def code(text: str) -> Markup:
+    """A text in which what stands between backticks is code; a backtick without a second one stays."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        parts[-2:] = ["`".join(parts[-2:])]
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
     )
 
 

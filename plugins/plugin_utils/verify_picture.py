@@ -40,6 +40,7 @@ COLUMNS = (
     ((*SERVICES, "redis"), 864, 154),
     (("backup",), 1046, 154),
 )
+BAD = ("problem", "warning")
 HEAD, LINE, FOOT = 42, 19, 12  # heights: of a box's title, of each line below it, and below the last
 
 
@@ -128,11 +129,17 @@ def of_firewall(host: HostReport) -> Box:
 
 
 def of_proxy(host: HostReport) -> Box:
-    """Which one, and how long its certificates are valid."""
+    """Which one, and how long its certificates are valid; of some that are not, how many."""
     name = str(host.declared.get("proxy") or "proxy").capitalize()
     answered = [as_map(one) for one in host.answers.values() if as_map(one).get("status")]
     days = [int(number(as_map(one.get("certificate")).get("days"))) for one in answered]
-    texts = ["certificates valid", f"for {min(days)} days"] if days else []
+    bad = {one.subject for one in findings_of(host, "proxy") if "certificate" in one.check and one.state in BAD}
+    texts = ["certificates valid", f"for {min(days)} days"] if days else ["does not answer"] if host.answers else []
+    if days and bad:
+        texts = [
+            f"{len(bad)} of {len(host.answers)} certificates",
+            "needs attention" if len(bad) == 1 else "need attention",
+        ]
     return Box("proxy", name, state_of(host, "proxy"), tuple(texts))
 
 
@@ -210,7 +217,8 @@ def data_state(host: HostReport, kind: str) -> State:
     found = [
         one
         for one in host.findings
-        if re.match(pattern, one.check) or (one.check == "units" and (one.state == "ok" or kind in one.message.lower()))
+        if re.match(pattern, one.check)
+        or (one.check in ("units", "services") and (one.state == "ok" or kind in one.message.lower()))
     ]
     looked = [one for one in found if one.state != "unchecked"]
     return worst(looked) if looked else "unchecked"

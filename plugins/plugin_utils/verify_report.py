@@ -50,7 +50,7 @@ class HostReport:
         """Why a run is to fail, as one sentence; empty if it is not."""
         counts = [counted(self.count("problem"), "problem"), counted(self.count("warning") * strict, "warning")]
         number = " and ".join(part for part in counts if part)
-        return [f"{self.name} has {number}. The table above names each, with what to do."] if number else []
+        return [f"{self.name} has {number}. The report above says what to do."] if number else []
 
 
 def worst(findings: Iterable[Finding]) -> State:
@@ -68,7 +68,8 @@ def read(name: str, looked: Mapping[str, Any], visited: Mapping[str, Any], only:
     """
     found = [*trouble(name, looked, visited), *findings(looked), *findings(visited)]
     chosen = [one for one in found if not only or one.subject in (*only, "host")]
-    chosen.sort(key=lambda one: STATES.index(one.state))
+    # What is about the host comes first: more often it is the cause of what is wrong with apps.
+    chosen.sort(key=lambda one: (STATES.index(one.state), one.subject != "host"))
     facts = as_map(looked.get("facts"))
     apps = {app: given for app, given in as_map(facts.get("apps")).items() if not only or app in only}
     return HostReport(

@@ -57,7 +57,7 @@ def test_what_is_known_of_the_host_comes_from_inventory_and_options(asked: list[
         ansible_play_hosts_all=["one", "two"],
     )
     host = outside.Host(
-        "one", "203.0.113.7", (), ("two",), ("198.51.100.0/24",), True, frozenset({22, 443})
+        "one", "203.0.113.7", (), ("two",), ("198.51.100.0/24",), True, frozenset({22, 443}), proxy="nginx"
     )  # fmt: skip
     assert asked == [host]
     assert done["problems"][0].startswith("shop: https://shop.test does not answer at 203.0.113.7 (no answer in time)")
@@ -87,6 +87,7 @@ def test_the_files_of_a_report(tmp_path: Path) -> None:
     arguments = {"hosts": ["one", "two"], "looks": looks, "visits": [{}, {}], **files}
     done = run_action(verify_report.ActionModule, arguments)
     assert done["failures"]["one"] == []
+    assert done["lines"][-2:] == [f"Written: {path}" for path in files.values()]
     assert done["failures"]["two"][0].startswith("two has 1 problem")
     data = json.loads((tmp_path / "verify.json").read_text())
     assert {name: host["state"] for name, host in data["hosts"].items()} == {"one": "ok", "two": "problem"}

@@ -223,6 +223,23 @@ def test_a_host_whose_address_in_the_inventory_is_a_nickname_is_asked_by_its_own
     assert bad(judged(nowhere))["answer"][0] == "unchecked"
 
 
+def test_a_host_behind_a_forwarded_port_is_asked_by_its_own_address() -> None:
+    site = Site("shop", ("shop.test",), "/healthz")
+    host = Host("one", address="127.0.0.1", addresses=("10.0.2.15",), reached=True)
+    answers = {("https", "shop.test"): ANSWER, ("http", "shop.test"): to("https://shop.test/")}
+    seen = look(answers, {}, host, (site,))
+    assert seen.direct == ("10.0.2.15",)
+    assert bad(judged(seen, site=site)).keys() == {"dns"}
+    silent = bad(judged(look({**answers, ("https", "shop.test"): SILENT}, {}, host, (site,)), site=site))
+    assert silent["answer"][0] == "unchecked"
+    assert "a port that is forwarded to it (127.0.0.1)" in silent["answer"][1]
+
+
+def test_the_proxy_that_is_to_be_started_is_named() -> None:
+    host = replace(HOST, listening=frozenset({22}), proxy="apache")
+    assert "`systemctl start apache2`" in bad(judged(look({HTTPS: REFUSED}, host=host)))["answer"][1]
+
+
 def test_a_first_run_before_dns_and_behind_a_closed_door_stays_green() -> None:
     seen = look({HTTPS: SILENT, ("http", "shop.example.org"): SILENT}, {}, replace(HOST, firewalls=("ufw",)))
     assert {state for state, _said in bad(judged(seen, lenient=True)).values()} == {"warning"}

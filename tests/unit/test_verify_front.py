@@ -290,10 +290,15 @@ class TestCertificates:
         state = {"error": "DNS problem: NXDOMAIN", "deploy_error": ""}
         host.write(f"{on_host('state')}/certificates/shop/state.json", json.dumps(state))
         host.write(f"{self.PLACE}/certificate.json", '{"provider": "self_signed"}')
-        assert self.found(host) == [
-            "warning: DNS problem: NXDOMAIN.",
-            "problem: The certificate is a temporary one, which no browser trusts.",
+        found = [*host.found(certificates.certificates, self.EXPECTED)]
+        assert [(one.state, one.message) for one in found] == [
+            ("problem", "The certificate is a temporary one, which no browser trusts. DNS problem: NXDOMAIN.")
         ]
+        assert "tries again" in found[0].remedy
+
+    def test_an_order_that_failed_while_the_certificate_is_good(self, host: FakeHost) -> None:
+        host.write(f"{on_host('state')}/certificates/shop/state.json", '{"error": "the CA is down"}')
+        assert self.found(host) == ["warning: The CA is down."]
 
     def test_an_app_below_the_domain_of_another_has_its_certificate(self, host: FakeHost) -> None:
         blog = ExpectedApp("blog", ("shop.test",), certificate="acme")

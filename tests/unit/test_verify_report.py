@@ -70,8 +70,40 @@ def test_what_is_wrong_comes_first_and_green_subjects_are_one_line() -> None:
         "  ok shop: release, public_health",
         "  ok blog: release",
     ]
-    assert hosts[0].fails() == ["one has 1 problem. The table above names each, with what to do."]
+    assert hosts[0].fails() == ["one has 1 problem. The report above says what to do."]
     assert hosts[0].fails(strict=True)[0].startswith("one has 1 problem and 1 warning.")
+
+
+def test_the_host_comes_before_its_apps() -> None:
+    found = {"findings": [finding("release", "blog", "problem"), finding("units", "host", "problem")]}
+    assert [one.subject for one in verify_report.read("one", found, {}).findings] == ["host", "blog"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Run `a b`, then `c`.", "Run <code>a b</code>, then <code>c</code>."),
+        ("A ` alone, `<b>`", "A <code> alone, </code>&lt;b&gt;`"),
+        ("<i> & `", "&lt;i&gt; &amp; `"),
+    ],
+)
+def test_what_stands_between_backticks_is_code(text: str, shown: str) -> None:
+    assert verify_page.code(text) == shown
+
+
+def test_the_box_of_the_proxy_says_which_certificates_need_attention() -> None:
+    bad = {**VISIT, "findings": [finding("certificate", "shop", "warning")]}
+    box = verify_picture.of_proxy(verify_report.read("one", LOOK, bad))
+    assert box.lines == ("1 of 1 certificates", "needs attention")
+    silent = {**VISIT, "answers": {"shop": {"status": 0}}}
+    assert verify_picture.of_proxy(verify_report.read("one", LOOK, silent)).lines == ("does not answer",)
+
+
+def test_a_database_is_judged_by_its_apps_services_too() -> None:
+    stopped = finding("services", "shop", "problem", "postgresql.service is stopped.")
+    for one, state in ((finding("services", "shop", "ok"), "ok"), (stopped, "problem")):
+        host = verify_report.read("one", {"findings": [one]}, VISIT)
+        assert verify_picture.data_state(host, "postgresql") == state
 
 
 def test_one_app_and_the_host() -> None:

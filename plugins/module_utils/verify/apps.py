@@ -97,7 +97,7 @@ def noted(app: str, release: str, look: Look) -> Iterator[Finding]:
     rows = ledger.states(at)
     for text in (*watch.warnings(at), *ledger.Ledger(at).warnings(release)):
         shown = f"{text[:1].upper()}{text[1:].rstrip('.')}."
-        yield Finding("release", app, "warning", shown, f"`{app} status` has it too.")
+        yield Finding("release", app, "warning", shown, f"Then deploy {app}; until then `{app} status` has it too.")
     if rows and rows[0]["state"] == "bad":
         text = f"Release {rows[0]['release']} of {rows[0]['time']} was refused: {rows[0]['reason'].rstrip('.')}."
         yield Finding("release", app, "warning", text, f"Correct it and deploy again; release {release} is live.")

@@ -28,6 +28,7 @@ MISMATCH = "the key does not belong to the certificate"
 LATE = 0.25  # of the lifetime: by then it should have been renewed, as the certificate program has it
 SERVED_SECONDS = 3.0
 PORT = 443
+UNITS: Mapping[str, str] = {"nginx": "nginx", "apache": "apache2"}  # of each provider
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,25 @@ def request(app: str, look: Look) -> Mapping[str, Any]:
 
 
 def noted(one: ExpectedApp, look: Look) -> Iterator[Finding]:
-    """What the certificate program has written down: the last order's error, the reload's, a temporary certificate."""
+    """What the certificate program has written down: a temporary certificate, the last order's error, the reload's."""
     state = look.json(f"{on_host('state')}/certificates/{one.name}/state.json")
     installed = look.json(f"{on_host('certificate', one.name)}/certificate.json")
     retry = f"`{PROGRAM} reconcile {one.name}` tries again and says what is in the way."
-    for error in (state.get("error"), state.get("deploy_error")):
-        if error:
-            yield finding(one.name, "warning", f"{line(str(error), 400).rstrip('.')}.", retry)
+    errors = [sentence(error) for error in (state.get("error"), state.get("deploy_error")) if error]
     if installed.get("provider") == TEMPORARY != request(one.name, look).get("provider", TEMPORARY):
-        text = "The certificate is a temporary one, which no browser trusts."
-        yield finding(one.name, "problem", text, f"`{PROGRAM} issue {one.name}` orders the right one.")
+        text = " ".join(["The certificate is a temporary one, which no browser trusts.", *errors])
+        yield finding(
+            one.name, "problem", text, retry if errors else f"`{PROGRAM} issue {one.name}` orders the right one."
+        )
+        return
+    for error in errors:
+        yield finding(one.name, "warning", error, retry)
+
+
+def sentence(error: Any) -> str:
+    """What the certificate program has noted, as a sentence."""
+    text = line(str(error), 400).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def valid(there: Certificate, now: float) -> str:
@@ -115,7 +125,7 @@ def of_app(one: ExpectedApp, expected: Expected, look: Look) -> Iterator[Finding
         text = f"The web server cannot load the certificate and key in {on_host('certificate', one.name)}: {reason}."
         yield finding(one.name, "problem", text, retry)
     if expected.proxy in SITES and one.domains:
-        yield from not_served(one, look)
+        yield from not_served(one, UNITS[expected.proxy], look)
 
 
 def read(app: str, look: Look) -> Certificate:
@@ -173,7 +183,7 @@ def reason_of(error: ssl.SSLError) -> str:
     return str(getattr(error, "reason", "") or error)
 
 
-def not_served(one: ExpectedApp, look: Look) -> Iterator[Finding]:
+def not_served(one: ExpectedApp, unit: str, look: Look) -> Iterator[Finding]:
     """What the web server serves for the app's first domain in place of its certificate."""
     domain = one.domains[0].replace("*", "groundwork-check", 1)
     wanted = ssl.PEM_cert_to_DER_cert(first(look.read(f"{on_host('certificate', one.name)}/fullchain.pem")))
@@ -184,7 +194,7 @@ def not_served(one: ExpectedApp, look: Look) -> Iterator[Finding]:
         yield finding(one.name, "problem", text, "Run the play again; it writes the site, and reloads the server.")
     except OSError as error:
         text = f"Nothing answers for {domain} on 127.0.0.1 port {PORT}: {error.strerror or error}."
-        yield finding(one.name, "problem", text, "See `systemctl status nginx apache2`.")
+        yield finding(one.name, "problem", text, f"`systemctl status {unit}` says why.")
     else:
         if served != wanted:
             text = f"{domain} is served with another certificate than the one in {on_host('certificate', one.name)}."

@@ -22,7 +22,7 @@ from .expected import Expected, file_set
 from .finding import Finding
 from .look import Look
 
-AGAIN = "Run the play that set the host up, which puts it back; or put the change into the inventory."
+AGAIN = "Run groundwork.flask.site, which puts it back; a change that is to stay belongs into the inventory."
 LARGE = 2**24  # bytes: no file of a set is that long
 
 
