@@ -136,10 +136,7 @@ def of_proxy(host: HostReport) -> Box:
     bad = {one.subject for one in findings_of(host, "proxy") if "certificate" in one.check and one.state in BAD}
     texts = ["certificates valid", f"for {min(days)} days"] if days else ["does not answer"] if host.answers else []
     if days and bad:
-        texts = [
-            f"{len(bad)} of {len(host.answers)} certificates",
-            "needs attention" if len(bad) == 1 else "need attention",
-        ]
+        texts = ["certificates:", f"look at {len(bad)} of {len(host.answers)}"]
     return Box("proxy", name, state_of(host, "proxy"), tuple(texts))
 
 

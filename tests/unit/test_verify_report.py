@@ -94,7 +94,7 @@ def test_what_stands_between_backticks_is_code(text: str, shown: str) -> None:
 def test_the_box_of_the_proxy_says_which_certificates_need_attention() -> None:
     bad = {**VISIT, "findings": [finding("certificate", "shop", "warning")]}
     box = verify_picture.of_proxy(verify_report.read("one", LOOK, bad))
-    assert box.lines == ("1 of 1 certificates", "needs attention")
+    assert box.lines == ("certificates:", "look at 1 of 1")
     silent = {**VISIT, "answers": {"shop": {"status": 0}}}
     assert verify_picture.of_proxy(verify_report.read("one", LOOK, silent)).lines == ("does not answer",)
 
