@@ -76,7 +76,7 @@ def proc(tmp_path: Path) -> Proc:
 
 def row(address: str, inode: int, state: str = "0A") -> str:
     return (
-        f"   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0 100\n"
+        f"   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000    33        0 {inode} 1 0 100\n"
     )
 
 
@@ -103,6 +103,7 @@ def test_workers_of_a_server_are_one_listener(proc: Proc, monkeypatch: pytest.Mo
         "port": 80,
         "protocol": "tcp",
         "address": EVERYWHERE,
+        "uid": 33,
         "pid": 40,
         "name": "nginx",
         "program": "/usr/sbin/nginx",
@@ -110,6 +111,25 @@ def test_workers_of_a_server_are_one_listener(proc: Proc, monkeypatch: pytest.Mo
         "package": "nginx",
     }
     assert in_words(found) == "nginx (pid 40, unit nginx.service, package nginx)"
+
+
+def test_a_unit_with_many_files_holds_up_nobody(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not looked at is named by its account."""
+    monkeypatch.setattr(listeners, "MOST_OPEN", 2)
+    monkeypatch.setattr(listeners, "MOST_OF_UNIT", 4)
+    proc.table("tcp", row("00000000:0050", 1))
+    for pid in (40, 41, 42):
+        proc.process(pid, "many", "0::/system.slice/many.service", 1, 1, 1, 1)
+    read: list[str] = []
+
+    def target(path: str) -> str:
+        read.append(path)
+        return "/dev/null"
+
+    monkeypatch.setattr(os, "readlink", target)
+    (found,) = listeners.listeners((80,), proc.root)
+    assert (found["pid"], found["uid"]) == (0, 33)
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +59,21 @@ class TestChecks:
 
         (found,) = checks.look_at(Expected(), host.look, {"hanging": hanging})
         assert (found.state, found.check) == ("unchecked", "hanging")
+
+    def test_one_that_passes_over_what_it_cannot_read_ends_then_too(
+        self, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checks, "SECONDS", 0.2)
+
+        def busy(_expected: Expected, _look: Look) -> list[Finding]:
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                with contextlib.suppress(OSError):
+                    time.sleep(0.01)
+            return []
+
+        (found,) = checks.look_at(Expected(), host.look, {"busy": busy})
+        assert "it takes more than" in found.message
 
     def test_no_finding_is_forged(self, host: FakeHost) -> None:
         def hostile(_expected: Expected, _look: Look) -> list[Finding]:

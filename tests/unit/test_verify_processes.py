@@ -88,6 +88,13 @@ class TestByHand:
         runs(host, 40, uid, *argv, exe=exe, cwd=cwd, unit=f"/system.slice/{unit}")
         assert bad(host.found(processes.by_hand, SHOP)) == []
 
+    def test_a_unit_of_the_user_s_own_manager(self, host: FakeHost) -> None:
+        """Whoever runs one names its units."""
+        unit = "/user.slice/user-990.slice/user@990.service/app.slice/groundwork-x.service"
+        runs(host, 40, 990, "/bin/sh", exe="/usr/bin/dash", unit=unit)
+        (text,) = bad(host.found(processes.by_hand, SHOP))
+        assert "(pid 40, user@990.service) runs as shop outside of its units" in text
+
     def test_a_host_that_is_a_container_itself(self, host: FakeHost) -> None:
         host.write("/proc/1/cgroup", "9:name=systemd:/libpod/libpod-1/init.scope\n0::/libpod/libpod-1\n")
         runs(host, 40, 0, PYTHON)
@@ -137,12 +144,15 @@ class TestSockets:
             "port": 80,
             "protocol": "tcp",
             "address": "192.0.2.7",
+            "uid": 0,
             "pid": 0,
             "name": "x",
             "unit": "",
             "package": "",
         }
-        monkeypatch.setattr(listeners, "listeners", lambda _ports, _root: [{**listener, **one}])
+        ports = one.pop("ports", None) or [one.pop("port", 80)]
+        every = [{**listener, **one, "port": port} for port in ports]
+        monkeypatch.setattr(listeners, "listeners", lambda _ports, _root: every)
         return bad(host.found(sockets, expected))
 
     @pytest.mark.parametrize(
@@ -175,3 +185,12 @@ class TestSockets:
         assert self.found(host, monkeypatch, Expected(proxy="nginx")) == []
         assert self.found(host, monkeypatch, Expected(), port=2222, name="sshd") == []
         assert len(self.found(host, monkeypatch, Expected(), port=2222)) == 1
+
+    def test_a_program_hides_neither_itself_nor_another(self, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the name of sshd, and by so many ports that no more are told."""
+        host.write("/etc/passwd", "shop:x:998:998::/:/x\n")
+        (text,) = self.found(host, monkeypatch, Expected(), port=2222, name="sshd", uid=998)
+        assert text.startswith("problem: sshd, as shop, listens on 192.0.2.7 port 2222/tcp, which is not declared")
+        (text,) = self.found(host, monkeypatch, ports=list(range(5000, 5100)), uid=998, unit="shop@1.service")
+        assert "port 5000/tcp, 5001/tcp" in text
+        assert "5007/tcp and 92 more, which is not declared; the firewall" in text

@@ -70,7 +70,8 @@ def process(pid: int, here: str, look: Look) -> Process | None:
     status = re.search(r"^Uid:\s+\d+\s+(\d+)", look.read(f"{at}/status", LIMIT), re.MULTILINE)
     group = container_of(look.read(f"{at}/cgroup", LIMIT)).removeprefix(here)
     names = [part for part in group.split("/") if UNIT.match(part)]
-    unit = line(names[-1]) if names else ""
+    # The system's own, which is the first: those below are named by whoever has them, such as a user's own manager.
+    unit = line(names[0]) if names else ""
     return Process(pid, int(status[1]) if status else uid, argv, exe, cwd, unit, bool(CONTAINER.search(group)))
 
 
