@@ -28,7 +28,7 @@ def problems(rules: Mapping[str, Any], connection: Sequence[str], port: int, ena
     """
     if enabled:
         yield from shut_out(rules, connection, port)
-    named = [source for service in rules["services"] for source in service.get("from") or []]
+    named = [source for service in rules["services"] for source in sources_of(service)]
     for what, sources in (
         ("`from` of a firewall service", named),
         *((f"list firewall_{name}", rules[name]) for name in LISTS),
@@ -41,6 +41,12 @@ def problems(rules: Mapping[str, Any], connection: Sequence[str], port: int, ena
     for name in LIMITS:
         if not 0 <= int(rules[name]) <= MOST:
             yield f"firewall_{name} is {rules[name]}: choose 1 to {MOST:,}, or 0 for no limit."
+
+
+def sources_of(service: Mapping[str, Any]) -> Sequence[Any]:
+    """The addresses of ``from``: a list, or a single one as text, which the template takes too."""
+    sources = service.get("from") or ()
+    return (sources,) if isinstance(sources, str) else sources
 
 
 def shut_out(rules: Mapping[str, Any], connection: Sequence[str], port: int) -> Iterator[str]:

@@ -43,6 +43,11 @@ def found(connection: str = "198.51.100.9 50000 192.0.2.1 22", enabled: bool = T
             "are refused: db.example.org. At boot, before the network, nobody could resolve them.",
         ),
         (
+            {"services": [{"port": 1, "from": "192.0.2.0/24"}, {"port": 2, "from": "db.example.org"}]},
+            "The `from` of a firewall service takes addresses and networks, such as 192.0.2.7 or 2001:db8::/32. Names "
+            "are refused: db.example.org. At boot, before the network, nobody could resolve them.",
+        ),
+        (
             {"ssh_from": ["198.51.100.9", "office.example.org"]},
             "The list firewall_ssh_from takes addresses and networks, such as 192.0.2.7 or 2001:db8::/32. Names are "
             "refused: office.example.org. At boot, before the network, nobody could resolve them.",

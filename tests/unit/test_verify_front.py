@@ -327,6 +327,8 @@ class TestUpdates:
         assert bad(host.found(updates, Expected())) == []
         (text,) = bad(host.found(updates, Expected(host_parts=frozenset({"updates"}))))
         assert "are 10 days old" in text
+        host.write("/var/lib/apt/periodic/update-stamp", "")
+        assert bad(host.found(updates, Expected(host_parts=frozenset({"updates"})))) == [], "the server's are old"
 
     def test_apt_that_is_broken_is_unchecked(self, host: FakeHost) -> None:
         host.programs[self.PROGRAM] = "1\tE: The list of sources could not be read."

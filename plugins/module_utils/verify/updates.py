@@ -74,8 +74,9 @@ def last_upgrade(look: Look) -> float:
 def newest_list(look: Look) -> float:
     """When apt has fetched a list last; now where it has none."""
     found = [one.stat().st_mtime for one in look.path("/var/lib/apt/lists").glob("*_*")]
-    stamp = look.path("/var/lib/apt/periodic/update-success-stamp")
-    return max([*found, *([stamp.stat().st_mtime] if stamp.exists() else [])], default=look.now)
+    # A list has the time that its server gives it; what says when it was asked is of apt's timer, or of Ubuntu's hook.
+    stamps = (look.path(f"/var/lib/apt/periodic/{name}") for name in ("update-stamp", "update-success-stamp"))
+    return max([*found, *(stamp.stat().st_mtime for stamp in stamps if stamp.exists())], default=look.now)
 
 
 def reboot(_expected: Expected, look: Look) -> Iterator[Finding]:
