@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils import host_settings_found
 from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
@@ -79,9 +80,13 @@ def size(root: Path = Path("/")) -> dict[str, int]:
     return {"processor_nproc": len(os.sched_getaffinity(0)), "memtotal_mb": total // 1024}
 
 
-def machine(root: Path = Path("/")) -> dict[str, str]:
-    """The kind of container that the host is, as systemd has found it; empty for a machine of its own."""
-    return {"container": first_line(root / "run/systemd/container")}
+def machine(root: Path = Path("/")) -> dict[str, Any]:
+    """The kind of container that the host is, as systemd has found it; what others have set, and what is logged."""
+    return {
+        "container": first_line(root / "run/systemd/container"),
+        "settings": host_settings_found.settings(root),
+        "journal_bytes": host_settings_found.journal_bytes(root),
+    }
 
 
 def addresses() -> dict[str, list[str]]:

@@ -148,11 +148,14 @@ services:
   returned: success
   sample: {shop: [redis.conf, redis.json]}
 machine:
-  description: What the role C(groundwork.flask.host) asks of the machine. C(container) is the kind of container that it
-    is, empty for a machine of its own.
+  description:
+    - What the role C(groundwork.flask.host) asks of the machine. C(container) is the kind of container that it is,
+      empty for a machine of its own.
+    - C(settings), what others have set for updates, journal and logins, and C(journal_bytes), what is logged; of parts
+      that the role has not set yet. The filter P(groundwork.flask.host_overruled#filter) takes them.
   type: dict
   returned: success
-  sample: {container: ""}
+  sample: {container: "", settings: [], journal_bytes: 0}
 readiness:
   description: Whether the host can be set up at all. Where it cannot, the action plugin fails and says what to do.
   type: dict

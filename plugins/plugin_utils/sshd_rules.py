@@ -136,7 +136,11 @@ def warnings(found: Mapping[str, Any], wish: Wish) -> list[str]:
     if asleep := [
         name
         for name, one in found["accounts"].items()
-        if one["password"] and not one["keys"] and not one["unknown"] and name != "root"
+        if one["password"]
+        and not one["keys"]
+        and not one["unknown"]
+        and name != "root"
+        and not by_password(found, name)
     ]:
         said.append(
             f"Passwords are refused by sshd from this run on. Without a key in ~/.ssh/authorized_keys these accounts "
@@ -156,6 +160,16 @@ def warnings(found: Mapping[str, Any], wish: Wish) -> list[str]:
         if weak in found["effective"].get("pubkeyacceptedalgorithms", "").split(","):
             said.append(f"sshd takes signatures by {weak}, which is broken: remove it from PubkeyAcceptedAlgorithms.")
     return said
+
+
+def by_password(found: Mapping[str, Any], name: str) -> bool:
+    """Whether a block ``Match User`` of the host lets somebody in by password, of which another warning tells."""
+    blocks = [
+        one["match"].split()
+        for one in found["settings"]
+        if one["match"] and one["keyword"] == "passwordauthentication" and one["value"].lower() == "yes"
+    ]
+    return any(len(words) == 2 and words[0].lower() == "user" and name in words[1].split(",") for words in blocks)
 
 
 def differences(found: Mapping[str, Any], wish: Wish) -> list[str]:

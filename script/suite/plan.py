@@ -273,6 +273,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"plugins/module_utils/host/.*", ("unit:test_host_program", "unit:test_trust", "host")),
     (r"plugins/\w+/host_(settings|problems)\.py", ("unit:test_host_settings",)),
+    (r"plugins/\w+/host_(settings_found|overruled)\.py", ("unit:test_host_overruled",)),
     (r"plugins/module_utils/verify/.*", ("unit:test_verify", "default:test_verify")),
     (
         r"plugins/\w+/(verify_(outside|report|page|picture|expected)|outside(_\w+)?|wire|in_time|expected)\.py",

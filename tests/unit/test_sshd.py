@@ -334,6 +334,14 @@ def test_what_would_shut_the_play_out_is_refused(state: dict[str, Any], wish: di
     [
         ({"accounts": {"ada": account(), "bob": account([], password=True)}}, {}, "cannot log in any more: bob."),
         ({"accounts": {"ada": account(), "bob": account(password=True)}}, {}, ""),
+        (
+            {
+                "accounts": {"bob": account([], password=True)},
+                "settings": [line("passwordauthentication", "yes", "User bob,git")],
+            },
+            {},
+            "`Match User bob,git`",
+        ),
         ({"accounts": {"ada": account(), "root": account([], password=True)}}, {}, ""),
         ({"settings": [line("passwordauthentication", "yes", "User git")]}, {}, "`Match User git`"),
         ({"settings": [line("x11forwarding", "yes", "User git")]}, {}, ""),
