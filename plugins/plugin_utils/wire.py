@@ -211,7 +211,7 @@ def read_certificate(encoded: bytes | None, code: int = 0, reason: str = "") -> 
             code=code,
             reason=reason,
         )
-    except ValueError:
+    except (ValueError, TypeError, x509.InvalidVersion):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,18 @@ def test_a_certificate_that_is_not_good_is_read_all_the_same(
     assert seen.certificate.code in codes
     assert seen.certificate.reason
     assert seen.certificate.is_temporary is temporary
+
+
+def test_a_certificate_that_is_no_certificate_is_none(ca: Authority) -> None:
+    """Version 9, and a bit string for a name: neither is a ValueError to the library."""
+    with serving(FINE, ca.context("shop.test", self_signed=True)) as port:
+        fine = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((HERE, port)))
+    version, name = b"\xa0\x03\x02\x01\x02", b"\x06\x03\x55\x04\x03\x0c"
+    assert version in fine
+    assert name in fine
+    assert wire.read_certificate(fine)
+    assert wire.read_certificate(fine.replace(version, version[:-1] + b"\x09")) is None
+    assert wire.read_certificate(fine.replace(name, name[:-1] + b"\x03")) is None
 
 
 def test_a_ca_that_this_machine_does_not_know(ca: Authority) -> None:
