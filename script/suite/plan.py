@@ -307,7 +307,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/plugin_utils/summary\.py", ("unit:test_summary",)),
     (r"plugins/\w+/(check_)?request\.py", ("unit:test_request", "release:test_day_two")),
     (r"plugins/.*", ("unit",)),
-    (r"playbooks/(site|remove)\.yml", ("default:test_the_next_day",)),
+    (r"playbooks/(site|remove)\.yml", ("unit:test_tags", "default:test_the_next_day")),
     (r"playbooks/cloud_init\.yml", ("unit:test_user_data", "unit:test_request")),
     (r"playbooks/restore\.yml", ("backup:playbook",)),
     (r"playbooks/maintenance\.yml", ("proxy:test_maintenance",)),
