@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.files import make_directory, make_parents, write
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import owner_names
 
 MOST_KEPT = 20  # copies of one file
 
@@ -129,15 +130,7 @@ def describe(found: Found | None) -> str:
 
 def owners(found: Found) -> tuple[str, str]:
     """The names of the user and the group; a number where there is no name."""
-    try:
-        owner = pwd.getpwuid(found.uid).pw_name
-    except KeyError:
-        owner = str(found.uid)
-    try:
-        group = grp.getgrgid(found.gid).gr_name
-    except KeyError:
-        group = str(found.gid)
-    return owner, group
+    return owner_names(found.uid, found.gid)
 
 
 def user_id(name: str, path: str) -> int:

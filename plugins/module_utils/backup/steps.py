@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..common import beside, programs, systemd
 from ..common.on_host import on_host
-from ..common.systemd import Directives
+from ..common.systemd import HARDENED, Directives
 from .errors import BackupError
 
 OF_A_RELEASE = re.compile(r"EnvironmentFile|WorkingDirectory")
@@ -29,25 +29,7 @@ ALWAYS: Directives = [
 # For a program that reads and writes files of one account, and nothing else.
 STRICT: Directives = [
     *ALWAYS,
-    ("ProtectSystem", "strict"),
-    ("ProtectClock", "yes"),
-    ("ProtectControlGroups", "yes"),
-    ("ProtectHostname", "yes"),
-    ("ProtectKernelLogs", "yes"),
-    ("ProtectKernelModules", "yes"),
-    ("ProtectKernelTunables", "yes"),
-    ("ProtectProc", "invisible"),
-    ("PrivateDevices", "yes"),
-    ("PrivateTmp", "yes"),
-    ("LockPersonality", "yes"),
-    ("MemoryDenyWriteExecute", "yes"),
-    ("RestrictNamespaces", "yes"),
-    ("RestrictRealtime", "yes"),
-    ("SystemCallArchitectures", "native"),
-    ("SystemCallFilter", "@system-service"),
-    ("SystemCallFilter", "~@privileged @resources"),
-    ("SystemCallErrorNumber", "EPERM"),
-    ("UMask", "0077"),
+    *HARDENED,
     ("TasksMax", "64"),
     ("MemoryMax", "50%"),
 ]

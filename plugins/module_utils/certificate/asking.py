@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from ..common.beside import own_unit
-from ..common.systemd import Directives
+from ..common.systemd import HARDENED, Directives
 from . import ca, reachability
 from .config import MINUTE, PROGRAM
 from .messages import CertificateError
@@ -20,34 +20,16 @@ from .processes import CHOSEN, UNITS, run
 
 # For what asks servers that anybody may have set up: it changes nothing.
 ASKING: Directives = [
+    *HARDENED,
     ("CapabilityBoundingSet", ""),
     ("NoNewPrivileges", "yes"),
-    ("PrivateDevices", "yes"),
     ("PrivateIPC", "yes"),
     ("PrivateMounts", "yes"),
-    ("PrivateTmp", "yes"),
     ("PrivateUsers", "yes"),
-    ("ProtectSystem", "strict"),
     ("ProtectHome", "yes"),
-    ("ProtectProc", "invisible"),
-    ("ProtectClock", "yes"),
-    ("ProtectControlGroups", "yes"),
-    ("ProtectHostname", "yes"),
-    ("ProtectKernelLogs", "yes"),
-    ("ProtectKernelModules", "yes"),
-    ("ProtectKernelTunables", "yes"),
     ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
-    ("RestrictNamespaces", "yes"),
-    ("RestrictRealtime", "yes"),
     ("RestrictSUIDSGID", "yes"),
     ("KeyringMode", "private"),
-    ("LockPersonality", "yes"),
-    ("MemoryDenyWriteExecute", "yes"),
-    ("SystemCallArchitectures", "native"),
-    ("SystemCallFilter", "@system-service"),
-    ("SystemCallFilter", "~@privileged @resources"),
-    ("SystemCallErrorNumber", "EPERM"),
-    ("UMask", "0077"),
 ]
 REACH_TIMEOUT = 10 * MINUTE
 Answer = TypeVar("Answer")

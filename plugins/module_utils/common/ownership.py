@@ -53,6 +53,19 @@ def account_of(app: str) -> pwd.struct_passwd | None:
         return None
 
 
+def owner_names(uid: int, gid: int) -> tuple[str, str]:
+    """The names of an account and of a group; a number where there is no name."""
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        owner = str(uid)
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = str(gid)
+    return owner, group
+
+
 def group_of(app: str) -> grp.struct_group | None:
     """The group of this name, wherever it comes from; None if there is none."""
     try:

@@ -31,6 +31,29 @@ EXECUTE = (
 
 Directives = list[tuple[str, str]]
 
+# What a program can do without that computes, and reads and writes files; what it may be and reach says the caller.
+HARDENED: Directives = [
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("PrivateDevices", "yes"),
+    ("PrivateTmp", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectProc", "invisible"),
+    ("ProtectSystem", "strict"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("UMask", "0077"),
+]
+
 # Directives about how a unit starts, stops and is supervised, and about the account it runs as. A transient unit states
 # its own; the other directives of [Service] say what the processes of the unit may do.
 LIFECYCLE = re.compile(

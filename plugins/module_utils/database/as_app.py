@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..common import programs, systemd
 from ..common.on_host import on_host
-from ..common.systemd import Directives
+from ..common.systemd import HARDENED, Directives
 from ..common.text import line
 from .errors import DatabaseError
 
@@ -22,35 +22,17 @@ if TYPE_CHECKING:
     from .server import Server
 
 SANDBOX: Directives = [
+    *HARDENED,
     ("NoNewPrivileges", "yes"),
     ("CapabilityBoundingSet", ""),
     ("RestrictSUIDSGID", "yes"),
     ("RestrictAddressFamilies", "AF_UNIX"),
-    ("RestrictNamespaces", "yes"),
-    ("RestrictRealtime", "yes"),
     ("PrivateNetwork", "yes"),
     ("PrivateUsers", "yes"),
-    ("PrivateDevices", "yes"),
-    ("PrivateTmp", "yes"),
-    ("ProtectSystem", "strict"),
     ("ProtectHome", "yes"),
-    ("ProtectProc", "invisible"),
-    ("ProtectClock", "yes"),
-    ("ProtectControlGroups", "yes"),
-    ("ProtectHostname", "yes"),
-    ("ProtectKernelLogs", "yes"),
-    ("ProtectKernelModules", "yes"),
-    ("ProtectKernelTunables", "yes"),
-    ("LockPersonality", "yes"),
-    ("MemoryDenyWriteExecute", "yes"),
-    ("SystemCallArchitectures", "native"),
-    ("SystemCallFilter", "@system-service"),
-    ("SystemCallFilter", "~@privileged @resources"),
-    ("SystemCallErrorNumber", "EPERM"),
     ("InaccessiblePaths", f"-/etc/ssl/private -/root -{on_host('configuration')} -{on_host('certificates')}"),
     ("KillMode", "control-group"),
     ("TimeoutStopSec", "5"),
-    ("UMask", "0077"),
     ("TasksMax", "64"),
     ("LimitCORE", "0"),
 ]

@@ -8,16 +8,15 @@ Each file set keeps in its manifest how it wrote each file. What a release is ma
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..common import clock
 from ..common.on_host import on_host
+from ..common.ownership import owner_names
 from .expected import Expected, file_set
 from .finding import Finding
 from .look import Look
@@ -97,16 +96,8 @@ def too_open(path: str, status: os.stat_result, mode: str, owner: str) -> Findin
 
 
 def names(status: os.stat_result) -> tuple[str, str]:
-    """Owner and group; a number where there is no name."""
-    try:
-        owner = pwd.getpwuid(status.st_uid).pw_name
-    except KeyError:
-        owner = str(status.st_uid)
-    try:
-        group = grp.getgrgid(status.st_gid).gr_name
-    except KeyError:
-        group = str(status.st_gid)
-    return owner, group
+    """Owner and group of what was looked at."""
+    return owner_names(status.st_uid, status.st_gid)
 
 
 def digest_of(place: Path) -> str:
