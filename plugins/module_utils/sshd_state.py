@@ -137,14 +137,15 @@ def host_keys(root: Path = Path("/")) -> dict[str, int]:
 
 
 def accounts(effective: dict[str, str], user: str, root: Path = Path("/")) -> dict[str, dict[str, Any]]:
-    """Who can log in: root, people and the play's user, whether by a ``password``, and by how many ``keys``.
+    """Who can log in: root, people and the play's user; whether by ``password``, their ``keys`` and ``groups``.
 
     ``refused`` says why further keys would not be taken; ``unknown`` is true where keys come from elsewhere too.
     """
     passwords = {fields[0]: fields[1] for fields in records(root / "etc/shadow") if len(fields) > 1}
+    groups = [fields for fields in records(root / "etc/group") if len(fields) == 4]
     elsewhere = any(effective.get(name, "none") != "none" for name in ("authorizedkeyscommand", "trustedusercakeys"))
     found: dict[str, dict[str, Any]] = {}
-    for name, _password, uid, _gid, _comment, home, shell in (
+    for name, _password, uid, gid, _comment, home, shell in (
         fields for fields in records(root / "etc/passwd") if len(fields) == 7
     ):
         human = uid == "0" or (uid.isdigit() and FIRST_HUMAN <= int(uid) != NOBODY)
@@ -152,6 +153,7 @@ def accounts(effective: dict[str, str], user: str, root: Path = Path("/")) -> di
             keys = keys_of(name, home, effective, root)
             found[name] = {
                 "password": passwords.get(name, "")[:1] not in ("", "!", "*"),
+                "groups": [one[0] for one in groups if one[2] == gid or name in one[3].split(",")],
                 "keys": [key.fingerprint for key in keys if not key.objection],
                 "refused": {key.fingerprint: key.objection for key in keys if key.objection},
                 "unknown": elsewhere or any("cert-authority" in key.options for key in keys),

@@ -62,7 +62,8 @@ def no_key(error: AnsibleConnectionFailure) -> str:
     """What is said where an account is there now and its connection is refused still."""
     return (
         f"The account is on the host now, and cannot log in: {error}. Add to its keys in host_admins the public key "
-        "that ssh of this controller offers (ansible_ssh_private_key_file, or the agent's)."
+        "that ssh of this controller offers (ansible_ssh_private_key_file, or the agent's). If it is there, AllowUsers "
+        "or AllowGroups of sshd keeps the account out: `sshd -T | grep -i allow` on the host, as root, shows them."
     )
 
 

@@ -100,13 +100,8 @@ def of_wish(found: Mapping[str, Any], wish: Wish) -> Iterator[str]:
         )
     if wish.allow_users and user and not any(allowed(user, pattern) for pattern in wish.allow_users):
         yield f"host_sshd_allow_users lacks {user}, as whom this play has logged in: add {user}."
-    others = [one for one in found["settings"] if one["keyword"] == "allowusers" and not one["match"]]
     for admin in wish.admins:
-        if others and not any(allowed(admin, pattern) for one in others for pattern in one["value"].split()):
-            yield (
-                f"{place(others[0])} says `AllowUsers {others[0]['value']}`, so {admin} of host_admins cannot log in: "
-                f"add {admin}."
-            )
+        yield from of_lists(found, admin)
         if wish.allow_users and not any(allowed(admin, pattern) for pattern in wish.allow_users):
             yield f"host_sshd_allow_users lacks {admin} of host_admins: add {admin}."
     for keyword, value in wish.settings.items():
@@ -114,6 +109,22 @@ def of_wish(found: Mapping[str, Any], wish: Wish) -> Iterator[str]:
             yield f"host_sshd_settings: {keyword} is not set there; the role has a variable for it, or keeps it."
         elif not re.fullmatch("[A-Za-z0-9]+", keyword) or "\n" in str(value):
             yield f"host_sshd_settings: {keyword!r} is no keyword of sshd_config with its value on one line."
+
+
+def of_lists(found: Mapping[str, Any], admin: str) -> Iterator[str]:
+    """Lists in other files, of users and of groups, that keep an administrator out; all of them have to let one in."""
+    groups = found["accounts"].get(admin, {}).get("groups") or [admin]  # a new account has the group of its name
+    for keyword, names, remedy in (
+        ("AllowUsers", [admin], f"add {admin}"),
+        ("AllowGroups", groups, f"put {admin} into one of these groups, or add a group of {admin}"),
+    ):
+        others = [one for one in found["settings"] if one["keyword"] == keyword.lower() and not one["match"]]
+        patterns = [pattern for one in others for pattern in one["value"].split()]
+        if others and not any(allowed(name, pattern) for name in names for pattern in patterns):
+            yield (
+                f"{place(others[0])} says `{keyword} {others[0]['value']}`, so {admin} of host_admins cannot log in: "
+                f"{remedy}."
+            )
 
 
 def of_jumps(wish: Wish, arguments: str, names: tuple[str, ...]) -> Iterator[str]:

@@ -148,6 +148,7 @@ def host(root: Path) -> Path:
         "root:x:0:0::/root:/bin/bash\nada:x:1000:1000::/home/ada:/bin/bash\nold:x:1001:1001::/home/old:/bin/sh\n"
         "shop:x:1002:1002::/srv:/usr/sbin/nologin\nsync:x:4:65534::/bin:/bin/sync\nnobody:x:65534:1::/:/bin/sh\n"
     )
+    (root / "etc/group").write_text("ada:x:1000:\npeople:x:1005:old,ada\nothers:x:1006:adam\n")
     (root / "etc/shadow").write_text("root:!:1::::::\nada:*:1::::::\nold:$y$j9T$secret:1::::::\nshop:!:1::::::\n")
     return root
 
@@ -160,7 +161,7 @@ def test_a_host_is_read(tmp_path: Path) -> None:
     assert state["version"] == [9, 2]
     assert state["effective"]["hostkey"] == "/etc/ssh/ssh_host_rsa_key /etc/ssh/ssh_host_ed25519_key"
     assert sorted(state["accounts"]) == ["ada", "old", "root"]
-    assert state["accounts"]["ada"] == account()
+    assert state["accounts"]["ada"] == {**account(), "groups": ["ada", "people"]}
     assert (state["accounts"]["old"]["password"], state["accounts"]["old"]["keys"]) == (True, [])
     assert list(state["accounts"]["old"]["refused"].values()) == ["RSA of 1024 bits; 2048 are the least"]
     assert "secret" not in str(state)
@@ -314,6 +315,16 @@ def test_what_is_in_place_is_not_pending_and_a_part_left_out_is_removed() -> Non
             "host_sshd_settings: PasswordAuthentication is not set there",
         ),
         ({}, {"settings": {"Match": "all"}}, "host_sshd_settings: Match"),
+        (
+            {"settings": [line("allowgroups", "root people")]},
+            {"admins": [{"name": "bob", "keys": [ED25519]}]},
+            "/etc/x.conf line 3 says `AllowGroups root people`, so bob of host_admins cannot log in: put bob into one",
+        ),
+        (
+            {"settings": [line("allowgroups", "people")], "accounts": {"ada": {**account(), "groups": ["people"]}}},
+            {"admins": [{"name": "ada", "keys": [ED25519]}]},
+            "",
+        ),
         ({}, {"settings": {"Banner": "x\nPermitRootLogin yes"}}, "with its value on one line"),
         ({}, {"root": "yes"}, "host_sshd_root is 'yes'; one of prohibit-password, no is right"),
         ({}, {"tcp_forwarding": "no", "arguments": "-J ops@web1:22", "names": ["web1"]}, "through this one (web1)"),
