@@ -60,3 +60,9 @@ def test_an_app_that_has_loosened_its_sandbox_is_a_warning(host: FakeHost) -> No
     (text,) = bad(host.found(exposure, expected))
     assert text.startswith("warning: ")
     assert text.endswith("because of RestrictNamespaces.")
+
+
+def test_no_figure_is_no_good_one(host: FakeHost) -> None:
+    host.programs[f"{ANALYZE} security"] = "1\tFailed to connect to bus: No such file or directory"
+    (text,) = bad(host.found(exposure))
+    assert text.startswith("unchecked: Not looked at: systemd-analyze security tells no figure: Failed to connect")

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..common import exposures
+from ..common.programs import explanation
 from .expected import Expected
 from .finding import Finding
-from .look import Look
+from .look import Look, UncheckedError
 from .parts import ReleaseParts
 from .units import own_units
 
@@ -27,6 +28,8 @@ def exposure(expected: Expected, look: Look) -> Iterator[Finding]:
         return
     shown = look.run(ANALYZE, "security", "--no-pager", *asked, seconds=20)
     figures = {unit: float(figure) for unit, figure in FIGURE.findall(shown.stdout)}
+    if not figures:
+        raise UncheckedError(f"systemd-analyze security tells no figure: {explanation(shown, 200)}")
     found = [one for unit, figure in figures.items() for one in judged(unit, figure, asked[unit], expected)]
     yield from found
     if not found:
