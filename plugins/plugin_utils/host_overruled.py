@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What the operator can say instead, by the part.
-REMEDIES = {
-    "updates": "see host_reboot_time",
-    "journal": "set host_journal_max",
-    "logins": "state it in host_login_defs",
-}
+# What the operator can say instead, by the part and by how the setting begins.
+REMEDIES = (
+    ("updates", "Unattended-Upgrade::Automatic-Reboot", 'set host_reboot_time ("" for no reboots)'),
+    ("journal", "SystemMaxUse", "set host_journal_max"),
+    ("logins", "", "state it in host_login_defs"),
+)
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -28,20 +28,21 @@ def warnings(found: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]]) 
         if ours is not None and str(ours) != one["value"]:
             yield (
                 f"{one['file']} of this host says {one['key']} is `{one['value']}`; from this run on `{ours}` is in "
-                f"effect. To keep yours, {remedy(one['part'])}."
+                f"effect. To keep yours, {remedy(one['part'], one['key'])}."
             )
     limit = str(wanted.get("journal", {}).get("SystemMaxUse", ""))
     used = int(found.get("journal_bytes", 0))
     if limit and used > size(limit):
         yield (
             f"The journal of this host takes {used // 2**20} MB; from this run on its oldest entries above {limit} are "
-            f"deleted. To keep them, {remedy('journal')}."
+            f"deleted. To keep them, {remedy('journal', 'SystemMaxUse')}."
         )
 
 
-def remedy(part: str) -> str:
+def remedy(part: str, key: str) -> str:
     """How to keep what is there."""
-    return f"{REMEDIES[part]}, or put {part} into host_skip_parts"
+    first = [text for of_part, begin, text in REMEDIES if of_part == part and key.startswith(begin)]
+    return ", or ".join([*first, f"put {part} into host_skip_parts"])
 
 
 def size(text: str) -> int:

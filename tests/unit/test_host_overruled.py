@@ -53,11 +53,12 @@ def test_what_is_overruled_is_named_with_its_file(root: Path) -> None:
     apt, reboot, journal, logins = named(root, WANTED)
     assert apt == (
         "/etc/apt/apt.conf.d/20auto-upgrades of this host says APT::Periodic::Unattended-Upgrade is `0`; from this run "
-        "on `1` is in effect. To keep yours, see host_reboot_time, or put updates into host_skip_parts."
+        "on `1` is in effect. To keep yours, put updates into host_skip_parts."
     )
     assert reboot.startswith(
         "/etc/apt/apt.conf.d/52mine of this host says Unattended-Upgrade::Automatic-Reboot is `false`"
     )
+    assert reboot.endswith('set host_reboot_time ("" for no reboots), or put updates into host_skip_parts.')
     assert journal.startswith("/etc/systemd/journald.conf.d/10-mine.conf of this host says SystemMaxUse is `2G`")
     assert "SHA_CRYPT_MIN_ROUNDS is `100000`; from this run on `65536`" in logins
 
