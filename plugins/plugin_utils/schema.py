@@ -7,7 +7,8 @@ From these records come the reader (``model``), what the messages call an option
 (``role_inputs``), ``docs/reference.md`` and ``docs/flask_apps.schema.json`` (``script/reference``). Those that the
 release engine takes as they are stand in ``module_utils/release/spec.py``, because the module ``release`` gets its
 arguments from them and cannot import ``plugin_utils``. The options of each server are in ``servers``, the settings of
-a site in ``site_options``, where the code comes from in ``source_options``.
+a site in ``site_options``, the directives of the sandbox in ``sandbox_options``, where the code comes from in
+``source_options``.
 """
 
 from __future__ import annotations
@@ -33,30 +34,6 @@ APP_NAME = r"[a-z][a-z0-9_-]{0,29}"
 HOST_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 DOMAIN = re.compile(rf"{HOST_LABEL}(\.{HOST_LABEL})+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-# Directives of the unit's sandbox that some apps must loosen, with what makes an app need it. This is the one place
-# that names them; the unit's template takes them by these names.
-SANDBOX = {
-    "MemoryDenyWriteExecute": "cffi callbacks, JIT compilers, Node.js as a subprocess",
-    "RestrictNamespaces": "programs with a sandbox of their own, such as Chromium",
-    "RestrictSUIDSGID": "chmod with the setgid bit",
-    "RestrictAddressFamilies": "AF_NETLINK for interface lists",
-    "ProtectProc": "seeing other processes",
-    "ProtectHome": "reading below /home",
-    "PrivateTmp": "sharing /tmp with others",
-    "PrivateDevices": "devices such as a camera",
-    "SystemCallFilter": "os.nice, sched_setaffinity, os.chown",
-    "NoExecPaths": "running programs it downloaded",
-    "ReadWritePaths": "writing outside its data directory",
-    "BindReadOnlyPaths": "reading below /opt, /mnt or another app's directory",
-    "IPAddressDeny": "tightening: no connections, with IPAddressAllow for the exceptions",
-    "IPAddressAllow": "the exceptions from IPAddressDeny",
-    "UMask": "files that the group may read",
-    "MemoryMax": "more or less memory than 60% of the host's",
-    "LimitAS": "tightening: the address space of each process, on hosts where MemoryMax cannot be had",
-    "TasksMax": "more threads and processes than 512",
-    "LimitNOFILE": "more open files",
-}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.options im
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     certificate_rules,
     reserved,
+    sandbox_options,
     schema,
     servers,
     sites,
@@ -268,7 +269,7 @@ def read_domains(app: Reader) -> tuple[str, ...]:
 
 def read_sandbox(app: Reader) -> dict[str, str]:
     """Directives of the sandbox, as systemd takes their values."""
-    read = Reader(app.field("sandbox"), app.given.get("sandbox"), app.problems, schema.SANDBOX)
+    read = Reader(app.field("sandbox"), app.given.get("sandbox"), app.problems, sandbox_options.SANDBOX)
     values = {}
     for key, value in read.given.items():
         words = value if isinstance(value, list) else [value]

@@ -11,6 +11,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.outgoing.policies
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     outgoing_options,
     reserved,
+    sandbox_options,
     schema,
     servers,
     service_options,
@@ -206,7 +207,7 @@ SHAPES: Mapping[str, Schema] = {
         "type": "object",
         "properties": {
             name: {"type": ["string", "integer", "boolean", "array"], "description": f"For {why}."}
-            for name, why in schema.SANDBOX.items()
+            for name, why in sandbox_options.SANDBOX.items()
         },
         "additionalProperties": False,
     },

@@ -16,6 +16,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.spec impo
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     outgoing_options,
     reserved,
+    sandbox_options,
     schema,
     servers,
     service_options,
@@ -53,7 +54,7 @@ def page() -> str:
             parts.append(section("A directory in `static` and `media`", site_options.STATIC))
             parts.append(section("`limit_req` as a map", site_options.LIMIT))
     parts += [
-        meanings("`sandbox`", "Each directive, with what makes an app need another value.", schema.SANDBOX),
+        meanings("`sandbox`", "Each directive, with what makes an app need another value.", sandbox_options.SANDBOX),
         meanings("Checks", "What `skip_checks` may name.", CHECKS),
         meanings(
             "Variables that the collection sets",
