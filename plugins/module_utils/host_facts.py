@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import host_settings_found
-from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common import kernel, programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 SECONDS = 30.0  # that one program may take
@@ -81,9 +81,15 @@ def size(root: Path = Path("/")) -> dict[str, int]:
 
 
 def machine(root: Path = Path("/")) -> dict[str, Any]:
-    """The kind of container that the host is, as systemd has found it; what others have set, and what is logged."""
+    """What the role host asks of the machine, what others have set, and what is logged.
+
+    Modules that are loaded below a container are not its own.
+    """
+    container = first_line(root / "run/systemd/container")
     return {
-        "container": first_line(root / "run/systemd/container"),
+        "container": container,
+        "virtual": bool(container) or kernel.is_virtual(root),
+        "modules": [] if container else kernel.loaded_modules(root),
         "settings": host_settings_found.settings(root),
         "journal_bytes": host_settings_found.journal_bytes(root),
     }

@@ -150,12 +150,13 @@ services:
 machine:
   description:
     - What the role C(groundwork.flask.host) asks of the machine. C(container) is the kind of container that it is,
-      empty for a machine of its own.
+      empty for a machine of its own; C(virtual) whether it is one or a virtual machine; C(modules) are the names of the
+      loaded kernel modules, none in a container.
     - C(settings), what others have set for updates, journal and logins, and C(journal_bytes), what is logged; of parts
       that the role has not set yet. The filter P(groundwork.flask.host_overruled#filter) takes them.
   type: dict
   returned: success
-  sample: {container: "", settings: [], journal_bytes: 0}
+  sample: {container: "", virtual: true, modules: [nf_tables, virtio_net], settings: [], journal_bytes: 0}
 readiness:
   description: Whether the host can be set up at all. Where it cannot, the action plugin fails and says what to do.
   type: dict

@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
 # The parts of the role host, as `host_skip_parts` names them.
-HOST_PARTS = ("updates", "time", "journal", "swap", "sysctl", "core_dumps", "logins", "sshd", "admin")
+HOST_PARTS = ("updates", "time", "journal", "swap", "sysctl", "core_dumps", "modules", "logins", "sshd", "admin")
 DRILL_DAYS = 9  # the restore drill is weekly; two days for a host that was off
 HSTS = "Strict-Transport-Security"
 

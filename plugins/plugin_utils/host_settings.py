@@ -11,12 +11,13 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, meant
 
-PARTS = ("updates", "time", "journal", "swap", "sysctl", "core_dumps", "logins", "sshd", "admin")
+PARTS = ("updates", "time", "journal", "swap", "sysctl", "core_dumps", "modules", "logins", "sshd", "admin")
 MOST_SWAP_MB = 65536
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 SIZE = re.compile(r"[1-9]\d*[KMGT]")
 KEY = re.compile(r"[a-z0-9_]+([./][A-Za-z0-9_*@:-]+)+")
 VALUE = re.compile(r"[^\n]{1,200}")
+MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,55}")
 LOGIN_DEF = re.compile(r"[A-Z][A-Z0-9_]*")
 PLAIN = re.compile(r"[\x20-\x7e\n]*")
 
@@ -71,6 +72,16 @@ def sysctl(value: Any) -> Iterator[str]:
             yield f" has {wanted!r} for {key}: it takes a number, a text of one line, or null to leave it as it is."
 
 
+def disabled_modules(value: Any) -> Iterator[str]:
+    """Names of kernel modules."""
+    if not isinstance(value, list):
+        yield f" is {value!r}: it takes a list, such as [sctp, dccp]."
+        return
+    for name in value:
+        if not MODULE.fullmatch(str(name)):
+            yield f" names {name!r}, which is no kernel module: write it as firewire-ohci."
+
+
 def login_defs(value: Any) -> Iterator[str]:
     """Values of login.defs."""
     if not isinstance(value, Mapping):
@@ -93,6 +104,7 @@ JUDGES = {
     "host_journal_max": journal_max,
     "host_swap_mb": swap_mb,
     "host_sysctl": sysctl,
+    "host_disabled_modules": disabled_modules,
     "host_login_defs": login_defs,
     "host_issue": issue,
 }

@@ -53,7 +53,7 @@ PARTS = (
     Part("deploy", 95, 270, 3, "site", image=True),
     Part("services", 345, 1020, 2, "site"),
     Part("attack", 100, 200, 1, "site", image=True),
-    Part("scan", 0, 370, 1, "site", image=True),
+    Part("scan", 0, 430, 1, "site", image=True),
     Part("release", 225, 480, 3, "role"),
     Part("proxy", 115, 180, 1, "role"),
     Part("proxy_apache", 125, 335, 1, "role"),

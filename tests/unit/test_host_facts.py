@@ -154,3 +154,29 @@ def test_an_app_that_runs_as_an_account_not_made_for_it_is_a_warning(
     result = Caller(module, capsys)(apps=["root"])
     assert (result["taken"], result["known_apps"]) == ({}, ["root"])
     assert warned[0].startswith("root: the app runs as the account root (uid 0, home /root")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "container", "expected"),
+    [
+        ("flags\t\t: fpu hypervisor lahf_lm\n", "", (True, ["firewire_ohci", "sctp"])),
+        ("flags\t\t: fpu lahf_lm\nbugs\t: hypervisor\n", "", (False, ["firewire_ohci", "sctp"])),
+        ("Features\t: fp asimd\n", "", (False, ["firewire_ohci", "sctp"])),  # no ARM processor tells
+        ("", "lxc\n", (True, [])),
+    ],
+)
+def test_what_a_machine_has_loaded_and_runs_on(
+    tmp_path: Path, cpuinfo: str, container: str, expected: tuple[bool, list[str]]
+) -> None:
+    files = {"proc/cpuinfo": cpuinfo, "proc/modules": "sctp 1 2 - Live 0x0\nfirewire_ohci 1 0 - Live 0x0\n"}
+    for name, text in {**files, "run/systemd/container": container}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = host_facts.machine(tmp_path)
+    assert (found["virtual"], found["modules"]) == expected
+    assert found["container"] == container.strip()
+
+
+def test_a_kernel_without_modules(tmp_path: Path) -> None:
+    found = host_facts.machine(tmp_path)
+    assert (found["virtual"], found["modules"]) == (False, [])

@@ -15,6 +15,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.host import (
     cli,
     journal,
     logins,
+    modules,
     swap,
     sysctl,
     time_sync,
@@ -196,7 +197,7 @@ def test_what_somebody_has_changed_since_stays(host: Host) -> None:
 
 def test_a_dry_run_writes_nothing(host: Host) -> None:
     machine = host.machine(dry_run=True)
-    wanted = {"parts": list(cli.PARTS), "apt": {}, "swap_mb": 1, "login_defs": ROUNDS, "issue": "Ours."}
+    wanted = {"parts": list(cli.PARTS), "apt": {}, "swap_mb": 1, "modules": [], "login_defs": ROUNDS, "issue": "Ours."}
     before = {path: path.read_text() for path in host.root.rglob("*") if path.is_file()}
     assert cli.apply(machine, wanted)["changed"]
     assert before == {path: path.read_text() for path in host.root.rglob("*") if path.is_file()}
@@ -354,3 +355,15 @@ def test_a_disk_that_fills_up_while_it_is_written(host: Host, monkeypatch: pytes
     monkeypatch.setattr(os, "fsync", real)
     swap.keep(host.machine(), {"swap_mb": 1})
     assert (host.root / swap.FILE).exists()
+
+
+def test_modules_that_are_loaded_are_told_of(host: Host) -> None:
+    host.write("proc/modules", "firewire_ohci 45056 1 - Live 0x0\next4 1 1 - Live 0x0\n")
+    machine = host.machine()
+    modules.keep(machine, {"modules": ["sctp", "firewire-ohci"]})
+    assert machine.notes == ["the kernel module firewire-ohci is loaded, may be in use, and is left as it is"]
+    assert machine.changed == []
+    host.write("run/systemd/container", "lxc\n")
+    machine = host.machine()
+    modules.keep(machine, {"modules": ["sctp", "firewire-ohci"]})
+    assert machine.notes == []  # they are the machine's

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.groundwork.flask.plugins.filter.host_problems import host_problems
@@ -28,6 +29,8 @@ DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
             {"net.core.somaxconn": 8192, "net/ipv4/conf/eth0.5/rp_filter": None, "net.ipv4.tcp_rmem": "1 2 3"},
         ),
         ("host_login_defs", {"UMASK": "027", "PASS_MAX_DAYS": 365}),
+        ("host_disabled_modules", ["sctp", "firewire-ohci", "usb_storage"]),
+        ("host_disabled_modules", []),
         ("host_issue", ""),
         *((name, value) for name, value in DEFAULTS.items() if "{{" not in str(value)),
     ],
@@ -57,6 +60,12 @@ def test_what_is_right(name: str, value: Any) -> None:
         ("host_login_defs", {"USERGROUPS_ENAB": False}, "put yes and no in quotes"),
         ("host_login_defs", {"UMASK": "027 022"}, "with one word each"),
         ("host_issue", "host \\n", "without a backslash"),
+        ("host_disabled_modules", "sctp", "is 'sctp': it takes a list"),
+        (
+            "host_disabled_modules",
+            ["a\ninstall ext4 /bin/false"],
+            "which is no kernel module: write it as firewire-ohci.",
+        ),
         ("host_issue", None, "takes ASCII text"),
     ],
 )
@@ -71,3 +80,14 @@ def test_parts_are_stated_once_more_where_ansible_documents_them() -> None:
     options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert tuple(options["host_skip_parts"]["choices"]) == host_settings.PARTS
     assert set(host_settings.JUDGES) <= set(options)
+
+
+def test_a_module_that_is_loaded_is_not_disabled() -> None:
+    template = (ROLE / "templates" / "modules.conf.j2").read_text().replace(" | comment", "")
+    text = jinja2.Template(template, trim_blocks=True).render(
+        ansible_managed="# made",
+        host_disabled_modules=["sctp", "firewire-ohci"],
+        __host_machine={"modules": ["ext4", "firewire_ohci"]},
+    )
+    assert [line for line in text.splitlines() if line[:1] != "#"] == ["install sctp /bin/false"]
+    assert "# loaded when the role ran, and left as it is: firewire-ohci" in text

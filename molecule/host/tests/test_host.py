@@ -11,7 +11,7 @@ from testing import on_host
 
 RECORD = f"{on_host('state')}/host.json"
 PROGRAM = f"{on_host('programs')}/host"
-PARTS = ["updates", "time", "journal", "swap", "sysctl", "core_dumps", "logins"]
+PARTS = ["updates", "time", "journal", "swap", "sysctl", "core_dumps", "modules", "logins"]
 # What needrestart does with each of these units, by its own configuration and ours: 0 is left running.
 UNITS = {
     "nginx.service": 1,
@@ -109,7 +109,8 @@ def test_what_others_have_configured_goes_on(host: Host) -> None:
     host.check_output(f"echo 'APT::Periodic::Unattended-Upgrade \"0\";' >{local}")
     try:
         request = {"parts": PARTS, "apt": {"APT::Periodic::Unattended-Upgrade": "1"}, "swap_mb": 256, "login_defs": {}}
-        asked = host.check_output(f"{PROGRAM} apply %s --dry-run", json.dumps({**request, "issue": "Another."}))
+        request |= {"modules": [], "issue": "Another."}
+        asked = host.check_output(f"{PROGRAM} apply %s --dry-run", json.dumps(request))
         found = json.loads(asked)
         assert (
             f"net.core.somaxconn stays 1024: {provider} says so, and is read after 90-groundwork.conf" in found["notes"]

@@ -26,6 +26,20 @@ def test_exposure_of_the_unit(host: Host, figure: Figure) -> None:
     assert exposure <= 1.5, said
 
 
+def test_audit_of_the_host(host: Host, figure: Figure) -> None:
+    """Lynis, in Debian's version. A container cannot have all points: its clock and kernel.* are the machine's."""
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install lynis"
+    host.check_output(f"apt-get -q update && {install}")
+    said = host.check_output("nice lynis audit system --quick --no-colors")
+    report = host.check_output("cat /var/log/lynis-report.dat")
+    index = re.search(r"^hardening_index=(\d+)$", report, re.MULTILINE)
+    warnings = re.findall(r"^warning\[\]=(.*)$", report, re.MULTILINE)
+    figure("audit (Lynis)", f"{index and index[1]}, {len(warnings)} warnings")
+    assert warnings == [], said
+    assert index, said
+    assert int(index[1]) >= 75, said
+
+
 def mozilla_issues(output: str) -> list[str]:
     """What sslyze says against Mozilla's profile."""
     return re.findall(r"^ +\* (\w+: .*)$", output.partition("COMPLIANCE")[2], re.MULTILINE)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ..common import privileges
-from . import journal, logins, swap, sysctl, time_sync, updates
+from . import journal, logins, modules, swap, sysctl, time_sync, updates
 from .machine import Machine
 
 
@@ -37,6 +37,7 @@ PARTS: Mapping[str, Part] = {
     "swap": Part(swap.keep, swap.put_back),
     "sysctl": Part(sysctl.keep, sysctl.put_back),
     "core_dumps": Part(partial(sysctl.keep, part="core_dumps"), partial(sysctl.put_back, part="core_dumps")),
+    "modules": Part(modules.keep, modules.put_back),
     "logins": Part(logins.keep, logins.put_back),
 }
 
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="host", description="The settings of this machine.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     one = verbs.add_parser("apply", help="bring the parts into effect, and put back what the others have changed")
-    one.add_argument("wanted", help="a map as JSON: parts, apt, swap_mb, login_defs, issue")
+    one.add_argument("wanted", help="a map as JSON: parts, apt, swap_mb, modules, login_defs, issue")
     one.add_argument("--dry-run", action="store_true", help="say what would be done")
     return top
 

@@ -1,0 +1,30 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel of a host has loaded, and what it runs on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# The flag that hypervisors set for their guests on x86. Other processors have none: their guests pass for machines.
+HYPERVISOR = re.compile(r"^flags\s*:.*\bhypervisor\b", re.MULTILINE)
+
+
+def loaded_modules(root: Path = Path("/")) -> list[str]:
+    """The names of the loaded modules, with underscores; none where the kernel has no modules."""
+    return sorted(line.split()[0] for line in _text(root / "proc/modules").splitlines() if line)
+
+
+def is_virtual(root: Path = Path("/")) -> bool:
+    """Whether the machine is a virtual one, as its processor tells."""
+    return bool(HYPERVISOR.search(_text(root / "proc/cpuinfo")))
+
+
+def _text(path: Path) -> str:
+    """The text of a file; empty where it is not there."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
