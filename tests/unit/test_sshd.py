@@ -377,3 +377,9 @@ def test_what_is_not_in_effect_is_named_with_its_place() -> None:
     assert "PasswordAuthentication is `yes` for ada, not `no`" in difference
     assert "/etc/x.conf line 3" in difference
     assert sshd_plan(found(ours=ours), {})["differences"] == []
+
+
+def test_the_program_that_is_recorded_as_written_does_not_remove_itself() -> None:
+    """Else ``verify`` would miss it on a host without the part for good."""
+    program = (Path(__file__).parents[2] / "roles/host/templates/sshd.j2").read_text()
+    assert '"$program"' not in "".join(row for row in program.splitlines() if "rm " in row)
