@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.expected import DRILL_DAYS
+from ansible_collections.groundwork.flask.plugins.plugin_utils import firewall_rules, host_settings
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 
-# The parts of the role host, as `host_skip_parts` names them.
-HOST_PARTS = ("updates", "time", "journal", "swap", "sysctl", "core_dumps", "modules", "logins", "sshd", "admin")
-DRILL_DAYS = 9  # the restore drill is weekly; two days for a host that was off
 HSTS = "Strict-Transport-Security"
 
 
@@ -38,7 +37,7 @@ def expected(
         "apps": {app.name: of_app(app, app.name in names) for app in apps},
         "proxy": proxy,
         "firewall": of_firewall(firewall or {}),
-        "host_parts": [part for part in HOST_PARTS if part not in skipped],
+        "host_parts": [part for part in host_settings.PARTS if part not in skipped],
         "backup": {"hours": backup_hours, "drill_days": DRILL_DAYS},
     }
 
@@ -71,6 +70,6 @@ def of_firewall(firewall: Mapping[str, Any]) -> dict[str, Any]:
     """Whether the firewall is on, and what it lets in: SSH, then the services."""
     ports = [{"port": str(port), "protocol": "tcp", "from": []} for port in firewall.get("ssh_ports") or ()]
     for service in firewall.get("services") or ():
-        protocol, sources = str(service.get("protocol") or "tcp"), service.get("from") or []
+        protocol, sources = str(service.get("protocol") or "tcp"), firewall_rules.sources_of(service)
         ports.append({"port": str(service.get("port")), "protocol": protocol, "from": [str(one) for one in sources]})
     return {"enabled": bool(firewall.get("enabled", True)), "ports": ports}

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems, meant
 
+# As `host_skip_parts` names them.
 PARTS = ("updates", "time", "journal", "swap", "sysctl", "core_dumps", "modules", "logins", "sshd", "admin")
 MOST_SWAP_MB = 65536
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")

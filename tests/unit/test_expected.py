@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.filter.verify_expected import verify_expected
-from ansible_collections.groundwork.flask.plugins.plugin_utils.expected import HOST_PARTS
+from ansible_collections.groundwork.flask.plugins.plugin_utils.host_settings import PARTS
 
 ROOT = Path(__file__).parents[2]
 SHOP: dict[str, Any] = {
@@ -59,7 +59,10 @@ def test_the_host() -> None:
     firewall = {
         "enabled": True,
         "ssh_ports": [2222],
-        "services": [{"port": 80}, {"port": "5000-5009", "protocol": "udp", "from": ["192.0.2.7"]}],
+        "services": [
+            {"port": 80, "from": "192.0.2.0/24"},
+            {"port": "5000-5009", "protocol": "udp", "from": ["192.0.2.7"]},
+        ],
     }
     expected = verify_expected({}, proxy="apache", firewall=firewall, skipped_parts=["sshd"], backup_hours=48)
     assert expected["proxy"] == "apache"
@@ -67,17 +70,17 @@ def test_the_host() -> None:
         "enabled": True,
         "ports": [
             {"port": "2222", "protocol": "tcp", "from": []},
-            {"port": "80", "protocol": "tcp", "from": []},
+            {"port": "80", "protocol": "tcp", "from": ["192.0.2.0/24"]},
             {"port": "5000-5009", "protocol": "udp", "from": ["192.0.2.7"]},
         ],
     }
-    assert expected["host_parts"] == [part for part in HOST_PARTS if part != "sshd"]
+    assert expected["host_parts"] == [part for part in PARTS if part != "sshd"]
     assert expected["backup"] == {"hours": 48, "drill_days": 9}
 
 
 def test_the_parts_are_those_of_the_role_host() -> None:
     variables = yaml.safe_load((ROOT / "roles/host/vars/main.yml").read_text())
-    assert set(variables["__host_parts"]) <= set(HOST_PARTS)
+    assert set(variables["__host_parts"]) == set(PARTS)
 
 
 def test_a_mistake_in_flask_apps_is_named() -> None:

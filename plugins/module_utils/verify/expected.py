@@ -15,7 +15,8 @@ from ..common.on_host import on_host
 from ..release.layout import Layout, apps, undeployed_apps
 from .look import Look
 
-BACKUP_HOURS, DRILL_DAYS = 36.0, 9.0  # as the role backup has them
+BACKUP_HOURS = 36.0  # as the role backup has them
+DRILL_DAYS = 9.0  # the restore drill is weekly; two days for a host that was off
 SITES = {"nginx": "proxy_nginx", "apache": "proxy_apache"}  # the file set of each provider
 
 
