@@ -42,6 +42,8 @@ class ActionModule(ActionBase):
             verify_report.read(name, looked, visited, given["only"])
             for name, looked, visited in zip(given["hosts"], given["looks"], given["visits"], strict=True)
         ]
+        if message := verify_report.unknown(given["only"], given["looks"], given["visits"]):
+            return {**result, "failed": True, "msg": message}
         data = verify_report.as_data(hosts, f"{now:%Y-%m-%dT%H:%M:%SZ}")
         written = json.dumps(data, indent=2, sort_keys=True)
         files = {given["report"]: verify_page.page(hosts, f"{now:%Y-%m-%d %H:%M} UTC"), given["json"]: written + "\n"}

@@ -15,7 +15,7 @@ description:
   - Waits up to ten minutes for other processes that have locked apt or dpkg, as the upgrades of a first boot do, and
     shows who it waits for.
   - Refuses a host whose disk is too full, because apt would stop half-way. It wants 300 MB and 10,000 inodes where
-    F(/), F(/usr) and F(/var) are, and 10 MB where F(/boot) is.
+    C(/), C(/usr) and C(/var) are, and 10 MB where C(/boot) is.
 author: The Groundwork authors (@groundwork)
 options:
   name:

@@ -25,6 +25,7 @@ options:
     description:
       - What is expected of the host, as the filter P(groundwork.flask.verify_expected#filter) makes it.
       - Of each of its C(apps) are read C(domains), C(certificate), and C(public) with C(path), C(hsts) and C(owner).
+      - C(proxy) is named by remedies.
     type: dict
     required: true
   only:
@@ -37,7 +38,9 @@ options:
     type: str
     default: ""
   addresses:
-    description: The host's own addresses, as it says. They are asked if O(address) cannot be resolved.
+    description:
+      - The host's own addresses, as it says. They are asked if O(address) cannot be resolved, or is the controller's
+        own, which forwards a port to the host.
     type: list
     elements: str
     default: []

@@ -74,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: The table.
+  description: The table, then where the files were written.
   type: list
   elements: str
   returned: success

@@ -82,6 +82,17 @@ def read(name: str, looked: Mapping[str, Any], visited: Mapping[str, Any], only:
     )
 
 
+def unknown(only: Sequence[str], looks: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with the names of the apps to speak of; an app that only a host knows is one too."""
+    known = {name for one in looks for name in as_map(as_map(one.get("facts")).get("apps"))}
+    known |= {name for one in visits for name in as_map(as_map(one.get("declared")).get("apps"))}
+    wrong = [name for name in only if name not in known]
+    if not wrong or not known:
+        return ""
+    there = ", ".join(line(name, NAME_LIMIT) for name in sorted(known))
+    return f"app: neither flask_apps nor a host has {', '.join(wrong)}. There are: {there}."
+
+
 def trouble(name: str, looked: Mapping[str, Any], visited: Mapping[str, Any]) -> Iterator[Finding]:
     """Findings about the looking itself: a host that is not reached is one, and keeps no other host from its report."""
     said = line(str(looked.get("msg") or ""), TEXT_LIMIT).removeprefix("Task failed: ")

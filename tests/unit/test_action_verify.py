@@ -95,6 +95,16 @@ def test_the_files_of_a_report(tmp_path: Path) -> None:
     assert "<!doctype html>" in (tmp_path / "verify.html").read_text()
 
 
+def test_an_app_that_nobody_knows_is_refused() -> None:
+    looks: list[dict[str, Any]] = [{"facts": {"apps": {"old": {}}}}]
+    visits: list[dict[str, Any]] = [{"declared": {"apps": {"shop": {}}}}]
+    for only, failed in ((["shop", "old"], False), (["shop", "shpo"], True)):
+        arguments = {"hosts": ["one"], "looks": looks, "visits": visits, "only": only}
+        done = run_action(verify_report.ActionModule, arguments)
+        assert done.get("failed", False) is failed
+    assert done["msg"] == "app: neither flask_apps nor a host has shpo. There are: old, shop."
+
+
 def test_a_report_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     arguments = {"hosts": ["one"], "looks": [{}], "visits": [{}], "report": str(tmp_path / "none" / "verify.html")}
     done = run_action(verify_report.ActionModule, arguments)

@@ -186,6 +186,14 @@ class TestSockets:
         assert self.found(host, monkeypatch, Expected(), port=2222, name="sshd") == []
         assert len(self.found(host, monkeypatch, Expected(), port=2222)) == 1
 
+    def test_sshd_behind_a_forwarded_port(self, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The inventory has the port of the controller's way; the rules have the one that sshd listens on."""
+        expected = Expected(firewall=True, ports=(Port(2222, 2222),), proxy="nginx")
+        assert len(self.found(host, monkeypatch, expected, port=22, name="sshd")) == 1
+        host.write("/etc/groundwork/firewall.nft", '\t\ttcp dport 22 accept comment "SSH"\n')
+        assert self.found(host, monkeypatch, expected, port=22, name="sshd") == []
+        assert len(self.found(host, monkeypatch, expected, port=22, name="sshd", uid=998)) == 1
+
     def test_a_program_hides_neither_itself_nor_another(self, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
         """By the name of sshd, and by so many ports that no more are told."""
         host.write("/etc/passwd", "shop:x:998:998::/:/x\n")

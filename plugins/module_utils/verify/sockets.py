@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import listeners
 
-from .expected import SITES, Expected
+from .expected import SITES, Expected, Port, recorded_ports
 from .finding import Finding
 from .look import Look
 from .processes import name_of
@@ -23,9 +23,10 @@ OF_CONTAINERS = ("docker-proxy", "conmon", "rootlessport", "rootlesskit", "pasta
 
 def sockets(expected: Expected, look: Look) -> Iterator[Finding]:
     """Whether something listens on an address of the network that is not declared; a program is one finding."""
+    let_in = recorded_ports(look)
     extra: dict[tuple[Any, ...], dict[tuple[int, str], Mapping[str, Any]]] = {}
     for one in listeners.from_elsewhere(look.root):
-        if is_foreign(one, expected):
+        if is_foreign(one, expected, let_in):
             # By what a program cannot choose: with its names or ports alone it would crowd out the others' findings.
             name = "" if one["uid"] else one["name"]
             key = (one["unit"], one["uid"], name, is_held_off(one, expected))
@@ -36,9 +37,15 @@ def sockets(expected: Expected, look: Look) -> Iterator[Finding]:
         yield Finding("sockets", "host", "ok", "Nothing listens on the network but what is declared.")
 
 
-def is_foreign(one: Mapping[str, Any], expected: Expected) -> bool:
-    """Whether nobody has declared a listener."""
+def is_foreign(one: Mapping[str, Any], expected: Expected, let_in: Sequence[Port]) -> bool:
+    """Whether nobody has declared a listener.
+
+    :param let_in: the ports in the host's own rules. Where the controller's way leads through a forwarded port, the
+        inventory has that one's number, and the rules have the one that sshd listens on.
+    """
     port, protocol = one["port"], one["protocol"]
+    if one["name"] in SSHD and not one["uid"] and any(rule.holds(port, protocol) for rule in let_in):
+        return False
     if any(declared.holds(port, protocol) for declared in expected.ports):
         return False
     if not expected.ports and (
