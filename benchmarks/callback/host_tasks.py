@@ -48,10 +48,12 @@ class CallbackModule(CallbackBase):
         self.names: list[str] = []
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Count the task if it ran on a host."""
+        """Count the task if it reached a host."""
         task = getattr(result, "task", None) or result._task
         host = getattr(result, "host", None) or result._host
-        if task.action.rpartition(".")[2] not in CONTROLLER and host.name != "localhost":
+        action = task.action.rpartition(".")[2]
+        idle = action == "armed_change" and not result.is_changed()  # with nothing to change it calls nobody
+        if action not in CONTROLLER and not idle and host.name != "localhost":
             self.names.append(task.get_name())
 
     def v2_playbook_on_stats(self, _stats: Any) -> None:

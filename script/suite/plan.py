@@ -274,16 +274,16 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/module_utils/host/.*", ("unit:test_host_program", "unit:test_trust", "host")),
     (r"plugins/\w+/host_(settings|problems)\.py", ("unit:test_host_settings",)),
     (r"plugins/\w+/host_(settings_found|overruled)\.py", ("unit:test_host_overruled",)),
-    (r"plugins/module_utils/verify/.*", ("unit:test_verify", "default:test_verify")),
+    (r"plugins/module_utils/verify/.*", ("unit:test_verify", "default:test_look")),
     (
         r"plugins/\w+/(verify_(outside|report|page|picture|expected)|outside(_\w+)?|wire|in_time|expected)\.py",
         ("unit:test_verify_report", "unit:test_outside", "unit:test_wire", "unit:test_expected"),
     ),
     (
         r"playbooks/(templates/)?verify.*",
-        ("unit:test_verify_report", "unit:test_request", "default:test_verify_outside"),
+        ("unit:test_verify_report", "unit:test_request", "default:test_from_outside"),
     ),
-    (r"plugins/modules/verify\.py", ("unit:test_verify", "default:test_verify")),
+    (r"plugins/modules/verify\.py", ("unit:test_verify", "default:test_look")),
     (r"plugins/\w+/user_data\.py", ("unit:test_user_data",)),
     (
         r"plugins/\w+/armed(_change)?\.py",
