@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -175,18 +174,6 @@ def test_what_is_refused_is_refused_at_once_and_logged_with_a_limit() -> None:
 
 def test_addresses_are_split_by_their_version() -> None:
     assert sorted(metadata.of_version(4) + metadata.of_version(6)) == sorted(metadata.METADATA)
-
-
-@pytest.mark.skipif(not shutil.which("nft", path="/usr/sbin:/usr/bin"), reason="this machine has no nft")
-def test_nft_takes_the_table() -> None:
-    names = ("limit", "my-shop_2", "log", "a" * 30)
-    found = [Policy(name, 900 + number, LISTED if number % 2 else ()) for number, name in enumerate(names)]
-    text = rules.table(found, ["192.0.2.53"], 990)
-    result = subprocess.run(
-        ["/usr/bin/unshare", "--map-root-user", "--net", cli.NFT, "--check", "--file", "-"],
-        input=text, text=True, capture_output=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
 
 
 # --- the program ----------------------------------------

@@ -190,7 +190,7 @@ class TestSockets:
         """The inventory has the port of the controller's way; the rules have the one that sshd listens on."""
         expected = Expected(firewall=True, ports=(Port(2222, 2222),), proxy="nginx")
         assert len(self.found(host, monkeypatch, expected, port=22, name="sshd")) == 1
-        host.write("/etc/groundwork/firewall.nft", '\t\ttcp dport 22 accept comment "SSH"\n')
+        host.write(f"{on_host('configuration')}/firewall.nft", '\t\ttcp dport 22 accept comment "SSH"\n')
         assert self.found(host, monkeypatch, expected, port=22, name="sshd") == []
         assert len(self.found(host, monkeypatch, expected, port=22, name="sshd", uid=998)) == 1
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import outside
 import pytest
 import testing
+from ansible_collections.groundwork.flask.plugins.module_utils.outgoing import rules
+from ansible_collections.groundwork.flask.plugins.module_utils.outgoing.policies import Destination, Policy
 from testinfra.host import Host
 from testing import on_host
 
@@ -20,6 +22,19 @@ def beyond(host: Host) -> None:
     """Servers beyond the host; a reboot takes them away."""
     if host.run(f"ip netns pids {outside.NAMESPACE}").stdout == "":
         outside.build(host)
+
+
+def test_nft_takes_each_name_of_an_app_and_each_form_of_a_destination(host: Host) -> None:
+    listed = (
+        Destination((LISTED, LISTED6, "192.0.2.0/24", "2001:db8::/32"), ("443", "8000-8010"), "tcp"),
+        Destination(("any",), ("53",), "udp"),
+    )
+    policies = [
+        Policy(name, 900 + number, listed if number % 2 else ())
+        for number, name in enumerate(("limit", "my-shop_2", "log", "ip", "a" * 30))
+    ]
+    text = rules.table(policies, ["192.0.2.53", "2001:db8::53"], 990)
+    host.check_output("printf %%s %s | unshare --net nft --check --file -", text)
 
 
 def test_metadata_is_closed_to_each_account_and_refused_at_once(host: Host) -> None:
