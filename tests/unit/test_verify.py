@@ -42,7 +42,7 @@ class TestChecks:
         found = checks.look_at(Expected(), host.look, {"broken": broken, "blind": blind, "good": good})
         assert [(one.check, one.state) for one in found] == [
             ("broken", "problem"),
-            ("broken", "unchecked"),
+            ("broken", "warning"),
             ("blind", "unchecked"),
             ("good", "ok"),
         ]
@@ -58,7 +58,7 @@ class TestChecks:
             return []
 
         (found,) = checks.look_at(Expected(), host.look, {"hanging": hanging})
-        assert (found.state, found.check) == ("unchecked", "hanging")
+        assert (found.state, found.check) == ("warning", "hanging")
 
     def test_one_that_passes_over_what_it_cannot_read_ends_then_too(
         self, host: FakeHost, monkeypatch: pytest.MonkeyPatch
@@ -73,7 +73,7 @@ class TestChecks:
             return []
 
         (found,) = checks.look_at(Expected(), host.look, {"busy": busy})
-        assert "it takes more than" in found.message
+        assert "had not come to its end" in found.message
 
     def test_no_finding_is_forged(self, host: FakeHost) -> None:
         def hostile(_expected: Expected, _look: Look) -> list[Finding]:

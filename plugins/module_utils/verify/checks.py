@@ -38,6 +38,11 @@ SECONDS = 30.0  # that one check may take
 MOST = 20  # findings of one check for one subject: what is beyond is counted
 TEXT_LIMIT = 600  # characters of a message
 
+
+class TimeUpError(Exception):
+    """A check has used up its time. No TimeoutError: that is an OSError, which a check may pass over."""
+
+
 CHECKS: Mapping[str, Check] = {
     "sshd": sshd.sshd,
     "firewall": firewall.firewall,
@@ -70,17 +75,20 @@ def look_at(expected: Expected, look: Look, checks: Mapping[str, Check] | None =
 
 
 def findings(name: str, check: Check, expected: Expected, look: Look) -> Iterator[Finding]:
-    """What one check finds, within its time."""
+    """What one check finds, within its time. One that an app could have kept from its end is a warning."""
     found: list[Finding] = []
     try:
-        # Not a TimeoutError, which is an OSError: a check that skips what cannot be read would go on without a limit.
-        with programs.time_limit(SECONDS, UncheckedError(f"it takes more than {SECONDS:.0f} s")):
+        with programs.time_limit(SECONDS, TimeUpError()):
             # What it has found until it breaks is told.
             found.extend(check(expected, look))
+    except TimeUpError:
+        message = f"The check had not come to its end after {SECONDS:.0f} s."
+        found.append(Finding(name, "host", "warning", message, "Look at what keeps the host busy, and run it again."))
     except UncheckedError as reason:
         found.append(Finding(name, "host", "unchecked", f"Not looked at: {reason}."))
     except Exception as error:  # whatever a host may bring: one broken check must not hide the others
-        found.append(Finding(name, "host", "unchecked", f"The check broke: {type(error).__name__}: {error}."))
+        message = f"The check broke: {type(error).__name__}: {error}."
+        found.append(Finding(name, "host", "warning", message, "Report it, with this message."))
     # For each subject by itself, so that one app with many does not hide another's.
     seen = Counter[str]()
     for one in found:
