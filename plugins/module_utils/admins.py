@@ -15,12 +15,12 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common import files, programs, trees
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership, account_of
 from ansible_collections.groundwork.flask.plugins.module_utils.common.public_keys import read_all
+from ansible_collections.groundwork.flask.plugins.module_utils.sshd_config import values
 from ansible_collections.groundwork.flask.plugins.module_utils.sshd_state import (
     FIRST_HUMAN,
     NO_SHELL,
     NOBODY,
     key_files,
-    values,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.sshd_state import run as run_if_there
 

@@ -82,6 +82,14 @@ class Reading:
             yield from sorted(found | ({OURS} if fnmatch.fnmatchcase(OURS, pattern) else set()))
 
 
+def values(text: str) -> dict[str, str]:
+    """The settings that ``sshd -T`` prints; those of one keyword on several lines are joined by a space."""
+    found: dict[str, str] = {}
+    for keyword, _space, value in (line.partition(" ") for line in text.splitlines()):
+        found[keyword] = f"{found[keyword]} {value}" if keyword in found else value
+    return found
+
+
 def same(one: str, other: str) -> bool:
     """Whether two values of a keyword mean the same, such as ``5m`` and the ``300`` that ``sshd -T`` makes of it."""
     return normal(one) == normal(other)

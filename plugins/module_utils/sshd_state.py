@@ -52,7 +52,7 @@ def state(connection: str, user: str = "", root: Path = Path("/"), run: Run = ru
     asked = run([SSHD, "-T", "-C", f"user={user or 'root'},host={address},addr={address}"])
     if "privilege separation directory" in asked.stderr:
         return {}
-    effective = values(asked.stdout)
+    effective = sshd_config.values(asked.stdout)
     reading = sshd_config.read(root)
     return {
         "user": user,
@@ -67,14 +67,6 @@ def state(connection: str, user: str = "", root: Path = Path("/"), run: Run = ru
         "host_keys": host_keys(root),
         "accounts": accounts(effective, user, root),
     }
-
-
-def values(text: str) -> dict[str, str]:
-    """The settings that ``sshd -T`` prints; those of one keyword on several lines are joined by a space."""
-    found: dict[str, str] = {}
-    for keyword, _space, value in (line.partition(" ") for line in text.splitlines()):
-        found[keyword] = f"{found[keyword]} {value}" if keyword in found else value
-    return found
 
 
 def version(text: str) -> list[int]:

@@ -45,7 +45,7 @@ def found(**others: Any) -> dict[str, Any]:
         "version": [10, 0],
         "kex": [],
         "error": "",
-        "effective": sshd_state.values(EFFECTIVE),
+        "effective": sshd_config.values(EFFECTIVE),
         "settings": [],
         "included": True,
         "ours": "",
@@ -220,7 +220,7 @@ def test_keys_are_read() -> None:
 def content(state: dict[str, Any], **wish: Any) -> dict[str, str]:
     """The drop-in, by keywords."""
     text = sshd_plan(state, wish)["content"]
-    return sshd_state.values("".join(f"{line}\n" for line in text.splitlines() if not line.startswith("#")))
+    return sshd_config.values("".join(f"{line}\n" for line in text.splitlines() if not line.startswith("#")))
 
 
 def test_algorithms_follow_the_version_and_what_it_knows() -> None:

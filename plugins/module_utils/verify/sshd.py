@@ -12,7 +12,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils import sshd_confi
 
 from ..common.on_host import on_host, path
 from .expected import Expected
-from .finding import Finding
+from .finding import Finding, State
 from .look import Look, UncheckedError
 
 SSHD = "/usr/sbin/sshd"
@@ -46,15 +46,11 @@ def sshd(expected: Expected, look: Look) -> Iterator[Finding]:
 
 
 def settings(look: Look) -> dict[str, str]:
-    """What is in effect; the first value of what may be given several times."""
+    """What is in effect."""
     shown = look.run(SSHD, "-T")
     if shown.returncode:
         raise UncheckedError(f"sshd -T says: {shown.stderr}")
-    found: dict[str, str] = {}
-    for row in shown.stdout.splitlines():
-        name, _space, value = row.partition(" ")
-        found.setdefault(name.lower(), value)
-    return found
+    return sshd_config.values(shown.stdout)
 
 
 def own_settings(look: Look) -> dict[str, str]:
@@ -110,7 +106,7 @@ def overridden(
             continue
         by = source_of(name, now, elsewhere)
         text = f"sshd has {name} {now}, and the play has written {value}{f': {by} goes before it' if by else ''}."
-        state: Any = "problem" if name == "permitrootlogin" else "warning"
+        state: State = "problem" if name == "permitrootlogin" else "warning"
         remedy = f"Remove {by or 'what overrides it'}, or say so in host_sshd_settings; then reload ssh.service."
         yield Finding("sshd", "host", state, text, remedy)
 
