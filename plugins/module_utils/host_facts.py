@@ -85,7 +85,7 @@ def machine(root: Path = Path("/")) -> dict[str, Any]:
 
     Modules that are loaded below a container are not its own.
     """
-    container = first_line(root / "run/systemd/container")
+    container = kernel.container(root)
     return {
         "container": container,
         "virtual": bool(container) or kernel.is_virtual(root),

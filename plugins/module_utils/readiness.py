@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common import kernel
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 
 WRITTEN = ("/etc", "/usr/local", "/var", on_host("homes"))
@@ -24,7 +25,7 @@ def readiness(root: Path = Path("/")) -> dict[str, Any]:
         "read_only": read_only(),
         "time": time.time(),
         # The clock of a container is that of its machine, and kept right there or nowhere.
-        "synchronized": (root / "run/systemd/container").exists() or is_synchronized(),
+        "synchronized": bool(kernel.container(root)) or is_synchronized(),
     }
 
 

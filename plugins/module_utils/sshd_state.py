@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils import sshd_config
-from ansible_collections.groundwork.flask.plugins.module_utils.common import programs, public_keys, trees
+from ansible_collections.groundwork.flask.plugins.module_utils.common import files, programs, public_keys, trees
 from ansible_collections.groundwork.flask.plugins.module_utils.common.text import line as printable
 
 SSHD = "/usr/sbin/sshd"
@@ -63,7 +63,7 @@ def state(connection: str, user: str = "", root: Path = Path("/"), run: Run = ru
         "effective": {name: printable(value, LONGEST) for name, value in effective.items()},
         "settings": reading.settings,
         "included": reading.included,
-        "ours": text_of(root / sshd_config.OURS.lstrip("/")),
+        "ours": files.read_text(root / sshd_config.OURS.lstrip("/")),
         "host_keys": host_keys(root),
         "accounts": accounts(effective, user, root),
     }
@@ -122,7 +122,7 @@ def host_keys(root: Path = Path("/")) -> dict[str, int]:
     """The host keys in Debian's places: the bits of an RSA key, 256 for Ed25519."""
     found = {}
     for name in ("ed25519", "rsa", "rsa_4096"):
-        key = public_keys.read_line(text_of(root / f"etc/ssh/ssh_host_{name}_key.pub"))
+        key = public_keys.read_line(files.read_text(root / f"etc/ssh/ssh_host_{name}_key.pub"))
         if key and (root / f"etc/ssh/ssh_host_{name}_key").exists():
             found[name] = key.bits or 256
     return found
@@ -168,22 +168,14 @@ def keys_of(name: str, home: str, effective: dict[str, str], root: Path = Path("
 
 def key_files(name: str, home: str, effective: dict[str, str]) -> list[str]:
     """The paths of AuthorizedKeysFile for an account, as sshd resolves them."""
-    files = []
+    found = []
     for word in effective.get("authorizedkeysfile", ".ssh/authorized_keys").split():
         if word != "none":
-            path = re.sub("%[%hu]", lambda found: {"%%": "%", "%h": home, "%u": name}[found[0]], word)
-            files.append(path if path.startswith("/") else f"{home.rstrip('/')}/{path}")
-    return files
+            path = re.sub("%[%hu]", lambda sign: {"%%": "%", "%h": home, "%u": name}[sign[0]], word)
+            found.append(path if path.startswith("/") else f"{home.rstrip('/')}/{path}")
+    return found
 
 
 def records(path: Path) -> list[list[str]]:
     """The fields of each line of passwd or shadow."""
-    return [line.split(":") for line in text_of(path).splitlines()]
-
-
-def text_of(path: Path) -> str:
-    """A file of root's; empty where there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return [line.split(":") for line in files.read_text(path).splitlines()]

@@ -94,6 +94,15 @@ def has_mode(path: Path | str, mode: int) -> bool:
     return not is_own or status.st_mode & 0o777 == mode
 
 
+def read_text(path: Path | str) -> str:
+    """Read a file of root's or of the kernel's; empty where there is none or it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
 def read_json(path: Path | str) -> dict[str, Any]:
     """Read the object in a JSON file; an empty one when there is no file.
 

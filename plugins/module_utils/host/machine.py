@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..common import files, programs
+from ..common import files, kernel, programs
 from ..common.on_host import path
 from ..common.systemd import SYSTEMCTL
 from ..common.text import line
@@ -54,10 +54,7 @@ class Machine:
     @property
     def container(self) -> str:
         """The kind of container that the host is, as systemd has found it; empty for a machine of its own."""
-        try:
-            return (self.root / "run/systemd/container").read_text().strip()
-        except OSError:
-            return ""
+        return kernel.container(self.root)
 
     def path(self, name: str) -> Path:
         """A path of the host."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..common import kernel
 from ..common.clock import DAY
 from .expected import Expected
 from .finding import Finding, State
@@ -120,4 +121,4 @@ def version(text: str) -> list[int]:
 
 def is_container(look: Look) -> bool:
     """Whether the host is a container, whose kernel is its machine's."""
-    return look.path("/run/systemd/container").exists()
+    return bool(kernel.container(look.root))
