@@ -31,10 +31,8 @@ ANSWER_SECONDS = 8.0  # with TLS and the first bytes of the body
 MAX_BYTES, MAX_BODY = 2**17, 4096
 PORTS = {"http": 80, "https": 443}
 # What OpenSSL says of a chain: X509_V_ERR_* of x509_vfy.h.
-EXPIRED, NOT_YET_VALID, WRONG_NAME = 10, 9, (62, 64)
+EXPIRED, WRONG_NAME = 10, (62, 64)
 NO_ISSUER, SELF_SIGNED = (2, 20, 21), (18, 19)
-# Connecting failed for a reason that lies on this machine.
-NO_ROUTE = "no route from here"
 
 
 @dataclass(frozen=True)
