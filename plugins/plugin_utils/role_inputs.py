@@ -167,6 +167,15 @@ def redis(app: App) -> dict[str, Any]:
     return {"name": app.name, "purpose": app.redis.purpose, "maxmemory": app.redis.maxmemory}
 
 
+def watched(app: App) -> dict[str, Any]:
+    """For watch."""
+    return {
+        "name": app.name,
+        "domains": list(app.domains),
+        "health_path": app.proxy.site.prefix + app.health_path,
+    }
+
+
 # Empty for an app for which a role has nothing to do.
 ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
     "service_user": accounts,
@@ -177,6 +186,7 @@ ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
     "backup": backup_sets,
     "database": databases,
     "redis": redis,
+    "watch": watched,
 }
 
 

@@ -59,6 +59,7 @@ PARTS = (
     Part("proxy_apache", 125, 335, 1, "role"),
     Part("certificate", 105, 260, 1, "role"),
     Part("backup", 100, 160, 3, "role"),
+    Part("watch", 60, 150, 2, "site", image=True),
     Part("firewall", 55, 230, 3, "role"),
     Part("host", 45, 120, 3, "role"),
     Part("unit_set", 32, 50, 3, "role"),

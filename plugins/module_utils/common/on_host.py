@@ -36,6 +36,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "configuration": "/etc/groundwork",
         "outgoing": "/etc/groundwork/outgoing",  # what each app may talk to
         "state": "/var/lib/groundwork",
+        "watch": "/var/lib/groundwork/watch",  # what the last look has found, and messages that wait
         "runtime": "/run/groundwork",
         "build_caches": "/var/cache/groundwork",
         "certificates": "/etc/ssl/groundwork",
