@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     certificate_rules,
+    log_options,
     outgoing_options,
     reserved,
     schema,
@@ -61,6 +62,7 @@ def load(apps: Any, secrets: Any = None, deploy_keys: Any = None) -> tuple[App, 
     problems += sites.domain_problems(sharing, "flask_apps.{}.domains", "proxy.prefix")
     for record in records:
         problems += server_problems(record) + replaces_problems(record, list(apps))
+        problems += log_options.problems(record.name, record.logs, list(apps))
     if problems:
         raise ModelError(problems)
     owner = sites.owners(sharing)
@@ -75,6 +77,7 @@ READERS: Mapping[str, Callable[[Reader], Any]] = {
     "environment": sections.read_environment,
     "settings": setting_options.read,
     "certificate": sections.read_certificate,
+    "logs": lambda read: sections.read_section(read, "logs", log_options.Logs)[1],
     "backup": lambda read: sections.read_section(read, "backup", schema.Backup)[1],
     "sandbox": sections.read_sandbox,
     "outgoing": outgoing_options.read,

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, ReleaseOptions
-from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
+from ansible_collections.groundwork.flask.plugins.plugin_utils import log_options, servers
 from ansible_collections.groundwork.flask.plugins.plugin_utils.certificate_rules import PROVIDER_OF
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
@@ -38,6 +38,7 @@ def accounts(app: App) -> dict[str, Any]:
         "readable": [media.directory for media in app.proxy.media.values()],
         **({} if app.outgoing is None else {"outgoing": plain(app.outgoing)}),
         **({"instance_metadata": True} if app.instance_metadata else {}),
+        "log_readers": list(app.logs.readers),
     }
 
 
@@ -48,6 +49,18 @@ def units(app: App) -> dict[str, Any]:
         "stop_timeout": servers.seconds(app.server, app.server_options)[1] + 10,
         "sandbox": dict(app.sandbox),
     }
+
+
+def journal(app: App) -> dict[str, Any]:
+    """The limits of an app's journal that are not the role's own."""
+    limits = {"max_use": app.logs.max_use, "retention": app.logs.retention}
+    rate = {} if app.logs.rate_limit == log_options.RATE_LIMIT else {"rate_limit": app.logs.rate_limit}
+    return {**{key: value for key, value in limits.items() if value}, **rate}
+
+
+def units_and_journal(app: App) -> dict[str, Any]:
+    """For wsgi_server: the units, of which a release keeps a copy, and the journal, of which it does not."""
+    return {**units(app), "journal": journal(app)}
 
 
 def releases(app: App) -> dict[str, Any]:
@@ -67,6 +80,7 @@ def releases(app: App) -> dict[str, Any]:
             "GROUNDWORK_DEBUG": "1" if app.debug else "0",
             "GROUNDWORK_PROXY_FIX": "1" if app.proxy_fix else "0",
             **({"GROUNDWORK_PREFIX": prefix} if prefix else {}),
+            **({} if app.logs.levels else {"GROUNDWORK_LOG_LEVELS": "0"}),
         },
         "settings": {path: dict(setting) for path, setting in app.settings.items()},
         "processes": plain(app.processes),
@@ -179,7 +193,7 @@ def watched(app: App) -> dict[str, Any]:
 # Empty for an app for which a role has nothing to do.
 ROLE_INPUTS: Mapping[str, Callable[[App], dict[str, Any]]] = {
     "service_user": accounts,
-    "wsgi_server": units,
+    "wsgi_server": units_and_journal,
     "release": releases,
     "proxy": site,
     "certificate": certificates,

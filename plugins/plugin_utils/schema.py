@@ -23,6 +23,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.options im
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, ReleaseOptions
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     certificate_rules,
+    log_options,
     servers,
     service_options,
     site_options,
@@ -280,6 +281,12 @@ class App(ReleaseOptions, ControllerOptions):
         example={"provider": "self_signed"},
         roles=("certificate",),
     )
+    logs: log_options.Logs = option(
+        log_options.Logs(),
+        doc="The app's journal: how much it keeps, and who reads it; see `docs/logs.md`.",
+        example={"max_use": "500M", "readers": ["ada"]},
+        roles=("release", "service_user", "wsgi_server"),
+    )
     backup: Backup = option(
         Backup(),
         doc="What is saved beside the data directory and the SQLite databases in it.",
@@ -365,6 +372,7 @@ def section(key: str) -> Mapping[str, Option]:
         "server": {"provider": PROVIDER, **servers.options_of(servers.DEFAULT), "options": SERVER_OPTIONS},
         "proxy": {**site_options.OPTIONS, **options(Proxy)},
         "certificate": options(Certificate),
+        "logs": options(log_options.Logs),
         "backup": options(Backup),
         "database": options(service_options.Database),
         "redis": options(service_options.Redis),

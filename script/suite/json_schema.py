@@ -202,6 +202,7 @@ SHAPES: Mapping[str, Schema] = {
     "redis": an_object(schema.section("redis"), {}),
     "proxy": an_object(schema.section("proxy"), SITE_SHAPES),
     "certificate": an_object(schema.section("certificate"), {}),
+    "logs": an_object(schema.section("logs"), {}),
     "backup": an_object(schema.section("backup"), {}),
     "sandbox": {
         "type": "object",
