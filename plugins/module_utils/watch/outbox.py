@@ -1,0 +1,195 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Messages that wait for their receivers: a file for each, and for each receiver the state of its delivery.
+
+The look puts them here, and asks whether something is due; ``deliver`` sends and removes them. What goes over the
+network is sent by an account of its own, which may write to its directory: what root reads there is bounded, and no
+link is followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..common import files, trees
+from ..common.on_host import on_host
+from ..common.text import line
+from .receivers import COMMANDS, NETWORK, Receiver, Settings, host_of
+from .records import Change, Condition
+
+OUTBOX = Path(on_host("watch"), "outbox")
+UNITS = {NETWORK: "groundwork-alerts.service", COMMANDS: "groundwork-alerts-commands.service"}
+COMMAND = f"{on_host('programs')}/watch test"
+PING = "_ping"  # no receiver can have that name
+PING_EVERY = 55  # seconds; a look each 30 s then pings once a minute
+PATIENCE = 600  # seconds that a receiver or the ping may fail before it is a condition
+MOST = 500  # files that wait for one receiver, in case nothing delivers; the oldest go
+MESSAGE_LIMIT = 2**20
+
+
+@dataclass
+class State:
+    """How the delivery to a receiver stands.
+
+    :ivar failures: attempts that failed since the last that did not, the first at `failing_since`.
+    :ivar refused: the receiver answered that it will not take this: somebody has to act.
+    :ivar next: before which no further attempt is made.
+    :ivar sent: when messages were sent within the last hour.
+    :ivar test: the time and the outcome of the last test message; an empty `error` says that it was sent.
+    """
+
+    failures: int = 0
+    failing_since: float = 0.0
+    error: str = ""
+    refused: bool = False
+    next: float = 0.0
+    attempted: float = 0.0
+    sent: list[float] = field(default_factory=list)
+    test: dict[str, Any] = field(default_factory=dict)
+
+
+def read_state(directory: Path, name: str) -> State:
+    """The state of a receiver; a new one when there is none, or none that can be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        found = json.loads(trees.read_bytes(directory, f"{name}.state"))
+        state = State(**{one.name: found[one.name] for one in fields(State) if one.name in found})
+        state.failures, state.error = int(state.failures), line(str(state.error))
+        state.next, state.failing_since, state.attempted = map(
+            float, (state.next, state.failing_since, state.attempted)
+        )
+        state.sent = [float(at) for at in state.sent]
+        state.test = {"time": float(state.test["time"]), "error": str(state.test["error"])} if state.test else {}
+        return state
+    return State()
+
+
+def write_state(directory: Path, name: str, state: State) -> None:
+    """Keep the state of a receiver; the directory above is root's alone."""
+    files.write(directory / f"{name}.state", json.dumps(asdict(state)), 0o644)
+
+
+def put(changes: Sequence[Change], settings: Settings, outbox: Path = OUTBOX) -> None:
+    """Have every receiver told of changes: for each a file, which is there after this whatever happens then.
+
+    :param changes: of one look.
+    :param settings: from :func:`receivers.load`.
+    :raises OSError: one could not be written. All may be put again: a receiver is told once of what comes twice.
+    """
+    for receiver in settings.receivers:
+        for severity in ("critical", "warning"):
+            wanted = [
+                change
+                for change in changes
+                if change.condition.severity == severity and receiver.wants(change.condition)
+            ]
+            if wanted:
+                _write(outbox / receiver.kind, f"{receiver.name}.{wanted[0].time:017.6f}.{severity}", wanted)
+
+
+def put_test(receiver: Receiver, change: Change, outbox: Path = OUTBOX) -> None:
+    """Have one receiver told of a test, which it is at once."""
+    _write(outbox / receiver.kind, f"{receiver.name}.{change.time:017.6f}.test", [change])
+
+
+def _write(directory: Path, name: str, changes: Sequence[Change]) -> None:
+    if not directory.is_dir():  # made by the role; without its account only root delivers
+        files.make_directory(directory, 0o700)
+    text = json.dumps({"version": 1, "changes": [asdict(change) for change in changes]})
+    # The directory's group reads it: the account that delivers.
+    files.write(directory / f"{name}.json", text, 0o640, gid=os.stat(directory).st_gid)
+
+
+def names(directory: Path) -> dict[str, list[str]]:
+    """The files that wait, by receiver, oldest first."""
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for name in sorted(os.listdir(directory)):
+            if name.endswith(".json") and name.count(".") == 4:  # the time has a point too
+                found.setdefault(name.split(".")[0], []).append(name)
+    return found
+
+
+def severity_of(name: str) -> str:
+    """``critical``, ``warning`` or ``test``, of a file by its name."""
+    return name.split(".")[3]
+
+
+def put_at(name: str) -> float:
+    """When a file was put, by its name."""
+    with contextlib.suppress(ValueError):
+        return float(".".join(name.split(".")[1:3]))
+    return 0.0
+
+
+def read(directory: Path, waiting: Iterable[str]) -> list[Change]:
+    """The changes in files of the outbox; a file that is none of ours is left out."""
+    found: list[Change] = []
+    known = {one.name for one in fields(Condition)}
+    for name in waiting:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            for given in json.loads(trees.read_bytes(directory, name, MESSAGE_LIMIT))["changes"]:
+                condition = Condition(**{key: value for key, value in given["condition"].items() if key in known})
+                found.append(Change(given["event"], condition, str(given["host"]), float(given["time"])))
+    return found
+
+
+def remove(directory: Path, done: Iterable[str]) -> None:
+    """Remove files of the outbox."""
+    for name in done:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory / name)
+
+
+def sendable(waiting: Sequence[str], settings: Settings, now: float) -> list[str]:
+    """Those of a receiver's files that are sent at this time of the day."""
+    quiet = settings.quiet(now)
+    return [
+        name for name in waiting if severity_of(name) == "critical" or (severity_of(name) == "warning" and not quiet)
+    ]
+
+
+def due(settings: Settings, now: float, outbox: Path = OUTBOX) -> list[str]:
+    """The units that the look starts (``systemctl start --no-block``) at its end; mostly none.
+
+    A call says that a whole look has come to its end: the ping is due then too.
+    """
+    return [UNITS[kind] for kind in (NETWORK, COMMANDS) if _is_due(kind, settings, now, outbox / kind)]
+
+
+def _is_due(kind: str, settings: Settings, now: float, directory: Path) -> bool:
+    waiting = names(directory)
+    for name, of_one in waiting.items():
+        remove(directory, [one for one in of_one[:-MOST] if severity_of(one) != "test"])
+        if name not in (receiver.name for receiver in settings.receivers if receiver.kind == kind):
+            remove(directory, of_one)  # its receiver is no longer configured
+        elif sendable(of_one, settings, now) and read_state(directory, name).next <= now:
+            return True
+    return kind == NETWORK and ping_due(settings, now, directory)
+
+
+def ping_due(settings: Settings, now: float, directory: Path) -> bool:
+    """Whether the ping is to be sent."""
+    return bool(settings.ping_url) and not 0 <= now - read_state(directory, PING).attempted < PING_EVERY
+
+
+def conditions(settings: Settings, now: float, outbox: Path = OUTBOX) -> list[Condition]:
+    """What is wrong with the delivery itself, for the next look: the other receivers are told."""
+    found = []
+    for receiver in settings.receivers:
+        name, state = receiver.name, read_state(outbox / receiver.kind, receiver.name)
+        if state.failures and (state.refused or now - state.failing_since >= PATIENCE):
+            message = f"The receiver {name} ({receiver.type}, {receiver.place}) takes no messages: {state.error}"
+            command = f"{COMMAND} {name}"
+            found.append(Condition("receiver", "host", name, message, command=command, since=state.failing_since))
+    state = read_state(outbox / NETWORK, PING)
+    if settings.ping_url and state.failures and now - state.failing_since >= PATIENCE:
+        message = f"The ping of {host_of(settings.ping_url)} fails: {state.error}"
+        found.append(Condition("ping", "host", "", message, command=COMMAND, since=state.failing_since))
+    return found
