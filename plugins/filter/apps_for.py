@@ -25,7 +25,8 @@ options:
         jobs.
     type: str
     required: true
-    choices: [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, watch, packages, schedules]
+    choices:
+      [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, watch, packages, schedules]
   only:
     description: Names of the apps to take, as a list or separated by commas. Nothing means all.
     type: raw

@@ -167,7 +167,7 @@ class App(ReleaseOptions, ControllerOptions):
         doc="Names and addresses that the site answers under; the first is the canonical one, the others redirect to "
         "it, but for wildcards.",
         example=["other.example.org"],
-        roles=("certificate", "proxy", "release"),
+        roles=("certificate", "proxy", "release", "watch"),
     )
     replaces: str = option(
         "",
@@ -220,7 +220,7 @@ class App(ReleaseOptions, ControllerOptions):
         remedy="is not a path: begin it with /",
         doc="Path that tells whether the app is healthy: any status below 500 is.",
         example="/healthz",
-        roles=("proxy", "release"),
+        roles=("proxy", "release", "watch"),
     )
     health_timeout: int = option(
         60,

@@ -168,7 +168,7 @@ class Site:
         remedy="is not a path: begin it with /, as /shop",
         doc="Path below which the app lives and all others are; by default it has the whole domain.",
         example="/shop",
-        roles=("proxy", "release"),
+        roles=("proxy", "release", "watch"),
         defines=True,
     )
     static: Mapping[str, Static] = option(

@@ -66,7 +66,7 @@ class App:
 
     :ivar status: HTTP status of its health path through its own socket; None when it did not answer.
     :ivar answered: seconds it took.
-    :ivar outside: HTTP status of the health path through the public name; None when that did not answer or is not asked.
+    :ivar outside: HTTP status of the health path through the public name; None without an answer, or where not asked.
     :ivar outside_error: why it did not.
     :ivar recent: requests of the last five minutes or so; `p95` of them and the share of 5xx (0 to 1).
     :ivar deploys: the last ones, newest first: `release`, `version`, `time`, `state`, `by`.
