@@ -171,6 +171,7 @@ class Slot:
 
     :ivar start: when it began, a multiple of SLOT.
     :ivar down: looks that found the app down, of `looks`.
+    :ivar buckets: as in Requests, of this slot alone and while it lasts: percentiles are made from them.
     """
 
     start: int
@@ -180,6 +181,7 @@ class Slot:
     p95: float | None = None
     looks: int = 0
     down: int = 0
+    buckets: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
