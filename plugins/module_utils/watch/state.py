@@ -1,0 +1,42 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the watch keeps between two looks; each file is replaced by a rename, so a killed look leaves the one before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..common import files
+from ..common.on_host import path
+
+
+class State:
+    """The directory of the watch; ``root`` is / but in tests."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+        self.directory = path("watch", root=root)
+
+    @property
+    def cursor(self) -> Path:
+        """Up to where the journals were read."""
+        return self.directory / "cursor"
+
+    @property
+    def noted(self) -> Path:
+        """The units that have failed since the last look, an empty file each."""
+        return self.directory / "failed"
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A file of this directory; empty where there is none, or it is broken, as after a disk was full."""
+        try:
+            return files.read_json(self.directory / name)
+        except (OSError, ValueError):
+            return {}
+
+    def write(self, name: str, content: Any) -> None:
+        """Replace a file of this directory."""
+        files.write(self.directory / name, json.dumps(content, separators=(",", ":")) + "\n", 0o600)

@@ -1,0 +1,24 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verb ``validate``: whether the configuration can be used."""
+
+from __future__ import annotations
+
+import compileall
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from .settings import Settings
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def main(_arguments: Sequence[str]) -> int:
+    """Check the configuration; and compile the program, which its units have not the right to do."""
+    Settings.load()
+    with redirect_stdout(io.StringIO()):
+        compileall.compile_dir(PACKAGE, quiet=2)
+    return 0
