@@ -142,8 +142,8 @@ def test_what_the_account_that_delivers_leaves_there_leads_root_nowhere(tmp_path
     secret.write_text(json.dumps({"failures": 1, "refused": True, "error": "canary"}))
     (network / "ops.state").symlink_to(secret)
     os.mkfifo(network / "blog.state")
-    (network / "ops.0000001000.000000.critical.json").symlink_to(secret)
-    (network / "blog.0000001000.000000.critical.json").write_text('{"changes": [{"event": "alert"}]}')
+    (network / "ops.0000001000.000000.critical.0.json").symlink_to(secret)
+    (network / "blog.0000001000.000000.critical.0.json").write_text('{"changes": [{"event": "alert"}]}')
     assert outbox.conditions(ALL, 5000, tmp_path) == []
     assert waiting(network) == {"ops": [], "blog": []}
     outbox.put([change(DOWN)], ALL, tmp_path)
@@ -169,3 +169,37 @@ def test_the_configuration_is_read_as_the_role_writes_it(tmp_path: Path) -> None
     file.write_text('{"receivers": [{"name": "x"}]}')
     with pytest.raises(ValueError, match="run the play again"):
         receivers.load(file)
+
+
+def test_what_waits_for_long_is_condensed_and_nothing_of_it_is_lost(tmp_path: Path) -> None:
+    for second in range(30):
+        event = "resolved" if second % 2 else "alert"
+        outbox.put([change(DOWN, event, second), change(OLD, at=second)], Settings((OPS,)), tmp_path)
+    network = tmp_path / "network"
+    outbox.condense(network, outbox.names(network)["ops"])
+    found = outbox.read(network, outbox.names(network)["ops"])
+    assert [(one.event, one.condition.subject, one.time) for one in found] == [
+        ("alert", "shop", 0),
+        ("resolved", "shop", 29),
+        ("alert", "blog", 0),
+        ("alert", "blog", 29),
+    ]
+    outbox.condense(network, outbox.names(network)["ops"])
+    assert outbox.read(network, outbox.names(network)["ops"]) == found
+
+
+def test_changes_put_twice_and_others_of_the_same_time_are_told_apart(tmp_path: Path) -> None:
+    for condition in (DOWN, DOWN, Condition("outside", "shop", severity="critical")):
+        outbox.put([change(condition)], Settings((OPS,)), tmp_path)
+    assert [
+        one.condition.kind for one in outbox.read(tmp_path / "network", outbox.names(tmp_path / "network")["ops"])
+    ] in (
+        ["health", "outside"],
+        ["outside", "health"],
+    )
+
+
+def test_long_texts_and_many_changes_are_readable_when_they_are_sent(tmp_path: Path) -> None:
+    many = [Condition("job", "shop", str(number), "\U0001f600" * 9999, "\U0001f600" * 9999) for number in range(250)]
+    outbox.put([change(one) for one in many], Settings((OPS,)), tmp_path)
+    assert len(outbox.read(tmp_path / "network", outbox.names(tmp_path / "network")["ops"])) == 250

@@ -11,16 +11,18 @@ link is followed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..common import files, trees
 from ..common.on_host import on_host
 from ..common.text import line
+from .message import condensed
 from .receivers import COMMANDS, NETWORK, Receiver, Settings, host_of
 from .records import Change, Condition
 
@@ -32,6 +34,10 @@ PING_EVERY = 55  # seconds; a look each 30 s then pings once a minute
 PATIENCE = 600  # seconds that a receiver or the ping may fail before it is a condition
 MOST = 500  # files that wait for one receiver, in case nothing delivers; the oldest go
 MESSAGE_LIMIT = 2**20
+TEXT_LIMIT = 300  # characters of a sentence, a log line, a command
+IN_ONE_FILE = 100  # changes
+CONDENSED_FROM = 10  # files of a receiver that fails
+LONGEST_PAUSE = 3600  # seconds; a longer one comes from a clock that was set back
 
 
 @dataclass
@@ -53,6 +59,10 @@ class State:
     attempted: float = 0.0
     sent: list[float] = field(default_factory=list)
     test: dict[str, Any] = field(default_factory=dict)
+
+    def pauses(self, now: float) -> bool:
+        """Whether nothing is sent now."""
+        return 0 < self.next - now <= LONGEST_PAUSE
 
 
 def read_state(directory: Path, name: str) -> State:
@@ -80,7 +90,7 @@ def put(changes: Sequence[Change], settings: Settings, outbox: Path = OUTBOX) ->
 
     :param changes: of one look.
     :param settings: from :func:`receivers.load`.
-    :raises OSError: one could not be written. All may be put again: a receiver is told once of what comes twice.
+    :raises OSError: one could not be written. All may be put again: the same changes have the same name.
     """
     for receiver in settings.receivers:
         for severity in ("critical", "warning"):
@@ -89,21 +99,45 @@ def put(changes: Sequence[Change], settings: Settings, outbox: Path = OUTBOX) ->
                 for change in changes
                 if change.condition.severity == severity and receiver.wants(change.condition)
             ]
-            if wanted:
-                _write(outbox / receiver.kind, f"{receiver.name}.{wanted[0].time:017.6f}.{severity}", wanted)
+            for begin in range(0, len(wanted), IN_ONE_FILE):
+                _write(outbox / receiver.kind, receiver.name, severity, wanted[begin : begin + IN_ONE_FILE])
 
 
 def put_test(receiver: Receiver, change: Change, outbox: Path = OUTBOX) -> None:
     """Have one receiver told of a test, which it is at once."""
-    _write(outbox / receiver.kind, f"{receiver.name}.{change.time:017.6f}.test", [change])
+    _write(outbox / receiver.kind, receiver.name, "test", [change])
 
 
-def _write(directory: Path, name: str, changes: Sequence[Change]) -> None:
+def _write(directory: Path, name: str, severity: str, changes: Sequence[Change]) -> str:
     if not directory.is_dir():  # made by the role; without its account only root delivers
         files.make_directory(directory, 0o700)
-    text = json.dumps({"version": 1, "changes": [asdict(change) for change in changes]})
+    text = json.dumps({"version": 1, "changes": [asdict(_bounded(change)) for change in changes]})
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    file = f"{name}.{changes[0].time:017.6f}.{severity}.{digest}.json"
     # The directory's group reads it: the account that delivers.
-    files.write(directory / f"{name}.json", text, 0o640, gid=os.stat(directory).st_gid)
+    files.write(directory / file, text, 0o640, gid=os.stat(directory).st_gid)
+    return file
+
+
+def _bounded(change: Change) -> Change:
+    """The change with texts that are no longer than a message shows."""
+    found = change.condition
+    message, log_line, command, part = (
+        line(text, TEXT_LIMIT) for text in (found.message, found.line, found.command, found.part)
+    )
+    return replace(change, condition=replace(found, message=message, line=log_line, command=command, part=part))
+
+
+def condense(directory: Path, waiting: Sequence[str]) -> None:
+    """Put what a receiver is still to be told of into fewer files, of each condition its first and its last change."""
+    for severity in ("critical", "warning"):
+        of_one = [name for name in waiting if severity_of(name) == severity]
+        if len(of_one) < CONDENSED_FROM:
+            continue
+        kept, name = condensed(read(directory, of_one)), of_one[0].split(".")[0]
+        parts = range(0, len(kept), IN_ONE_FILE)
+        written = {_write(directory, name, severity, kept[begin : begin + IN_ONE_FILE]) for begin in parts}
+        remove(directory, set(of_one) - written)
 
 
 def names(directory: Path) -> dict[str, list[str]]:
@@ -111,7 +145,7 @@ def names(directory: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with contextlib.suppress(FileNotFoundError):
         for name in sorted(os.listdir(directory)):
-            if name.endswith(".json") and name.count(".") == 4:  # the time has a point too
+            if name.endswith(".json") and name.count(".") == 5:  # the time has a point too
                 found.setdefault(name.split(".")[0], []).append(name)
     return found
 
@@ -169,7 +203,7 @@ def _is_due(kind: str, settings: Settings, now: float, directory: Path) -> bool:
         remove(directory, [one for one in of_one[:-MOST] if severity_of(one) != "test"])
         if name not in (receiver.name for receiver in settings.receivers if receiver.kind == kind):
             remove(directory, of_one)  # its receiver is no longer configured
-        elif sendable(of_one, settings, now) and read_state(directory, name).next <= now:
+        elif sendable(of_one, settings, now) and not read_state(directory, name).pauses(now):
             return True
     return kind == NETWORK and ping_due(settings, now, directory)
 
