@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from posixpath import basename, dirname
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
@@ -52,8 +53,9 @@ def resolved(one: Named, sharing: Sequence[Named]) -> dict[str, Any]:
         "addresses": [domain for domain in one.domains if address_of(domain)],
         "canonical": bracketed(canonical),
         "socket": one.socket,
+        "page": {"directory": dirname(one.page), "file": basename(one.page)} if one.page else {},
         # There while a release of the app is live; "" for an app that is no release's.
-        "current": on_host("current", one.name) if one.socket == on_host("socket", one.name) else "",
+        "current": on_host("current", one.name) if one.socket == on_host("socket", one.name) and not one.page else "",
         "undeployed": on_host("undeployed", one.name),
         "certificate": one.certificate,
         "owner": one.owner,

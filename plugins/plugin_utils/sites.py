@@ -277,6 +277,7 @@ class Named:
     """A site of a host, as the role takes it.
 
     :param owner: the site that owns its domains; see :func:`owners`.
+    :param page: of a site without an app, the one page that it has.
     :param replaces: sites of the host, of no list of this play, from which it takes over domains.
     """
 
@@ -285,6 +286,9 @@ class Named:
     socket: str = option("", pattern=DIRECTORY.pattern, remedy=ABSOLUTE, doc="Unix socket of the app.")
     certificate: str = option(
         "", pattern=DIRECTORY.pattern, remedy=ABSOLUTE, doc="Directory with `fullchain.pem` and `privkey.pem`."
+    )
+    page: str = option(
+        "", pattern=DIRECTORY.pattern, remedy=ABSOLUTE, doc="File that the site serves at /, in place of an app."
     )
     replaces: tuple[str, ...] = option(
         (), pattern=NAME.pattern, remedy="write the names of sites", doc="Sites from which it takes over domains."
@@ -324,8 +328,14 @@ def load(given: Any) -> tuple[list[Named], Problems]:
             reader.problem("name", name, "is not a name: use lower-case letters, digits, - and _")
         socket = reader.text("socket", NAMED["socket"]) or on_host("socket", name)
         certificate = reader.text("certificate", NAMED["certificate"])
+        page = reader.text("page", NAMED["page"])
         replaces = reader.texts("replaces", NAMED["replaces"])
-        found.append(Named(name, domains, socket, certificate, replaces, read(reader, Settings(), relative=False)))
+        site = read(reader, Settings(), relative=False)
+        without_app = ("socket", "prefix", "static", "paths", "replaces")
+        for key in without_app if page else ():
+            if entry.get(key):
+                reader.problem(key, entry[key], "is for a site with an app, and this one has a page: leave it out")
+        found.append(Named(name, domains, socket, certificate, page, replaces, site))
     sharing = [(one.name, one.domains, one.site.prefix) for one in found]
     problems += domain_problems(sharing, "proxy_sites.{}.domains", "prefix")
     names = [one.name for one in found]

@@ -139,7 +139,7 @@ def test_the_role_proxy_takes_what_the_records_say() -> None:
     assert set(taken) == {*sites.NAMED, *site_options.OPTIONS}
     for name, one in {**sites.NAMED, **site_options.OPTIONS}.items():
         wanted = {"raw" if name == "limit_req" else one.kind.__name__}
-        if name in ("socket", "certificate"):
+        if name in ("socket", "certificate", "page"):
             wanted = {"path"}
         assert taken[name]["type"] in wanted, name
         assert bool(taken[name].get("required")) is bool(one.required), name

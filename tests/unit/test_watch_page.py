@@ -9,10 +9,15 @@ import re
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.page import html
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.publish import publish
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import App, Condition, Job, Look, Unit
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import Settings
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
 from ansible_collections.groundwork.flask.tests.unit.watch_looks import DAY, HOSTILE, NOW, day, trouble, well
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -216,3 +221,21 @@ def test_loads_nothing() -> None:
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'" in page
     assert not re.search(r"""(src|action)=|url\(|@import|href="(?!#|data:)""", page)
     assert '<html lang="en">' in page
+
+
+def test_it_is_written_where_the_proxy_reads_it_and_removed_when_it_is_not_wanted(tmp_path: Path) -> None:
+    """Each look adds to the history."""
+    state = State(tmp_path)
+    page = path("status", root=tmp_path) / "index.html"
+    page.parent.mkdir(parents=True)
+    state.directory.mkdir(parents=True)
+    publish(well(), None, Settings(page=True), state)
+    publish(replace(well(), time=NOW + 30), well(), Settings(page=True, interval=120), state)
+    assert "All is well on web1" in words(page.read_text())
+    assert "of 2 looks" in words(page.read_text())
+    assert 'content="120"' in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o644
+    assert (state.directory / "history.json").stat().st_mode & 0o777 == 0o600
+    publish(well(), well(), Settings(), state)
+    publish(well(), well(), Settings(), state)
+    assert list(page.parent.iterdir()) == []

@@ -37,6 +37,8 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "outgoing": "/etc/groundwork/outgoing",  # what each app may talk to
         "state": "/var/lib/groundwork",
         "watch": "/var/lib/groundwork/watch",  # what the last look has found, and messages that wait
+        "status": "/var/lib/groundwork/status",  # the operator's status page
+        "status_site": "groundwork-status",  # the site that serves it
         "runtime": "/run/groundwork",
         "build_caches": "/var/cache/groundwork",
         "certificates": "/etc/ssl/groundwork",

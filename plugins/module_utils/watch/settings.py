@@ -59,6 +59,7 @@ class Settings:
     connections_percent: float = 85.0
     restarts: int = 3
     drill_days: float = 9.0
+    page: bool = False
     receivers: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
