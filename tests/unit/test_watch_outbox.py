@@ -12,6 +12,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch import outb
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.outbox import State
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.receivers import Receiver, Settings
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Change, Condition
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import SettingsError
 
 OPS = Receiver("ops", "slack", options={"url": "https://hooks.example.org/services/canary"})
 PAGER = Receiver("pager", "command", severity="critical", options={"command": "page"})
@@ -167,7 +168,7 @@ def test_the_configuration_is_read_as_the_role_writes_it(tmp_path: Path) -> None
     assert (found.receivers[0].kind, found.receivers[0].place) == ("network", "m.example.org:465")
     assert Receiver("m", "mail").kind == "commands"
     file.write_text('{"receivers": [{"name": "x"}]}')
-    with pytest.raises(ValueError, match="run the play again"):
+    with pytest.raises(SettingsError, match="Run the play again"):
         receivers.load(file)
 
 

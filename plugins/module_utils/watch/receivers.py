@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from ..common import files
 from ..common.on_host import on_host
 from .records import Condition
+from .settings import SettingsError
 
 CONFIGURATION = Path(on_host("configuration"), "watch.receivers.json")
 QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
@@ -101,10 +102,10 @@ class Settings:
 def load(path: Path = CONFIGURATION) -> Settings:
     """Read the configuration; without a file there are no receivers.
 
-    :raises ValueError: the file is no JSON, or not of the role's making.
+    :raises SettingsError: the file is no JSON, or not of the role's making.
     """
-    found = files.read_json(path)
     try:
+        found = files.read_json(path)
         receivers = tuple(
             Receiver(
                 given["name"],
@@ -122,5 +123,5 @@ def load(path: Path = CONFIGURATION) -> Settings:
             float(found.get("keep_days", 7)) * 86400,
             int(found.get("per_hour", 20)),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not as the role watch writes it: run the play again") from error
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SettingsError(f"{path} is not as the role watch writes it. Run the play again") from None

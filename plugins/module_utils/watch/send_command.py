@@ -1,0 +1,58 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operator's command: in a unit of its own, as an account without privileges, the message as its standard input.
+
+What is started is passed by a pipe, and to the command by its environment: every account can read a command line.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common import programs
+from ..common.beside import OPERATOR, beside, own_unit
+from .message import Message
+from .sending import SendError
+
+ACCOUNT = "groundwork-alerts"
+SECONDS = 30
+NOT_FOUND = 127
+SCRIPT = 'printf %s "$ALERT_JSON" | eval "$ALERT_COMMAND"'
+
+
+def command(options: Mapping[str, Any], message: Message) -> str:
+    """Run the command; it has the JSON as its standard input, the subject and the text in its environment."""
+    environment = {
+        "ALERT_COMMAND": str(options["command"]),
+        "ALERT_JSON": json.dumps(message.plain(), ensure_ascii=False),
+        "ALERT_SUBJECT": message.subject,
+        "ALERT_TEXT": message.text,
+        "ALERT_LEVEL": message.level,
+    }
+    run(["/bin/sh", "-c", SCRIPT], environment, "The command was not found.", str(options.get("user") or ACCOUNT))
+    return ""
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str], missing: str, user: str = ACCOUNT) -> None:
+    """Run a program beside this unit, as an account.
+
+    :param missing: what to say when a program is not there.
+    :raises SendError: it failed, or took too long.
+    """
+    unit = own_unit("groundwork-alerts")
+    if not unit:
+        raise SendError("This is done by groundwork-alerts-commands.service alone: systemctl start it.")
+    given = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", **environment}
+    with beside(unit, argv, given, [*OPERATOR, ("User", user)], SECONDS) as (started, payload):
+        try:
+            result = programs.run(started, payload=payload, seconds=SECONDS, merge=True, limit=4096)
+        except subprocess.TimeoutExpired:
+            raise SendError(f"It took more than {SECONDS} s, and was ended.") from None
+    if result.returncode == NOT_FOUND:
+        raise SendError(f"{missing} {programs.explanation(result, 200)}", refused=True)
+    if result.returncode:
+        raise SendError(f"It ended with status {result.returncode}: {programs.explanation(result, 200)}")
