@@ -35,7 +35,10 @@ def write(path: Path | str, content: str | bytes, mode: int, uid: int | None = N
     try:
         with open(descriptor, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
-            os.fchown(descriptor, os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+            wanted = (os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+            status = os.fstat(descriptor)
+            if (status.st_uid, status.st_gid) != wanted:  # a sandbox may forbid to change what is right already
+                os.fchown(descriptor, *wanted)
             os.fchmod(descriptor, mode)
             stream.flush()
             os.fsync(descriptor)

@@ -26,8 +26,9 @@ READ_LIMIT = 2**20  # bytes of one file
 PROPERTIES = (
     "Id,Type,LoadState,ActiveState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,Result,ExecMainStatus,"
     "ExecMainStartTimestamp,ExecMainExitTimestamp,ActiveEnterTimestamp,NextElapseUSecRealtime,LastTriggerUSec,"
-    "NRestarts,MainPID,MemoryCurrent"
+    "NRestarts,MainPID,MemoryCurrent,ControlGroup"
 )
+TICKS = os.sysconf("SC_CLK_TCK")
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -126,3 +127,9 @@ def number(found: Mapping[str, str], name: str) -> int:
     value = found.get(name, "")
     # systemd shows an unset number as the highest one.
     return int(value) if value.isdigit() and int(value) < 2**63 else 0
+
+
+def started_at(pid: str, look: Look) -> float:
+    """When a process was started."""
+    fields = look.read(f"/proc/{pid}/stat", 4096).rpartition(")")[2].split()
+    return look.boot + int(fields[19]) / TICKS if len(fields) > 19 and look.boot else 0.0

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ..common.programs import explanation
 from ..common.text import line
 from .expected import SITES, Expected, files_of
 from .finding import Finding
-from .look import Look, number
+from .look import Look, number, started_at
 
 SERVERS = {"nginx": web_sites.NGINX, "apache": web_sites.APACHE}
 # The test of the configuration; nginx's is the one that the role makes, as the account that nginx runs as.
@@ -25,7 +24,6 @@ TESTS = {
     "apache": ("/usr/sbin/apachectl", "configtest"),
 }
 PORTS = (80, 443)  # at other ports nothing of ours is in competition
-TICKS = os.sysconf("SC_CLK_TCK")
 SLACK = 2.0  # seconds: when the host was started is known in whole ones
 ENDING = "shutting down"  # what nginx calls a worker that finishes its last requests
 
@@ -143,9 +141,3 @@ def loaded_at(main: int, look: Look) -> float:
     children = look.read(f"/proc/{main}/task/{main}/children").split()
     workers = [pid for pid in children if ENDING not in look.read(f"/proc/{pid}/cmdline", 4096)]
     return min((began for pid in workers if (began := started_at(pid, look))), default=0.0)
-
-
-def started_at(pid: str, look: Look) -> float:
-    """When a process was started."""
-    fields = look.read(f"/proc/{pid}/stat", 4096).rpartition(")")[2].split()
-    return look.boot + int(fields[19]) / TICKS if len(fields) > 19 and look.boot else 0.0

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..common.on_host import on_host
 from .expected import Expected
@@ -73,11 +73,11 @@ def level(value: float, warning: float, problem: float) -> State:
     return "problem" if value >= problem else "warning" if value >= warning else "ok"
 
 
-def file_systems(look: Look) -> dict[str, Mapping[str, int]]:
+def file_systems(look: Look, places: Iterable[str] = PLACES) -> dict[str, Mapping[str, int]]:
     """Size and free space in bytes, and inodes, of each file system, by the first place that it is seen at."""
     found: dict[str, Mapping[str, int]] = {}
     seen: set[int] = set()
-    for place in PLACES:
+    for place in places:
         try:
             device, space = os.stat(look.path(place)).st_dev, os.statvfs(look.path(place))
         except OSError:

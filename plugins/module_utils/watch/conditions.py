@@ -9,7 +9,8 @@
 - One that is told ends when it has not been found for :data:`CLEAR` seconds; at once if the look has asked twice.
 - One that has begun three times in an hour ends after a quarter of an hour without it, so that nothing flaps.
 - A warning that becomes critical is told once more; it does not become a warning again.
-- In the first minutes after a boot, and for an app in maintenance or stopped by the engine, nothing begins or ends.
+- In the first minutes after a boot, for an app in maintenance or stopped by the engine, and where the look could not
+  look, nothing begins or ends.
 - While an app is deployed, what is found of it has to last before it is told.
 - What is known of an app that is not looked at any more is forgotten without a word.
 """
@@ -80,6 +81,7 @@ class Moment:
     :ivar apps: those that are looked at.
     :ivar deploying: those with an engine at work.
     :ivar still: those in maintenance, or stopped by the engine or the operator.
+    :ivar unknown: the kinds of conditions that this look could not look for.
     """
 
     now: float
@@ -88,6 +90,7 @@ class Moment:
     apps: Collection[str] = field(default_factory=frozenset)
     deploying: Collection[str] = field(default_factory=frozenset)
     still: Collection[str] = field(default_factory=frozenset)
+    unknown: Collection[str] = field(default_factory=frozenset)
 
     @property
     def is_booting(self) -> bool:
@@ -96,7 +99,8 @@ class Moment:
 
     def is_held(self, condition: Condition) -> bool:
         """Whether a condition neither begins nor ends now."""
-        return self.is_booting or (condition.subject in self.still and condition.kind in OF_RUNNING)
+        is_still = condition.subject in self.still and condition.kind in OF_RUNNING
+        return self.is_booting or is_still or condition.kind in self.unknown
 
     def change(self, event: Any, condition: Condition) -> Change:
         """A change that is told now."""

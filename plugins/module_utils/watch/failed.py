@@ -11,10 +11,9 @@ from pathlib import Path
 
 from ..common.files import make_directory, write
 from ..common.systemd import SYSTEMCTL, Systemd
-from .state import State
+from .state import MOST_NOTED, State
 
 UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]{1,250}\.[a-z]+")
-MOST = 100  # notes that are kept until a look has read them
 LOOK = "groundwork-watch.service"
 
 
@@ -32,5 +31,5 @@ def note(unit: str, directory: Path) -> None:
     if not UNIT.fullmatch(unit):
         return
     make_directory(directory, 0o700)
-    if sum(1 for _one in directory.iterdir()) < MOST:
+    if sum(1 for _one in directory.iterdir()) < MOST_NOTED:
         write(directory / unit, "", 0o600)

@@ -1,57 +1,101 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verb ``look``: one look at the apps and the host, what has changed since the last one, and what is made of it."""
+"""The verb ``look``: one look at the apps and the host, what has changed since the last one, and what is made of it.
+
+What is to be told is kept before it is put into the outbox, and forgotten after: a look that is killed at any point
+loses none, and the next one puts the same again under the same name.
+"""
 
 from __future__ import annotations
 
 import socket
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from ..common import clock
-from ..common.on_host import path
-from . import conditions
-from .ask import Question, ask
-from .conditions import Found, Known, Moment
-from .records import App, AppState, Condition, Look
+from ..common.systemd import SYSTEMCTL, Systemd
+from ..verify.look import Look as Host
+from . import conditions, find, lines, outbox, receivers
+from .conditions import Found, Moment
+from .gather import Gathering
+from .memory import Memory
+from .records import Change, Look
 from .settings import Settings
 from .state import State
+
+MOST_LINES = 10  # that are looked up for the changes of one look
+# What is not known of where a part could not be read, and so neither begins nor ends.
+UNKNOWN = {
+    "units": ("process", "job", "unit", "proxy", "health", "outside"),
+    "machine": ("disk", "inodes", "memory", "swap"),
+    "requests": ("error_rate", "latency"),
+    "backups": ("backup", "drill"),
+    "slow": ("clock", "reboot", "connections"),
+}
 
 
 def main(_arguments: Sequence[str]) -> int:
     """Look once."""
-    settings, state = Settings.load(), State()
+    settings, state, host = Settings.load(), State(), Host()
+    deliver = receivers.load()
+    memory = Memory.of(state.read("memory.json"))
+    tell(memory, state, deliver)
     began = time.monotonic()
-    look = Look(clock.now(), settings.host or socket.gethostname())
-    apps = sockets(settings, look)
-    found = list(health(look))
-    before = {key: Known.of(raw) for key, raw in state.read("memory.json").get("known", {}).items()}
-    known, _changes = conditions.step(before, found, Moment(look.time, look.host, apps=apps))
-    look.conditions = [one.condition for one in known.values() if one.told]
-    look.seconds = time.monotonic() - began
-    state.write("memory.json", {"known": {key: one.plain() for key, one in known.items()}})
-    state.write("look.json", look.plain())
+    gathering = Gathering.begin(settings, state, memory, host, Look(host.now, settings.host or socket.gethostname()))
+    gathering.all()
+    found = find.all_of(gathering.look, gathering.facts)
+    found += [Found(one, certain=True) for one in outbox.conditions(deliver, host.now)]
+    memory.known, memory.unsent = judge(gathering, found)
+    memory.forget(list(settings.apps))
+    look = gathering.look
+    look.conditions = [one.condition for one in memory.known.values() if one.told]
+    look.seconds = round(time.monotonic() - began, 3)
+    state.write("memory.json", memory.plain())
+    tell(memory, state, deliver)
+    keep(gathering)
+    for unit in outbox.due(deliver, clock.now()):
+        Systemd().run(SYSTEMCTL, "start", "--no-block", unit, seconds=10)
     return 0
 
 
-def sockets(settings: Settings, look: Look, root: Path = Path("/")) -> list[str]:
-    """Ask each app through its own socket."""
-    questions = {
-        app.name: Question(app.domains[0], app.health_path, str(path("socket", app.name, root)))
-        for app in settings.apps.values()
-    }
-    for name, answer in ask(questions).items():
-        state: AppState = "up" if answer.status is not None and answer.status < 500 else "down"
-        look.apps[name] = App(state, list(settings.apps[name].domains), status=answer.status, answered=answer.seconds)
-    return list(questions)
+def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, conditions.Known], list[Change]]:
+    """What is known now, and what is to be told, each with the log line that says most."""
+    look, facts = gathering.look, gathering.facts
+    unknown = {kind for part in facts.unread for kind in UNKNOWN.get(part, ())}
+    moment = Moment(
+        look.time,
+        look.host,
+        look.machine.boot,
+        apps=frozenset(gathering.settings.apps),
+        deploying=facts.running.deploying,
+        still=facts.running.still,
+        unknown=unknown,
+    )
+    known, changes = conditions.step(gathering.memory.known, found, moment)
+    told = []
+    for position, change in enumerate(changes):
+        condition = change.condition
+        if change.event == "alert" and position < MOST_LINES:
+            condition = replace(condition, line=lines.of(condition, find.unit_of(condition, facts.running)))
+            known[condition.key] = replace(known[condition.key], condition=condition)
+        told.append(replace(change, condition=condition))
+    return known, told
 
 
-def health(look: Look) -> Sequence[Found]:
-    """The apps that do not answer as they should."""
-    return [
-        Found(Condition("health", name, message=f"It answers {app.status}.", severity="critical"), certain=True)
-        for name, app in look.apps.items()
-        if app.state == "down"
-    ]
+def tell(memory: Memory, state: State, deliver: receivers.Settings) -> None:
+    """Put what is to be told into the outbox, and forget it."""
+    if memory.unsent:
+        outbox.put(memory.unsent, deliver)
+        memory.unsent = []
+        state.write("memory.json", memory.plain())
+
+
+def keep(gathering: Gathering) -> None:
+    """Keep the look, and write what is made of it."""
+    look, state = gathering.look, gathering.state
+    state.write("look.json", look.plain())
+    if gathering.place:
+        state.write("cursor", {"cursor": gathering.place.cursor, "time": gathering.place.time})
+    state.forget_noted(gathering.noted)

@@ -66,6 +66,7 @@ class App:
 
     :ivar status: HTTP status of its health path through its own socket; None when it did not answer.
     :ivar answered: seconds it took.
+    :ivar error: why it did not answer; else empty.
     :ivar outside: HTTP status of the health path through the public name; None without an answer, or where not asked.
     :ivar outside_error: why it did not.
     :ivar recent: requests of the last five minutes or so; `p95` of them and the share of 5xx (0 to 1).
@@ -79,6 +80,7 @@ class App:
     since: float | None = None
     status: int | None = None
     answered: float | None = None
+    error: str = ""
     outside: int | None = None
     outside_error: str = ""
     requests: Requests = field(default_factory=Requests)

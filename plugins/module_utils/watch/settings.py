@@ -34,15 +34,20 @@ class Alerts:
 class Watched:
     """An app that is looked at.
 
-    :ivar backup: whether its data is backed up.
+    :ivar health_path: as a visitor asks for it, and as the app is asked through its socket.
+    :ivar tls: whether its site has a certificate.
     """
 
     name: str
     domains: tuple[str, ...] = ()
     health_path: str = "/"
     tls: bool = True
-    backup: bool = False
     alerts: Alerts = field(default_factory=Alerts)
+
+    @property
+    def host(self) -> str:
+        """The name that the app is asked by through its socket."""
+        return self.domains[0].replace("*", "groundwork-check", 1) if self.domains else "localhost"
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Settings:
     disk_percent: float = 90.0
     memory_percent: float = 5.0
     swap_percent: float = 80.0
-    certificate_fraction: float = 0.2
+    certificate_fraction: float = 0.25
     connections_percent: float = 85.0
     restarts: int = 3
     drill_days: float = 9.0

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..common import files
 from ..common.on_host import path
+
+MOST_NOTED = 100
 
 
 class State:
@@ -29,6 +34,19 @@ class State:
     def noted(self) -> Path:
         """The units that have failed since the last look, an empty file each."""
         return self.directory / "failed"
+
+    def noted_units(self) -> list[str]:
+        """These units; a name is what `failed` has accepted as a unit's."""
+        try:
+            return sorted(one for one in os.listdir(self.noted) if not one.startswith("."))[:MOST_NOTED]
+        except FileNotFoundError:
+            return []
+
+    def forget_noted(self, units: Iterable[str]) -> None:
+        """Forget units whose failure a look has told."""
+        for unit in units:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.noted / unit)
 
     def read(self, name: str) -> dict[str, Any]:
         """A file of this directory; empty where there is none, or it is broken, as after a disk was full."""

@@ -1,0 +1,38 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong, judged from what a look has read; and the unit whose log says most about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import find_app, find_host
+from .conditions import Found
+from .facts import Facts
+from .records import Condition, Look
+from .running import PROXIES, Running
+
+
+def all_of(look: Look, facts: Facts) -> list[Found]:
+    """All that is wrong. What follows from something else that is told is left out."""
+    found = list(find_host.host(look, facts))
+    is_proxy_down = any(one.condition.kind == "proxy" for one in found)
+    for name, app in look.apps.items():
+        if facts.settings.apps[name].alerts.enabled and app.state != "undeployed":
+            found += find_app.of_app(name, app, look, facts, is_proxy_down)
+    return found
+
+
+def unit_of(condition: Condition, running: Running) -> str:
+    """The unit that a condition is about, whose log says most; "" for none."""
+    if condition.kind == "unit":
+        return condition.part
+    if condition.kind == "proxy":
+        return next((unit for unit in PROXIES if running.shown.get(unit, {}).get("LoadState") == "loaded"), "")
+    if condition.kind == "job":
+        return f"{condition.subject}.{condition.part}.service"
+    if condition.kind == "process" and (parts := running.parts.get(condition.subject)):
+        names: Iterable[str] = parts.processes.get(condition.part.partition(".")[0], ())
+        return next(iter(names), parts.server)
+    return ""

@@ -1,0 +1,71 @@
+# Copyright: (c) The Groundwork authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log line that says most about a condition: read when it is told, and not before."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..common import programs
+from ..common.files import read_text
+from ..common.on_host import path
+from ..common.text import line
+from .records import Condition
+
+JOURNALCTL = "/usr/bin/journalctl"
+SECONDS = 3.0  # that one reading may take
+LIMIT = 300  # characters of a line
+READ = 2**16  # bytes
+SINCE = "-15min"  # what is older says nothing about what has just begun
+# Settings whose values an app may log: what is behind these names is not told. A URL has its password between : and @.
+SECRET = re.compile(
+    r"^(\w*(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|DSN|CREDENTIALS?)\w*)=(.+)$", re.MULTILINE | re.IGNORECASE
+)
+PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
+LEAST = 6  # characters of a secret: a shorter one stands in ordinary words
+
+
+def of(condition: Condition, unit: str = "") -> str:
+    """The line for a condition; "" where there is none, or it could not be read in time.
+
+    :param unit: the unit that it is about, if it is about one.
+    """
+    if condition.subject == "host":
+        return last("--unit", unit) if unit else ""
+    namespace = f"--namespace={condition.subject}"
+    if unit:
+        found = last(namespace, f"_SYSTEMD_UNIT={unit}") or last("--unit", unit)
+    else:
+        found = last(namespace, "--priority=err") or last(namespace)
+    return without_secrets(found, condition.subject)
+
+
+def last(*options: str) -> str:
+    """The last line that a journal has of these."""
+    argv = (JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=1", f"--since={SINCE}", *options)
+    try:
+        shown = programs.run(argv, seconds=SECONDS, limit=READ)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    # A traceback is one entry of many lines, whose last names the error.
+    rows = [row for row in shown.stdout.splitlines() if row.strip()]
+    return line(rows[-1], LIMIT) if rows and shown.returncode == 0 else ""
+
+
+def without_secrets(text: str, app: str, root: Path = Path("/")) -> str:
+    """A line of an app without what its environment keeps secret."""
+    if not text:
+        return ""
+    for value in secrets_of(read_text(path("current", app, root) / "env")):
+        text = text.replace(value, "[secret]")
+    return PASSWORD.sub(r"\1[secret]@", text)
+
+
+def secrets_of(environment: str) -> Sequence[str]:
+    """The values in an environment file that are secrets by their names, the longest first."""
+    values = {match[2].strip().strip("\"'") for match in SECRET.finditer(environment)}
+    return sorted((value for value in values if len(value) >= LEAST), key=len, reverse=True)
