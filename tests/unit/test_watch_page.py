@@ -229,13 +229,14 @@ def test_it_is_written_where_the_proxy_reads_it_and_removed_when_it_is_not_wante
     page = path("status", root=tmp_path) / "index.html"
     page.parent.mkdir(parents=True)
     state.directory.mkdir(parents=True)
-    publish(well(), None, Settings(page=True), state)
-    publish(replace(well(), time=NOW + 30), well(), Settings(page=True, interval=120), state)
+    publish(well(), {}, Settings(page=True), state)
+    publish(replace(well(), time=NOW + 30), well().plain(), Settings(page=True, interval=120), state)
     assert "All is well on web1" in words(page.read_text())
     assert "of 2 looks" in words(page.read_text())
+    assert "Requests 4,000" in words(page.read_text())
     assert 'content="120"' in page.read_text()
     assert page.stat().st_mode & 0o777 == 0o644
     assert (state.directory / "history.json").stat().st_mode & 0o777 == 0o600
-    publish(well(), well(), Settings(), state)
-    publish(well(), well(), Settings(), state)
+    publish(well(), {}, Settings(), state)
+    publish(well(), {}, Settings(), state)
     assert list(page.parent.iterdir()) == []

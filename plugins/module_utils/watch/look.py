@@ -21,6 +21,7 @@ from . import conditions, find, lines, outbox, receivers
 from .conditions import Found, Moment
 from .gather import Gathering
 from .memory import Memory
+from .publish import publish
 from .records import Change, Look
 from .settings import Settings
 from .state import State
@@ -95,7 +96,9 @@ def tell(memory: Memory, state: State, deliver: receivers.Settings) -> None:
 def keep(gathering: Gathering) -> None:
     """Keep the look, and write what is made of it."""
     look, state = gathering.look, gathering.state
+    before = state.read("look.json")
     state.write("look.json", look.plain())
     if gathering.place:
         state.write("cursor", {"cursor": gathering.place.cursor, "time": gathering.place.time})
     state.forget_noted(gathering.noted)
+    publish(look, before, gathering.settings, state)

@@ -6,20 +6,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 from ..common import files
 from ..common.on_host import path
 from . import history
 from .page import html
-from .records import Look
+from .records import App, Look, Requests
 from .settings import Settings
 from .state import State
 
 
-def publish(look: Look, before: Look | None, settings: Settings, state: State) -> None:
+def publish(look: Look, before: Mapping[str, Any], settings: Settings, state: State) -> None:
     """Write the page, or remove one that is no longer wanted.
 
-    :param before: the look before this one, as it was kept.
+    :param before: the look before this one, as it is kept; empty if there is none.
     :raises OSError: it cannot be written; the one before stays, and says by itself when it is old.
     """
     page = path("status", root=state.root) / "index.html"
@@ -33,7 +35,16 @@ def publish(look: Look, before: Look | None, settings: Settings, state: State) -
         kept = history.loads(days.read_text())
     except (OSError, ValueError):
         kept = {}
-    kept = history.add(kept, before, look)
+    kept = history.add(kept, earlier(before), look)
     files.write(days, history.dumps(kept), 0o600)
     # The directory lets in the proxy's group, and nobody else.
     files.write(page, html(look, kept, settings.interval), 0o644)
+
+
+def earlier(raw: Mapping[str, Any]) -> Look | None:
+    """What the history needs of a look that was kept: how many requests it had counted of each app."""
+    try:
+        apps = {name: App(requests=Requests(**app["requests"])) for name, app in raw["apps"].items()}
+        return Look(raw["time"], raw["host"], apps=apps)
+    except (KeyError, TypeError, AttributeError):
+        return None
