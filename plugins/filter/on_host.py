@@ -21,7 +21,7 @@ options:
       V(services), V(pooler), V(maintenance), V(certificate); of the host V(configuration), V(outgoing), V(state),
       V(runtime), V(certificates), V(programs), V(packages), V(homes), V(datas), V(caches), V(build_caches),
       V(ca_bundle), V(acme_webroot), V(build_group), V(proxy_user),
-      V(sshd_settings), V(status), V(status_site), V(watch).
+      V(sshd_settings), V(status), V(status_site), V(watch), V(metrics).
     type: str
     required: true
   app:

@@ -67,7 +67,9 @@ EXPOSURES = (
         "and plugins; a capability or a directory less breaks those.",
     ),
     Exposure(
-        r"groundwork-(firewall|outgoing)\.service", 1.5, "root with CAP_NET_ADMIN in the network of the host: nftables."
+        r"groundwork-(firewall|metrics|outgoing)\.service",
+        1.5,
+        "root with CAP_NET_ADMIN in the network of the host: nftables.",
     ),
     Exposure(r"groundwork-outgoing-names\.service", 1.0, "root, which has systemd reload a unit."),
     Exposure(

@@ -36,6 +36,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "configuration": "/etc/groundwork",
         "outgoing": "/etc/groundwork/outgoing",  # what each app may talk to
         "state": "/var/lib/groundwork",
+        "metrics": "/var/lib/groundwork/metrics",  # of the last look, for node-exporter
         "watch": "/var/lib/groundwork/watch",  # what the last look has found, and messages that wait
         "status": "/var/lib/groundwork/status",  # the operator's status page
         "status_site": "groundwork-status",  # the site that serves it

@@ -17,7 +17,7 @@ from typing import Literal
 from ..common.text import line
 from .records import BUCKETS, App, Look, Machine, Unit
 
-CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
+CLASSES = ("2xx", "3xx", "4xx", "5xx", "other")
 APP_STATES = ("up", "down", "maintenance", "stopped", "undeployed")
 JOB_RESULTS = ("success", "failed", "missed", "running")
 WEB = "web"  # the app's server among its processes; no process may have this name
