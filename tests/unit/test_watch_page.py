@@ -119,7 +119,7 @@ def test_pictures_have_words_and_numbers() -> None:
     assert {"Requests, last day", "Latency, last day", "Up, last day"} <= set(read(page).labels)
     shown = words(page)
     assert re.search(r"66 errors \(0.6 %\); at most 1\d\d in 15 min, at \d\d:\d\d", shown)
-    assert "Latency 49 msof 95 % of requests, 38 ms of half; at most 49 ms" in shown
+    assert "Latency 49 ms95th percentile; median 38 ms, highest of the day 49 ms" in shown
     assert "Up 100 %at each of 287 looks" in shown
 
 

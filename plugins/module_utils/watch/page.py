@@ -111,7 +111,7 @@ def shown(one: Condition, now: float) -> str:
     """A condition: what is wrong, since when, the line that says most about it, and the command to try."""
     severity = "critical" if one.severity == "critical" else "warning"
     part = f" {own(one.part)}" if one.part else ""
-    since = f'<span class="soft">since {stamp(one.since)}, {span(now - one.since)}</span>'
+    since = f'<span class="soft">for {span(now - one.since)}, since {stamp(one.since)}</span>'
     return (
         f'<div class="condition {severity}">{mark(severity)}<div>'
         f"<p><b>{own(one.subject)}</b> {text(one.kind)}{part} · {since}</p>"

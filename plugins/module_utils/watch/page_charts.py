@@ -107,14 +107,14 @@ def requests(day: Sequence[Column], now: float) -> str:
 
 
 def latency(slots: Sequence[Slot], day: Sequence[Column]) -> str:
-    """The time within which 19 of 20 requests were answered, and half of them."""
+    """The 95th percentile of the duration of requests, and their median."""
     known = [one.p95 for one in day if one.p95 is not None]
     top = max(known, default=0.0) or 1.0
     last = next((slot for slot in reversed(slots) if slot.p95 is not None), None)
-    words = "Not known without requests"
+    words = "No requests in the last day"
     if last is not None:
         worst = max(known, default=last.p95)
-        words = f"of 95 % of requests, {milliseconds(last.p50)} of half; at most {milliseconds(worst)}"
+        words = f"95th percentile; median {milliseconds(last.p50)}, highest of the day {milliseconds(worst)}"
     drawing = line_of([None if one.p50 is None else min(1.0, one.p50 / top) for one in day], "half")
     drawing += line_of([None if one.p95 is None else one.p95 / top for one in day], "most")
     return chart("latency", "Latency", milliseconds(last.p95 if last else None), words, drawing)

@@ -36,6 +36,8 @@ p { margin: 0 } .soft, time { color: var(--soft) } time { white-space: nowrap } 
 .late p { overflow: hidden; padding: 0 16px }
 @keyframes late { to { visibility: visible; grid-template-rows: 1fr; border-width: 2px; margin-bottom: 18px;
   padding: 10px 0 } }
+main > header .mark, h1 { animation: former 1ms linear var(--wait) forwards }
+@keyframes former { to { opacity: .45; text-decoration: line-through } }
 nav { display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 18px }
 nav a { display: flex; gap: 7px; align-items: center; padding: 5px 13px 5px 7px; border-radius: 99px;
   background: var(--card);
@@ -68,8 +70,8 @@ svg .line { fill: none; stroke-width: 1.6; vector-effect: non-scaling-stroke; st
 svg .bar { fill: none; stroke-width: 1.6 }
 svg .half { stroke: var(--half) } svg .most { stroke: var(--most) }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 10px 26px; margin: 14px 0 0 }
-dt { font-size: 13px; color: var(--soft) } dd { margin: 0; font-size: 15px } dd.critical { color: var(--critical);
-  font-weight: 600 } dd.warning { color: var(--warning); font-weight: 600 }
+dt { font-size: 13px; color: var(--soft) } dd { margin: 0; font-size: 15px } dd time { color: inherit }
+dd.critical { color: var(--critical); font-weight: 600 } dd.warning { color: var(--warning); font-weight: 600 }
 u { display: block; height: 6px; border-radius: 4px; background: var(--rule); margin: 5px 0 3px; overflow: hidden;
   text-decoration: none; max-width: 260px }
 u i { display: block; height: 100%; background: var(--most) }

@@ -31,15 +31,15 @@ def counted(number: int, noun: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A span of time in its largest unit, such as `3 h`."""
+    """A span of time in its largest unit, such as `3 h`; it is not broken into two lines."""
     seconds = max(0.0, seconds)
     if seconds < MINUTE:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f}\u00a0s"
     if seconds < 2 * HOUR:
-        return f"{seconds / MINUTE:.0f} min"
+        return f"{seconds / MINUTE:.0f}\u00a0min"
     if seconds < 2 * DAY:
-        return f"{seconds / HOUR:.0f} h"
-    return f"{seconds / DAY:.0f} days"
+        return f"{seconds / HOUR:.0f}\u00a0h"
+    return f"{seconds / DAY:.0f}\u00a0days"
 
 
 def stamp(when: float, form: str = "%Y-%m-%d %H:%M UTC") -> str:
