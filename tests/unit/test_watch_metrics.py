@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.watch import metrics
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import (
     BUCKETS,
@@ -194,3 +196,14 @@ def test_unknown_classes_add_no_series() -> None:
     found = samples(replace(LOOK, apps={"shop": odd}))
     assert {key[2] for key in found if key[0] == "groundwork_requests_total"} == set(metrics.CLASSES)
     assert found["groundwork_requests_total", "shop", "other"] == 3
+
+
+def test_the_file_is_replaced_and_anybody_can_read_it(tmp_path: Path) -> None:
+    directory = path("metrics", root=tmp_path)
+    directory.mkdir(parents=True)
+    for look in (Look(1.0, "web1"), LOOK):
+        metrics.write(look, tmp_path)
+    assert [(one.name, oct(one.stat().st_mode & 0o777)) for one in directory.iterdir()] == [
+        ("groundwork.prom", "0o644")
+    ]
+    assert (directory / "groundwork.prom").read_text() == metrics.text(LOOK)

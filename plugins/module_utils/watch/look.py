@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..common import clock
 from ..common.systemd import SYSTEMCTL, Systemd
 from ..verify.look import Look as Host
-from . import conditions, find, lines, outbox, receivers
+from . import conditions, find, lines, metrics, outbox, receivers
 from .conditions import Found, Moment
 from .gather import Gathering
 from .memory import Memory
@@ -101,4 +101,5 @@ def keep(gathering: Gathering) -> None:
     if gathering.place:
         state.write("cursor", {"cursor": gathering.place.cursor, "time": gathering.place.time})
     state.forget_noted(gathering.noted)
+    metrics.write(look, state.root)
     publish(look, before, gathering.settings, state)

@@ -12,8 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from ..common import files
+from ..common.on_host import path
 from ..common.text import line
 from .records import BUCKETS, App, Look, Machine, Unit
 
@@ -118,6 +121,17 @@ FAMILIES = (
     Family("groundwork_disk_inodes", "gauge", "Inodes of the file system.", _MOUNT),
     Family("groundwork_disk_inodes_free", "gauge", "Inodes that are free on it.", _MOUNT),
 )
+
+
+FILE = "groundwork.prom"
+
+
+def write(look: Look, root: Path = Path("/")) -> None:
+    """Keep the metrics of a look where node-exporter reads them; whoever may read nothing else may read these.
+
+    :raises OSError: with the file as it was, whose age then tells.
+    """
+    files.write(path("metrics", root=root) / FILE, text(look), 0o644)
 
 
 def text(look: Look) -> str:
