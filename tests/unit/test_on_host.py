@@ -57,7 +57,9 @@ OF_HOST = (
     r"|(?<![\w.])/(?:srv|var/lib|var/cache)/[{\[%$]"
 )
 # Beside the directories of apps: those of Debian's packages, the cache of the backup, and an example in a description.
-NEIGHBOURS = "apache2|apt|bind|dpkg|letsencrypt|mailbox|nginx|postgresql|prometheus|redis|systemd|groundwork-backup|exports"
+NEIGHBOURS = (
+    "apache2|apt|bind|dpkg|letsencrypt|mailbox|nginx|postgresql|prometheus|redis|systemd|groundwork-backup|exports"
+)
 STATED = re.compile(
     rf"{OF_HOST}|(?<![\w.])/(?:srv|var/lib|var/cache)/?[\"']"
     rf"|(?<![\w./])/(?:srv|var/lib|var/cache)/(?!(?:{NEIGHBOURS})\b)[a-z]"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.page import html
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.page_style import STYLE
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.publish import publish
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import App, Condition, Job, Look, Unit
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import Settings
@@ -240,3 +241,25 @@ def test_it_is_written_where_the_proxy_reads_it_and_removed_when_it_is_not_wante
     publish(well(), {}, Settings(), state)
     publish(well(), {}, Settings(), state)
     assert list(page.parent.iterdir()) == []
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of a colour, as WCAG 2 defines it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_every_text_can_be_read(scheme: int) -> None:
+    """In light and in dark colours, with the contrast that WCAG 2 asks of small text (AA, 4.5)."""
+    colours = [dict(re.findall(r"--([\w-]+): (#\w{3,6})\b", block)) for block in re.findall(r":root {[^}]*}", STYLE)][
+        scheme
+    ]
+    grounds = ("page", "card", "warning-soft", "critical-soft")
+    pairs = [(front, ground) for front in ("text", "soft") for ground in grounds]
+    pairs += [("critical", "card"), ("warning", "card"), ("sign", "ok"), ("sign", "warning"), ("sign", "critical")]
+    for front, ground in pairs:
+        light, dark = sorted((luminance(colours[front]), luminance(colours[ground])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (front, ground)
