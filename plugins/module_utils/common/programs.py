@@ -18,7 +18,6 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +104,8 @@ def run(
     """
     with contextlib.ExitStack() as stack:
         if payload:
+            import tempfile  # with all that it reads itself: a program that runs twice a minute needs none of it
+
             stdin = stack.enter_context(tempfile.TemporaryFile())
             stdin.write(payload)
             stdin.seek(0)
@@ -195,6 +196,8 @@ class LongOutput:
 
 def file_of(payload: bytes, directory: Path) -> IO[bytes]:
     """A file without a name that holds the payload, to be read from its beginning."""
+    import tempfile
+
     file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - the caller closes it
     file.write(payload)
     file.seek(0)
@@ -218,6 +221,8 @@ def run_to_files(
     :param before: called in the new process before the program starts.
     :raises OSError: the program cannot be started.
     """
+    import tempfile
+
     out, err = (tempfile.TemporaryFile(dir=directory) for _stream in range(2))  # noqa: SIM115 - the caller reads them
     with (
         file_of(payload, directory) as given,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -84,10 +83,9 @@ def visit(question: Question, answer: Answer, until: float) -> None:
     except socket.gaierror as error:
         answer.is_resolver, answer.unresolved = error.errno == socket.EAI_AGAIN, error.errno != socket.EAI_AGAIN
         answer.error = f"the name cannot be looked up: {error.strerror}"
-    except ssl.SSLError as error:
-        answer.error = f"TLS: {error.reason or error}"
     except (OSError, ValueError) as error:
-        answer.error = str(getattr(error, "strerror", "") or error)
+        # What OpenSSL says is `reason`.
+        answer.error = str(getattr(error, "reason", "") or getattr(error, "strerror", "") or error)
     answer.seconds = time.monotonic() - began
 
 
@@ -105,6 +103,8 @@ def connection(question: Question, answer: Answer, until: float) -> socket.socke
     plain = socket.create_connection(question.address, left(until))
     if not question.tls:
         return plain
+    import ssl  # most looks ask for nothing over TLS, and reading it takes as long as a request
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the CAs, which take longer to read than all the rest
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
-from ..common.privileges import is_root, not_root
-from ..common.text import escaped
 from .settings import SettingsError
 
 # Each verb is a function of a module of its own, which takes the arguments and returns the exit status.
@@ -44,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return verb(words[0])(words[1:])
     except (SettingsError, OSError) as error:
+        from ..common.privileges import is_root, not_root
+        from ..common.text import escaped
+
         denied = isinstance(error, PermissionError) and not is_root()
         sys.stderr.write(f"FAILED: {not_root() if denied else escaped(str(error))}\n")
         return EXIT_FAILED

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..common import clock
 from ..common.systemd import SYSTEMCTL, Systemd
@@ -21,11 +22,11 @@ from . import conditions, find, lines, metrics, outbox, receivers
 from .conditions import Found, Moment
 from .gather import Gathering
 from .memory import Memory
-from .publish import publish
 from .records import Change, Look
 from .settings import Settings
 from .state import State
 
+HISTORY = "history.json"
 MOST_LINES = 10  # that are looked up for the changes of one look
 # What is not known of where a part could not be read, and so neither begins nor ends.
 UNKNOWN = {
@@ -55,9 +56,11 @@ def main(_arguments: Sequence[str]) -> int:
     look.seconds = round(time.monotonic() - began, 3)
     state.write("memory.json", memory.plain())
     tell(memory, state, deliver)
+    before = state.read("look.json") if settings.page else {}
     keep(gathering)
     for unit in outbox.due(deliver, clock.now()):
         Systemd().run(SYSTEMCTL, "start", "--no-block", unit, seconds=10)
+    show(look, before, settings, state)
     return 0
 
 
@@ -94,12 +97,18 @@ def tell(memory: Memory, state: State, deliver: receivers.Settings) -> None:
 
 
 def keep(gathering: Gathering) -> None:
-    """Keep the look, and write what is made of it."""
+    """Keep the look itself, and up to where the journals were read for it."""
     look, state = gathering.look, gathering.state
-    before = state.read("look.json")
     state.write("look.json", look.plain())
     if gathering.place:
         state.write("cursor", {"cursor": gathering.place.cursor, "time": gathering.place.time})
     state.forget_noted(gathering.noted)
+
+
+def show(look: Look, before: Mapping[str, Any], settings: Settings, state: State) -> None:
+    """Write what others read: the metrics, and the status page where there is one or was."""
     metrics.write(look, state.root)
-    publish(look, before, gathering.settings, state)
+    if settings.page or (state.directory / HISTORY).exists():
+        from .publish import publish  # with all that makes a page: a look is to be cheap
+
+        publish(look, before, settings, state)
