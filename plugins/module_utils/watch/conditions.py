@@ -148,7 +148,9 @@ def again(known: Known | None, one: Found, moment: Moment, changes: list[Change]
     """What is known of a condition that a look has found."""
     lasting = known if known and (known.told or known.seen) else None
     told_at = recent(known, moment) if known else ()
-    condition = replace(one.condition, since=lasting.condition.since if lasting else moment.now)
+    condition = replace(one.condition, since=moment.now)
+    if lasting:
+        condition = replace(condition, since=lasting.condition.since, line=condition.line or lasting.condition.line)
     was_critical = lasting is not None and lasting.told and lasting.condition.severity == "critical"
     if was_critical:
         condition = replace(condition, severity="critical")

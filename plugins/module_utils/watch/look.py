@@ -10,6 +10,7 @@ loses none, and the next one puts the same again under the same name.
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -49,7 +50,8 @@ def main(_arguments: Sequence[str]) -> int:
     gathering.all()
     found = find.all_of(gathering.look, gathering.facts)
     found += [Found(one, certain=True) for one in outbox.conditions(deliver, host.now)]
-    memory.known, memory.unsent = judge(gathering, found)
+    memory.known, changes = judge(gathering, found)
+    memory.unsent += changes
     memory.forget(list(settings.apps))
     look = gathering.look
     look.conditions = [one.condition for one in memory.known.values() if one.told]
@@ -89,9 +91,13 @@ def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, condi
 
 
 def tell(memory: Memory, state: State, deliver: receivers.Settings) -> None:
-    """Put what is to be told into the outbox, and forget it."""
+    """Put what is to be told into the outbox, and forget it; where that fails, the next look tries again."""
     if memory.unsent:
-        outbox.put(memory.unsent, deliver)
+        try:
+            outbox.put(memory.unsent, deliver)
+        except OSError as error:
+            sys.stderr.write(f"{len(memory.unsent)} changes wait, because the outbox cannot be written: {error}\n")
+            return
         memory.unsent = []
         state.write("memory.json", memory.plain())
 
