@@ -16,9 +16,8 @@ INTERVAL = "15s"  # between two scrapes: a condition that a look finds is alerte
 PROBE_SECONDS = "10s"
 # A look takes place each half minute; the third in a row that is missing is a fault, not a slow one.
 LOOK_SECONDS = 120
-# Alertmanager tells of a state once. It repeats what it has forgotten, so it remembers for longer than it waits.
+# Alertmanager tells of a state once, and again after a month. It must remember for longer (--data.retention=744h).
 REPEAT = "720h"
-REMEMBERS = "744h"
 NOBODY = "nobody"  # the receiver where none is declared: alerts are then seen on Alertmanager's page alone
 
 
@@ -122,7 +121,7 @@ def alertmanager(
             "receiver": named[0]["name"],
             "group_by": ["host"],
             "group_wait": "5s",
-            "group_interval": "1m",
+            "group_interval": "15s",
             "repeat_interval": REPEAT,
             **route,
         },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,3 +209,38 @@ def test_the_file_is_replaced_and_anybody_can_read_it(tmp_path: Path) -> None:
         ("groundwork.prom", "0o644")
     ]
     assert (directory / "groundwork.prom").read_text() == metrics.text(LOOK)
+
+
+# --- documentation and dashboard --------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+# Of node-exporter and blackbox-exporter.
+OF_OTHERS = {"node_cpu_seconds_total", "probe_duration_seconds", "probe_success"}
+PARTS = ("_bucket", "_count", "_sum")
+
+
+def test_the_documentation_has_each_metric() -> None:
+    rows = [
+        f"| `{family.name}` | {family.kind} | {', '.join(f'`{label}`' for label in family.labels)} | {family.doc} |"
+        for family in metrics.FAMILIES
+    ]
+    table = "\n".join(["| metric | type | labels | |", "|---|---|---|---|", *rows])
+    assert table in (ROOT / "docs/metrics.md").read_text(), f"docs/metrics.md lacks this table:\n{table}"
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    panels = json.loads((ROOT / "roles/metrics/files/dashboard.json").read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    known = {family.name: family for family in metrics.FAMILIES}
+    asked = set()
+    for expression in (target["expr"] for panel in panels for target in panel["targets"]):
+        for name, selector in re.findall(r"\b((?:groundwork|node|probe)_\w+)(?:{([^}]*)})?", expression):
+            asked.add(name)
+            family = known.get(name) or next(
+                (known[name.removesuffix(part)] for part in PARTS if name.endswith(part)), None
+            )
+            assert family or name in OF_OTHERS, f"{name} in {expression}"
+            if family:
+                labels = set(re.findall(r"(\w+)=~?\"", selector))
+                assert labels <= {"host", *family.labels}, f"{name} has no label {labels} in {expression}"
+    assert len(asked) > 20

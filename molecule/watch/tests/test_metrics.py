@@ -23,7 +23,7 @@ ANSWER = f"{on_host('data', 'moody')}/answer"
 PORTS = {"prometheus": 9090, "prometheus-alertmanager": 9093, "prometheus-blackbox-exporter": 9115}
 EXPORTER = 9100
 # Seconds: an app's condition is told within 35; then a scrape, an evaluation and the group's wait.
-ALERTED, RESOLVED = 75, 180
+ALERTED, RESOLVED = 75, 120
 CONNECT = """
 import socket, sys
 for port in sys.argv[1:]:
