@@ -20,6 +20,7 @@ from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import options
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    alert_options,
     certificate_rules,
     log_options,
     outgoing_options,
@@ -78,6 +79,7 @@ READERS: Mapping[str, Callable[[Reader], Any]] = {
     "settings": setting_options.read,
     "certificate": sections.read_certificate,
     "logs": lambda read: sections.read_section(read, "logs", log_options.Logs)[1],
+    "alerts": lambda read: sections.read_section(read, "alerts", alert_options.Alerts)[1],
     "backup": lambda read: sections.read_section(read, "backup", schema.Backup)[1],
     "sandbox": sections.read_sandbox,
     "outgoing": outgoing_options.read,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
@@ -187,6 +187,7 @@ def watched(app: App) -> dict[str, Any]:
         "name": app.name,
         "domains": list(app.domains),
         "health_path": app.proxy.site.prefix + app.health_path,
+        "alerts": plain(asdict(app.alerts)),
     }
 
 

@@ -22,6 +22,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host im
 from ansible_collections.groundwork.flask.plugins.module_utils.common.options import Option, option, options
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import ControllerOptions, ReleaseOptions
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
+    alert_options,
     certificate_rules,
     log_options,
     servers,
@@ -287,6 +288,12 @@ class App(ReleaseOptions, ControllerOptions):
         example={"max_use": "500M", "readers": ["ada"]},
         roles=("release", "service_user", "wsgi_server"),
     )
+    alerts: alert_options.Alerts = option(
+        alert_options.Alerts(),
+        doc="When somebody is told of the app; see `docs/alerts.md`.",
+        example={"p95_ms": 1500},
+        roles=("watch",),
+    )
     backup: Backup = option(
         Backup(),
         doc="What is saved beside the data directory and the SQLite databases in it.",
@@ -373,6 +380,7 @@ def section(key: str) -> Mapping[str, Option]:
         "proxy": {**site_options.OPTIONS, **options(Proxy)},
         "certificate": options(Certificate),
         "logs": options(log_options.Logs),
+        "alerts": options(alert_options.Alerts),
         "backup": options(Backup),
         "database": options(service_options.Database),
         "redis": options(service_options.Redis),

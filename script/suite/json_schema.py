@@ -203,6 +203,7 @@ SHAPES: Mapping[str, Schema] = {
     "proxy": an_object(schema.section("proxy"), SITE_SHAPES),
     "certificate": an_object(schema.section("certificate"), {}),
     "logs": an_object(schema.section("logs"), {}),
+    "alerts": an_object(schema.section("alerts"), {}),
     "backup": an_object(schema.section("backup"), {}),
     "sandbox": {
         "type": "object",

@@ -41,7 +41,7 @@ def page() -> str:
         ("A destination in `outgoing`", "outgoing", outgoing_options.Destination),
     ):
         parts.append(section(title, options(of), options(schema.App)[key].doc))
-    for key in ("source", "server", "database", "redis", "proxy", "certificate", "logs", "backup"):
+    for key in ("source", "server", "database", "redis", "proxy", "certificate", "logs", "alerts", "backup"):
         parts.append(section(f"`{key}`", schema.section(key), options(schema.App)[key].doc))
         if key == "server":
             doc = "Beside `provider`, `workers`, `worker_memory` and `options`. [servers.md](servers.md) says more."

@@ -79,7 +79,7 @@ class TestUnits:
         ):  # fmt: skip
             assert f"\n{line}\n" in nightly
         assert "env.direct" not in nightly
-        assert "OnFailure" not in nightly
+        assert "\nOnFailure=groundwork-failed@%n.service\n" in nightly
         assert f"\nEnvironmentFile=-{current}/env.direct\n" in unit(app, "tick.service").read_text()
 
     def test_a_timer_makes_up_for_what_was_missed(self, app: App) -> None:
@@ -95,7 +95,7 @@ class TestUnits:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text('{"on_failure": "alert@%n.service"}')
         assert deploy(app, tick=TICK).action == "started"
-        assert "\nOnFailure=alert@%n.service\n" in unit(app, "tick.service").read_text()
+        assert "\nOnFailure=groundwork-failed@%n.service alert@%n.service\n" in unit(app, "tick.service").read_text()
 
     def test_an_app_without_jobs_has_no_command_more(self, app: App) -> None:
         deploy(app)

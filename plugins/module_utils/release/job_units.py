@@ -29,6 +29,7 @@ from .units import web_service
 Job = Mapping[str, Any]
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,29}")
 TIMEOUT, STOP_SECONDS = 3600, 30
+WATCH = "groundwork-failed@%n.service"  # of the role watch; a host without it has a line of systemd's in its journal
 # The first line of each file; another file of such a name is not an app's job.
 MARK = "# A job of the app {app}, written by groundwork.flask; what is changed here is lost."
 # Type=exec, not oneshot: one that runs for an hour would leave the boot unfinished for as long.
@@ -37,7 +38,8 @@ SERVICE = """{mark}
 Description={app}, job {job}
 {after}
 StartLimitIntervalSec=0
-{on_failure}
+OnFailure={on_failure}
+
 [Service]
 Type=exec
 ExecStart={current}/jobs/{job}
@@ -105,13 +107,14 @@ def confined(context: Context, release: str) -> str:
 
 def service(at: Layout, job: str, one: Job, sandbox_of_app: str) -> str:
     """What the file of a job's service says."""
-    current, alert = on_host("current", at.app), on_failure(at.root)
+    current = on_host("current", at.app)
+    alerts = " ".join(filter(None, (WATCH, on_failure(at.root))))
     return SERVICE.format(
         mark=MARK.format(app=at.app),
         app=at.app,
         after=AFTER.format(app=at.app),
         job=job,
-        on_failure=f"OnFailure={alert}\n" if alert else "",
+        on_failure=alerts,
         current=current,
         direct="" if one.get("pool", True) else f"EnvironmentFile=-{current}/env.direct\n",
         timeout=int(one.get("timeout") or TIMEOUT),

@@ -61,13 +61,15 @@ def requests(name: str, app: App, facts: Facts) -> Iterator[Found]:
     alerts = facts.settings.apps[name].alerts
     if app.recent < LEAST_REQUESTS:
         return
-    if alerts.error_rate and app.error_rate is not None and app.error_rate >= alerts.error_rate:
+    if alerts.error_percent and app.error_rate is not None and app.error_rate * 100 >= alerts.error_percent:
         message = f"{app.error_rate:.0%} of {app.recent} requests in five minutes were answered with 5xx."
         yield Found(critical("error_rate", name, message, f"{name} logs"))
-    if alerts.p95 and app.p95 is not None and app.p95 > alerts.p95:
+    if alerts.p95_ms and app.p95 is not None and app.p95 * 1000 > alerts.p95_ms:
         message = f"One in twenty of {app.recent} requests in five minutes took more than {app.p95:.2f} s."
         yield Found(
-            Condition("latency", name, message=f"{message} The limit is {alerts.p95:g} s.", command=f"{name} status")
+            Condition(
+                "latency", name, message=f"{message} The limit is {alerts.p95_ms / 1000:g} s.", command=f"{name} status"
+            )
         )
 
 
@@ -104,7 +106,7 @@ def certificate(name: str, look: Look, facts: Facts) -> Iterator[Found]:
         return
     begins, ends = facts.certificates[name]
     days = (ends - look.time) / clock.DAY
-    if days > min(MOST_DAYS, facts.settings.certificate_fraction * (ends - begins) / clock.DAY):
+    if days > min(MOST_DAYS, facts.settings.certificate_percent / 100 * (ends - begins) / clock.DAY):
         return
     message = f"The certificate that is served expires in {days:.1f} days, on {clock.date(ends)}."
     if days < 0:
@@ -134,5 +136,5 @@ def backup(name: str, subject: str, look: Look, facts: Facts) -> Iterator[Found]
         message = f"The last restore drill{which} failed: {found.drill_error}"
         yield Found(Condition("drill", subject, which and name, message, command=drill))
     elif days > facts.settings.drill_days:
-        message = f"There was no restore drill{which} for {days:.0f} days; it may be {facts.settings.drill_days:.0f}."
+        message = f"There was no restore drill{which} for {days:.0f} days; it may be {facts.settings.drill_days}."
         yield Found(Condition("drill", subject, which and name, message, command=drill))

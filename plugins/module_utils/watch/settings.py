@@ -26,8 +26,8 @@ class Alerts:
 
     enabled: bool = True
     outside: bool = True
-    error_rate: float = 0.05
-    p95: float = 0.0
+    error_percent: int = 5
+    p95_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Settings:
     apps: Mapping[str, Watched] = field(default_factory=dict)
     host: str = ""
     interval: int = 30
-    disk_percent: float = 90.0
-    memory_percent: float = 5.0
-    swap_percent: float = 80.0
-    certificate_fraction: float = 0.25
-    connections_percent: float = 85.0
+    disk_percent: int = 90
+    memory_percent: int = 5
+    swap_percent: int = 80
+    certificate_percent: int = 25
+    connections_percent: int = 85
     restarts: int = 3
-    drill_days: float = 9.0
+    drill_days: int = 9
     page: bool = False
     receivers: tuple[Mapping[str, Any], ...] = ()
 
