@@ -11,8 +11,8 @@ short_description: The site of the operator's status page, as a role takes it
 version_added: 0.2.0
 author: The Groundwork authors (@groundwork)
 description:
-  - Checks C(watch_page), and returns what the role C(proxy) or C(certificate) takes for its site.
-  - Fails with all problems at once, each with the field, the value and the remedy.
+  - Returns what the role C(proxy) or C(certificate) takes for the site of the page that C(watch_page) describes.
+  - Nothing where there is no page, or where something is wrong with it; V(problems) returns what.
 positional: role, apps
 options:
   _input:
@@ -20,10 +20,10 @@ options:
     type: dict
     required: true
   role:
-    description: Name of the role.
+    description: Name of the role, or V(problems) for what is wrong, each with the field and the remedy.
     type: str
     required: true
-    choices: [proxy, certificate]
+    choices: [proxy, certificate, problems]
   apps:
     description: The map C(flask_apps), whose domains the page cannot have.
     type: dict
@@ -36,9 +36,8 @@ proxy_sites: "{{ watch_page | groundwork.flask.status_site('proxy', flask_apps) 
 
 RETURN = r"""
 _value:
-  description: One dictionary, or none.
+  description: One dictionary, or none; for V(problems) texts.
   type: list
-  elements: dict
 """
 
 from typing import Any
@@ -46,26 +45,23 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.groundwork.flask.plugins.plugin_utils import status_site as reading
 from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as_map
-from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 
-def status_site(page: Any, role: Any, apps: Any = None) -> list[dict[str, Any]]:
+def status_site(page: Any, role: Any, apps: Any = None) -> list[Any]:
     """See DOCUMENTATION."""
-    given = plain(as_map(page, "status_site"))
-    if role not in reading.ROLES:
-        raise AnsibleFilterError(
-            f"status_site: there is no role {role!r} that takes it; known: {', '.join(reading.ROLES)}"
-        )
-    if not given:
-        return []
+    given = as_map(page, "status_site")
     domains = {
         str(name): [str(domain) for domain in app.get("domains") or []]
-        for name, app in plain(as_map(apps, "status_site: apps")).items()
+        for name, app in as_map(apps, "status_site: apps").items()
         if isinstance(app, dict) and isinstance(app.get("domains") or [], list)
     }
-    if problems := list(reading.problems(given, domains)):
-        raise AnsibleFilterError("\n".join(problems))
-    return [reading.ROLES[role](given)]
+    problems = list(reading.problems(given, domains)) if given else []
+    if role == "problems":
+        return problems
+    if role not in reading.ROLES:
+        known = ", ".join(("problems", *reading.ROLES))
+        raise AnsibleFilterError(f"status_site: there is no role {role!r} that takes it; known: {known}")
+    return [reading.ROLES[role](given)] if given and not problems else []
 
 
 class FilterModule:
