@@ -93,13 +93,14 @@ def conffiles(package: str) -> Iterator[tuple[str, str]]:
             yield fields[0], fields[1]
 
 
-def own_addresses(others: Iterable[str]) -> list[str]:
-    """The addresses by which this host reaches others, each once; loopback is none of them.
+def own_addresses(others: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The addresses by which this host reaches others, each once, without loopback; and whom it does not reach.
 
     :param others: addresses and networks. Nothing is sent to any.
     :raises ValueError: for what is neither.
     """
     found: list[str] = []
+    unreached: list[str] = []
     for other in others:
         network = ipaddress.ip_network(other, strict=False)
         family = socket.AF_INET if network.version == 4 else socket.AF_INET6
@@ -108,7 +109,8 @@ def own_addresses(others: Iterable[str]) -> list[str]:
                 probe.connect((str(network.network_address), ANY_PORT))
                 address = str(probe.getsockname()[0])
         except OSError:
-            continue  # no route in this family
+            unreached.append(other)
+            continue
         if not ipaddress.ip_address(address).is_loopback and address not in found:
             found.append(address)
-    return found
+    return found, unreached

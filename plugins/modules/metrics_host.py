@@ -76,9 +76,11 @@ def main() -> None:
     refuse_unless_root(module)
     params = module.params
     try:
-        addresses = metrics_host.own_addresses(params["scrapers"])
+        addresses, unreached = metrics_host.own_addresses(params["scrapers"])
     except ValueError as error:
         module.fail_json(msg=f"metrics_scrapers: {error}: write addresses, or networks as 192.0.2.0/24")
+    for scraper in unreached:
+        module.warn(f"metrics_scrapers: this host has no route to {scraper}, so node-exporter does not listen for it.")
     ports = {package: int(port) for package, port in params["ports"].items()}
     if problems := metrics_host.conflicts(ports, params["take_over"]):
         module.fail_json(msg="\n".join(problems))

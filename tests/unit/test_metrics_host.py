@@ -93,7 +93,15 @@ def test_what_the_role_has_set_up_is_its_own(host: Host) -> None:
 
 
 def test_loopback_is_no_address_of_its_own() -> None:
-    assert metrics_host.own_addresses(["127.0.0.1", "127.0.0.0/8", "::1"]) == []
+    assert metrics_host.own_addresses(["127.0.0.1", "127.0.0.0/8"]) == ([], [])
+
+
+def test_who_is_not_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("socket.socket", refuse)
+    assert metrics_host.own_addresses(["2001:db8::7"]) == ([], ["2001:db8::7"])
 
 
 def test_a_name_is_no_scraper() -> None:
