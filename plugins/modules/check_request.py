@@ -22,6 +22,7 @@ options:
         the variables.
     type: str
     choices:
+      - alert_test
       - cloud_init
       - database
       - database_upgrade

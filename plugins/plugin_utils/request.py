@@ -171,6 +171,7 @@ class Playbook:
 MESSAGE = ("message", "Back at noon.")
 COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
+    "alert_test": Playbook(several=True, options={"receiver": named("receiver", "ops")}),
     "cloud_init": Playbook(several=True, options={"user_data": path("user_data", "www.yml")}),
     "database": Playbook(
         options={

@@ -96,7 +96,7 @@ def test_many_changes_stay_a_screen() -> None:
     assert found
     assert len(found.subject) <= message.SUBJECT
     assert len(found.text) < 6000
-    assert found.text.endswith("and 480 more: /usr/local/lib/groundwork/watch status\n")
+    assert found.text.endswith(f"and 480 more: {message.PROGRAM} status\n")
     assert (len(found.plain()["changes"]), found.plain()["more"]) == (20, 480)
 
 

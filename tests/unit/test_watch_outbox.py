@@ -124,7 +124,7 @@ def test_a_receiver_that_fails_for_long_is_a_condition_without_its_secrets(tmp_p
     (found,) = outbox.conditions(ALL, 1600, tmp_path)
     assert (found.kind, found.subject, found.part, found.since) == ("receiver", "host", "ops", 1000)
     assert found.message == ("The receiver ops (slack, hooks.example.org) takes no messages: no connection within 10 s")
-    assert found.command == "/usr/local/lib/groundwork/watch test ops"
+    assert found.command == f"{outbox.COMMAND} ops"
     outbox.write_state(tmp_path / "network", "ops", State(failures=1, failing_since=1000, error="404", refused=True))
     assert len(outbox.conditions(ALL, 1001, tmp_path)) == 1
 

@@ -67,6 +67,17 @@ EXPOSURES = (
         "and plugins; a capability or a directory less breaks those.",
     ),
     Exposure(
+        r"groundwork-alerts-commands-step-[\d-]+\.service",
+        9.2,
+        "the command that the operator has chosen to take alerts, or sendmail; as an account without privileges.",
+    ),
+    Exposure(
+        r"groundwork-alerts\.service",
+        1.5,
+        "an account without privileges, with the network: a receiver may be anywhere.",
+    ),
+    Exposure(r"groundwork-alerts-commands\.service", 1.5, "root without a capability and a network."),
+    Exposure(
         r"groundwork-(firewall|metrics|outgoing)\.service",
         1.5,
         "root with CAP_NET_ADMIN in the network of the host: nftables.",

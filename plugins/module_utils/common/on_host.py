@@ -49,6 +49,7 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",  # of the certificate authorities that the host trusts
         "acme_webroot": "/var/www/acme",
         "build_group": "groundwork-build",  # of what builds releases; the outgoing rules know it by that
+        "alerts_account": "groundwork-alerts",  # sends alerts, and runs the commands that take them
         "proxy_user": "www-data",  # Debian's account and group for web servers; either provider runs as it
     }
 )

@@ -272,8 +272,8 @@ def main(arguments: Sequence[str]) -> int:
         return run([SYSTEMCTL, "start", *outbox.UNITS.values()], seconds=300).returncode
     parser = argparse.ArgumentParser("watch deliver")
     parser.add_argument("kind", choices=(NETWORK, COMMANDS))
-    parser.add_argument("--outbox", type=Path, default=outbox.OUTBOX)
+    parser.add_argument("--directory", type=Path, required=True, help="of the outbox, for receivers of that kind")
     parser.add_argument("--receivers", type=Path, default=receivers.CONFIGURATION)
     given = parser.parse_args(list(arguments))
-    all_of(given.kind, receivers.load(given.receivers), given.outbox / given.kind)
+    all_of(given.kind, receivers.load(given.receivers), given.directory)
     return 0

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..common.clock import timestamp
+from ..common.on_host import on_host
 from ..common.text import line
 from .records import Change
 
 SENTENCE, LOG_LINE, COMMAND, SUBJECT = 300, 300, 200, 120  # characters
+PROGRAM = f"{on_host('programs')}/watch"
 IN_FULL = 5  # entries; a phone shows one screen
 IN_SHORT = 20
 ORDER = ("alert", "resolved", "passed", "test")
@@ -135,7 +137,7 @@ class Message:
         if short:
             blocks.append("\n".join(f"{entry.head}: {line(entry.what, 100)}" for entry in short))
         if more:
-            blocks.append(f"and {len(more)} more: /usr/local/lib/groundwork/watch status")
+            blocks.append(f"and {len(more)} more: {PROGRAM} status")
         return "\n\n".join(blocks) + "\n"
 
     def plain(self) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from typing import Any
 from ..common import files, trees
 from ..common.on_host import on_host
 from ..common.text import line
-from .message import condensed
+from .message import PROGRAM, condensed
 from .receivers import COMMANDS, NETWORK, Receiver, Settings, host_of
 from .records import Change, Condition
 
 OUTBOX = Path(on_host("watch"), "outbox")
 UNITS = {NETWORK: "groundwork-alerts.service", COMMANDS: "groundwork-alerts-commands.service"}
-COMMAND = f"{on_host('programs')}/watch test"
+COMMAND = f"{PROGRAM} test"
 PING = "_ping"  # no receiver can have that name
 PING_EVERY = 55  # seconds; a look each 30 s then pings once a minute
 PATIENCE = 600  # seconds that a receiver or the ping may fail before it is a condition

@@ -15,10 +15,11 @@ from typing import Any
 
 from ..common import programs
 from ..common.beside import OPERATOR, beside, own_unit
+from ..common.on_host import on_host
 from .message import Message
 from .sending import SendError
 
-ACCOUNT = "groundwork-alerts"
+ACCOUNT = on_host("alerts_account")
 SECONDS = 30
 NOT_FOUND = 127
 SCRIPT = 'printf %s "$ALERT_JSON" | eval "$ALERT_COMMAND"'
