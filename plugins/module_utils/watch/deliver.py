@@ -267,13 +267,12 @@ def fork(work: Callable[[], None]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Deliver: as a unit does, the receivers of one kind; by hand, start the units that do."""
+    """By hand, start the units that deliver. These deliver to receivers of one kind, the configuration as their input."""
     if not arguments:
         return run([SYSTEMCTL, "start", *outbox.UNITS.values()], seconds=300).returncode
     parser = argparse.ArgumentParser("watch deliver")
     parser.add_argument("kind", choices=(NETWORK, COMMANDS))
     parser.add_argument("--directory", type=Path, required=True, help="of the outbox, for receivers of that kind")
-    parser.add_argument("--receivers", type=Path, default=receivers.CONFIGURATION)
     given = parser.parse_args(list(arguments))
-    all_of(given.kind, receivers.load(given.receivers), given.directory)
+    all_of(given.kind, receivers.load_from(sys.stdin), given.directory)
     return 0

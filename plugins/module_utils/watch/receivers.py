@@ -9,12 +9,13 @@ so a receiver is shown by :attr:`Receiver.place` alone.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from ..common import files
@@ -105,23 +106,38 @@ def load(path: Path = CONFIGURATION) -> Settings:
     :raises SettingsError: the file is no JSON, or not of the role's making.
     """
     try:
-        found = files.read_json(path)
-        receivers = tuple(
-            Receiver(
-                given["name"],
-                given["type"],
-                given.get("severity") or "warning",
-                tuple(given.get("apps") or ()),
-                {key: value for key, value in given.items() if key not in ("name", "type", "severity", "apps")},
-            )
-            for given in found.get("receivers", ())
-        )
-        return Settings(
-            receivers,
-            found.get("quiet_hours", ""),
-            found.get("ping_url", ""),
-            float(found.get("keep_days", 7)) * 86400,
-            int(found.get("per_hour", 20)),
-        )
+        return settings_of(files.read_json(path))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SettingsError(f"{path} is not as the role watch writes it. Run the play again") from None
+
+
+def load_from(stream: IO[str]) -> Settings:
+    """Read the configuration from a file that systemd has opened, for an account that cannot.
+
+    :raises SettingsError: see :func:`load`.
+    """
+    try:
+        return settings_of(json.load(stream))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SettingsError("The standard input is not what the role watch writes. Run the play again") from None
+
+
+def settings_of(found: Mapping[str, Any]) -> Settings:
+    """The settings in a configuration."""
+    receivers = tuple(
+        Receiver(
+            given["name"],
+            given["type"],
+            given.get("severity") or "warning",
+            tuple(given.get("apps") or ()),
+            {key: value for key, value in given.items() if key not in ("name", "type", "severity", "apps")},
+        )
+        for given in found.get("receivers", ())
+    )
+    return Settings(
+        receivers,
+        found.get("quiet_hours", ""),
+        found.get("ping_url", ""),
+        float(found.get("keep_days", 7)) * 86400,
+        int(found.get("per_hour", 20)),
+    )

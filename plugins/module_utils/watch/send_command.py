@@ -16,6 +16,7 @@ from typing import Any
 from ..common import programs
 from ..common.beside import OPERATOR, beside, own_unit
 from ..common.on_host import on_host
+from ..common.text import line
 from .message import Message
 from .sending import SendError
 
@@ -54,6 +55,6 @@ def run(argv: Sequence[str], environment: Mapping[str, str], missing: str, user:
         except subprocess.TimeoutExpired:
             raise SendError(f"It took more than {SECONDS} s, and was ended.") from None
     if result.returncode == NOT_FOUND:
-        raise SendError(f"{missing} {programs.explanation(result, 200)}", refused=True)
+        raise SendError(f"{missing} {line(result.stdout)}", refused=True)
     if result.returncode:
         raise SendError(f"It ended with status {result.returncode}: {programs.explanation(result, 200)}")

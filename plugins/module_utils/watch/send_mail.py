@@ -111,5 +111,6 @@ def by_sendmail(to: list[str], composed: EmailMessage) -> str:
 
     script = f'test -x {SENDMAIL} || exit 127; printf %s "$ALERT_MAIL" | {SENDMAIL} -i -- "$@"'
     text = composed.as_bytes(policy=composed.policy.clone(linesep="\n")).decode("ascii")
-    run(["/bin/sh", "-c", script, "sendmail", *to], {"ALERT_MAIL": text}, f"There is no {SENDMAIL}.")
+    missing = f"There is no {SENDMAIL}: install a mail system, such as msmtp-mta, or give the receiver `smtp`."
+    run(["/bin/sh", "-c", script, "sendmail", *to], {"ALERT_MAIL": text}, missing)
     return ""
