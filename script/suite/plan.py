@@ -250,6 +250,10 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"roles/cloud_init/files/.*", ("unit:test_pins",)),
     (r"roles/cloud_init/.*", ("unit:test_user_data", "unit:test_roles")),
     (r"roles/(database|redis)/.*", ("unit:test_{1}", "unit:test_roles", "services:test_{1}")),
+    (r"roles/metrics/files/.*", ("unit:test_watch_metrics",)),
+    (r"roles/metrics/.*", ("unit:test_metrics", "unit:test_roles", "watch:test_metrics")),
+    (r"plugins/\w+/metrics_(plan|hosts|host)\.py", ("unit:test_metrics",)),
+    (r"plugins/module_utils/watch/metrics\.py", ("unit:test_watch_metrics",)),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
     (
         r"plugins/module_utils/common/sqlite\.py",
@@ -312,6 +316,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"playbooks/cloud_init\.yml", ("unit:test_user_data", "unit:test_request")),
     (r"playbooks/restore\.yml", ("backup:playbook",)),
     (r"playbooks/maintenance\.yml", ("proxy:test_maintenance",)),
+    (r"playbooks/metrics\.yml", ("unit:test_request", "watch:test_metrics")),
     (r"playbooks/(deploy|rollback)\.yml", ("deploy",)),
     (r"playbooks/.*", ("release:test_day_two",)),
     (r"inventories/.*", ("unit:test_inventories",)),

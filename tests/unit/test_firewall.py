@@ -150,3 +150,13 @@ def test_port_of_this_connection(facts: str | None, probe: str | None, inventory
     if inventory is not None:
         given["ansible_port"] = inventory
     assert rendered("{{ firewall_ssh_ports }}", **given) == [port]
+
+
+def test_the_declared_scrapers_alone_reach_the_exporter() -> None:
+    found = accepted(metrics_scrapers=["192.0.2.7", "2001:db8::7"], metrics_node_port=9101)
+    assert found == [
+        *BASE,
+        'ip saddr 192.0.2.7 tcp dport 9101 accept comment "node-exporter"',
+        'ip6 saddr 2001:db8::7 tcp dport 9101 accept comment "node-exporter"',
+    ]
+    assert accepted(metrics_scrapers=[]) == BASE
