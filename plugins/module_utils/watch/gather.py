@@ -42,16 +42,12 @@ class Gathering:
     memory: Memory
     host: Host
     look: Look
-    before: Mapping[str, Any]
-    facts: Facts
     place: requests.Place | None = None
     noted: tuple[str, ...] = ()
 
-    @classmethod
-    def begin(cls, settings: Settings, state: State, memory: Memory, host: Host, look: Look) -> Gathering:
-        """With what the last look has kept."""
-        before = state.read("look.json").get("apps", {})
-        return cls(settings, state, memory, host, look, before, Facts(settings, Running()))
+    def __post_init__(self) -> None:
+        self.facts = Facts(self.settings, Running())
+        self.before: Mapping[str, Any] = self.state.read("look.json").get("apps", {})
 
     def all(self) -> None:
         """Read everything."""
@@ -90,7 +86,7 @@ class Gathering:
             self.facts.running = running.unanswered(self.settings.apps, self.host)
             raise
         found = self.facts.running
-        self.facts.noted = {unit for unit in noted if not running.STEPS.fullmatch(unit)}
+        self.facts.noted = {unit for unit in noted if running.is_lasting(unit, found.shown)}
         # What runs again has not ended well yet.
         self.facts.noted |= {unit for unit in known if found.shown.get(unit, {}).get("ActiveState") == "activating"}
         counts = {}

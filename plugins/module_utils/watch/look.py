@@ -40,30 +40,38 @@ UNKNOWN = {
 
 
 def main(_arguments: Sequence[str]) -> int:
-    """Look once."""
-    settings, state, host = Settings.load(), State(), Host()
+    """Look once, and start what delivers messages where some wait."""
     deliver = receivers.load()
+    for unit in once(Settings.load(), State(), Host(), deliver):
+        Systemd().run(SYSTEMCTL, "start", "--no-block", unit, seconds=10)
+    return 0
+
+
+def once(settings: Settings, state: State, host: Host, deliver: receivers.Settings) -> list[str]:
+    """Look once; the units that have something to deliver."""
     memory = Memory.of(state.read("memory.json"))
     tell(memory, state, deliver)
     began = time.monotonic()
-    gathering = Gathering.begin(settings, state, memory, host, Look(host.now, settings.host or socket.gethostname()))
+    look = Look(host.now, settings.host or socket.gethostname())
+    gathering = Gathering(settings, state, memory, host, look)
     gathering.all()
-    found = find.all_of(gathering.look, gathering.facts)
-    found += [Found(one, certain=True) for one in outbox.conditions(deliver, host.now)]
+    found = find.all_of(look, gathering.facts)
+    found += [Found(one, certain=True) for one in outbox.conditions(deliver, host.now, state.outbox)]
     memory.known, changes = judge(gathering, found)
     memory.unsent += changes
     memory.forget(list(settings.apps))
-    look = gathering.look
     look.conditions = [one.condition for one in memory.known.values() if one.told]
     look.seconds = round(time.monotonic() - began, 3)
     state.write("memory.json", memory.plain())
     tell(memory, state, deliver)
-    before = state.read("look.json") if settings.page else {}
+    before = state.read("look.json")
     keep(gathering)
-    for unit in outbox.due(deliver, clock.now()):
-        Systemd().run(SYSTEMCTL, "start", "--no-block", unit, seconds=10)
-    show(look, before, settings, state)
-    return 0
+    due = outbox.due(deliver, clock.now(), state.outbox)
+    try:
+        show(look, before, settings, state)
+    except OSError as error:  # what others read is not what tells of it
+        sys.stderr.write(f"metrics or status page: {error}\n")
+    return due
 
 
 def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, conditions.Known], list[Change]]:
@@ -94,7 +102,7 @@ def tell(memory: Memory, state: State, deliver: receivers.Settings) -> None:
     """Put what is to be told into the outbox, and forget it; where that fails, the next look tries again."""
     if memory.unsent:
         try:
-            outbox.put(memory.unsent, deliver)
+            outbox.put(memory.unsent, deliver, state.outbox)
         except OSError as error:
             sys.stderr.write(f"{len(memory.unsent)} changes wait, because the outbox cannot be written: {error}\n")
             return

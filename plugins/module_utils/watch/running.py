@@ -78,6 +78,13 @@ def unanswered(apps: Iterable[str], host: Host) -> Running:
     )
 
 
+def is_lasting(name: str, shown: Shown) -> bool:
+    """Whether a unit has a file of its own, and is no step of something that tells of its failure itself."""
+    there = shown.get(name, {})
+    is_transient = there.get("FragmentPath", "").startswith("/run/systemd/transient")
+    return there.get("LoadState") == "loaded" and not is_transient and not STEPS.fullmatch(name)
+
+
 def engine(app: str) -> str:
     """The unit in which the release engine works on an app."""
     return f"groundwork-release@{app}.service"

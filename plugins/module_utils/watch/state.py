@@ -31,6 +31,11 @@ class State:
         return self.directory / "cursor"
 
     @property
+    def outbox(self) -> Path:
+        """Messages that wait for their receivers."""
+        return self.directory / "outbox"
+
+    @property
     def noted(self) -> Path:
         """The units that have failed since the last look, an empty file each."""
         return self.directory / "failed"

@@ -1,0 +1,167 @@
+"""Requests to what may be slow, hostile or dead; and what is read from a certificate."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.watch import der
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import LIMIT, Question, ask
+
+SECONDS = 0.6
+Serve = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
+def served(directory: Path, serve: Serve, name: str = "a") -> Question:
+    """The question for a socket at which a function answers each connection."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(directory / name))
+    listening.listen(200)
+
+    def loop() -> None:
+        while True:
+            connection, _address = listening.accept()
+            threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+    def one(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.recv(4096)
+                serve(connection)
+            except OSError:  # the client has hung up
+                return
+
+    threading.Thread(target=loop, daemon=True).start()
+    return Question("shop.example.org", "/health", str(directory / name))
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def drips(connection: socket.socket) -> None:
+    for byte in b"HTTP/1.1 200 OK\r\n\r\n" * 1000:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def silent(_connection: socket.socket) -> None:
+    time.sleep(10)
+
+
+def hangs_in_the_body(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    time.sleep(10)
+
+
+@pytest.mark.parametrize(
+    ("serve", "status", "error"),
+    [
+        (lambda c: c.sendall(b"HTTP/1.1 200 OK\r\n\r\nwell"), 200, ""),
+        (lambda c: c.sendall(b"HTTP/1.0 503 no\r\n\r\n"), 503, ""),
+        (lambda c: c.sendall(b"SSH-2.0-OpenSSH\r\n"), None, "what came is no answer of HTTP"),
+        (lambda c: c.sendall(b"HTTP/1.1 2000 OK\r\n\r\n"), None, "what came is no answer of HTTP"),
+        (lambda _c: None, None, "the connection was closed without an answer"),
+        (endless, 200, ""),
+        (drips, None, "no whole answer within 1 s"),
+        (silent, None, "no whole answer within 1 s"),
+        (hangs_in_the_body, None, "no whole answer within 1 s"),
+    ],
+)
+def test_what_comes_of_a_request(directory: Path, serve: Serve, status: int | None, error: str) -> None:
+    began = time.monotonic()
+    answer = ask({"shop": served(directory, serve)}, SECONDS)["shop"]
+    assert (answer.status, answer.error) == (status, error)
+    assert time.monotonic() - began < SECONDS + 0.5
+
+
+def test_the_request_is_as_the_proxys(directory: Path) -> None:
+    got: list[bytes] = []
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(directory / "a"))
+    sock.listen()
+
+    def serve() -> None:
+        connection, _address = sock.accept()
+        with connection:
+            got.append(connection.recv(4096))
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    ask({"shop": Question("shop.example.org", "/health", str(directory / "a"))}, SECONDS)
+    thread.join()
+    head = got[0].decode().split("\r\n")
+    assert head[0] == "GET /health HTTP/1.1"
+    assert {"Host: shop.example.org", "Connection: close", "X-Forwarded-Proto: https"} <= set(head)
+
+
+def test_hostile_apps_hold_up_no_other(directory: Path) -> None:
+    hostile = (endless, drips, silent, hangs_in_the_body)
+    questions = {f"bad{n}": served(directory, hostile[n % 4], f"b{n}") for n in range(12)}
+    questions["shop"] = served(directory, lambda c: c.sendall(b"HTTP/1.1 200 OK\r\n\r\n"), "shop")
+    began, used = time.monotonic(), time.process_time()
+    answers = ask(questions, SECONDS)
+    assert answers["shop"].status == 200
+    assert answers["shop"].seconds < SECONDS
+    assert time.monotonic() - began < SECONDS + 1
+    assert time.process_time() - used < 3  # the servers of this test included
+    assert LIMIT <= 2**16
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [("/nonexistent/app.sock", "No such file or directory"), (("127.0.0.1", 1), "Connection refused")],
+)
+def test_nothing_that_listens(address: str | tuple[str, int], error: str) -> None:
+    assert ask({"shop": Question("shop.test", "/", address)}, SECONDS)["shop"].error == error
+
+
+def test_a_name_without_an_address() -> None:
+    answer = ask({"shop": Question("a.invalid", "/", ("a.invalid", 443))}, 5.0)["shop"]
+    assert answer.status is None
+    assert answer.unresolved or answer.is_resolver or "within" in answer.error  # as the resolver of this machine has it
+
+
+@pytest.mark.parametrize("days", [30, 12000])  # the second ends after 2049, with four digits of the year
+def test_when_a_certificate_is_valid(tmp_path: Path, days: int) -> None:
+    file = tmp_path / "certificate.pem"
+    options = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=shop.test")
+    subprocess.run(
+        ["openssl", "req", *options, "-days", str(days), "-keyout", os.devnull, "-out", str(file)],
+        check=True,
+        capture_output=True,
+    )
+    raw = ssl.PEM_cert_to_DER_cert(file.read_text())
+    begins, ends = der.validity(raw)
+    assert abs(begins - time.time()) < 60
+    assert ends - begins == days * 86400
+    shown = subprocess.run(
+        ["openssl", "x509", "-noout", "-enddate", "-in", str(file)], check=True, capture_output=True, text=True
+    ).stdout
+    assert ssl.cert_time_to_seconds(shown.strip().partition("=")[2]) == ends
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"0", b"\x30\x82\xff\xff", b"\x30\x03\x30\x01\xa0", os.urandom(64), b"\x30" * 200]
+)
+def test_what_is_no_certificate_is_refused(raw: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        der.validity(raw)

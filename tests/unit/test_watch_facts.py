@@ -1,0 +1,146 @@
+"""What a look reads of the host: connections of databases, workers, log lines without secrets, notes of failures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
+from ansible_collections.groundwork.flask.plugins.module_utils.verify.parts import ReleaseParts
+from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
+    cli,
+    connections,
+    failed,
+    lines,
+    outside,
+    running,
+    settings,
+    status,
+)
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer, Question
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Condition, Look
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
+from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost
+
+UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 100 /var/run/postgresql/.s.PGSQL.5432
+0000000000000000: 00000003 00000000 00000000 0001 03 101 /var/run/postgresql/.s.PGSQL.5432
+0000000000000000: 00000003 00000000 00000000 0001 03 102 /var/run/postgresql/.s.PGSQL.5432
+0000000000000000: 00000003 00000000 00000000 0001 03 103 /run/other.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 104
+"""
+
+
+def test_connections_of_a_database_server_are_counted_without_asking_it(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    host.write("/proc/net/unix", UNIX)
+    noted = {"provider": "postgresql", "socket": "/run/postgresql", "port": 5432}
+    for app in ("shop", "blog"):
+        host.write(f"{on_host('services', app)}/database.json", json.dumps(noted))
+    host.write("/etc/postgresql/15/main/postgresql.conf", "port = 5432\nmax_connections = 100\n")
+    host.write("/etc/postgresql/15/main/conf.d/groundwork.conf", "max_connections = '50'\n")
+    host.write("/etc/postgresql/14/old/postgresql.conf", "port = 5433\nmax_connections = 7\n")
+    (server,) = connections.read(["shop", "blog", "none"], host.look)
+    assert (server.name, server.used, server.most, server.apps) == ("PostgreSQL", 2, 50, ("shop", "blog"))
+
+
+def test_workers_are_the_processes_of_the_servers_control_group(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    group = {"ControlGroup": "/system.slice/shop@1.service"}
+    host.write("/sys/fs/cgroup/system.slice/shop@1.service/cgroup.procs", "10\n11\n12\n")
+    host.write(f"{on_host('releases', 'shop')}/1/server.json", '{"provider": "gunicorn"}')
+    host.write(f"{on_host('releases', 'shop')}/2/server.json", '{"provider": "waitress"}')
+    assert running.workers(ReleaseParts("shop", "1"), group, host.look) == 2
+    assert running.workers(ReleaseParts("shop", "2"), group, host.look) is None
+    assert running.workers(ReleaseParts("shop", "1"), {}, host.look) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("login failed for key s3cr3t-canary", "login failed for key [secret]"),
+        ("connect postgresql://shop:hunter2@db/shop", "connect postgresql://shop:[secret]@db/shop"),
+        ("debug is on", "debug is on"),
+        ("abc stays: it is too short for a secret", "abc stays: it is too short for a secret"),
+    ],
+)
+def test_a_line_is_told_without_what_the_environment_keeps_secret(tmp_path: Path, said: str, told: str) -> None:
+    file = path("current", "shop", tmp_path) / "env"
+    file.parent.mkdir(parents=True)
+    file.write_text('API_TOKEN="s3cr3t-canary"\nSECRET_KEY=abc\nDEBUG=debug is on\n')
+    assert lines.without_secrets(said, "shop", tmp_path) == told
+
+
+def test_a_line_is_bounded_and_printable(monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = "\x1b[2J<script>" + "x" * 10_000 + "\nValueError: \u202eevil\n\n"
+    answer = subprocess.CompletedProcess([], 0, hostile, "")
+    monkeypatch.setattr(programs, "run", lambda *_argv, **_options: answer)
+    assert lines.of(Condition("health", "shop")) == "ValueError: \\u202eevil"
+
+
+@pytest.mark.parametrize("unit", ["../../etc/passwd", "a b.service", "", "x" * 300 + ".service", ".service"])
+def test_what_is_no_unit_is_not_noted(tmp_path: Path, unit: str) -> None:
+    failed.note(unit, tmp_path / "failed")
+    assert not [one for one in tmp_path.rglob("*") if one.is_file()]
+
+
+def test_units_are_noted_up_to_a_limit(tmp_path: Path) -> None:
+    for number in range(150):
+        failed.note(f"shop.nightly-{number}.service", tmp_path / "failed")
+    assert len(list((tmp_path / "failed").iterdir())) == 100
+
+
+@pytest.mark.parametrize(
+    ("domain", "answer", "there"),
+    [
+        ("shop.test", Answer(error="no address", unresolved=True), False),
+        ("shop.example.org", Answer(error="no address", unresolved=True), True),
+        ("shop.test", Answer(error="Connection refused"), True),
+        ("*.example.org", Answer(200), False),
+    ],
+)
+def test_where_a_name_leads(monkeypatch: pytest.MonkeyPatch, domain: str, answer: Answer, there: bool) -> None:
+    asked: dict[str, Question] = {}
+
+    def ask(questions: dict[str, Question]) -> dict[str, Answer]:
+        asked.update(questions)
+        return {name: Answer(200) if name.startswith("here") else answer for name in questions}
+
+    monkeypatch.setattr(outside, "ask", ask)
+    found = outside.visit({"shop": settings.Watched("shop", (domain,))})
+    assert ("shop" in found.there) is there
+    assert asked["here/shop"].address == ("127.0.0.1", 443)
+
+
+def test_a_broken_configuration_names_the_directory_and_the_remedy(tmp_path: Path) -> None:
+    file = path("configuration", root=tmp_path) / "watch.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    with pytest.raises(settings.SettingsError, match=r"etc/groundwork cannot be used: .*Run the play again"):
+        settings.Settings.load(tmp_path)
+
+
+def test_a_broken_state_begins_anew(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.directory.mkdir(parents=True)
+    (state.directory / "memory.json").write_text('{"known": ')
+    assert state.read("memory.json") == {}
+
+
+def test_the_state_as_a_person_reads_it() -> None:
+    look = Look(1_800_000_000.0, "web1", 0.25)
+    assert list(status.lines(look.plain())) == ["Looked at 2027-01-15T08:00:00Z, for 0.2 s.", "Nothing is wrong."]
+    look.conditions = [Condition("disk", "host", "/", "/ is full.", command="du", since=1_800_000_000.0)]
+    assert list(status.lines(look.plain()))[1:] == [
+        "warning: host: / is full. (since 2027-01-15T08:00:00Z)",
+        "  try: du",
+    ]
+    assert "no look yet" in next(iter(status.lines({})))
+
+
+def test_each_verb_has_a_function() -> None:
+    for name in cli.VERBS:
+        assert callable(cli.verb(name))
