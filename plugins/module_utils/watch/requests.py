@@ -269,7 +269,7 @@ def request_of(entry: Mapping[str, Any]) -> Line | None:
     try:
         if isinstance(message, list):  # of bytes, where a visitor has sent what is no UTF-8
             message = bytes(message).decode(errors="replace")
-        said = json.loads(message)
+        said = json.loads(message or "")
         seconds = float(said["seconds"]) if "seconds" in said else int(said["microseconds"]) / 1e6
         at, status = int(entry["__REALTIME_TIMESTAMP"]) / 1e6, int(said["status"])
     except (ValueError, KeyError, TypeError):
