@@ -67,6 +67,14 @@ class Logs:
         example=["ada"],
         roles=("service_user",),
     )
+    ship: str = option(
+        "",
+        doc="Shell command that ships the journal: it runs for each batch of new lines, which it reads as JSON from "
+        "its standard input, and they are offered again unless it exits with 0. It runs as `groundwork-ship`, which "
+        "may read this journal.",
+        example="curl --fail --silent --data-binary @- https://logs.example.org/shop",
+        roles=("service_user",),
+    )
 
 
 def problems(name: str, logs: Logs, apps: Collection[str]) -> list[str]:
@@ -85,6 +93,6 @@ def problems(name: str, logs: Logs, apps: Collection[str]) -> list[str]:
         elif reader in apps:
             found.append(
                 f"{where}.readers: {reader!r} is the account of an app, and whoever breaks into that app would read "
-                f"this journal: name accounts of people, or feed it to a program by shipping"
+                "this journal: name accounts of people, or feed it to a program by `ship`"
             )
     return found

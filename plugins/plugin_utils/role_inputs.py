@@ -38,7 +38,7 @@ def accounts(app: App) -> dict[str, Any]:
         "readable": [media.directory for media in app.proxy.media.values()],
         **({} if app.outgoing is None else {"outgoing": plain(app.outgoing)}),
         **({"instance_metadata": True} if app.instance_metadata else {}),
-        "log_readers": list(app.logs.readers),
+        "logs": {"readers": list(app.logs.readers), "ship": app.logs.ship},
     }
 
 

@@ -262,6 +262,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"plugins/module_utils/common/.*", ("unit", "release:test_release", "release:test_sources", "backup")),
     (r"plugins/module_utils/backup/.*", ("unit:test_backup", "unit:test_trust", "backup")),
     (r"plugins/(module_utils/outgoing/.*|plugin_utils/outgoing_options\.py)", ("unit:test_outgoing", "service_user")),
+    (r"plugins/(module_utils/logs/.*|plugin_utils/log_options\.py)", ("unit:test_log", "service_user:test_logs")),
     (r"plugins/module_utils/database/.*", ("unit:test_database", "unit:test_trust")),
     (r"plugins/module_utils/certificate/.*", ("unit:test_certificate", "unit:test_trust", "certificate")),
     (r"plugins/module_utils/release/pins\.py", ("unit:test_pins", "release:test_requirements")),

@@ -31,7 +31,7 @@ REFUSALS = [
     (
         {"readers": ["blog"]},
         "flask_apps.shop.logs.readers: 'blog' is the account of an app, and whoever breaks into that app would read "
-        "this journal: name accounts of people, or feed it to a program by shipping",
+        "this journal: name accounts of people, or feed it to a program by `ship`",
     ),
     ({"reader": ["ada"]}, "flask_apps.shop.logs.reader is not an option: did you mean readers?"),
 ]

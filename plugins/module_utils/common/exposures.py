@@ -88,6 +88,11 @@ EXPOSURES = (
         "root without a capability, with a network: it reads the records of the host, and asks the sites as a visitor.",
     ),
     Exposure(r"groundwork-failed@.+\.service", 1.0, "root without a capability, which starts the watch. No network."),
+    Exposure(
+        r"groundwork-ship@.+\.service",
+        1.3,
+        "an account of its own, which reads one journal and may speak with any receiver.",
+    ),
     Exposure(r"groundwork-outgoing-names\.service", 1.0, "root, which has systemd reload a unit."),
     Exposure(
         r"groundwork-poolers@.+\.service", 1.0, "root, which speaks with the poolers: CAP_DAC_READ_SEARCH. No network."

@@ -8,6 +8,7 @@ What a program keeps below one of these directories is its own business, and sta
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +27,7 @@ OF_AN_APP: Mapping[str, str] = MappingProxyType(
         "pooler": "/run/{app}.pooler",  # the directory of its pooler's socket
         "maintenance": "/etc/groundwork/maintenance/{app}",  # there while its site is in maintenance
         "certificate": "/etc/ssl/groundwork/{app}/current",  # of the app that owns the domains
+        "log_group": "groundwork-logs-{app}",  # whose members may read its journal; see log_group()
     }
 )
 OF_THE_HOST: Mapping[str, str] = MappingProxyType(
@@ -35,6 +37,8 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
         "caches": "/var/cache",
         "configuration": "/etc/groundwork",
         "outgoing": "/etc/groundwork/outgoing",  # what each app may talk to
+        "logs": "/etc/groundwork/logs",  # who reads the journal of each app, and where it is shipped
+        "ship_user": "groundwork-ship",  # what ships journals
         "state": "/var/lib/groundwork",
         "metrics": "/var/lib/groundwork/metrics",  # of the last look, for node-exporter
         "watch": "/var/lib/groundwork/watch",  # what the last look has found, and messages that wait
@@ -54,6 +58,21 @@ OF_THE_HOST: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# How the groups of readers begin; no app's name does (``reserved.TAKEN_PREFIXES``).
+LOG_GROUP = "groundwork-logs"
+LONGEST_GROUP = 31  # characters that systemd-sysusers takes
+
+
+def log_group(app: str) -> str:
+    """The group that may read an app's journal.
+
+    A name that is too long ends in a digest behind another sign, so that it is no other app's.
+    """
+    name = OF_AN_APP["log_group"].format(app=app)
+    if len(name) <= LONGEST_GROUP:
+        return name
+    return f"{LOG_GROUP}_{app[:6]}{hashlib.sha256(app.encode()).hexdigest()}"[:LONGEST_GROUP]
+
 
 def on_host(name: str, app: str = "") -> str:
     """A path or account, by its name in the tables above.
@@ -61,6 +80,8 @@ def on_host(name: str, app: str = "") -> str:
     :param app: the app's name, for what is an app's.
     :raises ValueError: for a name that is in no table, for an app's without the app, and for the host's with one.
     """
+    if name == "log_group" and app:
+        return log_group(app)
     if name in OF_AN_APP and app:
         return OF_AN_APP[name].format(app=app)
     if name in OF_THE_HOST and not app:

@@ -1,0 +1,69 @@
+"""What hands batches to the command of the user."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.groundwork.flask.plugins.module_utils.logs import delivery, ship
+from ansible_collections.groundwork.flask.plugins.module_utils.logs.batch import Batch
+from ansible_collections.groundwork.flask.tests.unit.test_logs_batch import CURSOR, entry
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("cat >/dev/null", ""),
+        ("true", ""),  # it need not read
+        ("exit 7", "exit status 7"),
+        ("printf 'no\\nroute\\033[2J' >&2; exit 1", "exit status 1: no route\\x1b[2J"),
+        ("head -c 3000000 /dev/zero | tr '\\0' x >&2; kill -9 $$", "exit status -9: xxx"),
+    ],
+)
+def test_a_batch_is_delivered_if_the_command_exits_with_0(command: str, reason: str) -> None:
+    said = delivery.deliver(command, b"x" * 1_000_000, {"PATH": "/usr/bin:/bin"})
+    assert said.startswith(reason) if "x" in reason[-1:] else said == reason
+    assert len(said) < 250
+
+
+def test_a_command_that_hangs_is_ended_with_what_it_has_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(delivery, "SECONDS", 1.0)
+    late = tmp_path / "late"
+    command = f"(sleep 2; touch {late}) & sleep 60"
+    assert delivery.deliver(command, b"", {"PATH": "/usr/bin:/bin"}) == "it took more than 1 s"
+    time.sleep(1.5)
+    assert not late.exists()
+
+
+def shipper(tmp_path: Path, command: str) -> ship.Shipper:
+    return ship.Shipper("shop", command, ship.Cursor(tmp_path / "cursor"))
+
+
+def batch() -> Batch:
+    found = Batch()
+    found.add([entry("hello") + b"\n"])
+    return found
+
+
+def test_the_cursor_is_kept_once_the_command_has_taken_the_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = shipper(tmp_path, f"test -e {tmp_path}/up && cat >{tmp_path}/got")
+    assert not one.hand_over(batch())
+    assert not one.hand_over(batch())
+    assert one.cursor.read() == ""
+    assert capsys.readouterr().err.count("The command that ships the journal of shop has failed (exit status 1)") == 1
+    (tmp_path / "up").touch()
+    assert one.hand_over(batch())
+    assert one.cursor.read() == CURSOR
+    assert (tmp_path / "got").read_bytes() == entry("hello") + b"\n"
+    assert "is shipped again" in capsys.readouterr().err
+
+
+def test_a_cursor_that_journalctl_would_not_take_counts_as_none(tmp_path: Path) -> None:
+    cursor = ship.Cursor(tmp_path / "cursor")
+    cursor.file.write_text("s=1;--output=cat\n")
+    assert cursor.read() == ""
