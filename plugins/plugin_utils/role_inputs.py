@@ -33,12 +33,13 @@ DATABASE = re.compile(
 
 def accounts(app: App) -> dict[str, Any]:
     """For service_user."""
+    logs = {"readers": list(app.logs.readers), "ship": app.logs.ship}
     return {
         "name": app.name,
         "readable": [media.directory for media in app.proxy.media.values()],
         **({} if app.outgoing is None else {"outgoing": plain(app.outgoing)}),
         **({"instance_metadata": True} if app.instance_metadata else {}),
-        "logs": {"readers": list(app.logs.readers), "ship": app.logs.ship},
+        **({"logs": logs} if any(logs.values()) else {}),
     }
 
 
