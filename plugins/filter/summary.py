@@ -38,6 +38,10 @@ options:
   outside:
     description: What M(groundwork.flask.verify_outside) returned.
     type: dict
+  receivers:
+    description: Names of those who are told when something breaks; left out where nothing watches the host.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -68,6 +72,7 @@ def summary(
     only: Any = "",
     version: Any = "",
     outside: Any = None,
+    receivers: Any = None,
 ) -> list[str]:
     """See DOCUMENTATION."""
     names = as_names(only, "summary: only")
@@ -83,6 +88,7 @@ def summary(
         str(version),
         records,
         as_map(outside, "summary: outside"),
+        None if receivers is None else as_names(receivers, "summary: receivers"),
     )
 
 

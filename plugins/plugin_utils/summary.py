@@ -24,6 +24,7 @@ def summarize(
     version: str = "",
     known: Sequence[App] = (),
     outside: Facts | None = None,
+    receivers: Sequence[str] | None = None,
 ) -> list[str]:
     """The lines of the summary.
 
@@ -33,6 +34,7 @@ def summarize(
     :param release: what the module release returned; ``certificate`` and ``backup`` what those roles registered. Each
         may be empty, when a tag or a dry run left it out.
     :param outside: what ``verify_outside`` returned, alike.
+    :param receivers: the names of those who are told when something breaks; None where nothing watches.
     """
     visited = outside or {}
     lines: list[str] = []
@@ -57,6 +59,10 @@ def summarize(
     warnings += unlisted_apps(release, known or apps)
     warnings += backup.get("warnings", [])
     warnings += visited.get("warned") or []
+    if receivers:
+        lines.append(f"alerts: told to {', '.join(receivers)}")
+    elif receivers is not None:
+        warnings.append("nobody is told when something breaks: name a receiver in watch_receivers (docs/alerts.md).")
     return lines + [f"WARNING {warning}" for warning in warnings]
 
 

@@ -79,6 +79,13 @@ def test_an_app_whose_successor_is_not_live_is_said_to_serve_on() -> None:
     )
 
 
+def test_who_is_told_when_something_breaks() -> None:
+    apps = model.load(APPS)
+    assert summarize(apps, {}, {}, {}, receivers=["ops", "pager"])[-1] == "alerts: told to ops, pager"
+    assert summarize(apps, {}, {}, {}, receivers=[])[-1].startswith("WARNING nobody is told when something breaks")
+    assert "told" not in str(summarize(apps, {}, {}, {}))
+
+
 def test_the_warnings_of_a_release_are_among_the_others() -> None:
     released = {**RELEASE["apps"]["shop"], "action": "unchanged", "warnings": ["its key is short"]}
     assert lines({"apps": {"shop": released}})[-1] == "WARNING shop: its key is short"

@@ -18,8 +18,8 @@ APPS = ("guestbook", "tally")
 CERTIFICATE = on_host("certificate", "tally")
 BESIDE = CERTIFICATE.rpartition("/")[0]
 KEPT = "/root/before-sabotage"
-# The scenario's own: copies on the host itself, an app without sessions.
-KNOWN = {("backup", "host"), ("release", "tally")}
+# The scenario's own: copies on the host itself, an app without sessions, nobody who is told of anything.
+KNOWN = {("backup", "host"), ("release", "tally"), ("watch", "host")}
 OF_THE_HOST = ("by_hand", "files", "firewall", "modes", "outgoing", "proxy", "sockets", "units")
 # What the test machine has of disk, memory and time.
 OF_THE_MACHINE = {"disk", "memory", "clock", "out_of_memory"}

@@ -28,6 +28,7 @@ from . import (
     sshd,
     units,
     updates,
+    watching,
 )
 from .expected import Expected
 from .finding import Finding
@@ -60,6 +61,7 @@ CHECKS: Mapping[str, Check] = {
     "jobs": apps.jobs,
     "services": services.services,
     "backup": backups.backups,
+    "watch": watching.watch,
     "updates": updates.updates,
     "reboot": updates.reboot,
     "clock": kernel.clock,
