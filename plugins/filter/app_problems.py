@@ -13,7 +13,7 @@ author: The Groundwork authors (@groundwork)
 description:
   - Checks C(flask_apps), C(flask_app_secrets) and C(flask_deploy_keys), and with O(facts) also whether the host can
     run the apps.
-positional: secrets, facts, deploy_keys, taken, schedules, packages, foreign_services
+positional: secrets, facts, deploy_keys, taken, schedules, packages, foreign_services, missing_accounts
 options:
   _input:
     description: The map C(flask_apps).
@@ -47,6 +47,12 @@ options:
     description: What has the place of an app's Redis or pooler, as M(groundwork.flask.host_facts) returns it.
     type: dict
     default: {}
+  missing_accounts:
+    description: Names of readers of journals without an account on the host, as M(groundwork.flask.host_facts) returns
+      them.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -82,6 +88,7 @@ def app_problems(
     schedules: Any = None,
     packages: Any = None,
     foreign_services: Any = None,
+    missing_accounts: Any = None,
 ) -> list[str]:
     """See DOCUMENTATION."""
     try:
@@ -103,6 +110,7 @@ def app_problems(
         *host_checks.name_problems(records, names),
         *host_checks.service_problems(records, as_map(foreign_services, "app_problems: foreign_services")),
         *host_checks.package_problems(records, as_names(packages, "app_problems: packages")),
+        *host_checks.reader_problems(records, as_names(missing_accounts, "app_problems: missing_accounts")),
         *host_checks.schedule_problems(records, as_map(schedules, "app_problems: schedules")),
         *host_checks.host_problems(records, distribution, release, python),
     ]

@@ -22,11 +22,12 @@ options:
   role:
     description:
       - Name of the role. C(packages) returns the apt packages that the apps need, C(schedules) the schedules of their
-        jobs.
+        jobs, C(log_readers) the accounts that read their journals.
     type: str
     required: true
     choices:
-      [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, watch, packages, schedules]
+      [service_user, wsgi_server, release, proxy, certificate, backup, database, redis, watch, packages, schedules,
+       log_readers]
   only:
     description: Names of the apps to take, as a list or separated by commas. Nothing means all.
     type: raw
@@ -46,7 +47,7 @@ release_apps: "{{ flask_apps | groundwork.flask.apps_for('release', only='shop',
 
 RETURN = r"""
 _value:
-  description: One dictionary for each app; for C(packages) and C(schedules), texts.
+  description: One dictionary for each app; for C(packages), C(schedules) and C(log_readers), texts.
   type: list
 """
 
@@ -58,7 +59,7 @@ from ansible_collections.groundwork.flask.plugins.plugin_utils.filters import as
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import plain
 
 # What is made of all apps together, without repetition.
-OF_ALL = {"packages": role_inputs.packages, "schedules": role_inputs.schedules}
+OF_ALL = {"packages": role_inputs.packages, "schedules": role_inputs.schedules, "log_readers": role_inputs.log_readers}
 
 
 def apps_for(apps: Any, role: Any, only: Any = "", version: Any = "") -> list[Any]:

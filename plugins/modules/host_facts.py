@@ -34,6 +34,11 @@ options:
     type: list
     elements: str
     default: []
+  accounts:
+    description: Names of accounts. RV(missing_accounts) tells which of them are not on the host.
+    type: list
+    elements: str
+    default: []
   admins:
     description:
       - Accounts of people that administer the host, as M(groundwork.flask.admin_accounts) takes them. RV(admins) tells
@@ -123,6 +128,12 @@ foreign_services:
   type: dict
   returned: success
   sample: {shop: {redis: [/etc/systemd/system/shop.redis.service (file of root)]}}
+missing_accounts:
+  description: Those of O(accounts) that are not on the host.
+  type: list
+  elements: str
+  returned: success
+  sample: [ada]
 taken:
   description:
     - What on the host has the name of an app in O(apps) and was not made for it, such as an account, a group, a
@@ -205,14 +216,14 @@ from ansible_collections.groundwork.flask.plugins.module_utils import (
     serving,
     sshd_state,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership, account_of
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import Systemd
 from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
 from ansible_collections.groundwork.flask.plugins.module_utils.release import schedules
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    **{name: {"type": "list", "elements": "str", "default": []} for name in ("apps", "schedules")},
+    **{name: {"type": "list", "elements": "str", "default": []} for name in ("apps", "schedules", "accounts")},
     "admins": admins.OPTION,
 }
 RENAME = "give the app another name in flask_apps, move its data, and take this one off by groundwork.flask.remove"
@@ -241,6 +252,7 @@ def main() -> None:
             ssh_connection=(connection := host_facts.ssh_connection()),
             sshd=sshd_state.state(connection, sshd_state.login_user()),
             admins=admins.pending(module.params["admins"]),
+            missing_accounts=[name for name in module.params["accounts"] if account_of(name) is None],
             taken={owner.app: found for owner in owners if (found := owner.conflicts())},
             services=host_facts.services(),
             foreign_services={owner.app: there for owner in owners if (there := owner.foreign_services())},

@@ -83,6 +83,22 @@ def schedule_problems(apps: Sequence[App], refused: Mapping[str, str]) -> Proble
     ]
 
 
+def reader_problems(apps: Sequence[App], missing: Iterable[str]) -> Problems:
+    """Readers of an app's journal who have no account.
+
+    :param missing: the names without an account on the host, as the module ``host_facts`` found them, but for those
+        that this run is about to make.
+    """
+    without = set(missing)
+    return [
+        f"flask_apps.{app.name}.logs.readers: {name!r} has no account on this host: create it, as by `host_admins`, or "
+        "take the name out"
+        for app in apps
+        for name in app.logs.readers
+        if name in without
+    ]
+
+
 def package_problems(apps: Sequence[App], installed: Iterable[str]) -> Problems:
     """Apps whose packages would take the place of others that the host has.
 

@@ -225,6 +225,11 @@ def schedules(apps: Sequence[App]) -> list[str]:
     return sorted({job["schedule"] for app in apps for job in app.jobs.values()})
 
 
+def log_readers(apps: Sequence[App]) -> list[str]:
+    """The accounts that read the apps' journals, without repetition."""
+    return sorted({name for app in apps for name in app.logs.readers})
+
+
 # --- where a release command runs ----------------------------------------
 
 

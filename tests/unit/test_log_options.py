@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.groundwork.flask.plugins.plugin_utils import model, role_inputs
+from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks, model, role_inputs
 from ansible_collections.groundwork.flask.plugins.plugin_utils.schema import App
 from ansible_collections.groundwork.flask.tests.unit.flask_app import SMALLEST, app, problems
 
@@ -86,3 +86,12 @@ def test_the_limits_that_journald_reads() -> None:
     assert limits(journal={"max_use": "16M", "retention": "0", "rate_limit": 0}) == default | own | {
         "SystemMaxFileSize": "2M"
     }
+
+
+def test_a_reader_without_an_account_is_refused_before_anything_is_changed() -> None:
+    (record,) = model.load(app(logs={"readers": ["ada", "bob"]}))
+    assert role_inputs.log_readers([record]) == ["ada", "bob"]
+    assert host_checks.reader_problems([record], ["bob", "carol"]) == [
+        "flask_apps.shop.logs.readers: 'bob' has no account on this host: create it, as by `host_admins`, or take the "
+        "name out"
+    ]

@@ -15,7 +15,7 @@ from testing import on_host
 PROGRAM = f"{on_host('programs')}/logs"
 SHOP, INNER = (on_host("log_group", app) for app in ("shop", "inner"))
 UNIT = "groundwork-ship@shop.service"
-STATE = f"{on_host('datas')}/groundwork-ship/shop"
+STATE = on_host("shipped", "shop")
 # Prints the rights of all named groups on a file or directory.
 ACL = """
 import os, struct, sys

@@ -27,6 +27,7 @@ OF_AN_APP: Mapping[str, str] = MappingProxyType(
         "pooler": "/run/{app}.pooler",  # the directory of its pooler's socket
         "maintenance": "/etc/groundwork/maintenance/{app}",  # there while its site is in maintenance
         "certificate": "/etc/ssl/groundwork/{app}/current",  # of the app that owns the domains
+        "shipped": "/var/lib/groundwork-ship/{app}",  # how far its journal is shipped; what ships it owns it
         "log_group": "groundwork-logs-{app}",  # whose members may read its journal; see log_group()
     }
 )

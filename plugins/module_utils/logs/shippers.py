@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..common import files, programs
+from ..common import files, programs, trees
 from ..common.on_host import path
 from .config import Journal
 
@@ -49,6 +49,7 @@ def hold(journals: Mapping[str, Journal], dry_run: bool, root: Path = Path("/"))
     systemctl("daemon-reload")
     if gone:
         systemctl("disable", "--now", *map(UNIT.format, gone))
+        trees.remove(*(path("shipped", name, root) for name in gone if name not in journals))
     files.make_parents(record)
     files.write(record, json.dumps({name: value for name, value in wanted.items() if name not in due}), 0o600)
     if due:
