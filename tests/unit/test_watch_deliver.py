@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +158,24 @@ def test_in_quiet_hours_critical_goes_and_warnings_follow_in_the_morning(site: S
     site.time += 1
     site.go()
     assert [entry.change.condition.kind for entry in site.seen[1].entries] == ["backup"]
+
+
+def test_what_was_a_warning_before_it_was_told_as_critical_is_not_told_in_the_morning(site: Site) -> None:
+    site.settings = Settings((site.receiver,), "22:00-07:00")
+    site.time = time.mktime((2026, 11, 30, 23, 0, 0, 0, 0, -1))
+    full = Condition("disk", "host", "/", "/ is 91 % full.", since=site.time)
+    site.put(full)
+    site.put(OLD)
+    site.time += 600
+    site.put(replace(full, severity="critical"))
+    site.go()
+    site.time += 600
+    site.put(replace(full, severity="critical"), "resolved")
+    site.go()
+    site.time += 8 * 3600
+    site.go()
+    told = [[(entry.event, entry.change.condition.kind) for entry in one.entries] for one in site.seen]
+    assert told == [[("alert", "disk")], [("resolved", "disk")], [("alert", "backup")]]
 
 
 def test_beyond_so_many_messages_an_hour_the_rest_comes_as_one(tmp_path: Path) -> None:

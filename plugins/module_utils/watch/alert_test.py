@@ -109,7 +109,9 @@ def table(found: Sequence[Outcome]) -> str:
 
 def _show(found: Sequence[Outcome], problem: str, *, as_json: bool) -> int:
     if as_json:
-        value = {"outcomes": [asdict(one) for one in found], "problem": problem, "table": table(found).splitlines()}
+        problems = [problem] if problem else [f"{one.receiver}: {one.error}" for one in found if one.error]
+        shown = table(found).splitlines() if found else []
+        value = {"outcomes": [asdict(one) for one in found], "problems": problems, "table": shown}
         sys.stdout.write(json.dumps(value) + "\n")
     else:
         sys.stdout.write(table(found) if found else "")

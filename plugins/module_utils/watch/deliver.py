@@ -92,7 +92,8 @@ class Delivery:
             self.say(f"{len(state.sent)} messages within an hour: the rest is one, at {clock.timestamp(state.next)}")
             outbox.write_state(self.directory, self.receiver.name, state)
             return
-        message = compose(outbox.read(self.directory, ready))
+        changes = outbox.read(self.directory, ready)
+        message = compose(changes)
         problem = self.attempt(message) if message else ""
         if isinstance(problem, SendError):
             self.failed(state, problem)
@@ -102,6 +103,7 @@ class Delivery:
         if message:
             self.say(f"sent: {message.subject}")
             self.sent(state, problem)
+            outbox.supersede(self.directory, [name for name in waiting if name not in ready], changes)
 
     def test(self, tests: Sequence[str]) -> None:
         """Send a test message, and say what came of it; when it is sent, what waits follows."""
@@ -267,7 +269,7 @@ def fork(work: Callable[[], None]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """By hand, start the units that deliver. These deliver to receivers of one kind, the configuration as their input."""
+    """By hand, start the units that deliver; each is given a kind of receivers, and the configuration as its input."""
     if not arguments:
         return run([SYSTEMCTL, "start", *outbox.UNITS.values()], seconds=300).returncode
     parser = argparse.ArgumentParser("watch deliver")

@@ -140,6 +140,20 @@ def condense(directory: Path, waiting: Sequence[str]) -> None:
         remove(directory, set(of_one) - written)
 
 
+def supersede(directory: Path, waiting: Iterable[str], sent: Sequence[Change]) -> None:
+    """Take out of what goes on waiting what is outdated by what was sent: a warning that has become critical, say.
+
+    :param waiting: files of the receiver that were not sent.
+    """
+    told = {change.condition.key: change.time for change in sent}
+    for name in waiting:
+        changes = read(directory, [name])
+        left = [change for change in changes if change.time > told.get(change.condition.key, -1.0)]
+        if len(left) < len(changes):
+            written = _write(directory, name.split(".")[0], severity_of(name), left) if left else ""
+            remove(directory, {name} - {written})
+
+
 def names(directory: Path) -> dict[str, list[str]]:
     """The files that wait, by receiver, oldest first."""
     found: dict[str, list[str]] = {}

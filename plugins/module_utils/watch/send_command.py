@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common import programs
-from ..common.beside import OPERATOR, beside, own_unit
+from ..common.beside import beside, own_unit
 from ..common.on_host import on_host
+from ..common.systemd import Directives
 from ..common.text import line
 from .message import Message
 from .sending import SendError
@@ -23,6 +24,9 @@ from .sending import SendError
 ACCOUNT = on_host("alerts_account")
 SECONDS = 30
 NOT_FOUND = 127
+# A mail program is setuid or setgid: what implies NoNewPrivileges for an account (systemd.exec) is not among these.
+SANDBOX: Directives = [("PrivateTmp", "yes"), ("ProtectControlGroups", "yes"), ("TimeoutStopSec", "10")]
+ENDS: Directives = [("KillMode", "control-group")]  # what a command has left behind too
 SCRIPT = 'printf %s "$ALERT_JSON" | eval "$ALERT_COMMAND"'
 
 
@@ -35,21 +39,23 @@ def command(options: Mapping[str, Any], message: Message) -> str:
         "ALERT_TEXT": message.text,
         "ALERT_LEVEL": message.level,
     }
-    run(["/bin/sh", "-c", SCRIPT], environment, "The command was not found.", str(options.get("user") or ACCOUNT))
+    user = ("User", str(options.get("user") or ACCOUNT))
+    run(["/bin/sh", "-c", SCRIPT], environment, "The command was not found.", [*ENDS, user])
     return ""
 
 
-def run(argv: Sequence[str], environment: Mapping[str, str], missing: str, user: str = ACCOUNT) -> None:
+def run(argv: Sequence[str], environment: Mapping[str, str], missing: str, directives: Directives) -> None:
     """Run a program beside this unit, as an account.
 
     :param missing: what to say when a program is not there.
+    :param directives: its account, and how it ends.
     :raises SendError: it failed, or took too long.
     """
     unit = own_unit("groundwork-alerts")
     if not unit:
         raise SendError("This is done by groundwork-alerts-commands.service alone: systemctl start it.")
     given = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", **environment}
-    with beside(unit, argv, given, [*OPERATOR, ("User", user)], SECONDS) as (started, payload):
+    with beside(unit, argv, given, [*SANDBOX, *directives], SECONDS) as (started, payload):
         try:
             result = programs.run(started, payload=payload, seconds=SECONDS, merge=True, limit=4096)
         except subprocess.TimeoutExpired:

@@ -36,9 +36,8 @@ def compose(options: Mapping[str, Any], message: Message) -> EmailMessage:
     composed["From"] = options["from"]
     composed["To"] = ", ".join(options["to"])
     composed["Date"] = formatdate(localtime=True)
-    composed["Message-ID"] = make_msgid(
-        "groundwork", str(options["from"]).rpartition("@")[2].rstrip(">") or "localhost"
-    )
+    domain = str(options["from"]).partition("@")[2].rstrip(">") or socket.gethostname()
+    composed["Message-ID"] = make_msgid("groundwork", domain)
     composed["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answer
     composed.set_content(message.text)
     return composed
@@ -107,10 +106,16 @@ def _none_taken(error: smtplib.SMTPRecipientsRefused) -> SendError:
 
 def by_sendmail(to: list[str], composed: EmailMessage) -> str:
     """Hand it to the host's mail system."""
-    from .send_command import run
+    from .send_command import ACCOUNT, run
 
     script = f'test -x {SENDMAIL} || exit 127; printf %s "$ALERT_MAIL" | {SENDMAIL} -i -- "$@"'
     text = composed.as_bytes(policy=composed.policy.clone(linesep="\n")).decode("ascii")
     missing = f"There is no {SENDMAIL}: install a mail system, such as msmtp-mta, or give the receiver `smtp`."
-    run(["/bin/sh", "-c", script, "sendmail", *to], {"ALERT_MAIL": text}, missing)
+    # What it has started goes on: exim delivers in a process of its own.
+    run(
+        ["/bin/sh", "-c", script, "sendmail", *to],
+        {"ALERT_MAIL": text},
+        missing,
+        [("User", ACCOUNT), ("KillMode", "process")],
+    )
     return ""
