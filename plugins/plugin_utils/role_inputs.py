@@ -119,6 +119,7 @@ def site(app: App) -> dict[str, Any]:
         "domains": list(app.domains),
         "socket": f"{app.current}/app.sock",
         "certificate": on_host("certificate", app.proxy.owner),
+        "journal": app.name,
         **({"replaces": app.replaced} if app.replaced else {}),
     }
 

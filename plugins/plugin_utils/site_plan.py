@@ -58,6 +58,7 @@ def resolved(one: Named, sharing: Sequence[Named]) -> dict[str, Any]:
         "current": on_host("current", one.name) if one.socket == on_host("socket", one.name) and not one.page else "",
         "undeployed": on_host("undeployed", one.name),
         "certificate": one.certificate,
+        "journal": one.journal,
         "owner": one.owner,
         "owned": one.owner == one.name,
         "prefix": site.prefix,

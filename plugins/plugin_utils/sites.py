@@ -293,6 +293,12 @@ class Named:
     replaces: tuple[str, ...] = option(
         (), pattern=NAME.pattern, remedy="write the names of sites", doc="Sites from which it takes over domains."
     )
+    journal: str = option(
+        "",
+        pattern=NAME.pattern,
+        remedy="write the name of a journal namespace",
+        doc="Namespace that its log goes into.",
+    )
     site: Site = field(default_factory=Site)
     owner: str = ""
 
@@ -330,12 +336,13 @@ def load(given: Any) -> tuple[list[Named], Problems]:
         certificate = reader.text("certificate", NAMED["certificate"])
         page = reader.text("page", NAMED["page"])
         replaces = reader.texts("replaces", NAMED["replaces"])
+        journal = reader.text("journal", NAMED["journal"])
         site = read(reader, Settings(), relative=False)
         without_app = ("socket", "prefix", "static", "paths", "replaces")
         for key in without_app if page else ():
             if entry.get(key):
                 reader.problem(key, entry[key], "is for a site with an app, and this one has a page: leave it out")
-        found.append(Named(name, domains, socket, certificate, page, replaces, site))
+        found.append(Named(name, domains, socket, certificate, page, replaces, journal, site))
     sharing = [(one.name, one.domains, one.site.prefix) for one in found]
     problems += domain_problems(sharing, "proxy_sites.{}.domains", "prefix")
     names = [one.name for one in found]

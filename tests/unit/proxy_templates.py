@@ -11,7 +11,7 @@ from ansible.template import Templar, trust_as_template
 from ansible_collections.groundwork.flask.plugins.plugin_utils import site_plan, sites
 
 ROLE = Path(__file__).parents[2] / "roles/proxy"
-SHOP = {"name": "shop", "domains": ["shop.example.org", "www.shop.example.org", "old.example.org"]}
+SHOP = {"name": "shop", "journal": "shop", "domains": ["shop.example.org", "www.shop.example.org", "old.example.org"]}
 
 
 @cache

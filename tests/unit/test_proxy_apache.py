@@ -31,13 +31,19 @@ def configuration(**keys: Any) -> Configuration:
 def shared(*sites: dict[str, Any]) -> Configuration:
     """The sites of a domain; the first owns it."""
     owner, *others = given = resolved(*(SHOP | one for one in sites))
-    files = {
-        f"groundwork/locations/{owner['name']}/{site['depth']}_{site['name']}.conf": render(
-            "apache/shared-locations.conf.j2", site, __proxy_sites=given
-        )
-        for site in others
-    }
-    return Configuration(render("apache/site.conf.j2", owner, __proxy_sites=given), files)
+    return Configuration(
+        render("apache/site.conf.j2", owner, __proxy_sites=given), beside(owner["name"], others, given)
+    )
+
+
+def beside(owner: str, others: list[dict[str, Any]], given: list[dict[str, Any]]) -> dict[str, str]:
+    """The files that sites on another one's domain bring."""
+    files = {}
+    for site in others:
+        place, log = f"{owner}/{site['depth']}_{site['name']}.conf", f"{owner}/{site['name']}.conf"
+        files[f"groundwork/locations/{place}"] = render("apache/shared-locations.conf.j2", site, __proxy_sites=given)
+        files[f"groundwork/log/{log}"] = render("apache/log.conf.j2", site)
+    return files
 
 
 def main(**given: Any) -> tuple[Any, ...]:
@@ -233,11 +239,7 @@ def test_a_site_in_maintenance_is_open_to_those_who_are_allowed() -> None:
 
 def test_a_site_of_which_no_release_is_live_is_answered_503_and_its_neighbours_are_not() -> None:
     given = resolved(SHOP, SHOP | {"name": "blog", "prefix": "/blog"})
-    files = {
-        "groundwork/locations/shop/1_blog.conf": render(
-            "apache/shared-locations.conf.j2", given[1], __proxy_sites=given
-        )
-    }
+    files = beside("shop", given[1:], given)
     text = render("apache/site.conf.j2", given[0], __proxy_sites=given)
 
     def statuses(*missing: str) -> list[int]:

@@ -25,6 +25,7 @@ OF_AN_APP: Mapping[str, str] = MappingProxyType(
         "redis_data": "/var/lib/{app}.redis",  # what its queue keeps; the app's, as all that Redis writes
         "services": "/etc/groundwork/services/{app}",  # how the app reaches its database and its Redis
         "pooler": "/run/{app}.pooler",  # the directory of its pooler's socket
+        "journal": "/run/systemd/journal.{app}",  # the sockets of its journal
         "maintenance": "/etc/groundwork/maintenance/{app}",  # there while its site is in maintenance
         "certificate": "/etc/ssl/groundwork/{app}/current",  # of the app that owns the domains
         "shipped": "/var/lib/groundwork-ship/{app}",  # how far its journal is shipped; what ships it owns it
