@@ -253,6 +253,11 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"roles/metrics/files/.*", ("unit:test_watch_metrics",)),
     (r"roles/metrics/.*", ("unit:test_metrics", "unit:test_roles", "watch:test_metrics")),
     (r"plugins/\w+/metrics_(plan|hosts|host)\.py", ("unit:test_metrics",)),
+    (
+        r"plugins/module_utils/watch/(page.*|history|publish)\.py",
+        ("unit:test_watch_page", "unit:test_watch_history", "watch:test_page"),
+    ),
+    (r"plugins/(filter|plugin_utils)/status_site\.py", ("unit:test_status_site", "watch:test_page")),
     (r"plugins/module_utils/watch/metrics\.py", ("unit:test_watch_metrics",)),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
     (

@@ -100,7 +100,8 @@ def test_what_stands_of_an_app_and_of_the_machine() -> None:
         *("shop0up · shop0.example.org", "0a1b2c3d4e00 (v1.2)", "Live3 days ago", "200 in 12 ms", "From outside200"),
         *(
             "120 requests",
-            "150 MB, 4 workers",
+            "Memory150 MB",
+            "Workers4",
             "ends in 61 days",
             "6 h ago",
             "7 of 100",
@@ -119,7 +120,7 @@ def test_pictures_have_words_and_numbers() -> None:
     page = html(well(), day(well()))
     assert {"Requests, last day", "Latency, last day", "Up, last day"} <= set(read(page).labels)
     shown = words(page)
-    assert re.search(r"66 errors \(0.6 %\); at most 1\d\d in 15 min, at \d\d:\d\d", shown)
+    assert re.search(r"66 errors \(0.6 %\); at most 1\d\d in 15 min, at \d\d:\d\d UTC", shown)
     assert "Latency 49 ms95th percentile; median 38 ms, highest of the day 49 ms" in shown
     assert "Up 100 %at each of 287 looks" in shown
 

@@ -26,6 +26,7 @@ SECRET = re.compile(
     r"^(\w*(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|DSN|CREDENTIALS?)\w*)=(.+)$", re.MULTILINE | re.IGNORECASE
 )
 PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
+PRINTED = "_TRANSPORT=stdout"
 LEAST = 6  # characters of a secret: a shorter one stands in ordinary words
 
 
@@ -40,7 +41,8 @@ def of(condition: Condition, unit: str = "") -> str:
     if unit:
         found = last(namespace, f"_SYSTEMD_UNIT={unit}") or last("--unit", unit)
     else:
-        found = last(namespace, "--priority=err") or last(namespace)
+        # Of the rest what the app has printed: not "Journal stopped" of journald itself, nor the proxy's lines.
+        found = last(namespace, "--priority=err", PRINTED) or last(namespace, PRINTED)
     return without_secrets(found, condition.subject)
 
 

@@ -60,7 +60,8 @@ def html(look: Look, history: Mapping[str, Sequence[Slot]], interval: float = 30
             links(names, look),
             cards,
             machine_card(look.machine, look.time),
-            f'<p class="soft">The look took {look.seconds:.2f} s. Times are counted from it.</p></main></body></html>',
+            f'<p class="soft">The look took {look.seconds:.2f} s. Times are UTC, and counted from it.</p>'
+            "</main></body></html>",
         )
     )
 

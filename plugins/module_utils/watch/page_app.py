@@ -61,7 +61,7 @@ def facts(app: App, now: float) -> Iterator[tuple[str, str, str]]:
         )
     if app.recent:
         yield "Last minutes", f"{counted(app.recent, 'request')}, {percent(app.error_rate or 0)} errors", ""
-    yield "Memory", memory(app), ""
+    yield from running(app)
     if app.certificate_expires is not None:
         left = app.certificate_expires - now
         yield (
@@ -84,15 +84,17 @@ def kind_of(left: float) -> str:
 def answer(app: App) -> str:
     """What its health path answered through its socket."""
     if app.status is None:
-        return "nothing" if app.state == "down" else NOT_KNOWN
+        return own(app.error or "nothing", 120) if app.state == "down" else NOT_KNOWN
     return f"{app.status} in {milliseconds(app.answered)}" if app.answered is not None else str(app.status)
 
 
-def memory(app: App) -> str:
-    """Of all its processes, with the number of its server's workers."""
+def running(app: App) -> Iterator[tuple[str, str, str]]:
+    """The memory of all its processes, where the host accounts for it, and the workers of its server."""
     known = [unit.memory for unit in (app.server, *app.processes.values()) if unit.memory is not None]
-    workers = f", {counted(app.server.workers, 'worker')}" if app.server.workers else ""
-    return (size(sum(known)) if known else NOT_KNOWN) + workers
+    if known:
+        yield "Memory", size(sum(known)), ""
+    if app.server.workers is not None:
+        yield "Workers", str(app.server.workers), ""
 
 
 def beside(app: App, now: float) -> str:

@@ -98,8 +98,8 @@ def requests(day: Sequence[Column], now: float) -> str:
     if total:
         place = next(place for place, one in enumerate(day) if one.requests == top)
         began = (int(now) // COLUMN - COLUMNS + 1 + place) * COLUMN
-        words = f"{counted(errors, 'error')} ({percent(errors / total)}); "
-        words += f"at most {top:,} in 15 min, at {stamp(began, '%H:%M')}"
+        words = f"{counted(errors, 'error')} ({percent(errors / total)}); " if errors else "no errors; "
+        words += f"at most {top:,} in 15 min, at {stamp(began, '%H:%M UTC')}"
     drawing = bars([one.requests / (top or 1) for one in day], "all") + bars(
         [one.errors / (top or 1) for one in day], "bad"
     )
