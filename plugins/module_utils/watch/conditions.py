@@ -24,7 +24,7 @@ from typing import Any
 from .records import Change, Condition
 
 HOST = "host"
-BOOT_GRACE = 180.0  # seconds after a boot: the start of ten apps on two cores, databases first, took under a minute
+BOOT_GRACE = 180.0  # seconds after a boot, twice systemd's own limit for the start of a unit
 CLEAR = 60.0  # seconds, which are two looks
 DEPLOY_PATIENCE = 90.0  # seconds: a switch takes a few, and a build beside it slows what answers
 HOUR = 3600.0
@@ -81,6 +81,7 @@ class Moment:
     :ivar apps: those that are looked at.
     :ivar deploying: those with an engine at work.
     :ivar still: those in maintenance, or stopped by the engine or the operator.
+    :ivar boot_grace: seconds after a boot in which nothing begins or ends.
     :ivar unknown: the kinds of conditions that this look could not look for.
     """
 
@@ -91,11 +92,12 @@ class Moment:
     deploying: Collection[str] = field(default_factory=frozenset)
     still: Collection[str] = field(default_factory=frozenset)
     unknown: Collection[str] = field(default_factory=frozenset)
+    boot_grace: float = BOOT_GRACE
 
     @property
     def is_booting(self) -> bool:
         """Whether the host has just been started."""
-        return self.boot is not None and 0 <= self.now - self.boot < BOOT_GRACE
+        return self.boot is not None and 0 <= self.now - self.boot < self.boot_grace
 
     def is_held(self, condition: Condition) -> bool:
         """Whether a condition neither begins nor ends now."""

@@ -86,6 +86,7 @@ def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, condi
         deploying=facts.running.deploying,
         still=facts.running.still,
         unknown=unknown,
+        boot_grace=gathering.settings.boot_grace,
     )
     known, changes = conditions.step(gathering.memory.known, found, moment)
     told = []

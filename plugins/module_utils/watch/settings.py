@@ -57,6 +57,7 @@ class Settings:
     apps: Mapping[str, Watched] = field(default_factory=dict)
     host: str = ""
     interval: int = 30
+    boot_grace: int = 180
     disk_percent: int = 90
     memory_percent: int = 5
     swap_percent: int = 80
