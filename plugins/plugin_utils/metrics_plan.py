@@ -12,7 +12,8 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host im
 
 CONFIGURATION = f"{on_host('configuration')}/metrics"
 STATUS = f"{on_host('programs')}/watch status"
-INTERVAL = "15s"  # between two scrapes: a condition that a look finds is alerted of within 40 s of that look
+INTERVAL = "15s"  # between two scrapes, and two visits of a site
+EVALUATION = "5s"  # with the group's wait, Alertmanager tells of a condition within 25 s of the look that told it
 PROBE_SECONDS = "10s"
 # A look takes place each half minute; the third in a row that is missing is a fault, not a slow one.
 LOOK_SECONDS = 120
@@ -55,7 +56,7 @@ def prometheus(hosts: Sequence[Mapping[str, Any]], alertmanager: str, blackbox: 
         {"target_label": "__address__", "replacement": blackbox},
     ]
     return {
-        "global": {"scrape_interval": INTERVAL, "scrape_timeout": "10s", "evaluation_interval": INTERVAL},
+        "global": {"scrape_interval": INTERVAL, "scrape_timeout": "10s", "evaluation_interval": EVALUATION},
         "rule_files": [f"{CONFIGURATION}/rules.yml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
         "scrape_configs": [
