@@ -258,6 +258,10 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("unit:test_watch_page", "unit:test_watch_history", "watch:test_page"),
     ),
     (r"plugins/(filter|plugin_utils)/status_site\.py", ("unit:test_status_site", "watch:test_page")),
+    (
+        r"plugins/module_utils/watch/(look|gather|find\w*|conditions|running|failed|state|memory)\.py",
+        ("unit:test_watch", "watch:test_look"),
+    ),
     (r"plugins/module_utils/watch/metrics\.py", ("unit:test_watch_metrics",)),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
     (
