@@ -28,6 +28,7 @@ options:
       - database_upgrade
       - deploy
       - jobs
+      - logs
       - maintenance
       - processes
       - releases

@@ -94,6 +94,52 @@ def text(name: str, example: str) -> Option:
     return read
 
 
+def short(name: str, example: str, pattern: str = r"[^\x00-\x1f\x7f]{1,200}") -> Option:
+    """An option that is a short text, or is not given; what it means is known to the host."""
+
+    def read(given: Any) -> str:
+        if given in (None, ""):
+            return ""
+        if isinstance(given, bool) or not re.fullmatch(pattern, str(given)):
+            raise OptionError(f"{name}: {given!r} cannot be one. Give it as in -e '{name}=\"{example}\"'.")
+        return str(given)
+
+    return read
+
+
+def number(name: str, default: int, most: int) -> Option:
+    """A number from 1 up to ``most``, or its default."""
+
+    def read(given: Any) -> int:
+        if given in (None, ""):
+            return default
+        if isinstance(given, bool) or not str(given).isdecimal() or not 1 <= int(given) <= most:
+            raise OptionError(f"{name}: {given!r} is no number from 1 to {most}.")
+        return int(given)
+
+    return read
+
+
+def level(name: str) -> Option:
+    """A level of a log, in the words of syslog or of Python's logging, or as a number; or none."""
+
+    def read(given: Any) -> str:
+        return str(one_of(name, *LEVELS, *LEVEL_WORDS)("" if given is None else str(given).lower()))
+
+    return read
+
+
+def never(name: str, remedy: str) -> Option:
+    """An option that the command on the host has, and a playbook cannot."""
+
+    def read(given: Any) -> bool:
+        if flag(name)(given):
+            raise OptionError(f"{name}: {remedy}")
+        return False
+
+    return read
+
+
 def path(name: str, example: str) -> Option:
     """An option that is a file on the controller, or is not given; as an absolute path.
 
@@ -168,6 +214,9 @@ class Playbook:
     sentence: tuple[str, str] = ("app", "shop,blog")
 
 
+LEVELS = ("emerg", "alert", "critical", "error", "warning", "notice", "info", "debug")
+LEVEL_WORDS = ("crit", "err", "warn", "fatal", *"01234567")
+FOLLOW = "a playbook ends, and shows the log when it has. Follow it on the host, as in: ssh -t HOST shop logs --follow."
 MESSAGE = ("message", "Back at noon.")
 COMMAND = ("command", "flask routes")
 PLAYBOOKS: Mapping[str, Playbook] = {
@@ -183,6 +232,21 @@ PLAYBOOKS: Mapping[str, Playbook] = {
     "database_upgrade": Playbook(several=True, options={"shared": flag("shared")}),
     "deploy": Playbook(several=True, declared=True),
     "jobs": Playbook(options={"run": named("run", "nightly")}),
+    "logs": Playbook(
+        options={
+            "follow": never("follow", FOLLOW),
+            "since": short("since", "-1h"),
+            "until": short("until", "2026-11-30 03:00"),
+            "lines": number("lines", 200, 5000),
+            "release": short("release", "3f9c01d2ab44", r"[0-9a-f]{12}"),
+            "process": short("process", "web", r"[a-z0-9_-]+(,[a-z0-9_-]+)*"),
+            "request": short("request", "0f8fad5bd9cb469fa16570867728950e", r"[A-Za-z0-9+/=_.-]{6,128}"),
+            "level": level("level"),
+            "grep": short("grep", "ZeroDivision"),
+        },
+        verbatim=("grep",),
+        sentence=("since", "1 hour ago"),
+    ),
     "maintenance": Playbook(options={"state": switch("state"), "allow": networks("allow")}, sentence=MESSAGE),
     "processes": Playbook(several=True, options={"restart": named("restart", "worker")}, of_one=("restart",)),
     "releases": Playbook(several=True),

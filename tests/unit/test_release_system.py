@@ -176,7 +176,7 @@ class TestStep:
     def test_it_is_stopped_when_the_engine_breaks_off(
         self, systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupted(_stream: Any) -> str:
+        def interrupted(*_arguments: Any) -> str:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(module, "end_of", interrupted)

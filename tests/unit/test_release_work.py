@@ -165,12 +165,13 @@ class TestCommand:
     """What systemd is asked for."""
 
     def test_one_unit_for_each_app(self) -> None:
-        command = work.command("shop", "a deploy of shop by ann", ("/bin/echo", "%h", "a"))
+        command = work.command(Order("deploy", {"name": "shop"}, {"by": "ann"}), ("/bin/echo", "%h", "a"))
         assert command == [
             "/usr/bin/systemd-run", "--quiet",
             "--unit=groundwork-release@shop.service", "--description=a deploy of shop by ann",
             "--pipe", "--wait", "--collect",
             "-p", "Type=exec", "-p", "NotifyAccess=main", "-p", "TimeoutStopSec=5", "-p", "OOMPolicy=continue",
+            "-p", "Wants=systemd-journald@shop.socket", "-p", "After=systemd-journald@shop.socket",
             "--", "/bin/echo", "%h", "a",
         ]  # fmt: skip
 

@@ -22,6 +22,8 @@ PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 APPS = ("shop", "blog")
 ONE_APP = sorted(name for name, playbook in request.PLAYBOOKS.items() if not playbook.several)
 SEVERAL_APPS = sorted(name for name, playbook in request.PLAYBOOKS.items() if playbook.several)
+NOTHING = dict.fromkeys(("since", "until", "release", "process", "request", "level", "grep"), "")
+EVERY_LINE = {**NOTHING, "follow": False, "lines": 200}
 NEEDED = {"maintenance": {"state": "on"}, "run": {"command": "flask routes"}}
 
 
@@ -45,6 +47,14 @@ def refusal(name: str, known: Any = APPS, /, **given: Any) -> str:
         ("deploy", {"app": "shop"}, ["shop"], {}),
         ("deploy", {"app": "shop, blog"}, ["shop", "blog"], {}),
         ("deploy", {"app": ["shop", "blog"]}, ["shop", "blog"], {}),
+        ("logs", {"app": "shop"}, ["shop"], {**EVERY_LINE}),
+        (
+            "logs",
+            {"app": "gone", "since": "-1h", "lines": "7", "level": "WARNING", "process": "web,worker"},
+            ["gone"],
+            {**EVERY_LINE, "since": "-1h", "lines": 7, "level": "warning", "process": "web,worker"},
+        ),
+        ("logs", {"app": "shop", "level": 3, "lines": 5000}, ["shop"], {**EVERY_LINE, "level": "3", "lines": 5000}),
         ("processes", {}, [], {"restart": ""}),
         ("processes", {"app": "shop", "restart": "worker"}, ["shop"], {"restart": "worker"}),
         ("releases", {}, [], {}),
@@ -78,6 +88,28 @@ def test_what_can_be_carried_out(
     playbook: str, given: dict[str, Any], apps: list[str], options: dict[str, Any]
 ) -> None:
     assert request.read(playbook, given, APPS) == request.Request(apps, options, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"follow": "true"}, f"follow: {request.FOLLOW}"),
+        ({"lines": "many"}, "lines: 'many' is no number from 1 to 5000."),
+        ({"lines": 0}, "lines: 0 is no number from 1 to 5000."),
+        ({"lines": 5001}, "lines: 5001 is no number from 1 to 5000."),
+        (
+            {"level": "eror"},
+            "level: 'eror' is not one of emerg, alert, critical, error, warning, notice, info, debug, ",
+        ),
+        ({"process": "../etc"}, "process: '../etc' cannot be one. Give it as in -e 'process=\"web\"'."),
+        ({"release": "--help"}, "release: '--help' cannot be one."),
+        ({"request": "a b c d"}, "request: 'a b c d' cannot be one."),
+        ({"since": "a\nb"}, "since: 'a\\nb' cannot be one. Give it as in -e 'since=\"-1h\"'."),
+        ({"grep": True}, "grep: True cannot be one."),
+    ],
+)
+def test_what_a_log_cannot_be_asked_for(given: dict[str, Any], said: str) -> None:
+    assert refusal("logs", app="shop", **given).startswith(said)
 
 
 @pytest.mark.parametrize("playbook", ONE_APP)

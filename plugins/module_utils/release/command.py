@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from ..common import privileges
 from ..common.ownership import COMMENT
-from . import jobs_command, process_command, sandbox, watch, work
+from . import jobs_command, logs_command, process_command, sandbox, watch, work
 from .engine import Engine
 from .environment import read_env_file
 from .errors import ReleaseError
@@ -67,10 +67,11 @@ def parser(app: str) -> Parser:
         metavar="ID",
         help="in this release; by default the live one, or, before there is one, the newest that was built",
     )
-    logs = verb("logs", "show the app's log, live and earlier releases together")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on showing")
-    logs.add_argument("-n", "--lines", type=int, default=100, help="how many lines of the past (100)")
-    logs.add_argument("--since", default="", metavar="TIME", help="from then on, for example '1 hour ago'")
+    logs_command.add_arguments(
+        verb(
+            "logs", "show the app's log: of its server, processes, jobs, deploys, and the proxy, all releases together"
+        )
+    )
     verb("releases", "list the releases that are kept, and the bad ones").add_argument(
         "--json", action="store_true", help="as JSON"
     )
@@ -149,13 +150,6 @@ def release_to_run_in(at: Layout, asked: str) -> str:
     bad = "" if at.is_good(release) else ", which is marked as bad"
     sys.stderr.write(f"{at.app} has no live release yet; this runs in {release}, the newest that was built{bad}\n")
     return release
-
-
-def logs(at: Layout, follow: bool, lines: int, since: str) -> NoReturn:
-    """Show the app's journal."""
-    command = ["/usr/bin/journalctl", f"--namespace={at.app}", "--output=short-iso", f"--lines={lines}"]
-    command += [*(["--follow"] if follow else ["--no-pager"]), *([f"--since={since}"] if since else [])]
-    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -314,8 +308,10 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
         sys.stderr.write(f"sh: 1: {name}: not found\n")
         raise SystemExit(127)
     os.umask(0o022)
-    options = parser(name).parse_args(rest or ["--help"])
+    options = parser(name).parse_args(logs_command.with_times(rest) if rest[:1] == ["logs"] else rest or ["--help"])
     if os.geteuid() != 0:
+        if options.verb == "logs" and logs_command.may_read(name, root):
+            raise SystemExit(reader(name, options, root))
         if not privileges.may_become_root():
             raise SystemExit(privileges.not_root())
         os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])  # noqa: S606 - no shell is wanted
@@ -338,6 +334,14 @@ def acts_for_app(uid: int) -> bool:
         return pwd.getpwuid(uid).pw_gecos.startswith(COMMENT.format(app=""))
     except KeyError:
         return False
+
+
+def reader(name: str, options: argparse.Namespace, root: Path) -> int:
+    """Show the log to someone who may read that, and need not be root for it; the exit status."""
+    try:
+        return logs_command.act(Layout(name, root), options)
+    except KeyboardInterrupt:
+        return 130
 
 
 def app_at(name: str, root: Path) -> Layout:
@@ -369,7 +373,7 @@ def act(at: Layout, options: argparse.Namespace) -> None:
         pause(at, options)
         return
     if options.verb == "logs":
-        logs(at, options.follow, options.lines, options.since)
+        raise SystemExit(logs_command.act(at, options))
     result, text = {"restart": restart, "rollback": roll_back, "unlock": unlock}[options.verb](at, options)
     print_line(json.dumps(result) if options.json else text)
 

@@ -80,8 +80,14 @@ class Deployment:
         self.cleanup.forget_steps()
         by, action = self.context.settings.by, self.result.action
         self.context.ledger.append("begin", self.identity.id, by=by, previous=self.live, action=action)
+        log = self.context.system.log
+        log.release = self.identity.id
+        log.say(
+            f"{action}: release {self.identity.id} ({self.identity.description()}) {self.identity.version()}".rstrip()
+        )
         for step in steps:
             self.context.system.status(step)
+            log.say(f"step {step}")
             began = time.monotonic()
             try:
                 getattr(self, f"step_{step}")()

@@ -54,7 +54,7 @@ def begun(order: Order, at: Layout, system: System, program: Sequence[str], wait
     while True:
         waited = work.await_other(at, system, until)
         with tempfile.TemporaryFile() as errors, subprocess.Popen(
-            work.command(order.app, order.description, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            work.command(order, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=errors, env=ENVIRONMENT, cwd="/", start_new_session=True,
         ) as process:  # fmt: skip
             stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)

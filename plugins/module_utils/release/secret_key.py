@@ -65,14 +65,17 @@ class SecretKey:
 
     def masked(self, text: str) -> str:
         """A text without the app's secrets, and without what stands in its files of settings."""
-        hidden = {*self.context.secrets.values(), self.read(), *setting_files.masked(self.context.spec.settings)}
-        # Addresses have the password of a database in a spelling of their own.
-        live = read_env_file(self.at.current / "env").get("DATABASE_PASSWORD", "")
-        hidden |= {*Services(self.context).hidden(), *spellings(live)}
-        for value in sorted(hidden, key=len, reverse=True):
+        for value in sorted(self.hidden(), key=len, reverse=True):
             if len(value) > 3:
                 text = text.replace(value, "********")
         return text
+
+    def hidden(self) -> set[str]:
+        """The app's secrets, and what stands in its files of settings."""
+        hidden = {*self.context.secrets.values(), self.read(), *setting_files.masked(self.context.spec.settings)}
+        # Addresses have the password of a database in a spelling of their own.
+        live = read_env_file(self.at.current / "env").get("DATABASE_PASSWORD", "")
+        return hidden | {*Services(self.context).hidden(), *spellings(live)}
 
 
 def fallbacks(environment: dict[str, str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -64,10 +64,12 @@ def environment_file(app: str, unit: str) -> Path:
     return Layout(app).run / f"{unit}.env"
 
 
-def end_of(process: subprocess.Popen[bytes]) -> str:
+def end_of(process: subprocess.Popen[bytes], heard: Callable[[bytes], None] | None = None) -> str:
     """Read what a process prints until it ends; the end of the output, as printable text.
 
     The end of the process counts, not that of the pipe: a process that it left behind may hold the pipe open.
+
+    :param heard: called with each block as it comes, and with an empty one at the end.
     """
     stream = cast("IO[bytes]", process.stdout)
     os.set_blocking(stream.fileno(), False)
@@ -83,4 +85,6 @@ def end_of(process: subprocess.Popen[bytes]) -> str:
             process.wait()
             over = True
         kept = (kept + (block or b""))[-OUTPUT_LIMIT:]
+        if heard and (block or over):
+            heard(block or b"")
     return printable(kept.decode(errors="replace"))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
 from typing import IO, cast
@@ -24,6 +24,7 @@ from ..common.ownership import Ownership
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT, Systemd
 from ..common.text import printable
+from .deploy_log import DeployLog
 from .environment import env_file
 from .errors import ReleaseError, tail
 from .hold import Hold
@@ -54,9 +55,11 @@ class System(Systemd):
     """systemd, the processes of an app, and its sockets.
 
     :ivar engine: the unit that the engine runs in, if it runs in one; its steps end with it.
+    :ivar log: where the lines of a run go beside what is reported to the operator.
     """
 
     engine: str = ""
+    log: DeployLog = field(default_factory=DeployLog)
     _steps: int = 0
 
     def ownership(self, app: str, root: Path = Path("/")) -> Ownership:
@@ -104,7 +107,7 @@ class System(Systemd):
                 cwd="/",
             ) as process:
                 try:
-                    output = end_of(process)
+                    output = end_of(process, self.log.output(step.name))
                 except BaseException:
                     self.systemctl("stop", unit)
                     raise

@@ -29,6 +29,7 @@ from ..common.programs import ENVIRONMENT
 from ..common.systemd import TransientUnit
 from ..common.text import printable
 from . import refusal
+from .deploy_log import ERROR, WARNING, DeployLog
 from .engine import Engine
 from .errors import ReleaseError, tail
 from .layout import Layout
@@ -122,15 +123,25 @@ def active_run(app: str, system: System | None = None) -> ActiveRun | None:
     )
 
 
-def command(app: str, description: str, program: Sequence[str] = PROGRAM) -> list[str]:
+def command(order: Order, program: Sequence[str] = PROGRAM) -> list[str]:
     """The command line that runs the engine in its unit and waits for it."""
+    app = order.app
+    # The app's journal takes the lines of the run also where nothing of the app runs yet, or any more.
+    journal = f"systemd-journald@{app}.socket"
+    wants = (("Wants", journal), ("After", journal)) if logs_to_app(order) else ()
     properties = (
         ("Type", "exec"),
         ("NotifyAccess", "main"),
         ("TimeoutStopSec", str(STOP_SECONDS)),
         ("OOMPolicy", "continue"),
+        *wants,
     )
-    return TransientUnit(unit(app), description, program, properties).command("--pipe", "--wait", "--collect")
+    return TransientUnit(unit(app), order.description, program, properties).command("--pipe", "--wait", "--collect")
+
+
+def logs_to_app(order: Order) -> bool:
+    """Whether the lines of a run go into the app's journal; a removal takes that off the host."""
+    return order.verb not in ("remove", "heal")
 
 
 def begin(order: Order, system: System | None = None, program: Sequence[str] = PROGRAM) -> bool:
@@ -147,7 +158,7 @@ def begin(order: Order, system: System | None = None, program: Sequence[str] = P
         stream.write(json.dumps(asdict(order)).encode())
         stream.seek(0)
         process = subprocess.Popen(
-            command(order.app, order.description, program), stdin=stream, stdout=subprocess.DEVNULL,
+            command(order, program), stdin=stream, stdout=subprocess.DEVNULL,
             stderr=errors, env=ENVIRONMENT, cwd="/", start_new_session=True,
         )  # fmt: skip
         while process.poll() is None:
@@ -189,7 +200,7 @@ def do(
         waited += other
         # On a pipe, for it holds secrets; the engine reads all of it first, and needs this process no more.
         done = subprocess.run(
-            command(order.app, order.description, program), input=json.dumps(asdict(order)), capture_output=True,
+            command(order, program), input=json.dumps(asdict(order)), capture_output=True,
             text=True, errors="replace", check=False, env=ENVIRONMENT, cwd="/",
         )  # fmt: skip
         if ended := result_of(at, order):
@@ -301,8 +312,12 @@ def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
             message = f"the release engine on this host is of another version of the collection ({error}): {INSTALL}"
             raise ReleaseError("engine", message) from error
         engine = kind(spec, order.secret, settings, order.deploy_key, system, shared_key=order.shared_key)
+        if logs_to_app(order):
+            system.log = DeployLog(order.app, engine.secret_key.hidden)
+        system.log.say(f"{order.description} begins")
         result: Result = getattr(engine, order.verb)(**order.options) or Result()
         ended["result"] = asdict(result)
+        tell(system.log, order, result)
     except ReleaseError as error:
         ended["error"] = {"step": error.step, "message": error.message, "log": error.log}
     except Exception as error:
@@ -312,10 +327,20 @@ def perform(order: Order, system: System, kind: type[Engine] = Engine) -> None:
         ended["error"] = {"step": "engine", "message": message, "log": log}
     if engine and order.verb == "deploy":
         refusal.settle(engine.context, engine.identity, ended.get("error"))
+    if failed := ended.get("error"):
+        system.log.say(f"{order.description} failed at step {failed['step']}: {failed['message']}", ERROR)
     ended["ended"] = timestamp()
     at = Layout(order.app)
     make_directory(at.run, 0o700)
     write(at.run / "result.json", json.dumps(ended), 0o600)
+
+
+def tell(log: DeployLog, order: Order, result: Result) -> None:
+    """Log how a run has ended that has not failed."""
+    what = f"{result.action}: release {result.release}" if result.release else result.action
+    took = f" in {result.seconds:.1f} s" if result.seconds else ""
+    log.say(f"{order.description} has ended: {what}{took}")
+    log.say("\n".join(result.warnings), WARNING)
 
 
 def stop(app: str, system: System | None = None) -> ActiveRun | None:
