@@ -22,6 +22,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.options im
 from ansible_collections.groundwork.flask.plugins.plugin_utils import (
     alert_options,
     certificate_rules,
+    error_tracking,
     log_options,
     outgoing_options,
     reserved,
@@ -194,7 +195,10 @@ def listed_requirements(app: App) -> Iterator[str]:
 def check_secrets(apps: Mapping[str, Any], secrets: Any, records: Sequence[App], problems: Problems) -> None:
     """Secrets belong to apps that exist, do not repeat the environment, and are text. No value is ever shown."""
     read = read_confidential("flask_app_secrets", secrets, apps, problems)
+    domains = {domain for record in records for domain in record.domains}
     for record in records:
+        in_sight = f"flask_apps.{record.name}.environment"
+        problems += error_tracking.variable_problems(record, in_sight, record.environment, domains)
         given = read.given.get(record.name)
         where = f"flask_app_secrets.{record.name}"
         if given is not None and not isinstance(given, Mapping):
@@ -202,6 +206,7 @@ def check_secrets(apps: Mapping[str, Any], secrets: Any, records: Sequence[App],
             continue
         variables = sections.check_variables(Reader(where, given, problems, given or ()), allowed=("SECRET_KEY",))
         problems += taken_variables(record, where, variables)
+        problems += error_tracking.variable_problems(record, where, variables, domains)
         for key in sorted(variables.keys() & record.environment.keys()):
             problems.append(f"{where}.{key} stands in flask_apps.{record.name}.environment too: keep the one here")
 

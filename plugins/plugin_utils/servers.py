@@ -23,6 +23,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.common.options im
 FILES = Path(__file__).parents[2] / "roles" / "wsgi_server" / "files"
 ENTRY = "groundwork_wsgi.py"
 AT_START = "sitecustomize.py"
+ERRORS = ("groundwork_errors.py", "groundwork_filter.py")
 WORKERS = "workers.py"
 
 Options = Mapping[str, Any]
@@ -325,5 +326,5 @@ def release_files(provider: str, options: Options) -> dict[str, str]:
         WORKERS: (FILES / WORKERS).read_text(),
         server.file: (FILES / provider / server.file).read_text() + server.lines(options),
         "server.json": json.dumps({"provider": provider, **options}, indent=1, sort_keys=True) + "\n",
-        **{f"entry/{name}": (FILES / name).read_text() for name in (ENTRY, AT_START)},
+        **{f"entry/{name}": (FILES / name).read_text() for name in (ENTRY, AT_START, *ERRORS)},
     }

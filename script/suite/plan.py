@@ -166,6 +166,7 @@ RELEASE_TESTS = {
     "deploy_log": ("test_day_two",),
     "engine": ("test_accidents", "test_databases", "test_release"),
     "environment": ("test_release",),
+    "error_tracking": ("test_requirements",),
     "errors": ("test_release",),
     "exchange": ("test_databases",),
     "git_access": ("test_sources",),

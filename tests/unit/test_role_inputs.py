@@ -88,6 +88,8 @@ def test_a_release_brings_its_server_and_finds_the_app() -> None:
         "gunicorn.conf.py",
         "entry/groundwork_wsgi.py",
         "entry/sitecustomize.py",
+        "entry/groundwork_errors.py",
+        "entry/groundwork_filter.py",
     } == set(release["files"])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.on_host import on_host
+from . import error_tracking
 from .services import Services
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def app_environment(context: Context, secret_key: SecretKey, release: str, direc
         "REQUESTS_CA_BUNDLE": CA_BUNDLE,
         "RELEASE": release,
         "VIRTUAL_ENV": f"{directory}/venv",
+        **error_tracking.variables(context, release),
         **{name: expanded(value, directories) for name, value in context.spec.environment.items()},
         **context.secrets,
         **Services(context).variables(Path(directory, "venv"), direct),

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import error_tracking
 from .context import Context
 from .python import PythonTools
 from .secret_key import SecretKey
@@ -46,6 +47,7 @@ class Identity:
         return {
             **self.context.spec.definition(),
             **Services(self.context).inputs(),
+            **error_tracking.inputs(self.context),
             "source": self.code(),
             "python": self.python.version(),
             "secrets": dict(self.context.secrets),

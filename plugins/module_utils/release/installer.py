@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..common import trees
 from ..common.files import is_own_directory, make_directory, write
-from . import history, own_code
+from . import error_tracking, history, own_code
 from .build import Builder
 from .context import Context
 from .errors import ReleaseError, tail
@@ -36,8 +36,10 @@ class Installer:
         self.own = False
 
     def recipe(self, code: Path) -> Recipe:
-        """What the source asks for, and the server."""
-        return Recipes(self.context, self.python, Locks(self.builder, self.prepare)).of(code)
+        """What the source asks for, the server, and what sends errors."""
+        recipe = Recipes(self.context, self.python, Locks(self.builder, self.prepare)).of(code)
+        recipe.inputs += error_tracking.requirements(self.context)
+        return recipe
 
     def key(self, recipe: Recipe, commit: str, release: str = "") -> str:
         """The name of the environment that a recipe makes.
@@ -83,6 +85,7 @@ class Installer:
                 hint = conflict or build_hint(self.spec.name, output)
                 raise ReleaseError("install", f"the app's packages could not be installed{hint}", tail(output))
         warning = self.install_project(code, command, recipe)
+        self.install_sdk(code, venv, command)
         self.refuse_others(venv, release)
         self.builder.compile(venv, venv / "lib")
         self.builder.take(venv)
@@ -107,6 +110,13 @@ class Installer:
         )
         self.context.warnings.append(warning)
         return warning
+
+    def install_sdk(self, code: Path, venv: Path, command: list[str]) -> None:
+        """Install what sends errors, where it is wanted and the app does not bring it itself."""
+        wanted = error_tracking.requirements(self.context)
+        if wanted and not error_tracking.is_installed(venv) and (output := self.failure(code, *command, *wanted)):
+            hint = error_tracking.failure_hint(self.context)
+            raise ReleaseError("install", f"the SDK of the error tracker could not be installed{hint}", tail(output))
 
     def refuse_others(self, venv: Path, release: str) -> None:
         """Refuse an environment that leads into another release, which may be removed: raises ReleaseError."""

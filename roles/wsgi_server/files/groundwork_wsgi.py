@@ -169,6 +169,12 @@ def show_request_id() -> None:
 def entry() -> Any:
     """The app as the server calls it."""
     put_code_first()
+    if os.environ.get("SENTRY_DSN"):
+        import groundwork_errors  # beside this file
+
+        groundwork_errors.start(
+            "flask.FlaskIntegration", request_id=REQUEST_ID.get, seconds=groundwork_errors.SERVER_SECONDS
+        )
     app = load(os.environ["WSGI_APP"])
     show_request_id()
     if getattr(app, "debug", False) and os.environ.get("GROUNDWORK_DEBUG") != "1":

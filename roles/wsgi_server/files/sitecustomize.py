@@ -47,4 +47,8 @@ def run_hidden() -> None:
 # their own, see none of the app's code.
 if not os.environ.pop("GROUNDWORK_STARTS_SERVER", "") and is_of_the_app():
     show_code()
+    if os.environ.get("SENTRY_DSN"):
+        import groundwork_errors  # beside this file; it loads no more until there is an error, or a worker
+
+        groundwork_errors.arm()
 run_hidden()
