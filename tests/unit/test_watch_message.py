@@ -53,9 +53,9 @@ def test_an_alert_names_host_app_what_since_when_the_log_line_and_the_command() 
 def test_a_recovery_says_how_long_it_lasted() -> None:
     found = compose([resolved(DOWN)])
     assert found
-    assert (found.subject, found.level) == ("Resolved: shop on web1: The health path answers 500.", "resolved")
+    assert (found.subject, found.level) == ("Resolved: shop on web1 (The health path answers 500.)", "resolved")
     assert found.text == (
-        "shop on web1: resolved Sat 28 Nov 03:40 UTC, lasted 8 min 20 s\nThe health path answers 500.\n"
+        "shop on web1: resolved Sat 28 Nov 03:40 UTC, lasted 8 min 20 s\nwas: The health path answers 500.\n"
     )
 
 

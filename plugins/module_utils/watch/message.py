@@ -23,6 +23,7 @@ SENTENCE, LOG_LINE, COMMAND, SUBJECT = 300, 300, 200, 120  # characters
 PROGRAM = f"{on_host('programs')}/watch"
 IN_FULL = 5  # entries; a phone shows one screen
 IN_SHORT = 20
+WORDS = {"resolved": "Resolved", "passed": "Over already"}
 ORDER = ("alert", "resolved", "passed", "test")
 
 
@@ -70,7 +71,8 @@ class Entry:
     @property
     def lines(self) -> list[str]:
         """All of it, as a person reads it."""
-        condition, found = self.change.condition, [self.head, self.what]
+        condition = self.change.condition
+        found = [self.head, f"was: {self.what}" if self.event in ("resolved", "passed") else self.what]
         if condition.line and self.event == "alert":
             found.append(f"log: {line(condition.line, LOG_LINE)}")
         if condition.command and self.event in ("alert", "test"):
@@ -116,8 +118,9 @@ class Message:
         """The message in one line."""
         first = self.entries[0]
         if len(self.entries) == 1:
-            words = {"alert": first.change.condition.severity.upper(), "test": "Test"}
-            word = words.get(first.event, "Resolved" if first.event == "resolved" else "Over already")
+            if first.event in ("resolved", "passed"):
+                return line(f"{WORDS[first.event]}: {first.subject} ({first.what})", SUBJECT)
+            word = "Test" if first.event == "test" else first.change.condition.severity.upper()
             return line(f"{word}: {first.subject}: {first.what}", SUBJECT)
         counts = [(event, sum(entry.event == event for entry in self.entries)) for event in ORDER]
         names = {"alert": "alert", "resolved": "resolved", "passed": "over already", "test": "test"}
@@ -127,7 +130,8 @@ class Message:
             if number
         ]
         subjects = dict.fromkeys(line(entry.change.condition.subject, 40) for entry in self.entries)
-        return line(f"{self.level.upper()}: {self.host}: {', '.join(parts)} ({', '.join(subjects)})", SUBJECT)
+        word = self.level.upper() if self.level in ("critical", "warning") else self.level.capitalize()
+        return line(f"{word}: {self.host}: {', '.join(parts)} ({', '.join(subjects)})", SUBJECT)
 
     @property
     def text(self) -> str:

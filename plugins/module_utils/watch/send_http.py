@@ -71,13 +71,14 @@ def ask(url: str, body: bytes | None = None, headers: Mapping[str, str] | None =
 
     :raises SendError: for any other, and for none.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    scheme = urlsplit(url).scheme.lower()
+    if scheme not in ("http", "https"):
         raise SendError("Its url begins with neither https:// nor http://.", refused=True)
     request = urllib.request.Request(url, body, {"User-Agent": "groundwork-watch", **(headers or {})})  # noqa: S310 - see above
-    secure = urllib.request.HTTPSHandler(context=context())
+    secure = [urllib.request.HTTPSHandler(context=context())] if scheme == "https" else []
     try:
         # The status is what counts; what follows it is not waited for.
-        urllib.request.build_opener(NoRedirect, secure).open(request, timeout=SECONDS).close()
+        urllib.request.build_opener(NoRedirect, *secure).open(request, timeout=SECONDS).close()
     except urllib.error.HTTPError as error:
         raise _refusal(error) from None
     except (OSError, HTTPException) as error:
