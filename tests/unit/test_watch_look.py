@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import clock
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
+from ansible_collections.groundwork.flask.plugins.module_utils.release import watch
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.look import Look as Host
 from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
     der,
@@ -32,6 +33,7 @@ from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost
 
 NOW = 1_800_000_000.0
 RELEASE = "0123456789ab"
+LEDGER = f"{on_host('state')}/releases/shop.jsonl"
 SERVER, WORKER = f"shop@{RELEASE}.service", f"shop.worker@{RELEASE}.service"
 NGINX = {"LoadState": "loaded", "UnitFileState": "enabled", "ActiveState": "active"}
 ALERTS = Receiver("ops", "webhook", options={"url": "https://ops.example.org"})
@@ -205,6 +207,16 @@ def reboot_due(site: Site) -> None:
     site.write("/run/reboot-required", "")
 
 
+def taken_back(site: Site) -> None:
+    at = {"time": "2027-01-15T08:00:00Z"}
+    events = [
+        {"event": "live", "release": "bad0bad0bad0", "by": "ada", **at},
+        {"event": "bad", "release": "bad0bad0bad0", "step": "watch", "reason": "it answers 500", **at},
+        {"event": "live", "release": RELEASE, "previous": "bad0bad0bad0", "by": watch.BY, **at},
+    ]
+    site.write(LEDGER, "".join(f"{json.dumps(one)}\n" for one in events))
+
+
 def wrong_clock(site: Site) -> None:
     site.programs["clock"] = "wrong"
 
@@ -227,6 +239,7 @@ CASES: list[tuple[Callable[[Site], None], str]] = [
     (much_swap, "host swap"),
     (reboot_due, "host reboot"),
     (wrong_clock, "host clock"),
+    (taken_back, "shop release"),
 ]
 
 
@@ -244,7 +257,8 @@ def test_what_is_wrong_is_told_once_and_its_end_once(
     site.answers, site.units, site.programs = before.answers, before.units, before.programs
     site.saved(hours=1, days=1)
     site.write("/proc/meminfo", (before.root / "proc/meminfo").read_text())
-    (site.root / "run/reboot-required").unlink(missing_ok=True)
+    for file in ("/run/reboot-required", LEDGER):
+        (site.root / file.lstrip("/")).unlink(missing_ok=True)
     told = [one for _look in range(14) for one in site.look_once()]
     assert [one.partition(" ")[2] for one in told] == [f"resolved {condition}"]
     assert site.kept()["conditions"] == []

@@ -26,6 +26,7 @@ CALLS = [
     "proxy",
     "certificate",
     "backup",
+    "watch",
 ]
 
 

@@ -22,6 +22,7 @@ class Facts:
 
     :ivar certificates: since when and until when the one that is served is valid, by app.
     :ivar restarts: how often each unit was restarted within the last minutes.
+    :ivar releases: what the watch over a new release has found, by app.
     :ivar unread: what could not be looked at, and why.
     """
 
@@ -35,6 +36,7 @@ class Facts:
     backup_since: float = 0.0
     servers: list[Server] = field(default_factory=list)
     noted: set[str] = field(default_factory=set)
+    releases: dict[str, list[str]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
 
 

@@ -31,6 +31,7 @@ def of_app(name: str, app: App, look: Look, facts: Facts, is_proxy_down: bool) -
     yield from processes(name, app, facts)
     yield from jobs(name, app)
     yield from certificate(name, look, facts)
+    yield from release(name, facts)
     yield from backup(name, name, look, facts)
 
 
@@ -114,6 +115,13 @@ def certificate(name: str, look: Look, facts: Facts) -> Iterator[Found]:
     command = f"{CERTIFICATE} reconcile {name}"
     severity = level(days < CRITICAL_DAYS)
     yield Found(Condition("certificate", name, "", message, command=command, severity=severity))
+
+
+def release(name: str, facts: Facts) -> Iterator[Found]:
+    """A new release that was taken back on the host, or is not well and stays."""
+    if texts := facts.releases.get(name):
+        message = f"{texts[0][:1].upper()}{texts[0][1:]}"
+        yield Found(Condition("release", name, message=message, command=f"{name} releases"), certain=True)
 
 
 def backup(name: str, subject: str, look: Look, facts: Facts) -> Iterator[Found]:

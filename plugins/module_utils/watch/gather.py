@@ -228,9 +228,10 @@ class Gathering:
             stamp = changed(at)
             kept = self.memory.ledgers.get(name, {})
             if kept.get("stamp") != stamp:
-                kept = {"stamp": stamp, "rows": deploys_of(at)}
+                kept = {"stamp": stamp, "rows": deploys_of(at), "warnings": warnings_of(at)}
                 self.memory.ledgers[name] = kept
             app.deploys = kept["rows"]
+            self.facts.releases[name] = kept["warnings"]
             live = next((row for row in app.deploys if row["state"] == "live"), None)
             if live:
                 app.version, app.since = live["version"], live["time"]
@@ -260,3 +261,10 @@ def deploys_of(at: Layout) -> list[dict[str, Any]]:
         }
         for row in ledger.states(at)[:DEPLOYS]
     ]
+
+
+def warnings_of(at: Layout) -> list[str]:
+    """What the watch over a new release has found, and has taken back or not."""
+    from ..release import watch
+
+    return [line(text, 400) for text in watch.warnings(at)]
