@@ -268,6 +268,20 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("unit:test_watch", "watch:test_look"),
     ),
     (r"plugins/module_utils/watch/metrics\.py", ("unit:test_watch_metrics",)),
+    (
+        r"plugins/module_utils/watch/(message|outbox|receivers|deliver|alert_test|sending|send_\w+)\.py",
+        (
+            *(
+                "unit:test_watch_message",
+                "unit:test_watch_outbox",
+                "unit:test_watch_sending",
+                "unit:test_watch_deliver",
+            ),
+            *("unit:test_alert_receivers", "watch:test_receivers"),
+        ),
+    ),
+    (r"plugins/(filter|plugin_utils)/alert_receivers\.py", ("unit:test_alert_receivers", "watch:test_receivers")),
+    (r"playbooks/alert_test\.yml", ("unit:test_request", "watch:test_receivers")),
     (r"roles/(\w+)/.*", ("unit:test_{1}", "unit:test_roles", "{1}")),
     (
         r"plugins/module_utils/common/sqlite\.py",
