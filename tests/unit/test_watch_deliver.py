@@ -178,6 +178,22 @@ def test_what_was_a_warning_before_it_was_told_as_critical_is_not_told_in_the_mo
     assert told == [[("alert", "disk")], [("resolved", "disk")], [("alert", "backup")]]
 
 
+def test_what_cannot_be_read_is_told_and_kept(site: Site) -> None:
+    site.put(DOWN)
+    (name,) = outbox.names(site.of_kind)["ops"]
+    (site.of_kind / name).rename(site.directory / name)
+    (site.of_kind / name).symlink_to(site.directory / name)
+    site.put(OLD)
+    site.go()
+    assert [entry.change.condition.kind for one in site.seen for entry in one.entries] == ["backup"]
+    site.go()
+    assert site.state.error == "1 of its messages cannot be read."
+    (site.directory / name).replace(site.of_kind / name)
+    site.time = site.state.next
+    site.go()
+    assert len(site.seen) == 2
+
+
 def test_beyond_so_many_messages_an_hour_the_rest_comes_as_one(tmp_path: Path) -> None:
     site = Site(tmp_path, per_hour=3)
     for number in range(10):
@@ -195,7 +211,7 @@ def test_what_waits_too_long_is_given_up(site: Site, capsys: pytest.CaptureFixtu
     site.time += 7 * 86400 + 1
     site.go()
     assert site.seen == []
-    assert "ops: 1 messages waited longer than watch_alerts_keep, and were given up" in capsys.readouterr().err
+    assert "ops: messages that waited longer than watch_alerts_keep, and were given up: 1" in capsys.readouterr().err
 
 
 def test_a_test_goes_at_once_and_what_waits_follows(site: Site) -> None:

@@ -77,7 +77,7 @@ class Delivery:
         old = [name for name in waiting if outbox.put_at(name) < limit]
         if old:
             outbox.remove(self.directory, old)
-            self.say(f"{len(old)} messages waited longer than watch_alerts_keep, and were given up")
+            self.say(f"messages that waited longer than watch_alerts_keep, and were given up: {len(old)}")
         return [name for name in waiting if name not in old]
 
     def deliver(self, waiting: Sequence[str]) -> None:
@@ -92,18 +92,21 @@ class Delivery:
             self.say(f"{len(state.sent)} messages within an hour: the rest is one, at {clock.timestamp(state.next)}")
             outbox.write_state(self.directory, self.receiver.name, state)
             return
-        changes = outbox.read(self.directory, ready)
+        each = outbox.read_each(self.directory, ready)
+        changes = [change for of_one in each.values() for change in of_one]
         message = compose(changes)
-        problem = self.attempt(message) if message else ""
+        if message is None:
+            self.failed(state, SendError(f"{len(ready)} of its messages cannot be read."))
+            return
+        problem = self.attempt(message)
         if isinstance(problem, SendError):
             self.failed(state, problem)
             outbox.condense(self.directory, ready)
             return
-        outbox.remove(self.directory, ready)
-        if message:
-            self.say(f"sent: {message.subject}")
-            self.sent(state, problem)
-            outbox.supersede(self.directory, [name for name in waiting if name not in ready], changes)
+        outbox.remove(self.directory, each)
+        self.say(f"sent: {message.subject}")
+        self.sent(state, problem)
+        outbox.supersede(self.directory, [name for name in waiting if name not in ready], changes)
 
     def test(self, tests: Sequence[str]) -> None:
         """Send a test message, and say what came of it; when it is sent, what waits follows."""

@@ -134,10 +134,11 @@ def condense(directory: Path, waiting: Sequence[str]) -> None:
         of_one = [name for name in waiting if severity_of(name) == severity]
         if len(of_one) < CONDENSED_FROM:
             continue
-        kept, name = condensed(read(directory, of_one)), of_one[0].split(".")[0]
+        each, name = read_each(directory, of_one), of_one[0].split(".")[0]
+        kept = condensed([change for changes in each.values() for change in changes])
         parts = range(0, len(kept), IN_ONE_FILE)
         written = {_write(directory, name, severity, kept[begin : begin + IN_ONE_FILE]) for begin in parts}
-        remove(directory, set(of_one) - written)
+        remove(directory, set(each) - written)
 
 
 def supersede(directory: Path, waiting: Iterable[str], sent: Sequence[Change]) -> None:
@@ -146,8 +147,7 @@ def supersede(directory: Path, waiting: Iterable[str], sent: Sequence[Change]) -
     :param waiting: files of the receiver that were not sent.
     """
     told = {change.condition.key: change.time for change in sent}
-    for name in waiting:
-        changes = read(directory, [name])
+    for name, changes in read_each(directory, waiting).items():
         left = [change for change in changes if change.time > told.get(change.condition.key, -1.0)]
         if len(left) < len(changes):
             written = _write(directory, name.split(".")[0], severity_of(name), left) if left else ""
@@ -176,16 +176,23 @@ def put_at(name: str) -> float:
     return 0.0
 
 
-def read(directory: Path, waiting: Iterable[str]) -> list[Change]:
-    """The changes in files of the outbox; a file that is none of ours is left out."""
-    found: list[Change] = []
+def read_each(directory: Path, waiting: Iterable[str]) -> dict[str, list[Change]]:
+    """The changes in each file of the outbox; one that cannot be read, or is none of ours, is left out."""
+    found: dict[str, list[Change]] = {}
     known = {one.name for one in fields(Condition)}
     for name in waiting:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            changes = []
             for given in json.loads(trees.read_bytes(directory, name, MESSAGE_LIMIT))["changes"]:
                 condition = Condition(**{key: value for key, value in given["condition"].items() if key in known})
-                found.append(Change(given["event"], condition, str(given["host"]), float(given["time"])))
+                changes.append(Change(given["event"], condition, str(given["host"]), float(given["time"])))
+            found[name] = changes
     return found
+
+
+def read(directory: Path, waiting: Iterable[str]) -> list[Change]:
+    """The changes in files of the outbox, together."""
+    return [change for changes in read_each(directory, waiting).values() for change in changes]
 
 
 def remove(directory: Path, done: Iterable[str]) -> None:
