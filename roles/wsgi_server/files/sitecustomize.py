@@ -7,7 +7,8 @@ working directory first, as `python -m` and `flask` do, goes on to do so. The se
 
 import os
 import sys
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
 
 CODE = [directory for directory in os.environ.get("GROUNDWORK_PATH", "").split(":") if directory]
 
@@ -43,6 +44,76 @@ def run_hidden() -> None:
         spec.loader.exec_module(module)
 
 
+class LevelsOfLogging:
+    """Has what Python's logging writes to the journal as it is arrive there with its level, line by line.
+
+    systemd takes ``<3>`` at the beginning of a line as its level, and away. Nothing is done before a program imports
+    ``logging``, and nothing to a handler or formatter of another class than Python's own, or to a stream that is a
+    file, a pipe or a terminal.
+    """
+
+    has_acted = False
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> "ModuleSpec | None":
+        """Have ``logging`` loaded as ever, and amended then."""
+        if name != "logging" or self.has_acted:
+            return None
+        self.has_acted = True
+        spec = PathFinder.find_spec(name)
+        loader: Any = spec.loader if spec else None
+        if hasattr(loader, "exec_module"):
+            load = loader.exec_module
+
+            def load_and_amend(module: Any) -> None:
+                load(module)
+                with_levels(module)
+
+            loader.exec_module = load_and_amend
+        return spec
+
+
+def with_levels(logging: Any) -> None:
+    """Amend Python's module ``logging``; a module of the app's of that name is left alone."""
+    as_they_are = [getattr(logging, name, None) for name in ("StreamHandler", "_StderrHandler")]
+    if not all(as_they_are) or not hasattr(logging, "Formatter"):
+        return
+    unchanged = logging.Handler.format
+
+    def formatted(self: Any, record: Any) -> str:
+        text: str = unchanged(self, record)
+        if type(self) not in as_they_are or type(self.formatter) not in (logging.Formatter, type(None)):
+            return text
+        if text[:1] == "<" or not is_journal(self.stream):  # it may have a level already
+            return text
+        level = next((str(level) for least, level in LEVELS if record.levelno >= least), "7")
+        return f"<{level}>" + text.replace("\n", f"\n<{level}>")
+
+    logging.StreamHandler.format = formatted
+
+
+LEVELS = ((50, 2), (40, 3), (30, 4), (20, 6))  # of Python, and of syslog: critical, error, warning, info
+
+
+def is_journal(stream: Any) -> bool:
+    """Whether all that is written to a stream goes to the journal, and nowhere else."""
+    try:
+        # What Gunicorn gives an app for its errors writes to several.
+        if streams := getattr(stream, "streams", None):
+            return all(map(is_journal, streams))
+        found = os.fstat(stream.fileno())
+    except (AttributeError, OSError, ValueError, TypeError):
+        return False
+    return f"{found.st_dev}:{found.st_ino}" == os.environ.get("JOURNAL_STREAM")
+
+
+def show_levels() -> None:
+    """Amend ``logging``, now or when it is imported."""
+    if "logging" in sys.modules:
+        with_levels(sys.modules["logging"])
+    else:
+        sys.meta_path.insert(0, LevelsOfLogging())  # type: ignore[arg-type]
+
+
 # The variable is set for the server alone, and not for what it starts. Programs of the host, which have packages of
 # their own, see none of the app's code.
 if not os.environ.pop("GROUNDWORK_STARTS_SERVER", "") and is_of_the_app():
@@ -51,4 +122,6 @@ if not os.environ.pop("GROUNDWORK_STARTS_SERVER", "") and is_of_the_app():
         import groundwork_errors  # beside this file; it loads no more until there is an error, or a worker
 
         groundwork_errors.arm()
+if os.environ.get("JOURNAL_STREAM") and os.environ.get("GROUNDWORK_LOG_LEVELS") != "0" and is_of_the_app():
+    show_levels()
 run_hidden()
