@@ -441,3 +441,17 @@ def test_an_outbox_that_cannot_be_written_holds_up_no_look(site: Site, monkeypat
         site.look_once()
         assert site.kept()["time"] == site.now
     assert [one.partition(" ")[2] for one in site.look_once()] == ["alert shop health"]
+
+
+def test_a_look_that_breaks_is_told_and_ends_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed_job(site)
+    site.look_once()
+    state, receivers = State(site.root), Receivers((ALERTS,))
+    monkeypatch.setattr(clock, "now", lambda: site.now)
+    for _look in range(4):
+        site.now += 30
+        look.broken(site.settings, state, receivers, RuntimeError("a\nbug"))
+    assert [one.partition(" ")[2] for one in site.put()] == ["alert shop job nightly", "alert host watch look"]
+    told = [one.partition(" ")[2] for _look in range(4) for one in site.look_once()]
+    assert told == ["resolved host watch look"]
+    assert [key(one) for one in site.kept()["conditions"]] == ["shop job nightly"]

@@ -18,12 +18,13 @@ from typing import Any
 
 from ..common import clock
 from ..common.systemd import SYSTEMCTL, Systemd
+from ..common.text import line
 from ..verify.look import Look as Host
 from . import conditions, find, lines, metrics, outbox, receivers
 from .conditions import Found, Moment
 from .gather import Gathering
 from .memory import Memory
-from .records import Change, Look
+from .records import Change, Condition, Look
 from .settings import Settings
 from .state import State
 
@@ -41,10 +42,35 @@ UNKNOWN = {
 
 def main(_arguments: Sequence[str]) -> int:
     """Look once, and start what delivers messages where some wait."""
-    deliver = receivers.load()
-    for unit in once(Settings.load(), State(), Host(), deliver):
+    settings, state, deliver = Settings.load(), State(), receivers.load()
+    status = 0
+    try:
+        due = once(settings, state, Host(), deliver)
+    except Exception as error:  # whatever a host may bring: a watch that is broken must not be silent
+        due, status = broken(settings, state, deliver, error), 1
+    for unit in due:
         Systemd().run(SYSTEMCTL, "start", "--no-block", unit, seconds=10)
-    return 0
+    return status
+
+
+def broken(settings: Settings, state: State, deliver: receivers.Settings, error: Exception) -> list[str]:
+    """Tell that the look itself is broken; all else stays as it was known. The units that have something to deliver."""
+    message = (
+        f"The look broke: {line(f'{type(error).__name__}: {error}', 300)}. Nothing else is told until it is mended."
+    )
+    sys.stderr.write(f"{message}\n")
+    memory = Memory.of(state.read("memory.json"))
+    others = {one.condition.kind for one in memory.known.values()} - {"watch"}
+    found = Found(
+        Condition("watch", conditions.HOST, "look", message, command="journalctl -t watch -n 20"), certain=True
+    )
+    now = clock.now()
+    moment = Moment(now, settings.host or socket.gethostname(), apps=frozenset(settings.apps), unknown=others)
+    memory.known, changes = conditions.step(memory.known, [found], moment)
+    memory.unsent += changes
+    state.write("memory.json", memory.plain())
+    tell(memory, state, deliver)
+    return outbox.due(deliver, now, state.outbox)
 
 
 def once(settings: Settings, state: State, host: Host, deliver: receivers.Settings) -> list[str]:
