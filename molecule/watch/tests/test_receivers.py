@@ -117,7 +117,7 @@ def test_what_sends_alerts_sees_its_part_of_the_outbox_alone(host: Host) -> None
     assert host.check_output(f"stat -c '%a %U %G' {OUTBOX} {OUTBOX}/*").splitlines() == [
         "700 root root",
         "700 root root",
-        "2770 root groundwork-alerts",
+        "770 groundwork-alerts root",
     ]
     for file in (CONFIGURED, f"{on_host('watch')}/look.json"):
         assert host.run(f"setpriv --reuid=groundwork-alerts --clear-groups cat {file}").rc != 0

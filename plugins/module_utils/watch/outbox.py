@@ -4,8 +4,8 @@
 """Messages that wait for their receivers: a file for each, and for each receiver the state of its delivery.
 
 The look puts them here, and asks whether something is due; ``deliver`` sends and removes them. What goes over the
-network is sent by an account of its own, which may write to its directory: what root reads there is bounded, and no
-link is followed.
+network is sent by an account of its own, whose directory that is: what root reads there is bounded, and no link is
+followed.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def _write(directory: Path, name: str, severity: str, changes: Sequence[Change])
     text = json.dumps({"version": 1, "changes": [asdict(_bounded(change)) for change in changes]})
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     file = f"{name}.{changes[0].time:017.6f}.{severity}.{digest}.json"
-    # The directory's group reads it: the account that delivers.
-    files.write(directory / file, text, 0o640, gid=os.stat(directory).st_gid)
+    # The account that delivers reads it; nobody else enters the directory.
+    files.write(directory / file, text, 0o644)
     return file
 
 
