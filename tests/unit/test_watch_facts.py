@@ -81,6 +81,35 @@ def test_a_line_is_bounded_and_printable(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines.of(Condition("health", "shop")) == "ValueError: \\u202eevil"
 
 
+@pytest.mark.parametrize(
+    ("condition", "unit", "asked"),
+    [
+        (Condition("unit", "host", "x.service"), "x.service", [["_SYSTEMD_UNIT=x.service"], ["--unit", "x.service"]]),
+        (Condition("disk", "host", "/"), "", []),
+        (Condition("certificate", "shop"), "", []),
+        (Condition("outside", "shop"), "", []),
+        (
+            Condition("health", "shop"),
+            "",
+            [["--namespace=shop", "--priority=err", lines.PRINTED], ["--namespace=shop", lines.PRINTED]],
+        ),
+    ],
+)
+def test_which_lines_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, condition: Condition, unit: str, asked: list[list[str]]
+) -> None:
+    found: list[list[str]] = []
+
+    def run(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[str]:
+        assert {"--reverse", "--lines=1"} <= set(argv)  # the last one: --since alone gives the first
+        found.append(list(argv[7:]))
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr(programs, "run", run)
+    assert lines.of(condition, unit) == ""
+    assert found == asked
+
+
 @pytest.mark.parametrize("unit", ["../../etc/passwd", "a b.service", "", "x" * 300 + ".service", ".service"])
 def test_what_is_no_unit_is_not_noted(tmp_path: Path, unit: str) -> None:
     failed.note(unit, tmp_path / "failed")

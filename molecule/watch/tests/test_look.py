@@ -29,7 +29,7 @@ def _well(host: Host) -> Iterator[None]:
     look(host)
     host.check_output(f"rm -f {TOLD} {STATE}/memory.json")
     yield
-    host.check_output(f"rm -f {ANSWER}; systemctl start groundwork-watch.timer")
+    host.check_output(f"rm -f {ANSWER} {STATE}/memory.json; systemctl start groundwork-watch.timer")
 
 
 def look(host: Host, times: int = 1) -> None:

@@ -27,6 +27,7 @@ SECRET = re.compile(
 )
 PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
 PRINTED = "_TRANSPORT=stdout"
+OF_THE_APP = ("health", "error_rate", "process", "job")  # of which the app's own lines may tell the reason
 LEAST = 6  # characters of a secret: a shorter one stands in ordinary words
 
 
@@ -36,7 +37,10 @@ def of(condition: Condition, unit: str = "") -> str:
     :param unit: the unit that it is about, if it is about one.
     """
     if condition.subject == "host":
-        return last("--unit", unit) if unit else ""
+        # What a unit has printed says more than systemd's words about its end.
+        return (last(f"_SYSTEMD_UNIT={unit}") or last("--unit", unit)) if unit else ""
+    if condition.kind not in OF_THE_APP:
+        return ""
     namespace = f"--namespace={condition.subject}"
     if unit:
         found = last(namespace, f"_SYSTEMD_UNIT={unit}") or last("--unit", unit)
@@ -47,8 +51,8 @@ def of(condition: Condition, unit: str = "") -> str:
 
 
 def last(*options: str) -> str:
-    """The last line that a journal has of these."""
-    argv = (JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=1", f"--since={SINCE}", *options)
+    """The last line that a journal has of these; without --reverse, --lines with --since gives the first."""
+    argv = (JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--reverse", "--lines=1", f"--since={SINCE}", *options)
     try:
         shown = programs.run(argv, seconds=SECONDS, limit=READ)
     except (OSError, subprocess.TimeoutExpired):
