@@ -8,25 +8,27 @@ import platform
 import sys
 from dataclasses import dataclass
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+
 from benchmarks.hosts import WORK, run_on, test_host
 from benchmarks.provision import guestbook, site, tally
 
 INTERVAL = 30  # seconds between two looks
 # Looks, and prints the core-seconds of each and the peak of memory. Every second one asks from outside, as in use.
 MEASURE = """
-import json, resource, subprocess, time
-STATE = "/var/lib/groundwork/watch/memory.json"
+import json, resource, subprocess, sys, time
+state, program = sys.argv[1:]
 def used():
     found = resource.getrusage(resource.RUSAGE_CHILDREN)
     return found.ru_utime + found.ru_stime
 costs = []
 for number in range(20):
-    memory = json.load(open(STATE)) if number else {}
+    memory = json.load(open(state)) if number else {}
     memory.setdefault("outside", {})["time"] = 0 if number % 2 else time.time()
     if number:
-        json.dump(memory, open(STATE, "w"))
+        json.dump(memory, open(state, "w"))
     before = used()
-    subprocess.run(["/usr/local/lib/groundwork/watch", "look"], check=True)
+    subprocess.run([program, "look"], check=True)
     costs.append(used() - before)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 print(json.dumps({"plain": min(costs[2::2]), "outside": min(costs[1::2]), "mean": sum(costs[2:]) / 18, "peak": peak}))
@@ -58,7 +60,14 @@ def main() -> None:
             print(f"site.yml, then 20 looks, {number} on the host …", flush=True)
             site({"guestbook": guestbook(), **{f"tally{other}": tally(other) for other in range(1, number)}})
             run_on("bench-site", "systemctl stop groundwork-watch.timer")
-            found[number] = Cost(**json.loads(run_on("bench-site", f"python3 -I -c '{MEASURE}'")))
+            found[number] = Cost(
+                **json.loads(
+                    run_on(
+                        "bench-site",
+                        f"python3 -I -c '{MEASURE}' {on_host('watch')}/memory.json {on_host('programs')}/watch",
+                    )
+                )
+            )
     finally:
         test_host("remove", "bench-site")
     print(f"\n{platform.machine()}, {os.cpu_count()} cores, {suite}; core-seconds")
