@@ -182,6 +182,12 @@ def test_one_that_hangs_costs_the_time_limit_and_one_that_drips_has_answered(ser
         send(to("webhook", url=server.url), a_message())
 
 
+def test_a_proxy_on_the_way_out_is_named_by_the_environment(server: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    send(to("webhook", url="http://receiver.invalid/x"), a_message())
+    assert server.asked[0][1] == "http://receiver.invalid/x"
+
+
 def test_an_untrusted_certificate_is_refused_and_a_trusted_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
