@@ -267,9 +267,7 @@ class TestOperator:
 
     def test_what_the_app_prints_is_in_its_own_journal(self, host: Host, guestbook: Site) -> None:
         visitor.sign(guestbook, "a line for the journal")
-        entry = testing.poll(
-            lambda: "entry" in host.run("journalctl --namespace=guestbook --no-pager -n 20 -o cat").stdout
-        )
+        entry = testing.poll(lambda: "entry" in testing.journal(host, "guestbook@*", 20, namespace="guestbook"))
         assert entry
 
     def test_flask_commands_find_the_app(self, host: Host) -> None:

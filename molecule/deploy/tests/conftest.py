@@ -22,4 +22,5 @@ def explain(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.session.testsfailed > failed:
         print(testing.journal(host, "shop@*", 60, namespace="+shop"))
-        print(host.run(f"tail -n 20 /var/log/nginx/error.log; tail -n 5 {on_host('state')}/releases/shop.jsonl").stdout)
+        print(testing.journal(host, "nginx.service", 20, namespace="shop"))
+        print(host.run(f"tail -n 5 {on_host('state')}/releases/shop.jsonl").stdout)

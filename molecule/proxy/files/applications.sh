@@ -13,7 +13,17 @@ UMask=0007
 [Install]
 WantedBy=multi-user.target
 END
+# The journal of the blog, into which the proxy may write.
+mkdir -p /etc/systemd/system/systemd-journald@blog.socket.d
+cat >/etc/systemd/system/systemd-journald@blog.socket.d/proxy.conf <<'END'
+[Unit]
+StopWhenUnneeded=no
+[Socket]
+SocketMode=0600
+SocketUser=www-data
+END
 systemctl daemon-reload
+systemctl start systemd-journald@blog.socket
 for socket in srv-shop-current-app.sock srv-shop-releases-2-app.sock srv-wiki-other.sock srv-blog-app.sock; do
     systemctl enable --quiet --now "backend@$socket.service"
 done

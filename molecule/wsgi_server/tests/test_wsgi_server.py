@@ -73,6 +73,13 @@ def test_nobody_else_writes_into_its_journal(host: Host) -> None:
     for user in ("jit", "nobody"):
         said = host.check_output(f"runuser -u {user} -- python3 -c %s shop", FORGE)
         assert said.splitlines() == ["Permission denied"] * 3
+
+
+def test_the_proxy_writes_into_it_when_nothing_of_the_app_runs(host: Host) -> None:
+    """By syslog's protocol, by which a client says nothing of a line but its text."""
+    assert host.check_output("systemctl is-active systemd-journald@shop.socket") == "active"
+    said = host.check_output("runuser -u www-data -- python3 -c %s shop", FORGE)
+    assert said.splitlines() == ["Permission denied"] * 2
     # The app itself may; the third of them wants another kind of socket.
     assert host.check_output("runuser -u shop -- python3 -c %s shop", FORGE) == "Protocol wrong type for socket"
     shown = "journalctl --namespace=shop --no-pager --lines=100"
