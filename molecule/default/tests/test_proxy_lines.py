@@ -27,8 +27,8 @@ s.send(b'<190>Nov 30 06:30:00 nginx: {"id":"forged","method":"GET","uri":"/","st
 # What the watch counts between two calls, by its own program.
 COUNT = f"""
 import json, pathlib, sys
-sys.path.insert(0, "{on_host("packages")}/groundwork_watch")
-from watch import requests
+sys.path.insert(0, "{on_host("packages")}")
+from groundwork_watch.watch import requests
 found = requests.read_new(["guestbook", "tally"], pathlib.Path("/root/test-cursor"))
 print(json.dumps({{app: [line.uri for line in lines] for app, lines in found.items()}}))
 """

@@ -22,6 +22,9 @@ StopWhenUnneeded=no
 SocketMode=0600
 SocketUser=www-data
 END
+# With a retention its daemon does not end when it has nothing to do, as it does not for an app of the role wsgi_server. systemd 252 does
+# not start it again for what comes in that very moment.
+printf '[Journal]\nMaxRetentionSec=90day\n' >/etc/systemd/journald@blog.conf
 systemctl daemon-reload
 systemctl start systemd-journald@blog.socket
 for socket in srv-shop-current-app.sock srv-shop-releases-2-app.sock srv-wiki-other.sock srv-blog-app.sock; do
