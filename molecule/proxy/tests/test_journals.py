@@ -21,7 +21,7 @@ def number(name: str) -> dict[str, str]:
 
 def in_journal(host: Host, provider: Provider, name: str) -> list[dict[str, Any]]:
     """The requests of a number in the blog's journal, of the lines that are the proxy's own."""
-    ours = f"_SYSTEMD_UNIT={provider.unit} _UID={host.user('www-data').uid}"
+    ours = f"_SYSTEMD_UNIT={provider.unit} _UID={host.check_output('id -u www-data')}"
     shown = host.run(f"journalctl --namespace=blog --quiet --output=cat --lines=100 {ours}").stdout
     return [json.loads(line) for line in shown.splitlines() if line.startswith("{") and name in line]
 
