@@ -147,7 +147,7 @@ def test_an_app_cannot_connect_and_root_can(prometheus: Host) -> None:
 
 
 def test_secrets_of_receivers_are_for_alertmanager_alone(prometheus: Host) -> None:
-    found = prometheus.check_output("grep -rl canary-of-a-url /etc /var/lib/groundwork /run/systemd || true").split()
+    found = prometheus.check_output(f"grep -rl canary-of-a-url /etc {on_host('state')} /run/systemd || true").split()
     assert found == [f"{on_host('configuration')}/metrics/alertmanager.yml"]
     assert prometheus.check_output(f"stat -c '%U %G %a' {found[0]}") == "root prometheus 640"
 
