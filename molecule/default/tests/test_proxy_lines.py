@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from testing import on_host
 from visitor import MakeSite, Site, sign
 
 FILE = "/var/log/nginx/access.log"
-NUMBER = "3f9c01d2ab44-0123456789"
+NUMBER = uuid.uuid4().hex
 DEV_LOG = f"{on_host('journal', 'tally')}/dev-log"
 
 # A line like the proxy's, from the app's own account in the app's own journal.
@@ -91,7 +92,7 @@ def test_a_stopped_apps_page_names_the_line(host: Host, tally: Site) -> None:
 
 
 def test_what_belongs_to_no_app_stays_in_the_file(host: Host, site: MakeSite) -> None:
-    number = "unknown-0123456789-0123456789"
+    number = f"unknown-{uuid.uuid4().hex}"
     assert site("unknown.test").get("/", scheme="http", headers={"X-Request-ID": number}).status == 421
     challenge = "/.well-known/acme-challenge/none"
     site("tally.test").get(challenge, scheme="http", headers={"X-Request-ID": f"challenge-{number}"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import testing
@@ -15,19 +16,23 @@ from visitor import Site
 BLOG_SOCKET = f"{on_host('home', 'blog')}/app.sock"
 
 
+RUN = uuid.uuid4().hex  # a kept host has the lines of earlier runs
+
+
 def number(name: str) -> dict[str, str]:
-    return {"X-Request-ID": f"{name}-0123456789-0123456789"}
+    return {"X-Request-ID": f"{name}-{RUN}"}
 
 
 def in_journal(host: Host, provider: Provider, name: str) -> list[dict[str, Any]]:
     """The requests of a number in the blog's journal, of the lines that are the proxy's own."""
     ours = f"_SYSTEMD_UNIT={provider.unit} _UID={host.check_output('id -u www-data')}"
     shown = host.run(f"journalctl --namespace=blog --quiet --output=cat --lines=100 {ours}").stdout
-    return [json.loads(line) for line in shown.splitlines() if line.startswith("{") and name in line]
+    wanted = number(name)["X-Request-ID"]
+    return [json.loads(line) for line in shown.splitlines() if line.startswith("{") and wanted in line]
 
 
 def in_file(host: Host, provider: Provider, name: str) -> list[dict[str, Any]]:
-    shown = host.run("grep -F %s %s/access.log", name, provider.logs).stdout
+    shown = host.run("grep -F %s %s/access.log", number(name)["X-Request-ID"], provider.logs).stdout
     return [json.loads(line) for line in shown.splitlines()]
 
 
