@@ -250,7 +250,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"roles/proxy/.*", ("unit:test_proxy", "unit:test_roles", "proxy", "proxy_apache")),
     (r"roles/release/tasks/with_hooks\.yml", ("release:test_day_two",)),
     (r"roles/release/.*", ("unit:test_roles", "release:test_day_two", "release:test_release")),
-    (r"roles/wsgi_server/files/.*", ("unit:test_servers", "servers:test_answers")),
+    (r"roles/wsgi_server/files/.*", ("unit:test_servers", "unit:test_log_levels", "servers:test_answers")),
     (r"roles/certificate/files/certbot/.*", ("unit:test_pins",)),
     (r"roles/cloud_init/files/.*", ("unit:test_pins",)),
     (r"roles/cloud_init/.*", ("unit:test_user_data", "unit:test_roles")),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common import privileges, programs
 from ansible_collections.groundwork.flask.plugins.module_utils.release import (
     command,
     log_lines,
@@ -367,8 +367,17 @@ class TestReader:
         assert not logs_command.may_read("shop", tmp_path)
         (tmp_path / "etc/machine-id").write_text("abc\n")
         assert not logs_command.may_read("shop", tmp_path)
-        (tmp_path / "var/log/journal/abc.shop").mkdir(parents=True)
+        journal = tmp_path / "var/log/journal/abc.shop/system.journal"
+        journal.parent.mkdir(parents=True)  # everybody may look into it
+        assert not logs_command.may_read("shop", tmp_path)
+        journal.touch()
         assert logs_command.may_read("shop", tmp_path)
+
+    def test_who_may_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(privileges, "may_become_root", lambda: False)
+        with pytest.raises(SystemExit, match=r"may not read this log\. Use `sudo shop logs`, or add \w+ to the app's"):
+            command.main(["shop", "logs"], tmp_path)
 
     def test_the_command(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

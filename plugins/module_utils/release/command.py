@@ -313,7 +313,7 @@ def main(arguments: Sequence[str] = (), root: Path = Path("/")) -> None:
         if options.verb == "logs" and logs_command.may_read(name, root):
             raise SystemExit(reader(name, options, root))
         if not privileges.may_become_root():
-            raise SystemExit(privileges.not_root())
+            raise SystemExit(logs_command.not_reader(name) if options.verb == "logs" else privileges.not_root())
         os.execv("/usr/bin/sudo", ["sudo", sys.argv[0], name, *rest])  # noqa: S606 - no shell is wanted
     try:
         if options.verb in OVERVIEWS:

@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import json
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -179,8 +180,18 @@ def may_read(app: str, root: Path = Path("/")) -> bool:
     """Whether this process, which is not root, can read the app's journal."""
     with contextlib.suppress(OSError):
         machine = (root / "etc/machine-id").read_text().strip()
-        return any(os.access(root / journals / f"{machine}.{app}", os.R_OK | os.X_OK) for journals in JOURNALS)
+        files = (file for top in JOURNALS for file in (root / top / f"{machine}.{app}").glob("system.journal"))
+        return any(os.access(file, os.R_OK) for file in files)
     return False
+
+
+def not_reader(app: str) -> str:
+    """What is said to someone who may not read the app's journal."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    return (
+        f"{app} logs: {user} may not read this log. Use `sudo {app} logs`, or add {user} to the app's option "
+        f"`logs: {{readers: [{user}]}}` and run groundwork.flask.site"
+    )
 
 
 def units_of(at: Layout) -> list[str]:
