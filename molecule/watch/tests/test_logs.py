@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
+from dataclasses import replace
 
+import pytest
 import testing
 from testinfra.host import Host
+from visitor import MakeSite, Site
 
-REQUEST = "watch-request-0123456789"
-ASK = f"curl -ks --resolve moody.test:443:127.0.0.1 -H 'X-Request-ID: {REQUEST}' https://moody.test"
+
+@pytest.fixture
+def moody(site: MakeSite) -> Site:
+    """The app as a visitor reaches it, with a number for the requests of a test."""
+    return replace(site("moody.test", verify=False), headers={"X-Request-ID": uuid.uuid4().hex})
 
 
 def rows(host: Host, options: str) -> list[list[str]]:
@@ -16,20 +23,21 @@ def rows(host: Host, options: str) -> list[list[str]]:
     return [line.split(maxsplit=4)[2:] for line in host.check_output(f"moody logs {options}").splitlines()]
 
 
-def test_a_request_ties_the_line_of_the_proxy_to_the_traceback_of_the_app(host: Host) -> None:
-    host.check_output(f"{ASK}/broken -o /dev/null")
-    testing.poll(lambda: "proxy" in [row[0] for row in rows(host, f"--request {REQUEST}")])
-    found = rows(host, f"--request {REQUEST}")
+def test_a_request_ties_the_line_of_the_proxy_to_the_traceback_of_the_app(host: Host, moody: Site) -> None:
+    request = moody.headers["X-Request-ID"]
+    assert moody.get("/broken").status == 500
+    testing.poll(lambda: "proxy" in [row[0] for row in rows(host, f"--request {request}")])
+    found = rows(host, f"--request {request}")
     assert {(process, level) for process, level, _text in found} == {("web", "error"), ("proxy", "error")}
-    assert [text for process, _level, text in found if process == "proxy"][0].startswith(
+    assert next(text for process, _level, text in found if process == "proxy").startswith(
         "GET moody.test/broken 500 in "
     )
     assert [text for process, _level, text in found if process == "web"][-1] == "ZeroDivisionError: moody"
 
 
-def test_the_level_of_an_untouched_app_and_what_a_terminal_does_not_obey(host: Host) -> None:
+def test_the_level_of_an_untouched_app_and_what_a_terminal_does_not_obey(host: Host, moody: Site) -> None:
     for level in ("info", "warning", "critical"):
-        host.check_output(f"{ASK}/log/{level}/%1b%5b2Jred-{level}")
+        moody.get(f"/log/{level}/%1b%5b2Jred-{level}")
     testing.poll(lambda: "red-critical" in host.check_output("moody logs --process web --level warning"))
     found = [
         (level, text[-13:]) for _process, level, text in rows(host, "--process web --grep '2Jred' --level warning")
