@@ -49,6 +49,11 @@ def test_the_exporter_listens_for_a_scraper_where_that_reaches_the_host() -> Non
     assert at == ["127.0.0.1:9101", "192.0.2.10:9101", "[2001:db8::10]:9101"]
 
 
+def test_systemd_lets_in_the_scrapers_alone_whatever_the_firewall_does() -> None:
+    found = rendered("prometheus-node-exporter.conf.j2", metrics_scrapers=["192.0.2.7", "2001:db8::/64"])
+    assert "IPAddressDeny=any\nIPAddressAllow=localhost 192.0.2.7 2001:db8::/64\n" in found
+
+
 @pytest.mark.parametrize(("unit", "port"), [*zip(SERVER, (9090, 9093, 9115), strict=True)])
 def test_the_server_listens_on_loopback_alone_and_with_its_guard(unit: str, port: int) -> None:
     assert [at for at in listening(unit) if at] == [f"127.0.0.1:{port}"]  # an empty one: Alertmanager has no cluster
