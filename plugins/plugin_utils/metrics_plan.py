@@ -79,13 +79,14 @@ def prometheus(hosts: Sequence[Mapping[str, Any]], alertmanager: str, blackbox: 
 
 
 def _sites(hosts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each address once, though several hosts serve it behind a balancer."""
-    seen: set[str] = set()
+    """Each address once. One that several hosts serve, behind a balancer, is no host's: it may be well without any."""
+    serving: dict[tuple[str, str], list[str]] = {}
     for one in hosts:
         for site in one["sites"]:
-            if site["url"] not in seen:
-                seen.add(site["url"])
-                yield {"targets": [site["url"]], "labels": {"host": one["name"], "app": site["app"]}}
+            serving.setdefault((site["url"], site["app"]), []).append(one["name"])
+    for (url, app), names in serving.items():
+        labels = {"app": app} if len(names) > 1 else {"app": app, "host": names[0]}
+        yield {"targets": [url], "labels": labels}
 
 
 def probes(private_ca: str) -> dict[str, Any]:
@@ -139,7 +140,9 @@ def alertmanager(
 
 def rules() -> dict[str, Any]:
     """When to alert: at each condition of the watch, with the watch's own thresholds; and at what it cannot tell."""
-    told = 'groundwork_app_state{state=~"maintenance|stopped|undeployed"} == 1'
+    looked = 'groundwork_look_timestamp_seconds{job="hosts"}'
+    meant = 'groundwork_app_state{state=~"maintenance|stopped|undeployed"} == 1'
+    down = 'probe_success{{job="sites", host{}""}} == 0 unless on ({}) {}'
     return {
         "groups": [
             {
@@ -164,15 +167,15 @@ def rules() -> dict[str, Any]:
                     ),
                     _rule(
                         "GroundworkLookMissing",
-                        f'time() - groundwork_look_timestamp_seconds{{job="hosts"}} > {LOOK_SECONDS}',
-                        "0s",
+                        f'(time() - {looked} > {LOOK_SECONDS}) or (up{{job="hosts"}} == 1 unless on (host) {looked})',
+                        "30s",
                         {"severity": "warning"},
-                        "{{ $labels.host }} has not been looked at for {{ $value | humanizeDuration }}",
+                        "{{ $labels.host }} is not looked at any more",
                         "On {{ $labels.host }}, look at groundwork-watch.timer and groundwork-watch.service.",
                     ),
                     _rule(
                         "GroundworkSiteDown",
-                        f'probe_success{{job="sites"}} == 0 unless on (host, app) {told}',
+                        f"({down.format('!=', 'host, app', meant)}) or ({down.format('=', 'app', meant)})",
                         "30s",
                         {"severity": "critical"},
                         "{{ $labels.app }} does not answer at {{ $labels.instance }}",

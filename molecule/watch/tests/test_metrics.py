@@ -99,7 +99,8 @@ def test_prometheus_has_the_series_of_the_watch(prometheus: Host) -> None:
 
     (series,) = testing.poll(up, 75, 2) or [{}]
     assert series["metric"]["host"] == testing.host_name(prometheus)
-    assert query(prometheus, 'up{job="hosts"}')[0]["value"][1] == "1"
+    (exporter,) = query(prometheus, f'up{{job="hosts", host="{testing.host_name(prometheus)}"}}')
+    assert exporter["value"][1] == "1"
 
 
 def test_each_panel_of_the_dashboard_can_be_asked_for(prometheus: Host) -> None:
@@ -178,6 +179,8 @@ def test_an_app_that_answers_500_raises_an_alert_and_its_recovery_another(promet
         told = wait_for(prometheus, "firing", "GroundworkCondition", began, ALERTED)
         assert told["labels"]["host"] == testing.host_name(prometheus)
         site = wait_for(prometheus, "firing", "GroundworkSiteDown", began, ALERTED)
+        counted = 'increase(groundwork_requests_total{app="moody", class="5xx"}[5m]) > 0'
+        assert testing.poll(lambda: query(prometheus, counted), 60, 2), "no request of blackbox-exporter was counted"
     finally:
         prometheus.check_output(f"rm -f {ANSWER}")
     ended = time.time()
