@@ -85,7 +85,14 @@ def test_first_look_notes_where_to_begin(journals: Path, journalctl: Callable[[s
 def test_each_app_gets_its_own(journals: Path, journalctl: Callable[[str], Path], tmp_path: Path) -> None:
     cursor = tmp_path / "cursor"
     cursor.write_text(json.dumps({"cursor": "before", "time": time.time()}))
-    said = entry(NGINX) + entry(APACHE, "blog", name="apache2") + entry(NGINX, "other") + "no JSON\n" + entry(NGINX)
+    said = (
+        entry(NGINX, cursor="before")
+        + entry(NGINX)
+        + entry(APACHE, "blog", name="apache2")
+        + entry(NGINX, "other")
+        + "no JSON\n"
+        + entry(NGINX)
+    )
     calls = journalctl(prints(said + entry("an error", cursor="last")))
     found = requests.read_new(["shop", "blog", "idle"], cursor, journals)
     assert {app: [line.status for line in lines] for app, lines in found.items()} == {
@@ -95,7 +102,7 @@ def test_each_app_gets_its_own(journals: Path, journalctl: Callable[[str], Path]
     }
     assert json.loads(cursor.read_text())["cursor"] == "last"
     argv = ast.literal_eval(calls.read_text())
-    assert "--after-cursor=before" in argv
+    assert "--cursor=before" in argv
     # What the app itself has written is not read, nor what is not asked for.
     assert {"_SYSTEMD_UNIT=nginx.service", "_SYSTEMD_UNIT=apache2.service"} <= set(argv)
     assert [word for word in argv if word.startswith("--file")] == [
@@ -127,7 +134,7 @@ def test_files_that_may_hold_something_newer(journals: Path) -> None:
 
 def test_failed_attempt_is_made_again_by_the_time(journals: Path, journalctl: Callable[[str], Path]) -> None:
     """A file got another name meanwhile, or the cursor is of a journal that is gone."""
-    code = f"if any(word.startswith('--after-cursor') for word in argv):\n    {prints(entry(NGINX))}\n    sys.exit(1)\n"
+    code = f"if any(word.startswith('--cursor') for word in argv):\n    {prints(entry(NGINX))}\n    sys.exit(1)\n"
     calls = journalctl(code + prints(entry(NGINX) + entry(APACHE, name="apache2")))
     assert len(requests.read(["shop"], Place("gone", 5.0), journals).lines["shop"]) == 2
     assert "--since=@5.000000" in calls.read_text()

@@ -208,7 +208,8 @@ class Output:
     def __iter__(self) -> Iterator[bytes]:
         if not self.paths:
             return
-        begin = f"--after-cursor={self.place.cursor}" if self.place.cursor else f"--since=@{self.place.time:.6f}"
+        # With --after-cursor systemd 252 skips a line also where these files do not have the cursor's. `take` leaves that one out.
+        begin = f"--cursor={self.place.cursor}" if self.place.cursor else f"--since=@{self.place.time:.6f}"
         argv = command(self.paths, begin)
         # What it says on stderr is short, and is not waited for: its status says that it failed.
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -241,7 +242,7 @@ def take(output: Output, lines: dict[str, list[Line]]) -> str:
     """Add the requests to those of their apps; the cursor of the last line, empty where there was none."""
     cursor = ""
     for raw in output:
-        if (entry := entry_of(raw)) is None:
+        if (entry := entry_of(raw)) is None or entry.get("__CURSOR") == output.place.cursor:
             continue
         cursor = str(entry.get("__CURSOR", cursor))
         app = entry.get("_NAMESPACE")
