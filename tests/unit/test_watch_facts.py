@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
     running,
     settings,
     status,
+    validate,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer, Question
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Condition, Look
@@ -173,3 +175,13 @@ def test_the_state_as_a_person_reads_it() -> None:
 def test_each_verb_has_a_function() -> None:
     for name in cli.VERBS:
         assert callable(cli.verb(name))
+
+
+def test_the_program_is_compiled_for_all_who_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.py").write_text("ONE = 1\n")
+    monkeypatch.setattr(validate, "PACKAGE", tmp_path)
+    monkeypatch.setattr(settings.Settings, "load", settings.Settings)
+    os.umask(0o077)  # as the program has it
+    assert validate.main([]) == 0
+    (compiled,) = (tmp_path / "__pycache__").iterdir()
+    assert compiled.stat().st_mode & 0o777 == 0o644

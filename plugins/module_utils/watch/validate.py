@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import compileall
 import io
+import os
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -19,6 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 def main(_arguments: Sequence[str]) -> int:
     """Check the configuration; and compile the program, which its units have not the right to do."""
     Settings.load()
+    os.umask(0o022)  # the account that sends alerts reads them too
     with redirect_stdout(io.StringIO()):
         compileall.compile_dir(PACKAGE, quiet=2)
     return 0
