@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,7 @@ def test_each_verb_has_a_function() -> None:
 def test_the_program_is_compiled_for_all_who_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one.py").write_text("ONE = 1\n")
     monkeypatch.setattr(validate, "PACKAGE", tmp_path)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     monkeypatch.setattr(settings.Settings, "load", settings.Settings)
     os.umask(0o077)  # as the program has it
     assert validate.main([]) == 0
