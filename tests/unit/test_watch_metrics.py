@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.watch import metrics
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.look import remember_successes
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import (
     BUCKETS,
     App,
@@ -40,7 +41,7 @@ SHOP = App(
     ),
     server=Unit("active", 50_000_000, 1, 5),
     processes={"worker": Unit("failed", None, 7)},
-    jobs={"nightly": Job("failed", 100.0, 110.0, 200.0), "weekly": Job()},
+    jobs={"nightly": Job("failed", 100.0, 110.0, 200.0, 50.0), "weekly": Job()},
     certificate_expires=1_800_000_000.0,
     backup=1_700_000_100.0,
     drill=1_700_000_200.0,
@@ -118,6 +119,7 @@ def samples(look: Look) -> dict[tuple[str, ...], float]:
         (("groundwork_job_result", "shop", "nightly", "success"), 0),
         (("groundwork_job_last_start_timestamp_seconds", "shop", "nightly"), 100),
         (("groundwork_job_last_end_timestamp_seconds", "shop", "nightly"), 110),
+        (("groundwork_job_last_success_timestamp_seconds", "shop", "nightly"), 50),
         (("groundwork_job_next_start_timestamp_seconds", "shop", "nightly"), 200),
         (("groundwork_certificate_expiry_timestamp_seconds", "shop"), 1_800_000_000),
         (("groundwork_backup_last_success_timestamp_seconds", "shop"), 1_700_000_100),
@@ -209,6 +211,23 @@ def test_the_file_is_replaced_and_anybody_can_read_it(tmp_path: Path) -> None:
         ("groundwork.prom", "0o644")
     ]
     assert (directory / "groundwork.prom").read_text() == metrics.text(LOOK)
+
+
+@pytest.mark.parametrize(
+    ("result", "succeeded"), [("success", 110.0), ("failed", 50.0), ("running", 50.0), ("missed", 50.0)]
+)
+def test_the_last_success_of_a_job_outlives_its_failures(result: str, succeeded: float) -> None:
+    before = replace(LOOK, apps={"shop": App(jobs={"nightly": Job("success", 40.0, 50.0, succeeded=50.0)})})
+    now = Look(200.0, "web1", apps={"shop": App(jobs={"nightly": Job(result, 100.0, 110.0), "new": Job("failed")})})
+    remember_successes(now, before.plain())
+    assert now.apps["shop"].jobs["nightly"].succeeded == succeeded
+    assert now.apps["shop"].jobs["new"].succeeded is None
+
+
+def test_the_first_look_knows_of_no_success() -> None:
+    now = Look(200.0, "web1", apps={"shop": App(jobs={"nightly": Job("failed", 100.0, 110.0)})})
+    remember_successes(now, {})
+    assert now.apps["shop"].jobs["nightly"].succeeded is None
 
 
 # --- documentation and dashboard --------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ def once(settings: Settings, state: State, host: Host, deliver: receivers.Settin
     state.write("memory.json", memory.plain())
     tell(memory, state, deliver)
     before = state.read("look.json")
+    remember_successes(look, before)
     keep(gathering)
     due = outbox.due(deliver, clock.now(), state.outbox)
     try:
@@ -153,3 +154,15 @@ def show(look: Look, before: Mapping[str, Any], settings: Settings, state: State
         from .publish import publish  # with all that makes a page: a look is to be cheap
 
         publish(look, before, settings, state)
+
+
+def remember_successes(look: Look, before: Mapping[str, Any]) -> None:
+    """Note when each job last ended well: systemd knows of its last run alone.
+
+    :param before: the look before this one, as it is kept; empty if there is none.
+    """
+    for name, app in look.apps.items():
+        known = before.get("apps", {}).get(name, {}).get("jobs", {})
+        for job, found in app.jobs.items():
+            is_well = found.result == "success"
+            found.succeeded = found.ended if is_well else known.get(job, {}).get("succeeded")

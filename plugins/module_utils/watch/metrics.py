@@ -93,6 +93,7 @@ FAMILIES = (
     Family("groundwork_job_result", "gauge", "1 for the result of the job's last run.", ("app", "job", "result")),
     Family("groundwork_job_last_start_timestamp_seconds", "gauge", "When the job last began.", _JOB),
     Family("groundwork_job_last_end_timestamp_seconds", "gauge", "When the job last ended, well or not.", _JOB),
+    Family("groundwork_job_last_success_timestamp_seconds", "gauge", "When a run of the job last ended well.", _JOB),
     Family("groundwork_job_next_start_timestamp_seconds", "gauge", "When the job is due.", _JOB),
     Family(
         "groundwork_certificate_expiry_timestamp_seconds", "gauge", "When the certificate that is served expires.", _APP
@@ -232,6 +233,7 @@ def _of_jobs(name: str, app: App) -> Iterator[Sample]:
             yield "groundwork_job_result", (name, job, result), record.result == result
         yield "groundwork_job_last_start_timestamp_seconds", (name, job), record.began
         yield "groundwork_job_last_end_timestamp_seconds", (name, job), record.ended
+        yield "groundwork_job_last_success_timestamp_seconds", (name, job), record.succeeded
         yield "groundwork_job_next_start_timestamp_seconds", (name, job), record.next
 
 

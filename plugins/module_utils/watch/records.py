@@ -52,12 +52,16 @@ class Unit:
 
 @dataclass
 class Job:
-    """A job of an app; `result` is `success`, `failed`, `missed`, `running` or empty for one that never ran."""
+    """A job of an app; `result` is `success`, `failed`, `missed`, `running` or empty for one that never ran.
+
+    :ivar succeeded: when a run that ended well has ended, as far as looks have seen any.
+    """
 
     result: str = ""
     began: float | None = None
     ended: float | None = None
     next: float | None = None
+    succeeded: float | None = None
 
 
 @dataclass
