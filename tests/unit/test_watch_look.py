@@ -68,7 +68,7 @@ class Site(FakeHost):
         self.write("/proc/1/stat", "1 (systemd) S " + " ".join(["0"] * 25))
         self.write("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 500 kB\nSwapTotal: 100 kB\nSwapFree: 90 kB\n")
         self.write(f"{on_host('configuration')}/backup.json", '{"sets": [], "max_age_hours": 36}')
-        self.write(f"{on_host('configuration')}/backup.d/shop.json", "{}")
+        self.write(f"{on_host('configuration')}/backup.d/shop.json", '{"name": "shop"}')
         self.saved(hours=3, days=2)
         for name in ("watch", "metrics"):
             path(name, root=root).mkdir(parents=True)
@@ -441,6 +441,16 @@ def test_an_outbox_that_cannot_be_written_holds_up_no_look(site: Site, monkeypat
         site.look_once()
         assert site.kept()["time"] == site.now
     assert [one.partition(" ")[2] for one in site.look_once()] == ["alert shop health"]
+
+
+def test_a_set_of_which_nothing_is_there_yet_needs_no_backup(site: Site) -> None:
+    exports = {"name": "exports", "optional": True, "paths": ["/srv/exports"]}
+    site.write(f"{on_host('configuration')}/backup.json", json.dumps({"sets": [exports], "max_age_hours": 36}))
+    site.file_set("backup", changed_at=NOW - 20 * 86400)
+    assert site.look_once() + site.look_once() == []
+    site.write("/srv/exports/one.csv", "")
+    told = [one.partition(" ")[2] for _look in range(2) for one in site.look_once()]
+    assert told == ["alert host backup exports", "alert host drill exports"]
 
 
 def test_a_look_that_breaks_is_told_and_ends_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

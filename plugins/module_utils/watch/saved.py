@@ -36,11 +36,17 @@ class Saved:
 
 
 def read(host: Host) -> dict[str, Saved]:
-    """All sets that are configured; empty on a host without backups."""
-    names = [str(one.get("name")) for one in host.json(CONFIGURATION).get("sets", ()) if isinstance(one, dict)]
-    names += [file.stem for file in host.path(f"{on_host('configuration')}/backup.d").glob("*.json")]
+    """All sets that are configured and have something to save; empty on a host without backups."""
+    configured = [one for one in host.json(CONFIGURATION).get("sets", ()) if isinstance(one, dict)]
+    below = f"{on_host('configuration')}/backup.d"
+    configured += [host.json(f"{below}/{file.name}") for file in host.path(below).glob("*.json")]
     sets = host.json(STATUS).get("sets", {})
-    return {name: saved(sets.get(name) or {}) for name in names}
+    return {str(one["name"]): saved(sets.get(one["name"]) or {}) for one in configured if not is_vacant(one, host)}
+
+
+def is_vacant(one: Mapping[str, Any], host: Host) -> bool:
+    """Whether a set may have no backup, because nothing of it is there yet."""
+    return bool(one.get("optional")) and not any(host.path(path).exists() for path in one.get("paths", ()))
 
 
 def saved(raw: Mapping[str, Any]) -> Saved:
