@@ -208,7 +208,7 @@ class Output:
     def __iter__(self) -> Iterator[bytes]:
         if not self.paths:
             return
-        # With --after-cursor systemd 252 skips a line also where these files lack the cursor; `take` leaves that one out.
+        # With --after-cursor, systemd 252 skips a line also where these files lack it; `take` leaves that one out.
         begin = f"--cursor={self.place.cursor}" if self.place.cursor else f"--since=@{self.place.time:.6f}"
         argv = command(self.paths, begin)
         # What it says on stderr is short, and is not waited for: its status says that it failed.

@@ -34,6 +34,7 @@ class Filter:
     def __init__(self, environment: Mapping[str, str], request_id: Callable[[], str] | None = None) -> None:
         names = set(environment.get("GROUNDWORK_SECRETS", "").split()) - set(SHOWN)
         self.request_id, self.invocation = request_id, environment.get("INVOCATION_ID", "")
+        self.traces = bool(environment.get("SENTRY_TRACES_SAMPLE_RATE"))
         self.names = {name.lower() for name in names}
         self.secrets = sorted(set(secrets(environment, names)), key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, self.secrets)) or r"(?!)")
@@ -59,6 +60,8 @@ class Filter:
             **({"request_id": number[:200]} if number != "-" else {}),
             **({"invocation": self.invocation} if self.invocation else {}),
         }
+        if not self.traces and isinstance(contexts := event.get("contexts"), dict):
+            contexts.pop("trace", None)  # the process's, for want of one of the request
         event["tags"] = {**dict(event.get("tags") or {}), **found}
 
     def request(self, request: dict[str, Any]) -> dict[str, Any]:
