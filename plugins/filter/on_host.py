@@ -21,8 +21,8 @@ options:
       V(services), V(pooler), V(maintenance), V(journal), V(certificate), V(log_group), V(shipped); of the host
       V(configuration), V(outgoing), V(logs), V(state), V(watch), V(runtime), V(certificates), V(programs), V(packages),
       V(homes), V(datas), V(caches),
-      V(build_caches), V(ca_bundle), V(acme_webroot), V(build_group), V(proxy_user), V(ship_user),
-      V(alerts_account), V(sshd_settings), V(status), V(status_site), V(metrics).
+      V(build_caches), V(ca_bundle), V(acme_webroot), V(build_group), V(proxy_user),
+      V(ship_user), V(alerts_account), V(sshd_settings), V(status), V(status_site), V(metrics).
     type: str
     required: true
   app:

@@ -62,6 +62,7 @@ class Removal:
             except OSError as error:
                 left.append(f"{path} ({error.strerror})")
         result.warnings += self.remove_home() if own_home else []
+        self.stop_journal()
         if purge:
             left += self.remove_journal()
         purges_account = purge and self.owner.has_own_account
@@ -110,15 +111,19 @@ class Removal:
             return [f"the account {self.app} ({tail(done.stderr, 1)})"]
         return []
 
-    def remove_journal(self) -> list[str]:
-        """Stop the app's journal and remove it; what is left of it."""
-        app, root = self.app, self.at.root
-        units = (
-            f"systemd-journald@{app}.service",
-            f"systemd-journald@{app}.socket",
-            f"systemd-journald-varlink@{app}.socket",
+    def stop_journal(self) -> None:
+        """Stop what keeps the app's journal; the first of them is what holds the others since systemd 257."""
+        self.system.systemctl(
+            "stop",
+            f"systemd-journald-sync@{self.app}.service",
+            f"systemd-journald@{self.app}.service",
+            f"systemd-journald@{self.app}.socket",
+            f"systemd-journald-varlink@{self.app}.socket",
         )
-        self.system.systemctl("stop", *units)
+
+    def remove_journal(self) -> list[str]:
+        """Remove the app's journal; what is left of it."""
+        app, root = self.app, self.at.root
         logs = [path for kind in ("var/log", "run/log") for path in (root / kind / "journal").glob(f"*.{app}")]
         try:
             trees.remove(*logs, root / "run/systemd" / f"journal.{app}")
