@@ -436,8 +436,12 @@ def test_a_look_that_is_killed_loses_nothing_and_tells_nothing_twice(
 def test_an_outbox_that_cannot_be_written_holds_up_no_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.look_once()
     down(site)
+
+    def refused(*_arguments: object) -> None:
+        raise OSError("no space left")
+
     with monkeypatch.context() as patched:
-        patched.setattr(outbox, "put", lambda *_arguments: (_ for _ in ()).throw(OSError("no space left")))
+        patched.setattr(outbox, "put", refused)
         site.look_once()
         assert site.kept()["time"] == site.now
     assert [one.partition(" ")[2] for one in site.look_once()] == ["alert shop health"]

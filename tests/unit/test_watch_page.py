@@ -209,7 +209,7 @@ def test_ten_apps_cost_little() -> None:
     look = well(10)
     history = day(look)
     best = 1.0
-    for _ in range(5):
+    for _time in range(5):
         began = time.process_time()
         page = html(look, history)
         best = min(best, time.process_time() - began)

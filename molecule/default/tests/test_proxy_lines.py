@@ -115,7 +115,7 @@ def test_lines_that_the_app_forges_are_not_counted(host: Host, tally: Site) -> N
 
 def test_only_the_proxy_and_the_app_may_write_there(host: Host) -> None:
     """Before and after its journal is restarted; the native protocol is the app's alone."""
-    for _ in range(2):
+    for _time in range(2):
         assert host.check_output(f"stat -c '%U %G %a' {DEV_LOG}") == "www-data tally 660"
         assert host.check_output(f"stat -c '%U %G %a' {on_host('journal', 'tally')}/socket") == "root tally 660"
         host.check_output("systemctl restart systemd-journald@tally.service")

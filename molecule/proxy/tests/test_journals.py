@@ -60,7 +60,7 @@ def test_a_journal_that_is_away_is_in_nobodys_way(host: Host, shop: Site, provid
     """Visitors are answered as ever, and what comes after it is back is logged again, without a reload."""
     host.check_output("systemctl stop systemd-journald@blog.service systemd-journald@blog.socket")
     try:
-        assert [shop.get("/blog/x").status for _ in range(3)] == [200] * 3
+        assert [shop.get("/blog/x").status for _visit in range(3)] == [200] * 3
     finally:
         host.check_output("systemctl start systemd-journald@blog.socket")
 

@@ -132,7 +132,7 @@ def arrived(host: Host, texts: list[str]) -> bool:
 
 
 def test_lines_are_shipped_once_whatever_the_receiver_does(host: Host) -> None:
-    first, second, third, fourth = (uuid.uuid4().hex for _ in range(4))
+    first, second, third, fourth = (uuid.uuid4().hex for _line in range(4))
     write(host, first)
     assert arrived(host, [first])
     host.check_output(f"touch {STATE}/down")

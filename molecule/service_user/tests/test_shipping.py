@@ -76,7 +76,7 @@ def test_rsyslog_gets_lines_over_tls_and_keeps_them_while_the_receiver_is_down(h
         write(host, f"{file}.json", json.dumps({"readers": ["ada"], "ship": command}))
         write(host, f"{file}.env", 'GROUNDWORK_SHIP="' + command.replace('"', '\\"').replace("$", "\\$") + '"\n')
         host.check_output(HOLD)
-        first, second, third = (uuid.uuid4().hex for _ in range(3))
+        first, second, third = (uuid.uuid4().hex for _line in range(3))
         log(host, first + "x" * 20_000)
         assert testing.poll(lambda: first in messages(host), 20), testing.journal(host, UNIT)
         host.check_output("systemctl stop receiver")

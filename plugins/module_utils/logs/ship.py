@@ -155,7 +155,8 @@ class Shipper:
     def batches(self, reader: subprocess.Popen[bytes]) -> Iterator[Batch]:
         """The batches of what journalctl prints, each as soon as it is full or old enough."""
         lines, batch, due = Lines(), Batch(), 0.0
-        assert reader.stdout  # noqa: S101 - it is a pipe
+        if reader.stdout is None:
+            raise ShipError("journalctl was started without a pipe")
         with selectors.DefaultSelector() as selector:
             selector.register(reader.stdout, selectors.EVENT_READ)
             selector.register(self.wake[0], selectors.EVENT_READ)

@@ -61,7 +61,7 @@ def proxy(facts: Facts) -> Iterator[Found]:
             )
             return
     if facts.outside.is_refused:
-        error = next(iter(facts.outside.here.values())).error
+        error = min(answer.error for answer in facts.outside.here.values())
         message = f"No site answers on this host's own address: {error}."
         yield Found(critical("proxy", HOST, message, "ss -ltnp; systemctl status nginx apache2"), certain=True)
 

@@ -31,7 +31,7 @@ class Column:
 def columns(slots: Sequence[Slot], now: float) -> list[Column]:
     """The columns of the day before `now`."""
     last = int(now) // COLUMN
-    found = [Column() for _ in range(COLUMNS)]
+    found = [Column() for _place in range(COLUMNS)]
     for slot in slots:
         place = slot.start // COLUMN - last + COLUMNS - 1
         if 0 <= place < COLUMNS:

@@ -23,7 +23,7 @@ def facts(machine: Machine, now: float) -> Iterator[tuple[str, str]]:
     """Names and values."""
     if machine.load is not None:
         share = machine.load / max(1, machine.cores)
-        yield "Load", f"{bar(share)}{machine.load:.2f} on {machine.cores} cores"
+        yield "Load", f"{meter(share)}{machine.load:.2f} on {machine.cores} cores"
     if machine.memory:
         yield "Memory", used(machine.memory, machine.memory_available)
     if machine.swap:
@@ -32,7 +32,7 @@ def facts(machine: Machine, now: float) -> Iterator[tuple[str, str]]:
         yield f"Disk {own(disk.get('mount', ''), 60)}", used(disk.get("size"), disk.get("free"))
         if disk.get("inodes"):
             share = 1 - (disk.get("inodes_free") or 0) / disk["inodes"]
-            yield f"Inodes {own(disk.get('mount', ''), 60)}", f"{bar(share)}{share * 100:.0f} % used"
+            yield f"Inodes {own(disk.get('mount', ''), 60)}", f"{meter(share)}{share * 100:.0f} % used"
     yield "Started", moment(machine.boot, now)
     if machine.clock_synchronized is not None:
         yield "Clock", "synchronized" if machine.clock_synchronized else "not synchronized"
@@ -45,9 +45,9 @@ def used(total: float | None, free: float | None) -> str:
     """How much of something is in use."""
     if not total or free is None:
         return NOT_KNOWN
-    return f"{bar(1 - free / total)}{size(total - free)} of {size(total)}"
+    return f"{meter(1 - free / total)}{size(total - free)} of {size(total)}"
 
 
-def bar(share: float) -> str:
+def meter(share: float) -> str:
     """A bar as long as the share."""
     return f'<u aria-hidden="true"><i style="width: {min(1.0, max(0.0, share)) * 100:.0f}%"></i></u>'

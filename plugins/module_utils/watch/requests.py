@@ -115,7 +115,7 @@ def read(apps: Sequence[str], place: Place, journals: Path = JOURNALS) -> Readin
         return Reading(lines, Place(cursor or place.cursor, now))
     skipped = []
     for app in apps:
-        own, _, cut = read_some([app], place, journals, shares=len(apps))
+        own, _cursor, cut = read_some([app], place, journals, shares=len(apps))
         lines.update(own)
         skipped += [app] if cut else []
     return Reading(lines, Place(last_cursor(apps, journals) or cursor, time.time()), tuple(skipped))
