@@ -23,7 +23,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
     status,
     validate,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer, Question
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Condition, Look
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
 from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost
@@ -134,17 +134,12 @@ def test_units_are_noted_up_to_a_limit(tmp_path: Path) -> None:
         ("*.example.org", Answer(200), False),
     ],
 )
-def test_where_a_name_leads(monkeypatch: pytest.MonkeyPatch, domain: str, answer: Answer, there: bool) -> None:
-    asked: dict[str, Question] = {}
-
-    def ask(questions: dict[str, Question]) -> dict[str, Answer]:
-        asked.update(questions)
-        return {name: Answer(200) if name.startswith("here") else answer for name in questions}
-
-    monkeypatch.setattr(outside, "ask", ask)
-    found = outside.visit({"shop": settings.Watched("shop", (domain,))})
-    assert ("shop" in found.there) is there
-    assert asked["here/shop"].address == ("127.0.0.1", 443)
+def test_where_a_name_leads(domain: str, answer: Answer, there: bool) -> None:
+    apps = {"shop": settings.Watched("shop", (domain,))}
+    questions = outside.questions_of(apps)
+    answers = {name: Answer(200) if name.startswith("here") else answer for name in questions}
+    assert ("shop" in outside.sorted_by_way(apps, answers).there) is there
+    assert questions["here/shop"].address == ("127.0.0.1", 443)
 
 
 def test_a_broken_configuration_names_the_directory_and_the_remedy(tmp_path: Path) -> None:

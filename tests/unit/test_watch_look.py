@@ -20,7 +20,6 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
     look,
     machine,
     outbox,
-    outside,
     requests,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer, Question
@@ -124,8 +123,7 @@ def key(condition: Mapping[str, str]) -> str:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """The host, on which nothing takes time."""
     site = Site(tmp_path)
-    for module in (gather, outside):
-        monkeypatch.setattr(module, "ask", site.ask)
+    monkeypatch.setattr(gather, "ask", site.ask)
     monkeypatch.setattr(requests, "read", site.read)
     monkeypatch.setattr(gather, "PAUSE", 0.0)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
@@ -275,10 +273,42 @@ def test_an_app_that_answers_500_is_told_by_the_first_look(site: Site) -> None:
 
 def test_an_app_that_is_bad_for_a_moment_is_asked_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.look_once()
-    answers = iter([Answer(500, 0.1), Answer(200, 0.1)])
-    monkeypatch.setattr(gather, "ask", lambda questions: {name: next(answers) for name in questions})
+    statuses = iter([500, 200])
+
+    def ask(questions: Mapping[str, Question], _seconds: float) -> dict[str, Answer]:
+        return {**dict.fromkeys(questions, Answer(200, 0.1)), "shop": Answer(next(statuses), 0.1)}
+
+    monkeypatch.setattr(gather, "ask", ask)
     assert site.look_once() == []
     assert site.kept()["apps"]["shop"]["status"] == 200
+
+
+def test_one_that_hangs_keeps_the_look_from_telling_of_others_for_a_few_seconds(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_of_look = [0.0]
+    asked: list[set[str]] = []
+
+    def ask(questions: Mapping[str, Question], seconds: float) -> dict[str, Answer]:
+        asked.append(set(questions))
+        clock_of_look[0] += seconds
+        return {**dict.fromkeys(questions, Answer(200, 0.1)), "shop": Answer(error="no answer", seconds=seconds)}
+
+    monkeypatch.setattr(gather, "ask", ask)
+    monkeypatch.setattr("time.monotonic", lambda: clock_of_look[0])
+    assert [one.partition(" ")[2] for one in site.look_once()] == ["alert shop health"]
+    # Its socket and its site at the same time, or the time would count twice.
+    assert asked == [{"shop", "here/shop", "there/shop"}, {"shop"}]
+    assert clock_of_look[0] <= gather.MOST_ASKING
+
+
+def test_what_an_earlier_version_has_kept_of_a_ledger_is_read_again(site: Site) -> None:
+    site.look_once()
+    state = State(site.root)
+    memory = state.read("memory.json")
+    del memory["ledgers"]["shop"]["warnings"]
+    state.write("memory.json", memory)
+    assert site.look_once() + site.look_once() == []
 
 
 def test_errors_that_visitors_met_are_told_and_a_few_are_not(site: Site) -> None:

@@ -16,7 +16,7 @@ from ..release.layout import Layout
 from ..verify.look import Look as Host
 from ..verify.look import UncheckedError
 from . import connections, der, machine, outside, requests, running, saved
-from .ask import Answer, Question, ask
+from .ask import SECONDS, Answer, Question, ask
 from .facts import Facts
 from .memory import OUTSIDE, SLOW, Memory
 from .outside import Outside
@@ -26,6 +26,7 @@ from .settings import Settings, Watched
 from .state import State
 
 PAUSE = 2.0  # seconds before what was bad is asked again: a restart of a server takes less
+MOST_ASKING = 7.0  # seconds of both together: one that hangs keeps what is known of the others from being told
 DEPLOYS = 10  # that are shown
 
 
@@ -55,16 +56,14 @@ class Gathering:
             self.look.apps[name] = App(domains=list(app.domains))
         self.part("units", self.units)
         asked = time.monotonic()
-        bad = self.sockets(self.settings.apps)
-        bad_outside = self.from_outside(self.settings.apps, again=False)
+        bad, bad_outside = self.visit(self.settings.apps, self.settings.apps)
         self.part("machine", self.machine)
         self.part("requests", self.requests)
         self.part("backups", self.backups)
         self.part("slow", self.slow)
         if bad or bad_outside:
             time.sleep(max(0.0, PAUSE - (time.monotonic() - asked)))
-            self.sockets(bad)
-            self.from_outside(bad_outside, again=True)
+            self.visit(bad, bad_outside, again=max(PAUSE, MOST_ASKING - (time.monotonic() - asked)))
         self.part("deploys", self.deploys)
         for name, record in self.look.apps.items():
             self.memory.recent_requests(name, record, self.look.time)
@@ -96,15 +95,27 @@ class Gathering:
                 counts[f"{name}/{process}"] = unit.restarts
         self.facts.restarts = self.memory.count_restarts(counts, self.look.time)
 
-    def sockets(self, names: Collection[str]) -> list[str]:
-        """Ask apps through their own sockets; those whose state is new are asked again."""
+    def visit(
+        self, names: Collection[str], sites: Collection[str], *, again: float = 0.0
+    ) -> tuple[list[str], list[str]]:
+        """Ask apps through their sockets, and for sites by their names, all at once: one that hangs costs it once.
+
+        :param again: the seconds of a second time; 0 for the first.
+        :return: the apps, and the sites, that are to be asked again.
+        """
         wanted = {name: self.settings.apps[name] for name in names if self.is_asked(name)}
+        asked_for = self.due_outside(sites, again=again > 0)
         questions = {
             name: Question(app.host, app.health_path, str(path("socket", name, self.host.root)))
             for name, app in wanted.items()
         }
+        answers = ask({**questions, **outside.questions_of(asked_for)}, again or SECONDS)
+        return self.note_sockets({name: answers[name] for name in wanted}), self.from_outside(asked_for, answers)
+
+    def note_sockets(self, answers: Mapping[str, Answer]) -> list[str]:
+        """What the apps have answered, into the records; those whose state is new are asked again."""
         again = []
-        for name, answer in ask(questions).items():
+        for name, answer in answers.items():
             app = self.look.apps[name]
             app.status, app.answered, app.error = answer.status, round(answer.seconds, 4), line(answer.error)
             app.state = "down" if outside.is_bad(answer) else "up"
@@ -124,15 +135,21 @@ class Gathering:
             return False
         return True
 
-    def from_outside(self, names: Collection[str], *, again: bool) -> list[str]:
-        """Ask for sites by their names, each minute, and more often while one is bad; those to be asked again."""
+    def due_outside(self, names: Collection[str], *, again: bool) -> dict[str, Watched]:
+        """The sites to ask for by their names: each minute, and more often while one is bad."""
         kept, now = self.memory.outside, self.look.time
-        answers = {way: {name: Answer(**one) for name, one in kept.get(way, {}).items()} for way in ("here", "there")}
         is_due = again or not 0 <= now - kept.get("time", 0.0) < OUTSIDE - 1
-        is_due = is_due or any(outside.is_bad(one) for found in answers.values() for one in found.values())
-        wanted = {name: self.settings.apps[name] for name in names if self.look.apps[name].state in ("up", "down")}
-        if is_due and wanted:
-            found = outside.visit(wanted)
+        is_due = is_due or any(
+            outside.is_bad(Answer(**one)) for way in ("here", "there") for one in kept.get(way, {}).values()
+        )
+        return {name: self.settings.apps[name] for name in names if is_due and self.is_asked(name)}
+
+    def from_outside(self, wanted: Mapping[str, Watched], answered: Mapping[str, Answer]) -> list[str]:
+        """What came of asking for sites by their names; those to be asked for again."""
+        kept = self.memory.outside
+        answers = {way: {name: Answer(**one) for name, one in kept.get(way, {}).items()} for way in ("here", "there")}
+        if wanted:
+            found = outside.sorted_by_way(wanted, answered)
             self.read_certificates(found)
             for way, new in (("here", found.here), ("there", found.there)):
                 answers[way] = {name: one for name, one in answers[way].items() if name not in wanted} | new
@@ -144,9 +161,9 @@ class Gathering:
                 for way, found in answers.items()
             },
             "certificates": self.facts.certificates or kept.get("certificates", {}),
-            "time": now if is_due and wanted else kept.get("time", 0.0),
+            "time": self.look.time if wanted else kept.get("time", 0.0),
         }
-        return self.note_outside(wanted if is_due else {})
+        return self.note_outside(wanted)
 
     def note_outside(self, asked: Mapping[str, Watched]) -> list[str]:
         """What a visitor meets, into the records; the apps to be asked for again."""
@@ -227,7 +244,8 @@ class Gathering:
             at = Layout(name, self.host.root)
             stamp = changed(at)
             kept = self.memory.ledgers.get(name, {})
-            if kept.get("stamp") != stamp:
+            # What a program of an earlier version has kept says less.
+            if kept.get("stamp") != stamp or not {"rows", "warnings"} <= kept.keys():
                 kept = {"stamp": stamp, "rows": deploys_of(at), "warnings": warnings_of(at)}
                 self.memory.ledgers[name] = kept
             app.deploys = kept["rows"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .ask import Answer, Question, ask
+from .ask import Answer, Question
 from .settings import Watched
 
 LOOPBACK = "127.0.0.1"
@@ -54,15 +54,19 @@ def questions(app: Watched) -> dict[str, Question]:
     return found
 
 
-def visit(apps: Mapping[str, Watched]) -> Outside:
-    """Ask for all of them at once."""
-    wanted = {f"{way}/{app.name}": one for app in apps.values() for way, one in questions(app).items()}
+def questions_of(apps: Mapping[str, Watched]) -> dict[str, Question]:
+    """The questions of all of them, each named for its way and its app, as in ``here/shop``."""
+    return {f"{way}/{app.name}": one for app in apps.values() for way, one in questions(app).items()}
+
+
+def sorted_by_way(apps: Mapping[str, Watched], answers: Mapping[str, Answer]) -> Outside:
+    """The answers to these questions."""
     outside = Outside()
-    for key, answer in ask(wanted).items():
+    for key, answer in answers.items():
         way, _slash, name = key.partition("/")
         if way == "here":
             outside.here[name] = answer
-        elif not (answer.unresolved and apps[name].domains[0].rpartition(".")[2] in RESERVED):
+        elif way == "there" and not (answer.unresolved and apps[name].domains[0].rpartition(".")[2] in RESERVED):
             outside.there[name] = answer
     return outside
 
