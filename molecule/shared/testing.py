@@ -301,7 +301,7 @@ def leftovers(host: Host, app: str) -> list[str]:
     return [line for line in units + links if current not in line]
 
 
-def poll(question: Callable[[], Result], seconds: float = 10, pause: float = 0.2) -> Result:
+def poll(question: Callable[[], Result], seconds: float = 30, pause: float = 0.2) -> Result:
     """Ask until the answer is true, and return it; after `seconds` return or raise what came last."""
     deadline = time.monotonic() + seconds
     while True:

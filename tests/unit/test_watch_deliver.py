@@ -235,9 +235,9 @@ def test_a_test_goes_at_once_and_what_waits_follows(site: Site) -> None:
 
 
 def test_one_that_hangs_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(deliver.SECONDS, "network", 1)
+    monkeypatch.setitem(deliver.SECONDS, "network", 4)
     with http_server() as hangs, http_server() as works, mail_server() as mails:
-        hangs.hang = 5
+        hangs.hang = 600
         options = {"to": ["ops@example.org"], "from": "web1@example.org", "smtp": mails.smtp}
         settings = Settings(
             (
@@ -250,7 +250,7 @@ def test_one_that_hangs_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.Mo
         outbox.put([Change("alert", DOWN, "web1", time.time())], settings, tmp_path)
         began = time.monotonic()
         deliver.all_of("network", settings, tmp_path / "network")
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 60
         assert sorted(method for method, *_rest in works.asked) == ["GET", "POST"]
         assert len(mails.mails) == 1
     assert list(outbox.names(tmp_path / "network")) == ["a-hangs"]
@@ -282,9 +282,9 @@ def test_one_that_heeds_no_limit_is_killed_and_one_that_breaks_shows_no_secret(
 
 
 def test_what_is_put_while_another_hangs_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(deliver.SECONDS, "network", 1.5)
+    monkeypatch.setitem(deliver.SECONDS, "network", 4)
     with http_server() as hangs, http_server() as works:
-        hangs.hang = 5
+        hangs.hang = 600
         both = Settings(
             (
                 Receiver("hangs", "webhook", options={"url": hangs.url}),
@@ -293,7 +293,7 @@ def test_what_is_put_while_another_hangs_goes_at_once(tmp_path: Path, monkeypatc
         )
         outbox.put([Change("alert", DOWN, "web1", time.time())], both, tmp_path)
         processes = deliver.Processes(
-            {one.name: Delivery(one, both, tmp_path / "network") for one in both.receivers}, seconds=9
+            {one.name: Delivery(one, both, tmp_path / "network") for one in both.receivers}, seconds=60
         )
         assert processes.start()
         outbox.put([Change("alert", OLD, "web1", time.time())], both, tmp_path)

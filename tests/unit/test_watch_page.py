@@ -214,7 +214,7 @@ def test_ten_apps_cost_little() -> None:
         page = html(look, history)
         best = min(best, time.process_time() - began)
     assert len(page.encode()) < 100_000
-    assert best < 0.05  # 0.010 on a quiet machine
+    assert best < 0.5  # 0.010 on a quiet machine
 
 
 def test_loads_nothing() -> None:

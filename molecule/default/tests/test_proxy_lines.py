@@ -22,7 +22,7 @@ FORGE = """
 import socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.connect("DEV_LOG")
-s.send(b'<190>Nov 30 06:30:00 nginx: {"id":"forged","method":"GET","uri":"/","status":"500","seconds":0.1}')
+s.send(b'<190>Nov 30 06:30:00 nginx: {"id":"forged","method":"GET","uri":"/forged","status":"500","seconds":0.1}')
 """.replace("DEV_LOG", DEV_LOG)
 
 # What the watch counts between two calls, by its own program.
@@ -66,9 +66,9 @@ def test_a_number_ties_the_page_the_proxys_line_and_the_apps(host: Host, guestbo
     signed = sign(guestbook, "a line with a number")
     number = signed.header("X-Request-ID")
     assert number
-    shown = host.check_output("journalctl --namespace=guestbook --quiet --output=cat --lines=50 --unit='guestbook@*'")
-    assert re.search(rf"\[{number}\].*entry", shown), shown
-    assert proxy_lines(host, "guestbook", number)
+    of_the_app = "journalctl --namespace=guestbook --quiet --output=cat --lines=50 --unit='guestbook@*'"
+    assert testing.poll(lambda: re.search(rf"\[{number}\].*entry", host.check_output(of_the_app)))
+    assert testing.poll(lambda: proxy_lines(host, "guestbook", number))
     assert host.run("grep -F %s %s", number, FILE).rc == 1
 
 
@@ -109,8 +109,8 @@ def test_lines_that_the_app_forges_are_not_counted(host: Host, tally: Site) -> N
     assert testing.poll(lambda: proxy_lines(host, "tally", "/counted"))
     found = counted(host)
     assert "/counted" in found["tally"]
-    assert "/" not in found["tally"]
-    assert counted(host)["tally"] == [], "each once"
+    assert "/forged" not in found["tally"]
+    assert "/counted" not in counted(host)["tally"], "each once"  # the watch itself may have asked meanwhile
 
 
 def test_only_the_proxy_and_the_app_may_write_there(host: Host) -> None:

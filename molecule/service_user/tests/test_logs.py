@@ -48,7 +48,7 @@ def read(host: Host, account: str, which: str) -> str:
 
 
 def reads(host: Host, account: str, which: str, text: str) -> bool:
-    return testing.poll(lambda: text in read(host, account, which), 3)
+    return testing.poll(lambda: text in read(host, account, which), 30)
 
 
 def test_a_reader_reads_one_journal_and_no_other(host: Host) -> None:
@@ -128,7 +128,7 @@ def received(host: Host) -> list[str]:
 
 
 def arrived(host: Host, texts: list[str]) -> bool:
-    return testing.poll(lambda: set(texts) <= set(received(host)), 15)
+    return testing.poll(lambda: set(texts) <= set(received(host)), 60)
 
 
 def test_lines_are_shipped_once_whatever_the_receiver_does(host: Host) -> None:
@@ -137,7 +137,7 @@ def test_lines_are_shipped_once_whatever_the_receiver_does(host: Host) -> None:
     assert arrived(host, [first])
     host.check_output(f"touch {STATE}/down")
     write(host, second)
-    assert testing.poll(lambda: "Not delivered since" in host.check_output(f"systemctl show -P StatusText {UNIT}"), 10)
+    assert testing.poll(lambda: "Not delivered since" in host.check_output(f"systemctl show -P StatusText {UNIT}"), 60)
     host.check_output("journalctl --namespace=shop --rotate")
     write(host, third)
     host.check_output(f"systemctl restart {UNIT}; rm {STATE}/down")

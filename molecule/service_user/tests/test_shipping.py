@@ -78,12 +78,12 @@ def test_rsyslog_gets_lines_over_tls_and_keeps_them_while_the_receiver_is_down(h
         host.check_output(HOLD)
         first, second, third = (uuid.uuid4().hex for _line in range(3))
         log(host, first + "x" * 20_000)
-        assert testing.poll(lambda: first in messages(host), 20), testing.journal(host, UNIT)
+        assert testing.poll(lambda: first in messages(host), 60), testing.journal(host, UNIT)
         host.check_output("systemctl stop receiver")
         log(host, second)
         host.check_output("systemctl stop rsyslog syslog.socket")
         log(host, third)
-        assert testing.poll(lambda: "Not delivered" in host.check_output(f"systemctl show -P StatusText {UNIT}"), 20)
+        assert testing.poll(lambda: "Not delivered" in host.check_output(f"systemctl show -P StatusText {UNIT}"), 60)
         host.check_output(f"{receiver}; systemctl start rsyslog")
         assert testing.poll(lambda: {second, third} <= set(messages(host)), 60), testing.journal(host, UNIT)
     finally:
@@ -112,11 +112,11 @@ def test_journal_upload_has_what_was_logged_while_the_receiver_was_down(host: Ho
     log(host, first)
     host.check_output(f"rm -f /root/up*; {receiver}.journal; systemctl daemon-reload; systemctl start upload-shop")
     try:
-        assert testing.poll(lambda: first in uploaded(host), 20), testing.journal(host, "upload-shop.service")
+        assert testing.poll(lambda: first in uploaded(host), 60), testing.journal(host, "upload-shop.service")
         host.check_output("systemctl stop remote")
         log(host, second)
         host.check_output(f"{receiver}-2.journal")
-        assert testing.poll(lambda: second in uploaded(host), 20), testing.journal(host, "upload-shop.service")
+        assert testing.poll(lambda: second in uploaded(host), 60), testing.journal(host, "upload-shop.service")
     finally:
         host.run("systemctl stop upload-shop remote; rm /etc/systemd/system/upload-shop.service")
 

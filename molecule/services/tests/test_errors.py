@@ -33,7 +33,7 @@ def test_an_exception_in_a_job_of_each_library_arrives(host: Host) -> None:
         # Nobody can sleep for less than no time.
         fail = f"import queues; queues.feed({','.join(JOBS)!r}, -1, 0, 1)"
         host.check_output("rm -f %s; queues run python -c %s", f"{on_host('data', 'queues')}/jobs.enough", fail)
-        testing.poll(lambda: {event.get("transaction") for event in events(host)} >= set(JOBS.values()), 30)
+        testing.poll(lambda: {event.get("transaction") for event in events(host)} >= set(JOBS.values()), 90)
         found = events(host)
         assert {event["transaction"] for event in found} >= set(JOBS.values())
         assert {event["release"] for event in found} == {f"queues@{release}"}

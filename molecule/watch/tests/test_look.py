@@ -27,6 +27,7 @@ def _well(host: Host) -> Iterator[None]:
     """A host of which nothing is told when a test begins; the looks are the test's."""
     host.check_output(f"systemctl stop groundwork-watch.timer; rm -f {ANSWER} {STATE}/memory.json")
     look(host)
+    host.check_output("systemctl stop groundwork-alerts.service groundwork-alerts-commands.service")
     # With the messages of the tests before, which count for what a receiver gets within an hour.
     host.check_output(f"rm -f {TOLD} {STATE}/memory.json {STATE}/outbox/commands/*")
     yield
@@ -46,8 +47,8 @@ def told(host: Host) -> list[str]:
 
 
 def is_told(host: Host, *wanted: str) -> bool:
-    """Whether just that was told, in a moment at the latest."""
-    testing.poll(lambda: len(told(host)) >= len(wanted))
+    """Whether just that was told; the message is under way when the look has ended."""
+    testing.poll(lambda: len(told(host)) >= len(wanted), seconds=60)
     assert told(host) == list(wanted), host.run(f"cat {TOLD}; journalctl -t watch -n 20 --no-pager").stdout
     return True
 

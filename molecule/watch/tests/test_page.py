@@ -80,7 +80,7 @@ def test_what_is_wrong_stands_on_it_and_nothing_else_of_the_app(host: Host, page
         text = shown(page)
         return text if re.search(r'class="condition critical".*<bdi>moody</bdi></b> health', text) else ""
 
-    text = testing.poll(told, seconds=40, pause=1)
+    text = testing.poll(told, seconds=90, pause=1)
     assert "problem" in re.findall("<h1>(.*?)</h1>", text)[0]
     assert "canary" not in text
     assert "<script" not in text
