@@ -5,10 +5,16 @@ server, and after the standard library, so that a `types.py` or `email.py` of th
 working directory first, as `python -m` and `flask` do, goes on to do so. The server's own modules come before the code.
 """
 
+from __future__ import annotations
+
+import io
 import os
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any
+
+TYPE_CHECKING = False  # every start of a Python of the app pays for what is imported here; typing alone takes 5 ms
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from typing import Any
 
 CODE = [directory for directory in os.environ.get("GROUNDWORK_PATH", "").split(":") if directory]
 
@@ -34,10 +40,18 @@ def is_shadowed(program: str) -> bool:
     return any(map(os.path.exists, (*modules, *(os.path.join(directory, f"{name}.py") for directory in CODE))))
 
 
+def find_on_path(name: str, path: list[str] | None = None) -> ModuleSpec | None:
+    """Find a module as Python itself does, without `importlib.machinery`, which imports more than is needed."""
+    from _frozen_importlib_external import PathFinder
+
+    found: ModuleSpec | None = PathFinder.find_spec(name, path)
+    return found
+
+
 def run_hidden() -> None:
     """Run the file of this name that Python would have imported without this one."""
     hidden = [entry for entry in sys.path if entry not in (os.path.dirname(os.path.abspath(__file__)), *CODE)]
-    spec = PathFinder.find_spec(__name__, hidden)
+    spec = find_on_path(__name__, hidden)
     if spec and spec.loader:
         module = type(sys)(__name__)
         module.__file__ = spec.origin
@@ -54,12 +68,12 @@ class LevelsOfLogging:
 
     has_acted = False
 
-    def find_spec(self, name: str, _path: object = None, _target: object = None) -> "ModuleSpec | None":
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
         """Have ``logging`` loaded as ever, and amended then."""
         if name != "logging" or self.has_acted:
             return None
         self.has_acted = True
-        spec = PathFinder.find_spec(name)
+        spec = find_on_path(name)
         loader: Any = spec.loader if spec else None
         if hasattr(loader, "exec_module"):
             load = loader.exec_module
@@ -83,7 +97,7 @@ def with_levels(logging: Any) -> None:
         text: str = unchanged(self, record)
         if type(self) not in as_they_are or type(self.formatter) not in (logging.Formatter, type(None)):
             return text
-        if text[:1] == "<" or not is_journal(self.stream):  # it may have a level already
+        if has_level(text) or self.terminator != "\n" or not is_journal(self.stream):
             return text
         level = next((str(level) for least, level in LEVELS if record.levelno >= least), "7")
         return f"<{level}>" + text.replace("\n", f"\n<{level}>")
@@ -94,12 +108,21 @@ def with_levels(logging: Any) -> None:
 LEVELS = ((50, 2), (40, 3), (30, 4), (20, 6))  # of Python, and of syslog: critical, error, warning, info
 
 
+def has_level(text: str) -> bool:
+    """Whether a text begins with what systemd takes as a level: up to three digits, for the facility is there too."""
+    digits, end, _rest = text[1:5].partition(">")
+    return bool(end and text[0] == "<" and digits.isdigit())
+
+
 def is_journal(stream: Any) -> bool:
     """Whether all that is written to a stream goes to the journal, and nowhere else."""
     try:
         # What Gunicorn gives an app for its errors writes to several.
         if streams := getattr(stream, "streams", None):
             return all(map(is_journal, streams))
+        # Of the app's own class, it may keep a copy. Flask's proxy for the stream of the request has that one's class.
+        if stream.__class__ is not io.TextIOWrapper:
+            return False
         found = os.fstat(stream.fileno())
     except (AttributeError, OSError, ValueError, TypeError):
         return False
@@ -111,7 +134,7 @@ def show_levels() -> None:
     if "logging" in sys.modules:
         with_levels(sys.modules["logging"])
     else:
-        sys.meta_path.insert(0, LevelsOfLogging())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, LevelsOfLogging())
 
 
 # The variable is set for the server alone, and not for what it starts. Programs of the host, which have packages of
