@@ -206,6 +206,29 @@ def test_beyond_so_many_messages_an_hour_the_rest_comes_as_one(tmp_path: Path) -
     assert len(site.seen[3].entries) == 7
 
 
+def test_an_app_that_uses_up_the_messages_of_an_hour_holds_up_no_other(tmp_path: Path) -> None:
+    site = Site(tmp_path, per_hour=8)
+    for number in range(20):
+        site.put(Condition("job", "noisy", str(number), severity="critical", since=site.time))
+        site.go()
+        site.time += 10
+    assert len(site.seen) == 8
+    assert outbox.due(site.settings, site.time, tmp_path) == []  # nothing is started for what has to wait
+    site.put(DOWN)
+    site.put(Condition("job", "noisy", "same look", severity="critical", since=site.time))
+    site.go()
+    assert [entry.subject for entry in site.seen[8].entries] == ["shop on web1"]
+    for number in range(5):
+        site.put(Condition("job", "shop", str(number), severity="critical", since=site.time))
+        site.go()
+        site.time += 10
+    assert len(site.seen) == 10  # a part of its own, and no more
+    site.time += 3600
+    site.go()
+    assert len(site.seen) == 11
+    assert len(site.seen[10].entries) == 13 + 4
+
+
 def test_what_waits_too_long_is_given_up(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.put(DOWN)
     site.time += 7 * 86400 + 1

@@ -84,6 +84,16 @@ def test_a_line_is_bounded_and_printable(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines.of(Condition("health", "shop")) == "ValueError: \\u202eevil"
 
 
+def test_a_secret_at_the_end_of_a_long_line_is_taken_out_before_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "x" * (lines.LIMIT - 10) + " s3cr3t-canary-of-many-characters"
+    answer = subprocess.CompletedProcess([], 0, said, "")
+    monkeypatch.setattr(programs, "run", lambda *_argv, **_options: answer)
+    monkeypatch.setattr(lines, "read_text", lambda _path: "API_TOKEN=s3cr3t-canary-of-many-characters\n")
+    told = lines.of(Condition("health", "shop"))
+    assert "s3cr3t" not in told
+    assert len(told) <= lines.LIMIT
+
+
 @pytest.mark.parametrize(
     ("condition", "unit", "asked"),
     [

@@ -25,6 +25,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer, Question
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.receivers import Receiver
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.receivers import Settings as Receivers
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Condition
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.requests import Line, Place, Reading
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import Settings, Watched, watched
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
@@ -300,6 +301,23 @@ def test_one_that_hangs_keeps_the_look_from_telling_of_others_for_a_few_seconds(
     # Its socket and its site at the same time, or the time would count twice.
     assert asked == [{"shop", "here/shop", "there/shop"}, {"shop"}]
     assert clock_of_look[0] <= gather.MOST_ASKING
+
+
+def test_log_lines_that_are_slow_to_find_keep_nothing_from_being_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_of_look = [0.0]
+
+    def of(_condition: Condition, unit: str = "") -> str:
+        clock_of_look[0] += 2 * lines.SECONDS
+        return f"the last line of {unit}"
+
+    monkeypatch.setattr("time.monotonic", lambda: clock_of_look[0])
+    monkeypatch.setattr(lines, "of", of)
+    failed = [f"{name}.service" for name in "abcdefgh"]
+    site.programs["/usr/bin/systemctl list-units"] = "".join(f"{one} loaded failed failed x\n" for one in failed)
+    assert len(site.look_once()) == len(failed)
+    assert clock_of_look[0] <= look.SECONDS_OF_LINES + 2 * lines.SECONDS
 
 
 def test_what_an_earlier_version_has_kept_of_a_ledger_is_read_again(site: Site) -> None:

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +33,6 @@ Sender = Callable[[Receiver, Message], str]
 SECONDS = {NETWORK: 10, COMMANDS: 40}  # of one attempt; a command has 30 s of its own
 GRACE = 5  # seconds, after which a process that did not heed its limit is killed
 PAUSES = (30, 60, 120, 300, 900)  # seconds after the first, second, … failure
-HOUR = 3600
 MOST_ROUNDS = 5  # messages of one run to one receiver
 POLL = 0.05  # seconds
 
@@ -59,7 +58,7 @@ class Delivery:
             return True
         now = self.now()
         state = outbox.read_state(self.directory, self.receiver.name)
-        return bool(outbox.sendable(waiting, self.settings, now)) and not state.pauses(now)
+        return bool(outbox.sendable(waiting, self.settings, now, state)) and not state.pauses(now)
 
     def work(self) -> None:
         """Send what waits: the tests, or one message of everything else."""
@@ -83,14 +82,8 @@ class Delivery:
     def deliver(self, waiting: Sequence[str]) -> None:
         """Send one message of all that waits, unless the receiver pauses or has had enough."""
         state, now = outbox.read_state(self.directory, self.receiver.name), self.now()
-        ready = outbox.sendable(waiting, self.settings, now)
+        ready = outbox.sendable(waiting, self.settings, now, state)
         if not ready or state.pauses(now):
-            return
-        state.sent = [at for at in state.sent if 0 <= now - at < HOUR]
-        if len(state.sent) >= self.settings.per_hour:
-            state.next = state.sent[0] + HOUR
-            self.say(f"{len(state.sent)} messages within an hour: the rest is one, at {clock.timestamp(state.next)}")
-            outbox.write_state(self.directory, self.receiver.name, state)
             return
         each = outbox.read_each(self.directory, ready)
         changes = [change for of_one in each.values() for change in of_one]
@@ -105,7 +98,7 @@ class Delivery:
             return
         outbox.remove(self.directory, each)
         self.say(f"sent: {message.subject}")
-        self.sent(state, problem)
+        self.sent(state, problem, {change.condition.subject for change in changes})
         outbox.supersede(self.directory, [name for name in waiting if name not in ready], changes)
 
     def test(self, tests: Sequence[str]) -> None:
@@ -120,7 +113,7 @@ class Delivery:
         if isinstance(problem, SendError):
             self.failed(state, problem)
         else:
-            self.sent(state, problem)
+            self.sent(state, problem, ())
 
     def attempt(self, message: Message) -> SendError | str:
         """Send it within the time limit; a text is a problem of a message that was sent, mostly empty."""
@@ -143,11 +136,14 @@ class Delivery:
         outbox.write_state(self.directory, self.receiver.name, state)
         self.say(f"{error} The next attempt is made in {pause:.0f} s")
 
-    def sent(self, state: State, problem: str) -> None:
-        """Note that a message was sent."""
+    def sent(self, state: State, problem: str, subjects: Iterable[str]) -> None:
+        """Note that a message was sent, and what it was about."""
         now = self.now()
         state = replace(state, failures=0, failing_since=0.0, error="", refused=False, next=0.0, attempted=now)
-        state.sent = [*state.sent, now][-self.settings.per_hour :]
+        state.note_sent(subjects, now, self.settings.per_hour)
+        if len(state.sent) == self.settings.per_hour:
+            at = clock.timestamp(state.sent[0] + outbox.HOUR)
+            self.say(f"{len(state.sent)} messages within an hour: what is beyond comes as one, at {at}")
         if problem:  # one of several recipients: a condition at once
             state = replace(state, failures=1, failing_since=now, error=problem, refused=True)
             self.say(problem)

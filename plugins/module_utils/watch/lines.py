@@ -38,7 +38,7 @@ def of(condition: Condition, unit: str = "") -> str:
     """
     if condition.subject == "host":
         # What a unit has printed says more than systemd's words about its end.
-        return (last(f"_SYSTEMD_UNIT={unit}") or last("--unit", unit)) if unit else ""
+        return line(last(f"_SYSTEMD_UNIT={unit}") or last("--unit", unit), LIMIT) if unit else ""
     if condition.kind not in OF_THE_APP:
         return ""
     namespace = f"--namespace={condition.subject}"
@@ -47,11 +47,12 @@ def of(condition: Condition, unit: str = "") -> str:
     else:
         # Of the rest what the app has printed: not "Journal stopped" of journald itself, nor the proxy's lines.
         found = last(namespace, "--priority=err", PRINTED) or last(namespace, PRINTED)
-    return without_secrets(found, condition.subject)
+    # A secret is taken out before the line is cut, or what is left of one would be told.
+    return line(without_secrets(found, condition.subject), LIMIT)
 
 
 def last(*options: str) -> str:
-    """The last line that a journal has of these; without --reverse, --lines with --since gives the first."""
+    """The last line that a journal has of these, whole; without --reverse, --lines with --since gives the first."""
     argv = (JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--reverse", "--lines=1", f"--since={SINCE}", *options)
     try:
         shown = programs.run(argv, seconds=SECONDS, limit=READ)
@@ -59,7 +60,7 @@ def last(*options: str) -> str:
         return ""
     # A traceback is one entry of many lines, whose last names the error.
     rows = [row for row in shown.stdout.splitlines() if row.strip()]
-    return line(rows[-1], LIMIT) if rows and shown.returncode == 0 else ""
+    return rows[-1] if rows and shown.returncode == 0 else ""
 
 
 def without_secrets(text: str, app: str, root: Path = Path("/")) -> str:

@@ -30,6 +30,7 @@ from .state import State
 
 HISTORY = "history.json"
 MOST_LINES = 10  # that are looked up for the changes of one look
+SECONDS_OF_LINES = 5.0  # after which no further one is looked up: what is to be told waits for them
 # What is not known of where a part could not be read, and so neither begins nor ends.
 UNKNOWN = {
     "units": ("process", "job", "unit", "proxy", "health", "outside"),
@@ -117,9 +118,10 @@ def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, condi
     )
     known, changes = conditions.step(gathering.memory.known, found, moment)
     told = []
+    until = time.monotonic() + SECONDS_OF_LINES
     for position, change in enumerate(changes):
         condition = change.condition
-        if change.event == "alert" and position < MOST_LINES:
+        if change.event == "alert" and position < MOST_LINES and time.monotonic() < until:
             condition = replace(condition, line=lines.of(condition, find.unit_of(condition, facts.running)))
             known[condition.key] = replace(known[condition.key], condition=condition)
         told.append(replace(change, condition=condition))

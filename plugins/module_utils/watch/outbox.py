@@ -38,6 +38,9 @@ TEXT_LIMIT = 300  # characters of a sentence, a log line, a command
 IN_ONE_FILE = 100  # changes
 CONDENSED_FROM = 10  # files of a receiver that fails
 LONGEST_PAUSE = 3600  # seconds; a longer one comes from a clock that was set back
+HOUR = 3600
+# Beyond the messages of an hour, the part of them that an app may still have: no other can use up all of them.
+OWN_PART = 4
 
 
 @dataclass
@@ -48,6 +51,7 @@ class State:
     :ivar refused: the receiver answered that it will not take this: somebody has to act.
     :ivar next: before which no further attempt is made.
     :ivar sent: when messages were sent within the last hour.
+    :ivar told: the same by subject, for each that a message was about.
     :ivar test: the time and the outcome of the last test message; an empty `error` says that it was sent.
     """
 
@@ -58,11 +62,29 @@ class State:
     next: float = 0.0
     attempted: float = 0.0
     sent: list[float] = field(default_factory=list)
+    told: dict[str, list[float]] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
 
     def pauses(self, now: float) -> bool:
         """Whether nothing is sent now."""
         return 0 < self.next - now <= LONGEST_PAUSE
+
+    def holds(self, subject: str, now: float, per_hour: int) -> bool:
+        """Whether the messages of the last hour are so many that what is about a subject waits."""
+        own = within_hour(self.told.get(subject, ()), now)
+        return len(within_hour(self.sent, now)) >= per_hour and len(own) >= max(1, per_hour // OWN_PART)
+
+    def note_sent(self, subjects: Iterable[str], now: float, per_hour: int) -> None:
+        """Count a message."""
+        self.sent = [*within_hour(self.sent, now), now][-per_hour:]
+        told = {**self.told, **{subject: [*self.told.get(subject, ()), now] for subject in subjects}}
+        kept = {subject: within_hour(times, now)[-per_hour:] for subject, times in told.items()}
+        self.told = {subject: times for subject, times in kept.items() if times}
+
+
+def within_hour(times: Iterable[float], now: float) -> list[float]:
+    """The times of the last hour."""
+    return [at for at in times if 0 <= now - at < HOUR]
 
 
 def read_state(directory: Path, name: str) -> State:
@@ -75,6 +97,7 @@ def read_state(directory: Path, name: str) -> State:
             float, (state.next, state.failing_since, state.attempted)
         )
         state.sent = [float(at) for at in state.sent]
+        state.told = {line(name): [float(at) for at in times] for name, times in state.told.items()}
         state.test = {"time": float(state.test["time"]), "error": str(state.test["error"])} if state.test else {}
         return state
     return State()
@@ -99,8 +122,7 @@ def put(changes: Sequence[Change], settings: Settings, outbox: Path = OUTBOX) ->
                 for change in changes
                 if change.condition.severity == severity and receiver.wants(change.condition)
             ]
-            for begin in range(0, len(wanted), IN_ONE_FILE):
-                _write(outbox / receiver.kind, receiver.name, severity, wanted[begin : begin + IN_ONE_FILE])
+            _write_all(outbox / receiver.kind, receiver.name, severity, wanted)
 
 
 def put_test(receiver: Receiver, change: Change, outbox: Path = OUTBOX) -> None:
@@ -108,12 +130,23 @@ def put_test(receiver: Receiver, change: Change, outbox: Path = OUTBOX) -> None:
     _write(outbox / receiver.kind, receiver.name, "test", [change])
 
 
+def _write_all(directory: Path, name: str, severity: str, changes: Sequence[Change]) -> set[str]:
+    """Write changes; what is about one subject is in files of its own, as it may have to wait alone."""
+    subjects = dict.fromkeys(change.condition.subject for change in changes)
+    of_one = [[change for change in changes if change.condition.subject == subject] for subject in subjects]
+    return {
+        _write(directory, name, severity, found[begin : begin + IN_ONE_FILE])
+        for found in of_one
+        for begin in range(0, len(found), IN_ONE_FILE)
+    }
+
+
 def _write(directory: Path, name: str, severity: str, changes: Sequence[Change]) -> str:
     if not directory.is_dir():  # made by the role; without its account only root delivers
         files.make_directory(directory, 0o700)
     text = json.dumps({"version": 1, "changes": [asdict(_bounded(change)) for change in changes]})
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    file = f"{name}.{changes[0].time:017.6f}.{severity}.{digest}.json"
+    file = f"{name}.{changes[0].time:017.6f}.{severity}.{changes[0].condition.subject}-{digest}.json"
     # The account that delivers reads it; nobody else enters the directory.
     files.write(directory / file, text, 0o644)
     return file
@@ -136,8 +169,7 @@ def condense(directory: Path, waiting: Sequence[str]) -> None:
             continue
         each, name = read_each(directory, of_one), of_one[0].split(".")[0]
         kept = condensed([change for changes in each.values() for change in changes])
-        parts = range(0, len(kept), IN_ONE_FILE)
-        written = {_write(directory, name, severity, kept[begin : begin + IN_ONE_FILE]) for begin in parts}
+        written = _write_all(directory, name, severity, kept)
         remove(directory, set(each) - written)
 
 
@@ -167,6 +199,11 @@ def names(directory: Path) -> dict[str, list[str]]:
 def severity_of(name: str) -> str:
     """``critical``, ``warning`` or ``test``, of a file by its name."""
     return name.split(".")[3]
+
+
+def subject_of(name: str) -> str:
+    """What a file is about, by its name: an app, or the host."""
+    return name.split(".")[4].rpartition("-")[0]
 
 
 def put_at(name: str) -> float:
@@ -202,11 +239,13 @@ def remove(directory: Path, done: Iterable[str]) -> None:
             os.unlink(directory / name)
 
 
-def sendable(waiting: Sequence[str], settings: Settings, now: float) -> list[str]:
-    """Those of a receiver's files that are sent at this time of the day."""
-    quiet = settings.quiet(now)
+def sendable(waiting: Sequence[str], settings: Settings, now: float, state: State) -> list[str]:
+    """Those of a receiver's files that are sent at this time of the day, and after what was sent within the hour."""
+    severities = ("critical",) if settings.quiet(now) else ("critical", "warning")
     return [
-        name for name in waiting if severity_of(name) == "critical" or (severity_of(name) == "warning" and not quiet)
+        name
+        for name in waiting
+        if severity_of(name) in severities and not state.holds(subject_of(name), now, settings.per_hour)
     ]
 
 
@@ -224,7 +263,7 @@ def _is_due(kind: str, settings: Settings, now: float, directory: Path) -> bool:
         remove(directory, [one for one in of_one[:-MOST] if severity_of(one) != "test"])
         if name not in (receiver.name for receiver in settings.receivers if receiver.kind == kind):
             remove(directory, of_one)  # its receiver is no longer configured
-        elif sendable(of_one, settings, now) and not read_state(directory, name).pauses(now):
+        elif sendable(of_one, settings, now, state := read_state(directory, name)) and not state.pauses(now):
             return True
     return kind == NETWORK and ping_due(settings, now, directory)
 
