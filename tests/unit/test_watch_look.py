@@ -6,143 +6,44 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.common import clock
-from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.release import watch
-from ansible_collections.groundwork.flask.plugins.module_utils.verify.look import Look as Host
 from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
     der,
     gather,
     lines,
     look,
     machine,
-    outbox,
-    requests,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer, Question
-from ansible_collections.groundwork.flask.plugins.module_utils.watch.receivers import Receiver
-from ansible_collections.groundwork.flask.plugins.module_utils.watch.receivers import Settings as Receivers
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Condition
-from ansible_collections.groundwork.flask.plugins.module_utils.watch.requests import Line, Place, Reading
-from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import Settings, Watched, watched
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.requests import Line
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import watched
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
-from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost
-
-NOW = 1_800_000_000.0
-RELEASE = "0123456789ab"
-LEDGER = f"{on_host('state')}/releases/shop.jsonl"
-SERVER, WORKER = f"shop@{RELEASE}.service", f"shop.worker@{RELEASE}.service"
-NGINX = {"LoadState": "loaded", "UnitFileState": "enabled", "ActiveState": "active"}
-ALERTS = Receiver("ops", "webhook", options={"url": "https://ops.example.org"})
-
-
-class Site(FakeHost):
-    """A host with one app, which has a process, a job and a backup, and is well."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.now = NOW
-        self.settings = Settings({"shop": Watched("shop", ("shop.example.org",))}, "web1")
-        self.answers: dict[str, Answer] = {}
-        self.asked: list[str] = []
-        self.lines: list[Line] = []
-        self.programs = {"/usr/bin/systemctl list-units": ""}
-        active = {"LoadState": "loaded", "ActiveState": "active", "NRestarts": "0"}
-        self.units = {
-            SERVER: active,
-            WORKER: active,
-            "nginx.service": NGINX,
-            "shop.nightly.timer": active,
-            "shop.nightly.service": {"LoadState": "loaded", "ActiveState": "inactive", "Result": "success"},
-        }
-        units = [
-            {"name": f"shop@{RELEASE}.socket", "kind": "socket"},
-            {"name": SERVER, "kind": "web"},
-            {"name": WORKER, "kind": "process", "process": "worker"},
-        ]
-        self.release("shop", RELEASE, units=units, jobs={"nightly": {}})
-        self.write("/proc/stat", "cpu 0\nbtime 1700000000\n")
-        self.write("/proc/1/stat", "1 (systemd) S " + " ".join(["0"] * 25))
-        self.write("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 500 kB\nSwapTotal: 100 kB\nSwapFree: 90 kB\n")
-        self.write(f"{on_host('configuration')}/backup.json", '{"sets": [], "max_age_hours": 36}')
-        self.write(f"{on_host('configuration')}/backup.d/shop.json", '{"name": "shop"}')
-        self.saved(hours=3, days=2)
-        for name in ("watch", "metrics"):
-            path(name, root=root).mkdir(parents=True)
-
-    def saved(self, hours: float, days: float, ok: bool = True, error: str | None = None) -> None:
-        """The record of the backup program."""
-        repository = {"time": clock.timestamp(self.now - hours * 3600)}
-        drill = {
-            "time": clock.timestamp(self.now - days * 86400),
-            "ok": ok,
-            "problem": None if ok else "3 files differ",
-        }
-        one = {"repositories": {"local": repository}, "drills": {"local": drill}, "error": error}
-        self.write(f"{on_host('state')}/backup/status.json", json.dumps({"sets": {"shop": one}}))
-
-    def ask(self, questions: Mapping[str, Question], *_seconds: float) -> dict[str, Answer]:
-        """Answer as a test says: by app, or by `here` and `there` with it; 200 by default."""
-        self.asked += questions
-        return {name: replace(self.answers.get(name, Answer(200, 0.01))) for name in questions}
-
-    def read(self, apps: list[str], _place: Place) -> Reading:
-        """The proxy's new lines."""
-        found, self.lines = self.lines, []
-        return Reading(dict.fromkeys(apps, found), Place("", self.now))
-
-    def look_once(self, seconds: float = 30.0) -> list[str]:
-        """What a look tells."""
-        before = self.put()
-        self.now += seconds
-        host = Host(self.root, self.run)
-        host.now = self.now
-        look.once(self.settings, State(self.root), host, Receivers((ALERTS,)))
-        return [one for one in self.put() if one not in before]
-
-    def put(self) -> list[str]:
-        """All that waits in the outbox, in order."""
-        files = sorted((path("watch", root=self.root) / "outbox").glob("*/*.json"))
-        changes = [change for file in files for change in json.loads(file.read_text())["changes"]]
-        changes.sort(key=lambda one: one["time"])
-        return [f"{one['time']:.0f} {one['event']} {key(one['condition'])}" for one in changes]
-
-    def kept(self) -> dict[str, Any]:
-        """The last look."""
-        return State(self.root).read("look.json")
+from ansible_collections.groundwork.flask.tests.unit.watch_site import (
+    LEDGER,
+    NGINX,
+    NOW,
+    RELEASE,
+    WORKER,
+    Site,
+    down,
+    failed_job,
+    key,
+    well,
+    wrong_dns,
+)
 
 
-def key(condition: Mapping[str, str]) -> str:
-    """A condition as the tests write it."""
-    return " ".join(filter(None, (condition["subject"], condition["kind"], condition["part"])))
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """The host, on which nothing takes time."""
-    site = Site(tmp_path)
-    monkeypatch.setattr(gather, "ask", site.ask)
-    monkeypatch.setattr(requests, "read", site.read)
-    monkeypatch.setattr(gather, "PAUSE", 0.0)
-    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
-    monkeypatch.setattr(lines, "of", lambda _condition, unit="": f"the last line of {unit or 'the app'}")
-    monkeypatch.setattr(machine, "clock_synchronized", lambda _host: site.programs.get("clock") != "wrong")
-    return site
-
-
-def down(site: Site) -> None:
-    site.answers["shop"] = Answer(500, 0.02)
+@pytest.fixture(name="site")
+def _site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return well(tmp_path, monkeypatch)
 
 
 def dead(site: Site) -> None:
     site.answers["shop"] = Answer(None, 0.0, "Connection refused")
-
-
-def wrong_dns(site: Site) -> None:
-    site.answers["there/shop"] = Answer(None, 5.0, "Connection timed out")
 
 
 def broken_site(site: Site) -> None:
@@ -157,17 +58,6 @@ def dead_nginx(site: Site) -> None:
 def failed_unit(site: Site) -> None:
     site.programs["/usr/bin/systemctl list-units"] = "cron.service loaded failed failed Regular background programs"
     site.units["cron.service"] = {"LoadState": "loaded", "ActiveState": "failed", "Result": "exit-code"}
-
-
-def failed_job(site: Site) -> None:
-    exit_at = "Tue 2026-12-01 02:37:13 UTC"
-    site.units["shop.nightly.service"] = {
-        "LoadState": "loaded",
-        "ActiveState": "failed",
-        "Result": "exit-code",
-        "ExecMainStatus": "1",
-        "ExecMainExitTimestamp": exit_at,
-    }
 
 
 def stopped_timer(site: Site) -> None:
@@ -446,74 +336,3 @@ def test_a_unit_that_has_failed_and_runs_again_is_told(site: Site) -> None:
     told = [one.partition(" ")[2] for _look in range(6) for one in site.look_once()]
     assert told == ["alert host unit groundwork-backup.service", "resolved host unit groundwork-backup.service"]
     assert list(State(site.root).noted.iterdir()) == []
-
-
-@pytest.mark.parametrize("when", ["before the outbox", "in the outbox", "after the outbox", "at the look"])
-def test_a_look_that_is_killed_loses_nothing_and_tells_nothing_twice(
-    site: Site, when: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site.look_once()
-    down(site)
-    put, write = outbox.put, State.write
-    writes = []
-
-    def killed(*arguments: Any) -> None:
-        if when != "before the outbox":
-            put(*arguments)
-        raise KeyboardInterrupt
-
-    def write_and_die(state: State, name: str, content: object) -> None:
-        writes.append(name)
-        if when == "after the outbox" and writes == ["memory.json", "memory.json"]:
-            raise KeyboardInterrupt
-        if when == "at the look" and name == "look.json":
-            raise KeyboardInterrupt
-        write(state, name, content)
-
-    with monkeypatch.context() as patched:
-        if when in ("before the outbox", "in the outbox"):
-            patched.setattr(outbox, "put", killed)
-        patched.setattr(State, "write", write_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            site.look_once()
-    site.look_once()
-    site.look_once()
-    assert [one.partition(" ")[2] for one in site.put()] == ["alert shop health"]
-
-
-def test_an_outbox_that_cannot_be_written_holds_up_no_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.look_once()
-    down(site)
-
-    def refused(*_arguments: object) -> None:
-        raise OSError("no space left")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(outbox, "put", refused)
-        site.look_once()
-        assert site.kept()["time"] == site.now
-    assert [one.partition(" ")[2] for one in site.look_once()] == ["alert shop health"]
-
-
-def test_a_set_of_which_nothing_is_there_yet_needs_no_backup(site: Site) -> None:
-    exports = {"name": "exports", "optional": True, "paths": ["/srv/exports"]}
-    site.write(f"{on_host('configuration')}/backup.json", json.dumps({"sets": [exports], "max_age_hours": 36}))
-    site.file_set("backup", changed_at=NOW - 20 * 86400)
-    assert site.look_once() + site.look_once() == []
-    site.write("/srv/exports/one.csv", "")
-    told = [one.partition(" ")[2] for _look in range(2) for one in site.look_once()]
-    assert told == ["alert host backup exports", "alert host drill exports"]
-
-
-def test_a_look_that_breaks_is_told_and_ends_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed_job(site)
-    site.look_once()
-    state, receivers = State(site.root), Receivers((ALERTS,))
-    monkeypatch.setattr(clock, "now", lambda: site.now)
-    for _look in range(4):
-        site.now += 30
-        look.broken(site.settings, state, receivers, RuntimeError("a\nbug"))
-    assert [one.partition(" ")[2] for one in site.put()] == ["alert shop job nightly", "alert host watch look"]
-    told = [one.partition(" ")[2] for _look in range(4) for one in site.look_once()]
-    assert told == ["resolved host watch look"]
-    assert [key(one) for one in site.kept()["conditions"]] == ["shop job nightly"]

@@ -11,6 +11,7 @@
 - A warning that becomes critical is told once more; it does not become a warning again.
 - In the first minutes after a boot, for an app in maintenance or stopped by the engine, and where the look could not
   look, nothing begins or ends.
+- What follows from something that is found, as a site that is down from its app, neither begins nor ends.
 - While an app is deployed, what is found of it has to last before it is told.
 - What is known of an app that is not looked at any more is forgotten without a word.
 """
@@ -33,7 +34,7 @@ SEEN = 2  # looks in a row
 # What a look asks a second time before it is found, and before it is gone.
 ASKED_TWICE = ("health", "outside", "proxy")
 # What is normal for an app while it is in maintenance, is stopped by the engine, or is being deployed.
-OF_RUNNING = ("health", "outside", "error_rate", "latency", "process", "unit", "job", "stopped")
+OF_RUNNING = ("health", "outside", "error_rate", "latency", "process", "unit", "job")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Moment:
     :ivar still: those in maintenance, or stopped by the engine or the operator.
     :ivar boot_grace: seconds after a boot in which nothing begins or ends.
     :ivar unknown: the kinds of conditions that this look could not look for.
+    :ivar hidden: subject and kind of what follows from something else that was found.
     """
 
     now: float
@@ -92,6 +94,7 @@ class Moment:
     deploying: Collection[str] = field(default_factory=frozenset)
     still: Collection[str] = field(default_factory=frozenset)
     unknown: Collection[str] = field(default_factory=frozenset)
+    hidden: Collection[tuple[str, str]] = field(default_factory=frozenset)
     boot_grace: float = BOOT_GRACE
 
     @property
@@ -102,7 +105,8 @@ class Moment:
     def is_held(self, condition: Condition) -> bool:
         """Whether a condition neither begins nor ends now."""
         is_still = condition.subject in self.still and condition.kind in OF_RUNNING
-        return self.is_booting or is_still or condition.kind in self.unknown
+        is_hidden = (condition.subject, condition.kind) in self.hidden
+        return self.is_booting or is_still or is_hidden or condition.kind in self.unknown
 
     def change(self, event: Any, condition: Condition) -> Change:
         """A change that is told now."""

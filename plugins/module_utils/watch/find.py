@@ -24,6 +24,17 @@ def all_of(look: Look, facts: Facts) -> list[Found]:
     return found
 
 
+def hidden_by(found: Iterable[Found], apps: Iterable[str]) -> set[tuple[str, str]]:
+    """Subject and kind of what :func:`all_of` leaves out: while its cause lasts, it neither begins nor ends."""
+    hidden: set[tuple[str, str]] = set()
+    for condition in (one.condition for one in found):
+        if condition.kind == "health":
+            hidden |= {(condition.subject, kind) for kind in ("outside", "error_rate", "latency")}
+        if condition.kind == "proxy":
+            hidden |= {(app, "outside") for app in apps}
+    return hidden
+
+
 def unit_of(condition: Condition, running: Running) -> str:
     """The unit that a condition is about, whose log says most; "" for none."""
     if condition.kind == "unit":

@@ -82,6 +82,7 @@ class Gathering:
         try:
             self.facts.running = running.read(self.settings.apps, {*known, *noted}, self.host)
         except UncheckedError:
+            self.noted = ()  # the next look tells of them
             self.facts.running = running.unanswered(self.settings.apps, self.host)
             raise
         found = self.facts.running

@@ -9,6 +9,7 @@ loses none, and the next one puts the same again under the same name.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import time
@@ -17,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..common import clock
+from ..common.programs import time_limit
 from ..common.systemd import SYSTEMCTL, Systemd
 from ..common.text import line
 from ..verify.look import Look as Host
@@ -31,13 +33,15 @@ from .state import State
 HISTORY = "history.json"
 MOST_LINES = 10  # that are looked up for the changes of one look
 SECONDS_OF_LINES = 5.0  # after which no further one is looked up: what is to be told waits for them
+LONGEST = 50.0  # seconds of a look, before systemd ends it without a word
 # What is not known of where a part could not be read, and so neither begins nor ends.
 UNKNOWN = {
-    "units": ("process", "job", "unit", "proxy", "health", "outside"),
-    "machine": ("disk", "inodes", "memory", "swap"),
+    "units": ("process", "job", "unit", "proxy", "health", "outside", "ship"),
+    "machine": ("disk", "inodes", "memory", "swap", "unit"),
     "requests": ("error_rate", "latency"),
     "backups": ("backup", "drill"),
     "slow": ("clock", "reboot", "connections"),
+    "deploys": ("release",),
 }
 
 
@@ -46,7 +50,8 @@ def main(_arguments: Sequence[str]) -> int:
     settings, state, deliver = Settings.load(), State(), receivers.load()
     status = 0
     try:
-        due = once(settings, state, Host(), deliver)
+        with time_limit(LONGEST):
+            due = once(settings, state, Host(), deliver)
     except Exception as error:  # whatever a host may bring: a watch that is broken must not be silent
         due, status = broken(settings, state, deliver, error), 1
     for unit in due:
@@ -76,6 +81,8 @@ def broken(settings: Settings, state: State, deliver: receivers.Settings, error:
 
 def once(settings: Settings, state: State, host: Host, deliver: receivers.Settings) -> list[str]:
     """Look once; the units that have something to deliver."""
+    with contextlib.suppress(OSError):  # a quota, say: the look does without a reserve
+        state.make_room()
     memory = Memory.of(state.read("memory.json"))
     tell(memory, state, deliver)
     began = time.monotonic()
@@ -114,6 +121,7 @@ def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, condi
         deploying=facts.running.deploying,
         still=facts.running.still,
         unknown=unknown,
+        hidden=find.hidden_by(found, gathering.settings.apps),
         boot_grace=gathering.settings.boot_grace,
     )
     known, changes = conditions.step(gathering.memory.known, found, moment)

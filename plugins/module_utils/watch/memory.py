@@ -57,7 +57,7 @@ class Memory:
         try:
             found.known = {key: Known.of(one) for key, one in raw.get("known", {}).items()}
             found.unsent = [Change(**{**one, "condition": Condition(**one["condition"])}) for one in raw["unsent"]]
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             found.unsent = []
         return found
 

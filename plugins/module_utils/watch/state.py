@@ -16,6 +16,8 @@ from ..common import files
 from ..common.on_host import path
 
 MOST_NOTED = 100
+# Files that hold space and inodes for the moment when the disk is full: of that, too, somebody is to be told.
+RESERVE, RESERVED_FILES, RESERVED_BYTES = "reserve", 8, 2**17
 
 
 class State:
@@ -39,6 +41,21 @@ class State:
     def noted(self) -> Path:
         """The units that have failed since the last look, an empty file each."""
         return self.directory / "failed"
+
+    def make_room(self) -> None:
+        """Give up the reserve where the file system is full, and put it back where there is room again."""
+        reserve = self.directory / RESERVE
+        found, size = os.statvfs(self.directory), RESERVED_FILES * RESERVED_BYTES
+        free = found.f_bfree * found.f_frsize
+        has_inodes = not found.f_files or found.f_ffree > RESERVED_FILES
+        held = os.listdir(reserve) if reserve.is_dir() else []
+        if held and (free < size or not has_inodes):
+            for name in held:
+                os.unlink(reserve / name)
+        elif len(held) < RESERVED_FILES and free > 4 * size and has_inodes:
+            files.make_directory(reserve, 0o700)
+            for number in range(RESERVED_FILES):
+                files.write(reserve / str(number), bytes(RESERVED_BYTES), 0o600)
 
     def noted_units(self) -> list[str]:
         """These units; a name is what `failed` has accepted as a unit's."""
