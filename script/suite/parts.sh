@@ -72,7 +72,7 @@ lint_files() {
 types() {
     local tests commands=()
     # By the name under which Ansible and the tests import them.
-    commands+=("mypy .ansible/collections/ansible_collections/groundwork/flask/plugins tests/unit molecule/shared molecule/conftest.py")
+    commands+=("mypy .ansible/collections/ansible_collections/groundwork/flask/plugins tests/unit tests/browser molecule/shared molecule/conftest.py")
     while IFS= read -r -d '' file; do
         case $file in plugins/* | tests/* | molecule/* | examples/*) ;; *) commands+=("mypy '$file'") ;; esac
     done < <({ files '*.py'; with_first_line '^#!.*python'; } | sort -zu)
@@ -178,6 +178,18 @@ galaxy() {
     (cd "$ROOT" && uv pip install --quiet --python "$venv/bin/python" --group importer) || return
     printf '[galaxy-importer]\nCHECK_REQUIRED_TAGS = True\nRUN_ANSIBLE_DOC = True\n' >"$output/importer.cfg"
     (cd "$output" && PATH=$venv/bin:$PATH GALAXY_IMPORTER_CONFIG=$output/importer.cfg python -m galaxy_importer.main "$tarball")
+}
+
+# The status page as a browser shows it.
+browser() {
+    local found
+    found=$(command -v chromium chromium-browser google-chrome | head -n 1)
+    if [[ -z $found ]]; then
+        [[ $EUID -eq 0 ]] || { echo "a browser is needed: install the package chromium"; return 1; }
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -q -y --no-install-recommends install chromium || { apt-get -q update && apt-get -q -y --no-install-recommends install chromium; } || return
+    fi
+    pytest -q tests/browser
 }
 
 benchmark() { benchmarks/deploy --load; }

@@ -1,13 +1,12 @@
 # Copyright: (c) The Groundwork authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The status page in Chromium: that it fits a phone, and that an old one says so. Needs TEST_FULL=1 and chromium."""
+"""The status page in Chromium: that it fits a phone, and that an old one says so."""
 
 from __future__ import annotations
 
 import html as escaping
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,9 +20,6 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch.records imp
 from ansible_collections.groundwork.flask.tests.unit.watch_looks import HOSTILE, NOW, day, trouble, well
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    os.environ.get("TEST_FULL") != "1" or not CHROMIUM, reason="a browser: TEST_FULL=1, and the package chromium"
-)
 # The page in a frame of a certain width, and a script around it that measures, after a second and a half.
 AROUND = """<!doctype html><meta charset="utf-8"><pre></pre><iframe width="{width}" height="800" srcdoc="{page}">
 </iframe><script>
