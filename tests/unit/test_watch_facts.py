@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common import clock, programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host, path
 from ansible_collections.groundwork.flask.plugins.module_utils.verify.parts import ReleaseParts
 from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
@@ -24,7 +24,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
     validate,
 )
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import Answer
-from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import Condition, Look
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.records import App, Condition, Look
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
 from ansible_collections.groundwork.flask.tests.unit.verify_host import FakeHost
 
@@ -97,7 +97,16 @@ def test_a_secret_at_the_end_of_a_long_line_is_taken_out_before_that_is_cut(monk
 @pytest.mark.parametrize(
     ("condition", "unit", "asked"),
     [
-        (Condition("unit", "host", "x.service"), "x.service", [["_SYSTEMD_UNIT=x.service"], ["--unit", "x.service"]]),
+        (
+            Condition("unit", "host", "x.service"),
+            "x.service",
+            [["_SYSTEMD_UNIT=x.service"], ["UNIT=x.service", "_PID=1"]],
+        ),
+        (
+            Condition("process", "shop", "web"),
+            "shop@1.service",
+            [["UNIT=shop@1.service", "_PID=1"], ["--namespace=shop", "_SYSTEMD_UNIT=shop@1.service"]],
+        ),
         (Condition("disk", "host", "/"), "", []),
         (Condition("certificate", "shop"), "", []),
         (Condition("outside", "shop"), "", []),
@@ -114,13 +123,45 @@ def test_which_lines_are_looked_for(
     found: list[list[str]] = []
 
     def run(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[str]:
-        assert {"--reverse", "--lines=1"} <= set(argv)  # the last one: --since alone gives the first
+        assert "--reverse" in argv  # the last one: --since alone gives the first
+        assert "--lines=8" in argv if "_PID=1" in argv else "--lines=1" in argv
         found.append(list(argv[7:]))
         return subprocess.CompletedProcess(argv, 0, "", "")
 
     monkeypatch.setattr(programs, "run", run)
     assert lines.of(condition, unit) == ""
     assert found == asked
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("main process exited, code=killed, status=9/KILL", "x: main process exited, code=killed, status=9/KILL"),
+        ("A process of this unit has been killed by the OOM killer.\nx: Main process exited, code=killed", "the OOM"),
+        ("Main process exited, code=exited, status=1/FAILURE", "no broker"),
+    ],
+)
+def test_a_process_that_was_killed_has_not_said_why(monkeypatch: pytest.MonkeyPatch, said: str, told: str) -> None:
+    order = ["x: Triggering OnFailure= dependencies.", "x: Failed with result 'y'.", *reversed(said.split("\n"))]
+    systemd = "\n".join(one if one.startswith("x: ") else f"x: {one}" for one in order)
+
+    def run(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, systemd if "_PID=1" in argv else "no broker", "")
+
+    monkeypatch.setattr(programs, "run", run)
+    assert told in lines.of(Condition("process", "shop", "web"), "x")
+
+
+def test_systemds_words_on_what_it_does_next_are_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = "x: Main process exited, code=exited, status=1/FAILURE"
+    said = f"x: Triggering OnFailure= dependencies.\nx: Failed with result 'y'.\n{end}"
+
+    def run(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, said if "_PID=1" in argv else "", "")
+
+    monkeypatch.setattr(programs, "run", run)
+    for condition in (Condition("job", "shop", "nightly"), Condition("unit", "host", "x")):
+        assert lines.of(condition, "x") == end
 
 
 @pytest.mark.parametrize("unit", ["../../etc/passwd", "a b.service", "", "x" * 300 + ".service", ".service"])
@@ -167,14 +208,19 @@ def test_a_broken_state_begins_anew(tmp_path: Path) -> None:
     assert state.read("memory.json") == {}
 
 
-def test_the_state_as_a_person_reads_it() -> None:
+def test_the_state_as_a_person_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     look = Look(1_800_000_000.0, "web1", 0.25)
+    monkeypatch.setattr(clock, "now", lambda: look.time + 60)
     assert list(status.lines(look.plain())) == ["Looked at 2027-01-15T08:00:00Z, for 0.2 s.", "Nothing is wrong."]
     look.conditions = [Condition("disk", "host", "/", "/ is full.", command="du", since=1_800_000_000.0)]
     assert list(status.lines(look.plain()))[1:] == [
         "warning: host: / is full. (since 2027-01-15T08:00:00Z)",
         "  try: du",
     ]
+    monkeypatch.setattr(clock, "now", lambda: look.time + 1200)
+    assert "THAT IS 20 MINUTES AGO" in list(status.lines(look.plain()))[1]
+    look.apps["shop"] = App("up", status=200, answered=0.005, outside_error="Connection refused")
+    assert "shop: up, answers 200 in 5 ms; visitors meet Connection refused" in status.lines(look.plain())
     assert "no look yet" in next(iter(status.lines({})))
 
 
@@ -192,3 +238,5 @@ def test_the_program_is_compiled_for_all_who_run_it(tmp_path: Path, monkeypatch:
     assert validate.main([]) == 0
     (compiled,) = (tmp_path / "__pycache__").iterdir()
     assert compiled.stat().st_mode & 0o777 == 0o644
+    (tmp_path / "two.py").write_text("<<<<<<< HEAD\n")
+    assert validate.main([]) == 1

@@ -336,3 +336,10 @@ def test_a_unit_that_has_failed_and_runs_again_is_told(site: Site) -> None:
     told = [one.partition(" ")[2] for _look in range(6) for one in site.look_once()]
     assert told == ["alert host unit groundwork-backup.service", "resolved host unit groundwork-backup.service"]
     assert list(State(site.root).noted.iterdir()) == []
+
+
+def test_a_web_server_that_was_stopped_is_told_by_the_first_look(site: Site) -> None:
+    site.look_once()
+    site.units["nginx.service"] = {**NGINX, "ActiveState": "inactive"}
+    site.answers["here/shop"] = site.answers["there/shop"] = Answer(None, 0.0, "Connection refused")
+    assert [one.partition(" ")[2] for one in site.look_once(5.0)] == ["alert host proxy"]

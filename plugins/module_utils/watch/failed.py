@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,10 @@ def main(arguments: Sequence[str]) -> int:
     """Note each unit, and have a look begin."""
     state = State()
     for unit in arguments:
-        note(unit, state.noted)
+        try:
+            note(unit, state.noted)
+        except OSError as error:  # the look finds it among the failed units, unless it runs again by then
+            sys.stderr.write(f"{unit} cannot be noted: {error}\n")
     Systemd().run(SYSTEMCTL, "start", "--no-block", LOOK, seconds=10)
     return 0
 

@@ -11,7 +11,7 @@ from . import find_app
 from .conditions import HOST, Found
 from .facts import Facts, critical, level
 from .records import Condition, Look
-from .running import PROXIES
+from .running import PROXIES, stopped_proxy
 
 CRITICAL_DISK = 97.0  # percent: writes begin to fail soon
 LEAST_MEMORY = 0.03  # of the memory that is still available: the kernel will end processes soon
@@ -48,18 +48,13 @@ def host(look: Look, facts: Facts) -> Iterator[Found]:
 
 def proxy(facts: Facts) -> Iterator[Found]:
     """The web server in front does not run, or nothing listens."""
-    shown = facts.running.shown
-    for unit in PROXIES:
-        there = shown.get(unit, {})
-        is_wanted = there.get("UnitFileState") == "enabled" and there.get("LoadState") == "loaded"
-        if is_wanted and there.get("ActiveState") not in ("active", "reloading"):
-            state = there.get("ActiveState", "")  # one that is only being restarted is seen once
-            message = f"The web server {unit.partition('.')[0]} does not run ({state}): no site answers."
-            yield Found(
-                critical("proxy", HOST, message, f"systemctl restart {unit}; journalctl -u {unit} -n 20"),
-                certain=state == "failed",
-            )
-            return
+    if unit := stopped_proxy(facts.running.shown):
+        state = facts.running.shown[unit].get("ActiveState", "")
+        message = f"The web server {unit.partition('.')[0]} does not run ({state}): no site answers."
+        command = f"systemctl restart {unit}; journalctl -u {unit} -n 20"
+        # One that is only being restarted answers when it is asked again.
+        yield Found(critical("proxy", HOST, message, command), certain=state == "failed" or facts.outside.is_refused)
+        return
     if facts.outside.is_refused:
         error = min(answer.error for answer in facts.outside.here.values())
         message = f"No site answers on this host's own address: {error}."

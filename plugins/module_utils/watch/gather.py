@@ -140,6 +140,7 @@ class Gathering:
         """The sites to ask for by their names: each minute, and more often while one is bad."""
         kept, now = self.memory.outside, self.look.time
         is_due = again or not 0 <= now - kept.get("time", 0.0) < OUTSIDE - 1
+        is_due = is_due or bool(running.stopped_proxy(self.facts.running.shown))
         is_due = is_due or any(
             outside.is_bad(Answer(**one)) for way in ("here", "there") for one in kept.get(way, {}).values()
         )

@@ -21,6 +21,19 @@ SECONDS = 3.0  # that one reading may take
 LIMIT = 300  # characters of a line
 READ = 2**16  # bytes
 SINCE = "-15min"  # what is older says nothing about what has just begun
+JUST_NOW = 90.0  # seconds before a look has found something: what a unit has printed since then is about it
+ROWS = 8  # of what systemd has said of a unit: more than one end of it
+# What systemd says of the end of a unit, by how much it tells; "Triggering OnFailure=" tells nothing.
+ENDS = (
+    "OOM killer",
+    "timed out",
+    "code=killed",
+    "code=dumped",
+    "Main process exited",
+    "Control process exited",
+    "Stopped ",
+)
+KILLED = ENDS[:4]  # by which a process has had no say
 # Settings whose values an app may log: what is behind these names is not told. A URL has its password between : and @.
 SECRET = re.compile(
     r"^(\w*(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|DSN|CREDENTIALS?)\w*)=(.+)$", re.MULTILINE | re.IGNORECASE
@@ -38,12 +51,15 @@ def of(condition: Condition, unit: str = "") -> str:
     """
     if condition.subject == "host":
         # What a unit has printed says more than systemd's words about its end.
-        return line(last(f"_SYSTEMD_UNIT={unit}") or last("--unit", unit), LIMIT) if unit else ""
+        since = f"@{max(0.0, condition.since - JUST_NOW):.0f}"
+        return line(last(f"_SYSTEMD_UNIT={unit}", since=since) or end_of(unit), LIMIT) if unit else ""
     if condition.kind not in OF_THE_APP:
         return ""
     namespace = f"--namespace={condition.subject}"
     if unit:
-        found = last(namespace, f"_SYSTEMD_UNIT={unit}") or last("--unit", unit)
+        end = end_of(unit)
+        is_killed = any(word in end for word in KILLED)
+        found = end if is_killed else last(namespace, f"_SYSTEMD_UNIT={unit}") or end
     else:
         # Of the rest what the app has printed: not "Journal stopped" of journald itself, nor the proxy's lines.
         found = last(namespace, "--priority=err", PRINTED) or last(namespace, PRINTED)
@@ -51,16 +67,29 @@ def of(condition: Condition, unit: str = "") -> str:
     return line(without_secrets(found, condition.subject), LIMIT)
 
 
-def last(*options: str) -> str:
-    """The last line that a journal has of these, whole; without --reverse, --lines with --since gives the first."""
-    argv = (JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--reverse", "--lines=1", f"--since={SINCE}", *options)
-    try:
-        shown = programs.run(argv, seconds=SECONDS, limit=READ)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+def last(*options: str, since: str = SINCE) -> str:
+    """The last line that a journal has of these, whole."""
     # A traceback is one entry of many lines, whose last names the error.
-    rows = [row for row in shown.stdout.splitlines() if row.strip()]
-    return rows[-1] if rows and shown.returncode == 0 else ""
+    found = rows(1, *options, since=since)
+    return found[-1] if found else ""
+
+
+def end_of(unit: str) -> str:
+    """What systemd has said of how a unit ended, which most says why."""
+    found = rows(ROWS, f"UNIT={unit}", "_PID=1")
+    return next((row for word in ENDS for row in found if word in row), "")
+
+
+def rows(most: int, *options: str, since: str = SINCE) -> list[str]:
+    """The last entries that a journal has of these, the newest first; without --reverse, --since gives the first."""
+    lines = ("--reverse", f"--lines={most}", f"--since={since}")
+    try:
+        shown = programs.run(
+            (JOURNALCTL, "--quiet", "--no-pager", "--output=cat", *lines, *options), seconds=SECONDS, limit=READ
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [row for row in shown.stdout.splitlines() if row.strip()] if shown.returncode == 0 else []
 
 
 def without_secrets(text: str, app: str, root: Path = Path("/")) -> str:

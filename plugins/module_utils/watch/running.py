@@ -86,6 +86,16 @@ def is_lasting(name: str, shown: Shown) -> bool:
     return there.get("LoadState") == "loaded" and not is_transient and not STEPS.fullmatch(name)
 
 
+def stopped_proxy(shown: Shown) -> str:
+    """The web server that should run and does not; "" for none."""
+    for unit in PROXIES:
+        there = shown.get(unit, {})
+        is_wanted = there.get("UnitFileState") == "enabled" and there.get("LoadState") == "loaded"
+        if is_wanted and there.get("ActiveState") not in ("active", "reloading"):
+            return unit
+    return ""
+
+
 def engine(app: str) -> str:
     """The unit in which the release engine works on an app."""
     return f"groundwork-release@{app}.service"

@@ -14,6 +14,8 @@ from ..common import clock
 from ..common.text import escaped
 from .state import State
 
+OLD = 300.0  # seconds since the last look from which on something keeps the watch from looking: ten looks
+
 
 def main(arguments: Sequence[str]) -> int:
     """Print it."""
@@ -31,9 +33,15 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield "There was no look yet. See `systemctl status groundwork-watch.timer`."
         return
     yield f"Looked at {clock.timestamp(found['time'])}, for {found['seconds']:.1f} s."
+    age = clock.now() - found["time"]
+    if age > OLD:
+        yield f"THAT IS {age / 60:.0f} MINUTES AGO: nobody is told of anything."
+        yield "  try: systemctl status groundwork-watch.timer; journalctl -t watch -n 20"
     for name, app in found["apps"].items():
         answered = f", answers {app['status']} in {app['answered'] * 1000:.0f} ms" if app["status"] else ""
-        yield f"{name}: {app['state']}{answered}"
+        met, why = app["outside"], app["outside_error"]
+        outside = f"; visitors meet {met or why}" if why or (met and met >= 500) else ""
+        yield f"{name}: {app['state']}{answered}{outside}"
     for one in found["conditions"]:
         since = clock.timestamp(one["since"])
         yield f"{one['severity']}: {one['subject']}: {one['message']} (since {since})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import compileall
 import io
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -21,6 +22,8 @@ def main(_arguments: Sequence[str]) -> int:
     """Check the configuration; and compile the program, which its units have not the right to do."""
     Settings.load()
     os.umask(0o022)  # the account that sends alerts reads them too
-    with redirect_stdout(io.StringIO()):
-        compileall.compile_dir(PACKAGE, quiet=2)
-    return 0
+    with redirect_stdout(io.StringIO()) as said:
+        is_sound = compileall.compile_dir(PACKAGE, quiet=1)
+    if not is_sound:
+        sys.stderr.write(said.getvalue())
+    return 0 if is_sound else 1
