@@ -9,6 +9,7 @@ import gzip
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +26,7 @@ def items(envelope: bytes) -> Iterator[dict[str, Any]]:
 class Tracker(ThreadingHTTPServer):
     """Answers each envelope with a status, and keeps it.
 
+    :ivar seconds: how long it takes for each.
     :ivar raw: all that was sent, unpacked.
     """
 
@@ -33,6 +35,7 @@ class Tracker(ThreadingHTTPServer):
     def __init__(self, port: int = 0, file: Path | None = None, status: int = 200) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.file, self.status = file, status
+        self.seconds = 0.0
         self.raw: list[bytes] = []
         self.lock = threading.Lock()
 
@@ -61,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take it."""
+        time.sleep(self.server.seconds)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         raw = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
         self.server.keep(b'{}\n{"type": "event"}\n' + raw if self.path.endswith("/store/") else raw)  # of SDK 1

@@ -62,6 +62,22 @@ def test_a_request_under_way_is_answered_after_sigterm(release: Release, workers
     assert newcomer.ask()[0] == str(successor.pid)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_that_wait_to_be_sent_are_given_their_moment(release: Release, workers: int) -> None:
+    seen = release.top / "run/finished"
+    fake = (
+        "import pathlib, sys\nclass Errors:\n"
+        f" finish = staticmethod(pathlib.Path({str(seen)!r}).touch)\n"
+        "sys.modules['groundwork_errors'] = Errors\n"
+    )
+    release.top.joinpath("code/shop.py").write_text(fake + APP)
+    process = release.ready(workers)
+    Visitor(release.socket).ask()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert seen.exists()
+
+
 def test_a_request_that_had_arrived_by_half_is_answered_after_sigterm(release: Release) -> None:
     process = release.ready()
     half = Visitor(release.socket)

@@ -54,6 +54,12 @@ def start(*integrations: str, request_id: Callable[[], str] | None = None, secon
         logging.getLogger("groundwork").warning("errors are not sent to the tracker: %s", type(error).__name__)
 
 
+def finish() -> None:
+    """Wait a moment for what is not sent yet, in a server that ends without Python's own end."""
+    if sdk := sys.modules.get("sentry_sdk"):
+        sdk.flush(SERVER_SECONDS)
+
+
 def is_started(sdk: Any) -> bool:
     """Whether the SDK has a client, such as one of the app's own."""
     return bool(sdk.is_initialized() if hasattr(sdk, "is_initialized") else sdk.Hub.current.client)

@@ -13,7 +13,13 @@ SHORTEST = 4  # a shorter value stands in every text
 # A variable, a key, a local variable or a parameter whose value is not for others.
 NAMED = "passw|passphrase|secret|token|api_?-?key|private|credential|authoriz|cookie|csrf|signature|salt"
 SECRET_NAME = re.compile(rf"{NAMED}|(^|[_-])(key|pw|auth|code)$", re.IGNORECASE)
-PARAMETER = re.compile(rf"([?&][\w.%-]{{0,60}}?(?:{NAMED})[\w.%-]{{0,60}}=)[^&#\s'\"<>]+", re.IGNORECASE)
+# In a text: `?token=…` and `token=…`; `'token': '…'` and `('token', '…')`, as Python and JSON show forms.
+NAME = rf"[\w.%-]{{0,60}}?(?:{NAMED})[\w.%-]{{0,60}}"
+PARAMETER = re.compile(rf"(?<![\w.%-])({NAME}=)[^&#\s'\"<>]+", re.IGNORECASE)
+ITEM = re.compile(
+    rf"((['\"]){NAME}\2\s?[:,]\s?b?)(?:'[^']{{0,4096}}'?|\"[^\"]{{0,4096}}\"?|[^\s,'\"\[\](){{}}]+)", re.IGNORECASE
+)
+CODE = ("context_line", "pre_context", "post_context")  # the app's lines: values that have names in them are not there
 # Of a visitor: what the SDK's own `send_default_pii` is about.
 PERSONAL = ("ip_address", "query_string", "remote_addr", "x_forwarded_for", "x_real_ip")
 # Of our own variables, those that an event is to show.
@@ -97,12 +103,13 @@ class Filter:
         if self.is_secret(name):
             return FILTERED
         if isinstance(value, str):
-            return self.text(value)
+            return self.pattern.sub(FILTERED, value) if name in CODE else self.text(value)
         return FILTERED if self.pattern.search(str(value)) else value
 
     def text(self, text: str) -> str:
         """A text without secrets, nor the beginning of one where the SDK has cut it."""
         text = PARAMETER.sub(rf"\1{FILTERED}", self.pattern.sub(FILTERED, text))
+        text = ITEM.sub(rf"\1{FILTERED}", text)
         if text.endswith("..."):
             begun = text[:-3]
             for secret in self.secrets:

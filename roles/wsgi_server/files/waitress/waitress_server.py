@@ -70,6 +70,12 @@ def serve(listener: socket.socket, application: Any) -> None:
         turn(timeout=0.1)
 
 
+def finish_errors() -> None:
+    """Give the error tracker a moment for what is not sent yet; Python's own end is left out."""
+    if errors := sys.modules.get("groundwork_errors"):
+        errors.finish()
+
+
 class Workers:
     """Processes that each import the app and answer on the one socket; one that ends is replaced."""
 
@@ -118,6 +124,7 @@ class Workers:
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
+            finish_errors()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -140,6 +147,7 @@ def main() -> None:
     application = load()
     notify_ready()
     serve(listener, application)
+    finish_errors()
     sys.stdout.flush()
     os._exit(0)  # threads that the app started must not hold up the stop
 
