@@ -149,6 +149,15 @@ def test_failure_keeps_the_place(journals: Path, journalctl: Callable[[str], Pat
     assert cursor.read_text() == before
 
 
+def test_files_of_one_app_that_come_and_go_hide_no_other(journals: Path, journalctl: Callable[[str], Path]) -> None:
+    code = "if any('.shop' in word for word in argv):\n    sys.exit(1)\n"
+    journalctl(code + prints(entry(APACHE, "blog", "c2", "apache2")))
+    reading = requests.read(["shop", "blog"], Place("before", 5.0), journals)
+    assert [line.status for line in reading.lines["blog"]] == [502]
+    assert reading.lines["shop"] == []
+    assert reading.skipped == ("shop",)
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"cursor": 7, "time": "x"}'])
 def test_damaged_place_begins_anew(
     damage: str, journals: Path, journalctl: Callable[[str], Path], tmp_path: Path

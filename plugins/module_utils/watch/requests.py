@@ -31,7 +31,8 @@ NAMES = ("nginx", "apache2")  # the identifiers of their lines
 JOURNALCTL = "/usr/bin/journalctl"
 JOURNALS = Path("/var/log/journal")
 MOST_BYTES = 16_000_000  # that one look takes of journalctl's output: about 20,000 requests, 0.8 core-seconds
-MOST_SECONDS = 5.0
+MOST_SECONDS = 5.0  # of one journalctl
+OWN_SECONDS = 1.0  # of that of one app, which mostly takes some milliseconds
 SLACK = 60.0  # seconds: a file that was changed so long before the last look is read again, for its cursor
 SWITCHED = 101  # a WebSocket: how long it was open says nothing about the app's speed
 
@@ -103,26 +104,46 @@ def read(apps: Sequence[str], place: Place, journals: Path = JOURNALS) -> Readin
     """The requests since a place.
 
     Where there are more than fit into the bounds, each app has a share of its own instead: however many requests one
-    has, the others' are all read. The rest is skipped, so that the next look is not late too.
+    has, the others' are all read. The rest is skipped, so that the next look is not late too. The same where they
+    cannot be read together: an app that writes so much that its files come and go loses its own lines alone.
 
-    :raises OSError: when journalctl fails twice.
+    :raises OSError: when journalctl fails for each app.
     """
     now = time.time()
     if not place.time:
         return Reading({app: [] for app in apps}, Place(last_cursor(apps, journals), now))
-    lines, cursor, cut = read_some(apps, place, journals)
-    if not cut:
-        return Reading(lines, Place(cursor or place.cursor, now))
-    skipped = []
+    lines, cursor = {app: list[Line]() for app in apps}, ""
+    with contextlib.suppress(OSError):
+        lines, cursor, cut = read_some(apps, place, journals)
+        if not cut:
+            return Reading(lines, Place(cursor or place.cursor, now))
+    apart, skipped = read_apart(apps, place, journals)
+    return Reading({**lines, **apart}, Place(last_cursor(apps, journals) or cursor, time.time()), skipped)
+
+
+def read_apart(apps: Sequence[str], place: Place, journals: Path) -> tuple[dict[str, list[Line]], tuple[str, ...]]:
+    """The requests of each app in its share of the bounds, and the apps of which not all were read.
+
+    :raises OSError: when journalctl fails for each app.
+    """
+    found: dict[str, list[Line]] = {}
+    skipped, failed, until = [], OSError("there is no app"), time.monotonic() + MOST_SECONDS
     for app in apps:
-        own, _cursor, cut = read_some([app], place, journals, shares=len(apps))
-        lines.update(own)
+        seconds = max(MOST_SECONDS / len(apps), min(OWN_SECONDS, until - time.monotonic()))
+        try:
+            own, _cursor, cut = read_some([app], place, journals, len(apps), seconds)
+        except OSError as error:
+            failed, cut = error, True
+        else:
+            found.update(own)
         skipped += [app] if cut else []
-    return Reading(lines, Place(last_cursor(apps, journals) or cursor, time.time()), tuple(skipped))
+    if not found:
+        raise failed
+    return found, tuple(skipped)
 
 
 def read_some(
-    apps: Sequence[str], place: Place, journals: Path, shares: int = 1
+    apps: Sequence[str], place: Place, journals: Path, shares: int = 1, seconds: float = MOST_SECONDS
 ) -> tuple[dict[str, list[Line]], str, bool]:
     """The requests of these apps, as far as they fit into a share of the bounds.
 
@@ -133,7 +154,7 @@ def read_some(
     :raises OSError: when journalctl fails twice.
     """
     for begin in (place, Place("", place.time)):
-        output = Output(changed(apps, place.time, journals), begin, MOST_BYTES // shares, MOST_SECONDS / shares)
+        output = Output(changed(apps, place.time, journals), begin, MOST_BYTES // shares, seconds)
         lines = {app: list[Line]() for app in apps}
         cursor = take(output, lines)
         if not output.error:
