@@ -232,9 +232,22 @@ def test_an_app_that_uses_up_the_messages_of_an_hour_holds_up_no_other(tmp_path:
 def test_what_waits_too_long_is_given_up(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.put(DOWN)
     site.time += 7 * 86400 + 1
+    site.put(OLD)
+    site.error = SendError("No connection.")
     site.go()
-    assert site.seen == []
     assert "ops: messages that waited longer than watch_alerts_keep, and were given up: 1" in capsys.readouterr().err
+    site.error, site.time = None, site.state.next
+    site.go()
+    assert [entry.change.condition.kind for one in site.seen for entry in one.entries] == ["backup"]
+
+
+@pytest.mark.parametrize("put", [0.0, 1000.0])
+def test_a_clock_that_was_wrong_at_boot_loses_no_message(site: Site, put: float) -> None:
+    site.time = put
+    site.put(DOWN)
+    site.time = 2_000_000_000.0
+    site.go()
+    assert len(site.seen) == 1
 
 
 def test_a_test_goes_at_once_and_what_waits_follows(site: Site) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import clock
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
-from ansible_collections.groundwork.flask.plugins.module_utils.watch import (
-    look,
-    outbox,
-)
+from ansible_collections.groundwork.flask.plugins.module_utils.watch import cli, look, outbox, validate
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.receivers import Settings as Receivers
+from ansible_collections.groundwork.flask.plugins.module_utils.watch.settings import Settings, SettingsError
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.state import State
 from ansible_collections.groundwork.flask.tests.unit.watch_site import (
     ALERTS,
@@ -157,3 +156,49 @@ def test_a_memory_that_is_broken_begins_anew(site: Site, broken: str) -> None:
     site.write(f"{on_host('watch')}/memory.json", broken)
     down(site)
     assert [one.partition(" ")[2] for one in site.look_once()] == ["alert shop health"]
+
+
+def undelivered(at: float, reason: str = "exit status 7") -> dict[str, str]:
+    text = f"Not delivered since {clock.timestamp(at).replace('T', ' ')}: {reason}"
+    return {"LoadState": "loaded", "ActiveState": "active", "StatusText": text}
+
+
+def test_a_journal_that_is_not_shipped_is_told_after_ten_minutes(site: Site) -> None:
+    site.look_once()
+    for name in ("shop", "host"):
+        site.write(f"/etc/systemd/system/multi-user.target.wants/groundwork-ship@{name}.service", "")
+    site.units["groundwork-ship@shop.service"] = undelivered(site.now, "no\x1b[2Jroute")
+    told = {round(site.now - NOW): site.look_once() for _look in range(23)}
+    assert [at for at, found in told.items() if found] == [630]
+    assert told[630][0].endswith("alert shop ship")
+    assert "has not been shipped since" in site.kept()["conditions"][0]["message"]
+    assert "\x1b" not in site.kept()["conditions"][0]["message"]
+    site.units["groundwork-ship@host.service"] = undelivered(NOW)
+    site.units["groundwork-ship@shop.service"] = {"StatusText": "Lines are delivered."}
+    told_then = sorted(one.partition(" ")[2] for _look in range(4) for one in site.look_once())
+    assert told_then == ["alert host ship", "resolved shop ship"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("interval", 0), ("interval", "60"), ("disk_percent", 101)])
+def test_a_number_that_cannot_be_meant_is_refused_by_its_variable(name: str, value: object) -> None:
+    validate.check(Settings())
+    with pytest.raises(SettingsError, match=f"watch_{name} is .*: give it a whole number from"):
+        validate.check(replace(Settings(), **{name: value}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("argv", "remedy"), [(["status"], True), (["deliver"], True), (["deliver", "network", "--directory", "/x"], False)]
+)
+def test_who_may_not_read_is_told_to_be_root_but_for_what_never_is(
+    argv: list[str], remedy: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_arguments: object) -> int:
+        raise PermissionError(13, "Permission denied", "/var/lib/x")
+
+    monkeypatch.setattr(cli, "verb", lambda _name: refuse)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert cli.main(argv) == cli.EXIT_FAILED
+    error = capsys.readouterr().err
+    assert "Permission denied: '/var/lib/x'" in error
+    assert ("Run it as root: sudo " in error) == remedy
+    assert "become" not in error

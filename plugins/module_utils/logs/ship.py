@@ -193,7 +193,7 @@ class Shipper:
         now = self.clock()
         if self.failing_since is None:
             self.failing_since, self.reminded = now, now - REMIND_SECONDS
-            notify(f"STATUS=Not delivered since {time.strftime('%Y-%m-%d %H:%M:%S')}: {reason}")
+            notify(f"STATUS=Not delivered since {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}: {reason}")
         if now - self.reminded >= REMIND_SECONDS:
             self.reminded = now
             say(

@@ -26,7 +26,7 @@ READ_LIMIT = 2**20  # bytes of one file
 PROPERTIES = (
     "Id,Type,LoadState,ActiveState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,Result,ExecMainStatus,"
     "ExecMainStartTimestamp,ExecMainExitTimestamp,ActiveEnterTimestamp,NextElapseUSecRealtime,LastTriggerUSec,"
-    "NRestarts,MainPID,MemoryCurrent,ControlGroup"
+    "NRestarts,MainPID,MemoryCurrent,ControlGroup,StatusText"
 )
 TICKS = os.sysconf("SC_CLK_TCK")
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -33,18 +33,20 @@ def verb(name: str) -> Callable[[Sequence[str]], int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] not in VERBS:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] not in VERBS:
         known = "".join(f"  {name:9} {text}\n" for name, (_module, _function, text) in VERBS.items())
         sys.stderr.write(f"usage: watch VERB\n{known}")
         return EXIT_USAGE
     os.umask(0o077)  # as its units have it
     try:
-        return verb(words[0])(words[1:])
+        return verb(argv[0])(argv[1:])
     except (SettingsError, OSError) as error:
-        from ..common.privileges import is_root, not_root
         from ..common.text import escaped
 
-        denied = isinstance(error, PermissionError) and not is_root()
-        sys.stderr.write(f"FAILED: {not_root() if denied else escaped(str(error))}\n")
+        # The unit that delivers runs as an account of its own, which is not to become root.
+        is_by_hand = argv[0] != "deliver" or len(argv) == 1
+        denied = isinstance(error, PermissionError) and os.geteuid() and is_by_hand
+        remedy = f". Run it as root: sudo {sys.argv[0]} {' '.join(argv)}" if denied else ""
+        sys.stderr.write(f"FAILED: {escaped(str(error) + remedy)}\n")
         return EXIT_FAILED

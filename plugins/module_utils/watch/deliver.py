@@ -70,14 +70,20 @@ class Delivery:
             self.deliver(waiting)
 
     def waiting(self) -> list[str]:
-        """What waits; what has waited too long is given up."""
-        waiting = outbox.names(self.directory).get(self.receiver.name, [])
+        """What waits, oldest first."""
+        return outbox.names(self.directory).get(self.receiver.name, [])
+
+    def give_up_old(self, tried: Sequence[str]) -> list[str]:
+        """Give up what has waited too long, of what was tried in vain just now; what goes on waiting.
+
+        What was not tried is kept: a clock that was wrong for a while makes a new message look old.
+        """
         limit = self.now() - self.settings.keep
-        old = [name for name in waiting if outbox.put_at(name) < limit]
+        old = [name for name in tried if outbox.put_at(name) < limit]
         if old:
             outbox.remove(self.directory, old)
             self.say(f"messages that waited longer than watch_alerts_keep, and were given up: {len(old)}")
-        return [name for name in waiting if name not in old]
+        return [name for name in tried if name not in old]
 
     def deliver(self, waiting: Sequence[str]) -> None:
         """Send one message of all that waits, unless the receiver pauses or has had enough."""
@@ -94,7 +100,7 @@ class Delivery:
         problem = self.attempt(message)
         if isinstance(problem, SendError):
             self.failed(state, problem)
-            outbox.condense(self.directory, ready)
+            outbox.condense(self.directory, self.give_up_old(ready))
             return
         outbox.remove(self.directory, each)
         self.say(f"sent: {message.subject}")

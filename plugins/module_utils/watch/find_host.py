@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from ..common import clock
+from ..common.text import line
 from . import find_app
 from .conditions import HOST, Found
 from .facts import Facts, critical, level
 from .records import Condition, Look
-from .running import PROXIES, stopped_proxy
+from .running import PROXIES, SHIPPERS, stopped_proxy
 
 CRITICAL_DISK = 97.0  # percent: writes begin to fail soon
+UNDELIVERED = re.compile(r"Not delivered since (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)Z: (.*)")  # of logs/ship.py
+UNDELIVERED_SECONDS = 600.0  # as long as a receiver of alerts may fail before it is told
 LEAST_MEMORY = 0.03  # of the memory that is still available: the kernel will end processes soon
 
 
@@ -24,6 +29,7 @@ def host(look: Look, facts: Facts) -> Iterator[Found]:
     yield from disks(look, facts)
     yield from memory(look, facts)
     yield from connections(facts)
+    yield from shipping(look, facts)
     machine = look.machine
     if machine.clock_synchronized is False:
         message = "Nothing keeps the clock right: certificates, cookies and logs will be wrong by and by."
@@ -121,3 +127,17 @@ def connections(facts: Facts) -> Iterator[Found]:
             message = f"{server.name} has {server.used} of {server.most} connections in use, by {apps} and others."
             command = f"{server.apps[0]} database" if server.apps else ""
             yield Found(Condition("connections", HOST, server.name, message, command=command))
+
+
+def shipping(look: Look, facts: Facts) -> Iterator[Found]:
+    """Journals whose lines the command of ``ship`` does not take; the journal removes the oldest at its cap."""
+    for unit, shown in facts.running.shown.items():
+        found = UNDELIVERED.match(shown.get("StatusText", "")) if unit.startswith(SHIPPERS) else None
+        if found and look.time - clock.parse(f"{found[1]}T{found[2]}") >= UNDELIVERED_SECONDS:
+            name = unit.removeprefix(SHIPPERS).removesuffix(".service")
+            subject = name if name in look.apps else HOST
+            message = (
+                f"The journal of {name} has not been shipped since {found[1]} {found[2]} UTC: {line(found[3], 200)}"
+            )
+            command = f"systemctl status {unit}; journalctl -u {unit} -n 20"
+            yield Found(Condition("ship", subject, "", message, command=command))

@@ -35,8 +35,8 @@ def read(apps: Iterable[str], host: Host) -> Machine:
 
 
 def disks(apps: Iterable[str], host: Host) -> list[dict[str, Any]]:
-    """The file systems of the host and of the apps' data."""
-    places = (*resources.PLACES, *(on_host(kind, app) for app in apps for kind in ("data", "cache")))
+    """The file systems of the host, of the apps' data, and of what the watch itself keeps."""
+    places = (*resources.PLACES, on_host("state"), *(on_host(kind, app) for app in apps for kind in ("data", "cache")))
     return [
         {
             "mount": place,

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who is told about alerts, and when: the configuration of the role ``watch``, as it lies on the host.
 
-It is checked on the controller (``plugin_utils/receivers.py``). It holds secrets (the URL of a Slack webhook is one),
-so a receiver is shown by :attr:`Receiver.place` alone.
+It is checked on the controller (``plugin_utils/alert_receivers.py``). It holds secrets (the URL of a Slack webhook is
+one), so a receiver is shown by :attr:`Receiver.place` alone.
 """
 
 from __future__ import annotations

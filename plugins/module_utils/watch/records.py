@@ -125,7 +125,8 @@ class Condition:
 
     :ivar kind: what, such as ``health``, ``outside``, ``error_rate``, ``latency``, ``certificate``, ``backup``,
         ``drill``, ``job``, ``process``, ``unit``, ``disk``, ``inodes``, ``memory``, ``swap``, ``clock``, ``reboot``,
-        ``connections``, ``proxy``, ``release``, ``dns``, ``watch``, ``receiver``, ``ping``.
+        ``connections``, ``proxy``, ``release``, ``dns``, ``watch``, ``receiver``, ``ping``,
+        ``ship``.
     :ivar subject: an app's name, or ``host``.
     :ivar part: which one of several, such as the job's name or the mount point; else empty. Kind, subject and part
         together are what makes two conditions the same.

@@ -26,6 +26,7 @@ BUSY = ("active", "activating", "deactivating", "reloading")
 STEPS = re.compile(r"groundwork-(release|watch)@.*|groundwork-.*-step-.*|groundwork-failed@.*|groundwork-alerts.*")
 INSTANCES = {"queue": "redis", "cache": "redis-cache"}
 LOOK = "groundwork-watch.timer"
+SHIPPERS = "groundwork-ship@"
 PROXIES = ("nginx.service", "apache2.service")
 LATE = 600.0  # seconds after which a timer that has not elapsed has missed its run
 CGROUPS = "/sys/fs/cgroup"
@@ -63,7 +64,9 @@ def read(apps: Iterable[str], more: Iterable[str], host: Host) -> Running:
     """
     found = Running({app: ReleaseParts.of(app, host) for app in apps})
     names = {app: [*parts.names, engine(app), *redis(app, host)] for app, parts in found.parts.items()}
-    found.shown = host.units([*chain.from_iterable(names.values()), *PROXIES, *own_timers(host), *more])
+    found.shown = host.units(
+        [*chain.from_iterable(names.values()), *PROXIES, *own_timers(host), *shippers(host), *more]
+    )
     found.deploying = {app for app in names if found.shown[engine(app)].get("ActiveState") in BUSY}
     found.still = {app for app in names if is_still(app, host)}
     listed = host.run(SYSTEMCTL, "list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "--full")
@@ -111,6 +114,12 @@ def own_timers(host: Host) -> list[str]:
     """The timers of ours that a boot starts, but for that of the look: without it nothing is told, but by the ping."""
     wants = host.path("/etc/systemd/system/timers.target.wants")
     return sorted(link.name for link in wants.glob("groundwork-*.timer") if link.name != LOOK)
+
+
+def shippers(host: Host) -> list[str]:
+    """The units that ship journals."""
+    wants = host.path("/etc/systemd/system/multi-user.target.wants")
+    return sorted(link.name for link in wants.glob(f"{SHIPPERS}*.service"))
 
 
 def is_still(app: str, host: Host) -> bool:

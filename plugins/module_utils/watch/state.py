@@ -16,7 +16,7 @@ from ..common import files
 from ..common.on_host import path
 
 MOST_NOTED = 100
-# Files that hold space and inodes for the moment when the disk is full: of that, too, somebody is to be told.
+# Files that hold space and inodes for a full disk, which is to be told too; random, as zeros may be compressed.
 RESERVE, RESERVED_FILES, RESERVED_BYTES = "reserve", 8, 2**17
 
 
@@ -55,7 +55,7 @@ class State:
         elif len(held) < RESERVED_FILES and free > 4 * size and has_inodes:
             files.make_directory(reserve, 0o700)
             for number in range(RESERVED_FILES):
-                files.write(reserve / str(number), bytes(RESERVED_BYTES), 0o600)
+                files.write(reserve / str(number), os.urandom(RESERVED_BYTES), 0o600)
 
     def noted_units(self) -> list[str]:
         """These units; a name is what `failed` has accepted as a unit's."""
@@ -71,9 +71,14 @@ class State:
                 os.unlink(self.noted / unit)
 
     def read(self, name: str) -> dict[str, Any]:
-        """A file of this directory; empty where there is none, or it is broken, as after a disk was full."""
+        """A file of this directory; empty where there is none, or it is broken, as after a disk was full.
+
+        :raises PermissionError: whoever runs this may not read it.
+        """
         try:
             return files.read_json(self.directory / name)
+        except PermissionError:
+            raise
         except (OSError, ValueError):
             return {}
 

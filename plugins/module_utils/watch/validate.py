@@ -13,17 +13,41 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 PACKAGE = Path(__file__).parents[1]
+PERCENT = (0, 100)
+# The lowest and the highest value of each number, for a typing error: with an interval of 0 looks would never end.
+BOUNDS = {
+    "interval": (10, 3600),
+    "boot_grace": (0, 3600),
+    "disk_percent": PERCENT,
+    "memory_percent": PERCENT,
+    "swap_percent": PERCENT,
+    "certificate_percent": PERCENT,
+    "connections_percent": PERCENT,
+    "restarts": (1, 1000),
+    "drill_days": (1, 1000),
+}
 
 
 def main(_arguments: Sequence[str]) -> int:
     """Check the configuration; and compile the program, which its units have not the right to do."""
-    Settings.load()
+    check(Settings.load())
     os.umask(0o022)  # the account that sends alerts reads them too
     with redirect_stdout(io.StringIO()) as said:
         is_sound = compileall.compile_dir(PACKAGE, quiet=1)
     if not is_sound:
         sys.stderr.write(said.getvalue())
     return 0 if is_sound else 1
+
+
+def check(settings: Settings) -> None:
+    """Whether each number is one, and within its bounds.
+
+    :raises SettingsError: naming the role's variable.
+    """
+    for name, (lowest, highest) in BOUNDS.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int) or not lowest <= value <= highest:
+            raise SettingsError(f"watch_{name} is {value!r}: give it a whole number from {lowest} to {highest}")
