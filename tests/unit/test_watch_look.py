@@ -343,3 +343,33 @@ def test_a_web_server_that_was_stopped_is_told_by_the_first_look(site: Site) -> 
     site.units["nginx.service"] = {**NGINX, "ActiveState": "inactive"}
     site.answers["here/shop"] = site.answers["there/shop"] = Answer(None, 0.0, "Connection refused")
     assert [one.partition(" ")[2] for one in site.look_once(5.0)] == ["alert host proxy"]
+
+
+def test_a_backup_that_failed_is_told_of_its_set_and_not_of_its_unit_too(site: Site) -> None:
+    site.look_once()
+    failed_backup(site)
+    row = "groundwork-backup.service loaded failed failed Back up every backup set"
+    site.programs["/usr/bin/systemctl list-units"] = row
+    assert [one.partition(" ")[2] for _look in range(3) for one in site.look_once()] == ["alert shop backup"]
+    site.saved(hours=0, days=2)  # what else the unit does has failed
+    told = [one.partition(" ")[2] for one in site.look_once()]
+    assert told == ["alert host unit groundwork-backup.service"]
+
+
+def test_a_timer_that_a_deploy_has_stopped_has_missed_nothing(site: Site) -> None:
+    site.units["shop.nightly.timer"] = {"LoadState": "loaded", "ActiveState": "inactive"}
+    site.units["groundwork-release@shop.service"] = {"LoadState": "loaded", "ActiveState": "active"}
+    assert [one for _look in range(5) for one in site.look_once()] == []
+    assert site.kept()["apps"]["shop"]["jobs"]["nightly"]["result"] == ""
+    del site.units["groundwork-release@shop.service"]
+    assert [one.partition(" ")[2] for _look in range(2) for one in site.look_once()] == ["alert shop job nightly"]
+
+
+def test_an_app_whose_server_was_stopped_is_told_with_how_to_start_it(site: Site) -> None:
+    site.look_once()
+    site.answers["shop"] = Answer(None, 0.0, "Connection refused")
+    site.units[f"shop@{RELEASE}.service"] = {"LoadState": "loaded", "ActiveState": "inactive"}
+    site.look_once()
+    (told,) = site.kept()["conditions"]
+    assert told["message"] == "The app does not run: its server is stopped."
+    assert told["command"] == f"systemctl start shop@{RELEASE}.service; shop status; shop logs"

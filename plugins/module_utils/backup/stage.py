@@ -105,7 +105,7 @@ class Stage:
     ) -> list[dict[str, Any]]:
         """Copy the databases; a record for each copy. A damaged one is saved as it is, unless the set names it."""
         total = sum(database.status.st_size for database in found.values())
-        need_space(self.directory, total * 1.1 + 32 * MEBIBYTE, "the copies of the databases")
+        need_space(self.directory, total * 1.1 + 32 * MEBIBYTE, "copying the databases")
         copies = Copies(self.directory, self.config.state, self.paths)
         records = []
         for record in copies.make([found[path] for path in sorted(found)], seconds):

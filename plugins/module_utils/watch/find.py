@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from . import find_app, find_host
 from .conditions import Found
 from .facts import Facts
 from .records import Condition, Look
 from .running import PROXIES, Running
+
+# The unit whose failure follows from what is told of the sets.
+UNITS_OF = {"backup": "groundwork-backup.service", "drill": "groundwork-backup-drill.service"}
 
 
 def all_of(look: Look, facts: Facts) -> list[Found]:
@@ -21,7 +24,18 @@ def all_of(look: Look, facts: Facts) -> list[Found]:
     for name, app in look.apps.items():
         if facts.settings.apps[name].alerts.enabled and app.state != "undeployed":
             found += find_app.of_app(name, app, look, facts, is_proxy_down)
-    return found
+    follows = units_of_sets({one.condition.kind for one in found}, facts)
+    return [one for one in found if one.condition.kind != "unit" or one.condition.part not in follows]
+
+
+def units_of_sets(kinds: Collection[str], facts: Facts) -> list[str]:
+    """The units that have failed because a set could not be saved or restored, where that is told.
+
+    :param kinds: of the conditions that were found.
+    """
+    sets = facts.saved.values()
+    has_failed = {"backup": any(one.error for one in sets), "drill": any(one.drill_error for one in sets)}
+    return [unit for kind, unit in UNITS_OF.items() if has_failed[kind] and kind in kinds]
 
 
 def hidden_by(found: Iterable[Found], apps: Iterable[str]) -> set[tuple[str, str]]:

@@ -22,7 +22,7 @@ CERTIFICATE = f"{on_host('programs')}/certificate"
 
 def of_app(name: str, app: App, look: Look, facts: Facts, is_proxy_down: bool) -> Iterator[Found]:
     """What is wrong with one app."""
-    down = list(health(name, app))
+    down = list(health(name, app, facts))
     yield from down
     if not down:
         if not is_proxy_down:
@@ -35,12 +35,18 @@ def of_app(name: str, app: App, look: Look, facts: Facts, is_proxy_down: bool) -
     yield from backup(name, name, look, facts)
 
 
-def health(name: str, app: App) -> Iterator[Found]:
+def health(name: str, app: App, facts: Facts) -> Iterator[Found]:
     """An app that does not answer on its own socket, asked twice."""
     if app.state != "down":
         return
     how = f"answers {app.status}" if app.status else f"does not answer: {app.error or 'no answer'}"
-    yield Found(critical("health", name, f"The app {how}.", f"{name} status; {name} logs"), certain=True)
+    command = f"{name} status; {name} logs"
+    if app.status is None and app.server.state == "inactive":
+        how, command = (
+            "does not run: its server is stopped",
+            f"systemctl start {facts.running.parts[name].server}; {command}",
+        )
+    yield Found(critical("health", name, f"The app {how}.", command), certain=True)
 
 
 def from_outside(name: str, app: App, facts: Facts) -> Iterator[Found]:
@@ -133,16 +139,18 @@ def backup(name: str, subject: str, look: Look, facts: Facts) -> Iterator[Found]
     if age > facts.backup_hours:
         what = f"is {age:.0f} hours old" if found.last else "is due: there is none"
         message = f"The last backup{which} {what}; it may be {facts.backup_hours:.0f} hours old."
-        yield Found(Condition("backup", subject, which and name, f"{message} {found.error}".strip(), command=run))
+        why = f" The last attempt failed: {found.error}" if found.error else ""
+        yield Found(Condition("backup", subject, which and name, f"{message}{why}", command=run))
     elif found.error:
         yield Found(
-            Condition("backup", subject, which and name, f"The last backup{which} failed: {found.error}", command=run)
+            Condition("backup", subject, which and name, f"The last backup{which} failed: {found.error}", command=run),
+            certain=True,
         )
     days = (look.time - (found.drill or facts.backup_since)) / clock.DAY
     drill = "systemctl start groundwork-backup-drill"
     if found.drill_error:
         message = f"The last restore drill{which} failed: {found.drill_error}"
-        yield Found(Condition("drill", subject, which and name, message, command=drill))
+        yield Found(Condition("drill", subject, which and name, message, command=drill), certain=True)
     elif days > facts.settings.drill_days:
         message = f"There was no restore drill{which} for {days:.0f} days; it may be {facts.settings.drill_days}."
         yield Found(Condition("drill", subject, which and name, message, command=drill))

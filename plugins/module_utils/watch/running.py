@@ -141,7 +141,8 @@ def fill(name: str, app: App, running: Running, host: Host) -> None:
             app.processes[process if len(names) == 1 else f"{process}.{position}"] = unit(one, shown)
     here = bool(host.json(f"/{Layout(name, host.root).jobs.relative_to(host.root)}").get("run_jobs", True))
     for job, declared in parts.jobs.items():
-        is_due = (here or declared.get("on") == "each") and name not in running.still
+        # A deploy and a rollback stop the timers too, and start them again.
+        is_due = (here or declared.get("on") == "each") and name not in running.still | running.deploying
         service, timer = (shown.get(f"{name}.{job}.{kind}", {}) for kind in ("service", "timer"))
         app.jobs[job] = job_of(service, timer, is_due, host.now)
 
