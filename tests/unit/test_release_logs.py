@@ -228,6 +228,11 @@ class TestShown:
         expected = f"GET shop.example.org/cart?page=2 502 in 1.250 s from 203.0.113.7, request {REQUEST}"
         assert shown(json.dumps(request_line), unit="nginx.service").endswith(f"  proxy     error     {expected}")
 
+    def test_bytes_that_are_no_text_hide_no_request_of_the_proxy(self) -> None:
+        message = json.dumps(NGINX | {"uri": "/STRAY\\x41\\"}).encode().replace(b"STRAY", b"\xff")
+        expected = rf"GET shop.example.org/\xff\x41\ 502 in 1.250 s from 203.0.113.7, request {REQUEST}"
+        assert shown([*message], unit="nginx.service").endswith(f"  proxy     error     {expected}")
+
     @pytest.mark.parametrize(
         "message",
         ['{"status": ', "[1]", '{"a": 1}', '{"status": "500", "seconds": "nan", "uri": ["\\u001b"], "id": null}'],

@@ -95,12 +95,16 @@ def moment(entry: Mapping[str, Any]) -> float:
 # --- the proxy's lines ----------------------------------------
 
 
+# A byte that is no UTF-8, as `text_of` shows it; within JSON, its backslash has to be escaped.
+STRAY_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\x(?=[0-9a-f]{2})")
+
+
 def request_of(message: str) -> dict[str, Any] | None:
     """The request that a line of the proxy is about; None for one that is about no request, such as an error."""
     if not message.startswith("{"):
         return None
     try:
-        found = json.loads(message)
+        found = json.loads(STRAY_BYTE.sub(r"\1\\\\x", message))
     except ValueError:
         return None
     return found if isinstance(found, dict) and "status" in found else None
