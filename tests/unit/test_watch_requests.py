@@ -211,12 +211,3 @@ def test_add() -> None:
     assert counted.buckets[-1] == 7
     assert counted.buckets[0] == 0
     assert counted.seconds == pytest.approx(99.14)
-
-
-def test_percentiles_and_rates() -> None:
-    lines = [Line(1.0, 500 if number > 90 else 200, number / 100) for number in range(1, 101)]
-    assert requests.percentile(lines, 0.5) == 0.5
-    assert requests.percentile(lines[::-1], 0.95) == 0.95
-    assert requests.percentile([*lines[:1], Line(1.0, 101, 99.0)], 0.95) == 0.01
-    assert requests.percentile([], 0.95) is None
-    assert (requests.errors(lines), requests.error_rate(lines), requests.error_rate([])) == (10, 0.1, None)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -211,6 +212,9 @@ class Gathering:
         for name, found in reading.lines.items():
             requests.add(self.look.apps[name].requests, found)
         self.place = reading.place
+        if reading.skipped:
+            apps = ", ".join(reading.skipped)
+            sys.stderr.write(f"More requests than one look reads, so those of these apps are counted in part: {apps}\n")
 
     def backups(self) -> None:
         """When each set was backed up and restored."""

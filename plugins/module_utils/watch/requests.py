@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import select
 import subprocess
@@ -315,19 +314,3 @@ def add(requests: Requests, lines: Sequence[Line]) -> None:
         for number, most in enumerate(BUCKETS):
             if line.seconds <= most:
                 requests.buckets[number] += 1
-
-
-def percentile(lines: Sequence[Line], share: float) -> float | None:
-    """The seconds that this share of the requests took at most (0.95: p95); None without requests."""
-    times = sorted(line.seconds for line in lines if line.status != SWITCHED)
-    return times[max(math.ceil(share * len(times)), 1) - 1] if times else None
-
-
-def errors(lines: Sequence[Line]) -> int:
-    """How many requests were answered with a server error, 500 to 599."""
-    return sum(500 <= line.status <= 599 for line in lines)
-
-
-def error_rate(lines: Sequence[Line]) -> float | None:
-    """The share of server errors, 0 to 1; None without requests."""
-    return errors(lines) / len(lines) if lines else None
