@@ -172,10 +172,10 @@ def test_a_redirect_is_not_followed(server: Answering) -> None:
 
 def test_one_that_hangs_costs_the_time_limit_and_one_that_drips_has_answered(server: Answering) -> None:
     server.drip = True
-    with time_limit(5):
+    with time_limit(60):
         send(to("webhook", url=server.url), a_message())
-    server.drip, server.hang = False, 2.0
-    with time_limit(0.5):
+    server.drip, server.hang = False, 600.0
+    with time_limit(2):
         assert str(error_of(to("webhook", url=server.url))) == "It did not answer in time."
     server.hang, server.drip, server.status = 0.0, True, 500
     with time_limit(0.5), pytest.raises((SendError, TimeoutError)):
