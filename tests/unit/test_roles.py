@@ -96,3 +96,12 @@ def test_every_role_says_what_it_is(role: Path) -> None:
     assert info["min_ansible_version"] == "2.18"
     assert {platform["name"] for platform in info["platforms"]} == {"Debian", "Ubuntu"}
     assert load(role / "meta" / "main.yml").get("dependencies", []) == []
+
+
+@each_role
+def test_no_role_but_that_of_the_accounts_makes_them(role: Path) -> None:
+    """While an app is removed, its account goes before the file that would make it again."""
+    if role.name == "service_user":
+        return
+    tasks = "".join(path.read_text() for path in sorted((role / "tasks").glob("*.yml")))
+    assert not re.findall(r"systemd-sysusers(?! \S+\.conf)", tasks), "name the file, or all accounts are made"

@@ -173,6 +173,17 @@ class TestUnits:
             "warning: nginx.service is changed by /etc/systemd/system/nginx.service.d/zz.conf, which"
         )
 
+    def test_a_file_for_all_units_of_a_prefix_is_told_once(self, host: FakeHost) -> None:
+        own, foreign = (f"/etc/systemd/system/groundwork-.service.d/{name}.conf" for name in ("failed", "own"))
+        names = ("groundwork-backup.service", "groundwork-watch.service")
+        self.declare(host, {}, (own, *(f"/etc/systemd/system/{name}" for name in names)))
+        for path in (own, foreign):
+            host.write(path, "")
+        shown = {**RUNS, "DropInPaths": f"{own} {foreign}"}
+        host.units = {"groundwork-.service": shown, **dict.fromkeys(names, shown)}
+        (text,) = bad(host.found(units))
+        assert text.startswith(f"warning: groundwork-.service is changed by {foreign}, which")
+
     def test_a_file_in_place_of_the_packaged_unit(self, host: FakeHost) -> None:
         self.declare(host, {}, ("/etc/systemd/system/nginx.service.d/groundwork.conf",))
         host.units = {"nginx.service": {**RUNS, "FragmentPath": "/etc/systemd/system/nginx.service"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ def made(tmp_path: Path, age: float | None, *receivers: dict[str, Any], failing:
     """A host whose last look is so many seconds old."""
     host = FakeHost(tmp_path)
     host.write(watching.PROGRAM, "", 0o755)
+    os.utime(host.look.path(watching.PROGRAM), (host.look.now - 3600,) * 2)
     host.write(f"{on_host('configuration')}/watch.json", '{"interval": 30}')
     host.write(f"{on_host('configuration')}/watch.receivers.json", json.dumps({"receivers": receivers}))
     if age is not None:
@@ -54,6 +56,13 @@ def test_a_watch_that_does_not_look_any_more(tmp_path: Path) -> None:
     (text,) = bad(made(tmp_path, 91.0, OPS).found(watching.watch))
     assert text.startswith("problem: The last look was at ")
     assert text.endswith(LATE)
+
+
+def test_a_watch_that_was_set_up_just_now(tmp_path: Path) -> None:
+    host = made(tmp_path, None, OPS)
+    os.utime(host.look.path(watching.PROGRAM), (host.look.now - 10,) * 2)
+    (only,) = host.found(watching.watch)
+    assert (only.state, only.message) == ("unchecked", "It was set up just now and has not looked yet.")
 
 
 def test_a_host_without_a_watch(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def units(expected: Expected, look: Look) -> Iterator[Finding]:
     shown = look.units([*concrete, *of_apps])
     wrong = 0
     for name in concrete:
-        for one in (*state(name, shown[name], wanted.get(name, "")), *overrides(name, shown[name], written, look)):
+        # A file for all units of a prefix is told once, as that of the prefix.
+        changed = overrides(name, shown[name], {*written, *prefix_files(name, concrete, look)}, look)
+        for one in (*state(name, shown[name], wanted.get(name, "")), *changed):
             wrong += 1
             yield one
     if not wrong:
@@ -126,6 +128,17 @@ def drop_ins(name: str, look: Look) -> list[str]:
     names = [name, f"{stem}@.{rest.rpartition('.')[2]}"] if at else [name]
     directories = [f"{top}/{one}.d" for top in CONFIGURATION for one in names]
     return [f"{directory}/{file.name}" for directory in directories for file in look.path(directory).glob("*.conf")]
+
+
+def prefix_files(name: str, units_of_ours: Iterable[str], look: Look) -> list[str]:
+    """The drop-ins that a unit has from those of ours that are a prefix, such as ``groundwork-.service``."""
+    kind = name.rpartition(".")[2]
+    prefixes = [
+        one
+        for one in units_of_ours
+        if one != name and one.endswith(f"-.{kind}") and name.startswith(one[: -len(kind) - 1])
+    ]
+    return [path for prefix in prefixes for path in drop_ins(prefix, look)]
 
 
 def of_drop_in(name: str, path: str) -> bool:

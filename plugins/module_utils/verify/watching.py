@@ -25,15 +25,18 @@ def watch(_expected: Expected, look: Look) -> Iterator[Finding]:
     configuration, state = (look.path(on_host(name)) for name in ("configuration", "watch"))
     last = float(look.json(f"{on_host('watch')}/look.json").get("time") or 0)
     interval = int(look.json(f"{on_host('configuration')}/watch.json").get("interval") or 30)
-    found = list(looks(last, interval, look.now))
+    written = look.path(PROGRAM).stat().st_mtime
+    found = list(looks(last, interval, look.now)) if look.now - written > interval else []
     deliver = receivers.load(configuration / "watch.receivers.json")
     if not deliver.receivers:
         text = "No receiver is set: what the watch finds is told to nobody."
-        found.append(Finding("watch", "host", "warning", text, "Set watch_receivers, and run the play again."))
+        found.append(Finding("watch", "host", "warning", text, "Set watch_receivers, and run site.yml again."))
     for one in outbox.conditions(deliver, look.now, state / "outbox"):
         found.append(Finding("watch", "host", "problem", one.message, f"`{one.command}` tries it."))
     yield from found
-    if not found:
+    if not found and not last:
+        yield Finding("watch", "host", "unchecked", "It was set up just now and has not looked yet.")
+    elif not found:
         names = ", ".join(one.name for one in deliver.receivers)
         yield Finding("watch", "host", "ok", f"It looked last at {clock.timestamp(last)}, and tells {names}.")
 
