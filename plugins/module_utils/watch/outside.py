@@ -18,7 +18,7 @@ from .settings import Watched
 LOOPBACK = "127.0.0.1"
 # Names that are in no public DNS (RFC 2606 and 6761): that they have no address is right.
 RESERVED = ("test", "example", "invalid", "localhost", "local", "internal")
-HTTP, HTTPS = 80, 443
+HTTPS = 443
 
 
 @dataclass
@@ -47,10 +47,10 @@ def questions(app: Watched) -> dict[str, Question]:
     """What is asked for one app; nothing for one that has no domain."""
     if not app.domains:
         return {}
-    domain, port = app.domains[0].replace("*", "groundwork-check", 1), HTTPS if app.tls else HTTP
-    found = {"here": Question(domain, app.health_path, (LOOPBACK, port), app.tls)}
-    if app.alerts.outside and "*" not in app.domains[0]:
-        found["there"] = Question(domain, app.health_path, (domain, port), app.tls)
+    domain = app.domains[0]  # which is no wildcard
+    found = {"here": Question(domain, app.health_path, (LOOPBACK, HTTPS), tls=True)}
+    if app.alerts.outside:
+        found["there"] = Question(domain, app.health_path, (domain, HTTPS), tls=True)
     return found
 
 

@@ -35,19 +35,17 @@ class Watched:
     """An app that is looked at.
 
     :ivar health_path: as a visitor asks for it, and as the app is asked through its socket.
-    :ivar tls: whether its site has a certificate.
     """
 
     name: str
     domains: tuple[str, ...] = ()
     health_path: str = "/"
-    tls: bool = True
     alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def host(self) -> str:
         """The name that the app is asked by through its socket."""
-        return self.domains[0].replace("*", "groundwork-check", 1) if self.domains else "localhost"
+        return self.domains[0] if self.domains else "localhost"
 
 
 @dataclass(frozen=True)
