@@ -373,3 +373,17 @@ def test_an_app_whose_server_was_stopped_is_told_with_how_to_start_it(site: Site
     (told,) = site.kept()["conditions"]
     assert told["message"] == "The app does not run: its server is stopped."
     assert told["command"] == f"systemctl start shop@{RELEASE}.service; shop status; shop logs"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "command"),
+    [
+        (wrong_dns, "getent ahosts shop.example.org; ip -br address; nft list ruleset"),
+        (broken_site, "shop logs; journalctl -u nginx -u apache2 -n 20"),
+    ],
+)
+def test_what_to_try_is_on_every_host(site: Site, wrong: Callable[[Site], None], command: str) -> None:
+    wrong(site)
+    site.look_once()
+    (told,) = site.kept()["conditions"]
+    assert told["command"] == command  # curl, for one, is not

@@ -58,9 +58,11 @@ def from_outside(name: str, app: App, facts: Facts) -> Iterator[Found]:
     how = f"answers {app.outside}" if app.outside else f"does not answer: {app.outside_error}"
     if outside_of.is_bad(here):
         message = f"{domain} {how}. The app itself answers."
+        command = f"{name} logs; journalctl -u nginx -u apache2 -n 20"
     else:
         message = f"{domain} {how}. This host's own web server answers for it: look at DNS, firewall and balancer."
-    yield Found(critical("outside", name, message, f"curl -sv -o /dev/null https://{domain}/"), certain=True)
+        command = f"getent ahosts {domain}; ip -br address; nft list ruleset"
+    yield Found(critical("outside", name, message, command), certain=True)
 
 
 def requests(name: str, app: App, facts: Facts) -> Iterator[Found]:
