@@ -182,7 +182,6 @@ def test_units_are_noted_up_to_a_limit(tmp_path: Path) -> None:
         ("shop.test", Answer(error="no address", unresolved=True), False),
         ("shop.example.org", Answer(error="no address", unresolved=True), True),
         ("shop.test", Answer(error="Connection refused"), True),
-        ("*.example.org", Answer(200), False),
     ],
 )
 def test_where_a_name_leads(domain: str, answer: Answer, there: bool) -> None:
