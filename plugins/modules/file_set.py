@@ -323,7 +323,8 @@ def main() -> None:
 
 def refuse_taken(apps: list[str]) -> None:
     """Refuse names that something else on the host has."""
-    found = {app: Ownership.of(app).conflicts() for app in apps}
+    owners = {app: Ownership.of(app) for app in apps}
+    found = {app: [*owner.conflicts(), *owner.foreign_readers()] for app, owner in owners.items()}
     if refused := [refusal(app, conflicts) for app, conflicts in found.items() if conflicts]:
         raise FileSetError("\n".join(refused))
 

@@ -253,7 +253,7 @@ def main() -> None:
             sshd=sshd_state.state(connection, sshd_state.login_user()),
             admins=admins.pending(module.params["admins"]),
             missing_accounts=[name for name in module.params["accounts"] if account_of(name) is None],
-            taken={owner.app: found for owner in owners if (found := owner.conflicts())},
+            taken={owner.app: found for owner in owners if (found := [*owner.conflicts(), *owner.foreign_readers()])},
             services=host_facts.services(),
             foreign_services={owner.app: there for owner in owners if (there := owner.foreign_services())},
             refused_schedules=schedules.problems(module.params["schedules"], Systemd().run),

@@ -253,3 +253,15 @@ def test_what_has_the_place_of_an_app_s_services_is_somebody_elses(host: Host) -
     manifest = {"parts": {"git": ["/etc/systemd/system/git.redis.service"]}}
     host.file(f"{on_host('state')}/file_sets/redis.json", json.dumps(manifest))
     assert host.look(own).foreign_services() == pooler
+
+
+@pytest.mark.parametrize(
+    ("gid", "found"), [(999, []), (1002, ["the group groundwork-logs-git (gid 1002, members ada)"])]
+)
+def test_a_group_of_readers_that_was_made_by_hand(
+    host: Host, monkeypatch: pytest.MonkeyPatch, gid: int, found: list[str]
+) -> None:
+    name = on_host("log_group", "git")
+    there = grp.struct_group((name, "x", gid, ["ada"]))
+    monkeypatch.setattr(ownership, "group_of", {name: there}.get)
+    assert list(host.look(account()).foreign_readers()) == found

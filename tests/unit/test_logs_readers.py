@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import grp
 import struct
 
+import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common import on_host
-from ansible_collections.groundwork.flask.plugins.module_utils.logs import acl
+from ansible_collections.groundwork.flask.plugins.module_utils.logs import acl, readers
 from ansible_collections.groundwork.flask.plugins.plugin_utils import reserved
+
+
+def test_a_group_that_was_made_by_hand_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [
+        grp.struct_group((f"groundwork-logs-{name}", "x", gid, [])) for name, gid in (("old", 998), ("mine", 1002))
+    ]
+    monkeypatch.setattr(grp, "getgrall", there.copy)
+    assert list(readers.hold({}, dry_run=True)) == ["The group groundwork-logs-old is gone, for its app is."]
 
 
 def test_the_group_of_an_app_is_no_other_apps_and_no_apps_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,14 @@ def test_who_may_not_read_is_told_to_be_root_but_for_what_never_is(
     assert "Permission denied: '/var/lib/x'" in error
     assert ("Run it as root: sudo " in error) == remedy
     assert "become" not in error
+
+
+@pytest.mark.parametrize(("shell", "is_taken"), [("/usr/sbin/nologin", True), ("/bin/bash", False)])
+def test_alerts_are_not_sent_by_the_account_of_a_person(shell: str, is_taken: bool) -> None:
+    account = pwd.struct_passwd(("groundwork-alerts", "x", 1000, 1000, "", "/home/groundwork-alerts", shell))
+    validate.check_account(None)
+    if is_taken:
+        validate.check_account(account)
+        return
+    with pytest.raises(SettingsError, match=r"account groundwork-alerts .*shell /bin/bash.* rename or remove it"):
+        validate.check_account(account)

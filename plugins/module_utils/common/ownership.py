@@ -33,6 +33,9 @@ IN_HOME = (
     "undeployed.html",
     ".undeployed.html.groundwork.new",
 )
+FIRST_OF_PEOPLE = (
+    1000  # accounts and groups of systemd-sysusers have lower numbers (SYS_GID_MAX of Debian's login.defs)
+)
 HOME_MODE = 0o711  # as the role service_user makes it
 MEMBER_LIMIT, SHOWN = 5, 1000  # members of a group, and characters in all, that a message shows
 UNIT_DIRECTORIES = tuple(f"{above}/systemd/system" for above in ("etc", "run", "usr/local/lib", "usr/lib"))
@@ -218,6 +221,12 @@ class Ownership:
         """Whether a directory, or what a link there leads to, belongs to the account of this name."""
         return directory.stat().st_uid == self.account.pw_uid if self.account else self.owns(directory)
 
+    def foreign_readers(self) -> Iterator[str]:
+        """The group of those who read the app's journal, if somebody has made it by hand: its members would go."""
+        found = group_of(on_host("log_group", self.app))
+        if found is not None and found.gr_gid >= FIRST_OF_PEOPLE:
+            yield described(found)
+
     def foreign_account(self) -> Iterator[str]:
         """The account and the group of this name, unless they were made for the app."""
         account, group = self.account, self.group
@@ -226,8 +235,13 @@ class Ownership:
         if account is not None:
             yield f"the account {self.app} (uid {account.pw_uid}, home {account.pw_dir}, shell {account.pw_shell})"
         elif group is not None and (group.gr_mem or not self.is_declared):  # else a killed run has left it
-            members = f"members {', '.join(group.gr_mem[:MEMBER_LIMIT])}" if group.gr_mem else "no members"
-            yield f"the group {self.app} (gid {group.gr_gid}, {members})"
+            yield described(group)
+
+
+def described(group: grp.struct_group) -> str:
+    """A group, for a message."""
+    members = f"members {', '.join(group.gr_mem[:MEMBER_LIMIT])}" if group.gr_mem else "no members"
+    return f"the group {group.gr_name} (gid {group.gr_gid}, {members})"
 
 
 def refusal(where: str, found: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..common import programs
 from ..common.on_host import LOG_GROUP, log_group
+from ..common.ownership import FIRST_OF_PEOPLE
 from . import acl
 from .config import HOST, Journal
 
@@ -63,7 +64,8 @@ def hold(journals: Mapping[str, Journal], dry_run: bool, root: Path = Path("/"))
             if not dry_run:
                 call(GPASSWD, "--members", ",".join(wanted), group)
     for stale in grp.getgrall():
-        if stale.gr_name.startswith(LOG_GROUP) and stale.gr_name not in groups:
+        # One that was made by hand is not of an app.
+        if stale.gr_name.startswith(LOG_GROUP) and stale.gr_name not in groups and stale.gr_gid < FIRST_OF_PEOPLE:
             yield f"The group {stale.gr_name} is gone, for its app is."
             if not dry_run:
                 remove(stale, root)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import compileall
 import io
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from ..common.on_host import on_host
+from ..common.ownership import NO_SHELL, account_of
 from .settings import Settings, SettingsError
 
 PACKAGE = Path(__file__).parents[1]
@@ -34,6 +37,7 @@ BOUNDS = {
 def main(_arguments: Sequence[str]) -> int:
     """Check the configuration; and compile the program, which its units have not the right to do."""
     check(Settings.load())
+    check_account(account_of(on_host("alerts_account")))
     os.umask(0o022)  # the account that sends alerts reads them too
     with redirect_stdout(io.StringIO()) as said:
         is_sound = compileall.compile_dir(PACKAGE, quiet=1)
@@ -51,3 +55,15 @@ def check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not isinstance(value, int) or not lowest <= value <= highest:
             raise SettingsError(f"watch_{name} is {value!r}: give it a whole number from {lowest} to {highest}")
+
+
+def check_account(found: pwd.struct_passwd | None) -> None:
+    """Whether the account that sends alerts is nobody's own; it is made after this check.
+
+    :raises SettingsError: naming it.
+    """
+    if found is not None and os.path.basename(found.pw_shell) not in NO_SHELL:
+        raise SettingsError(
+            f"the account {found.pw_name} (uid {found.pw_uid}, home {found.pw_dir}, shell {found.pw_shell}) is "
+            "somebody's own, and would send the alerts and know the passwords for it: rename or remove it, and run again"
+        )
