@@ -65,5 +65,5 @@ def check_account(found: pwd.struct_passwd | None) -> None:
     if found is not None and os.path.basename(found.pw_shell) not in NO_SHELL:
         raise SettingsError(
             f"the account {found.pw_name} (uid {found.pw_uid}, home {found.pw_dir}, shell {found.pw_shell}) is "
-            "somebody's own, and would send the alerts and know the passwords for it: rename or remove it, and run again"
+            "somebody's own, and would send the alerts and know their passwords: rename or remove it, and run again"
         )
