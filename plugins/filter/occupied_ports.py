@@ -20,7 +20,10 @@ options:
     type: dict
     required: true
   provider:
-    description: The proxy's C(name), its C(unit), and C(main), the file of its package that the role replaces.
+    description:
+      - The proxy's C(name), its C(unit), and C(main), the file of its package that the role replaces.
+      - C(logs), the files in which what is logged about apps is not, as it goes to their journals. A jail of fail2ban
+        that reads one is a problem.
     type: dict
     required: true
   http3:

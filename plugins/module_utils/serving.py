@@ -41,6 +41,9 @@ FROM_INSIDE = re.compile(
     r"-d 127\.|daddr 127\."
 )
 
+FAIL2BAN = ("/usr/bin/fail2ban-client", "--dump")  # what its configuration comes to, whether it runs or not
+JAIL = re.compile(r"(?m)^\['set', '([^']+)', 'addlogpath', '([^']+)'")
+
 
 def serving(root: Path = Path("/")) -> dict[str, Any]:
     """What the roles proxy and firewall need to know before they change a host."""
@@ -60,9 +63,15 @@ def serving(root: Path = Path("/")) -> dict[str, Any]:
         ],
         "fleeting": [unit for unit, state in states.items() if is_fleeting(state)],
         "firewalls": firewalls.firewalls(rules, root),
+        "jails": jails(output(*FAIL2BAN)),
         # Once the firewall is there, `verify` tells what listens behind it.
         "reached": [] if (root / RULES).exists() else listeners.from_elsewhere(root),
     }
+
+
+def jails(dump: str) -> list[dict[str, str]]:
+    """The jails of fail2ban and the files that they read, from its configuration as it prints it; none without it."""
+    return [{"name": line(name), "file": line(file)} for name, file in JAIL.findall(dump)]
 
 
 def our_units(root: Path = Path("/")) -> list[str]:

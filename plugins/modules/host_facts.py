@@ -178,7 +178,7 @@ serving:
       P(groundwork.flask.other_firewalls#filter) take it.
     - C(listeners) at the ports 80 and 443, C(redirects) of these ports by the kernel and the C(containers) that publish
       them, the C(sites) of a web server that this collection did not set up, units that are C(ours), those that are
-      C(armed), and C(firewalls).
+      C(armed), C(firewalls), and C(jails) of fail2ban with the files that they read.
     - C(reached), what listens where other machines come in; empty once the role C(groundwork.flask.firewall) has
       written its rules.
   type: dict

@@ -45,11 +45,12 @@ class Judgement:
     taken: list[str] = field(default_factory=list)
 
 
-def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take_over: bool) -> Judgement:
+def proxy(found: Mapping[str, Any], provider: Mapping[str, Any], udp: bool, take_over: bool) -> Judgement:
     """What keeps a proxy from the ports 80 and 443, and which sites of others would no longer be served.
 
     :param found: as the module ``host_facts`` returns it in ``serving``.
-    :param provider: ``name``, ``unit`` and ``main`` (the file that the role replaces) of the proxy.
+    :param provider: ``name``, ``unit`` and ``main`` (the file that the role replaces) of the proxy, and ``logs``, the
+        files in which the lines of apps are not, since they go to the journals.
     :param udp: whether it serves HTTP/3 too.
     :param take_over: whether what can be stopped is to be stopped.
     """
@@ -69,7 +70,18 @@ def proxy(found: Mapping[str, Any], provider: Mapping[str, str], udp: bool, take
     sites = found["sites"].get(provider["unit"], []) if provider["unit"] in found["armed"] else []
     if sites:
         judge_sites(judgement, provider, sites, take_over)
+    judgement.problems += list(blind_jails(found.get("jails", []), provider.get("logs", ())))
     return judgement
+
+
+def blind_jails(jails: Iterable[Mapping[str, str]], logs: Collection[str]) -> Iterator[str]:
+    """The jails of fail2ban that would find nobody any more, without a word, as the lines they read go to a journal."""
+    for one in jails:
+        if one["file"] in logs:
+            yield (
+                f"fail2ban's jail {one['name']} reads {one['file']}, but what is logged about the apps goes to their "
+                "journals, so it would ban nobody: set `proxy_access_log: file`, or have the jail read the journals"
+            )
 
 
 def by_owner(

@@ -247,3 +247,13 @@ def test_what_the_first_rules_shut_is_named() -> None:
     assert not any(other_firewalls(serving, [*opens, {"port": 53, "protocol": "udp"}], ssh_ports=[22, 2222]).values())
     many = found(reached=[listener(f"p{port}", port) for port in range(1000, 1014)])
     assert "; and 2 more. Add" in other_firewalls(many, WEB)["warnings"][0]
+
+
+def test_a_jail_that_would_find_nobody_any_more() -> None:
+    """The lines go to the journals of the apps, and fail2ban says nothing about a file that stays empty."""
+    read = "/var/log/nginx/access.log"
+    there = found(jails=[{"name": "botsearch", "file": read}, {"name": "own", "file": "/var/log/nginx/other.log"}])
+    (text,) = occupied_ports(there, {**NGINX, "logs": [read]})["problems"]
+    assert text.startswith(f"fail2ban's jail botsearch reads {read}")
+    assert "`proxy_access_log: file`" in text
+    assert occupied_ports(there, {**NGINX, "logs": []})["problems"] == []

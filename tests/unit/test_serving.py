@@ -193,3 +193,12 @@ def iptables(*rules: str, table: str = "filter") -> dict[str, str]:
 )
 def test_rules_of_others_that_shut(rules: dict[str, str], names: list[str]) -> None:
     assert [one["name"] for one in firewalls.chains(rules)] == names
+
+
+def test_the_jails_of_fail2ban_and_what_they_read() -> None:
+    dump = (
+        "['set', 'loglevel', 'INFO']\n['add', 'sshd', 'systemd']\n['add', 'web', 'auto']\n"
+        "['set', 'web', 'addlogpath', '/var/log/nginx/access.log', 'head']\n['start', 'web']\n"
+    )
+    assert serving.jails(dump) == [{"name": "web", "file": "/var/log/nginx/access.log"}]
+    assert serving.jails("") == []
