@@ -89,6 +89,18 @@ def test_a_line_without_end_is_bounded(log: DeployLog, journal: socket.socket) -
     assert [len(message) for message in messages(journal)] == [deploy_log.LINE_LIMIT] * 3
 
 
+@pytest.mark.parametrize("begun", [1, 5, len(CANARY) - 1])
+def test_no_part_of_a_secret_where_a_line_without_end_is_cut(
+    begun: int, log: DeployLog, journal: socket.socket
+) -> None:
+    take = log.output("build")
+    take(b"x" * 4000 + CANARY[:begun].encode())
+    take(f"{CANARY[begun:]} done\n".encode())
+    told = messages(journal)
+    assert told[-1].endswith("x******** done")
+    assert not any(CANARY[begun:] in message for message in told)
+
+
 def test_what_only_the_engine_reads(log: DeployLog, journal: socket.socket) -> None:
     log.output("resolve")(b"refs/heads/main\n")
     log.output("import")(b"hello\n" + f'{probe.MARK}{{"a": 1}}\n'.encode())

@@ -18,6 +18,7 @@ from ..common.text import escaped
 RELEASE_FIELD = "GROUNDWORK_RELEASE"  # of an entry: the release that is deployed; only root's entries are believed
 ERROR, WARNING, INFO = 3, 4, 6  # levels of syslog
 LINE_LIMIT = 4000  # characters
+UNFINISHED = 1000  # bytes of a line without end that wait for what follows: a secret may have begun in them
 SEND_SECONDS = 0.5
 TRIES = 3  # that may fail in a row before no more are made
 # The steps whose output says something to a person; that of the others is read by the engine.
@@ -68,8 +69,11 @@ class DeployLog:
             if not self.app or step not in TELLING:
                 return
             *lines, rest = (rest + block).split(b"\n")
-            if rest and (not block or len(rest) > LINE_LIMIT):
+            if rest and not block:
                 lines, rest = [*lines, rest], b""
+            elif len(rest) > LINE_LIMIT:
+                known = without(rest.decode(errors="replace"), secrets).encode()
+                lines, rest = [*lines, known[:-UNFINISHED]], known[-UNFINISHED:]
             self.write([f"{step}: {one.decode(errors='replace')}" for one in lines if one.strip()], INFO, secrets)
 
         return take
