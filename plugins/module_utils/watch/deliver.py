@@ -140,7 +140,7 @@ class Delivery:
         state.failures, state.error, state.refused = state.failures + 1, str(error), error.refused
         state.attempted, state.next = now, now + pause
         outbox.write_state(self.directory, self.receiver.name, state)
-        self.say(f"{error} The next attempt is made in {pause:.0f} s")
+        self.say(f"{str(error).rstrip('.')}. The next attempt is made in {pause:.0f} s")
 
     def sent(self, state: State, problem: str, subjects: Iterable[str]) -> None:
         """Note that a message was sent, and what it was about."""
