@@ -80,11 +80,14 @@ systemctl start groundwork-certificate.timer
 systemctl reload groundwork-outgoing.service
 rm -rf {KEPT}
 """
-# All that a look could change: contents, modes and times below /etc and of the records, and the state of every unit.
+# All that a look could change: contents, modes and times below /etc and of the records, and the state of every unit;
+# not what the watch keeps and does each half minute.
+OF_THE_WATCH = " ".join(f"! -path '{on_host(name)}/*'" for name in ("watch", "metrics", "status"))
 FINGERPRINT = f"""
-find /etc {STATE} {on_host("homes")} -xdev ! -type d -printf '%p %m %u %T@ %C@\\n' | sort | sha256sum
-find /etc {STATE} {on_host("certificates")} -xdev -type f -exec sha256sum {{}} + | sort | sha256sum
-systemctl list-units --all --plain --no-legend --no-pager --type=service,socket,timer,path | grep -v -e '^pebble' | sort
+find /etc {STATE} {on_host("homes")} -xdev ! -type d {OF_THE_WATCH} -printf '%p %m %u %T@ %C@\\n' | sort | sha256sum
+find /etc {STATE} {on_host("certificates")} -xdev -type f {OF_THE_WATCH} -exec sha256sum {{}} + | sort | sha256sum
+systemctl list-units --all --plain --no-legend --no-pager --type=service,socket,timer,path |
+    awk '{{print $1, $2, $3, $4}}' | grep -v -E '^(pebble|groundwork-(watch|alerts|failed))' | sort
 """
 
 
