@@ -8,6 +8,8 @@ import platform
 import sys
 from statistics import median, quantiles
 
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+
 from benchmarks import hosts
 from benchmarks.errors_host import BAD_GATEWAY, HANGS, TAKES
 from benchmarks.hosts import ROOT, WORK, run_on, test_host
@@ -46,7 +48,7 @@ def measure(requests: int) -> bool:
         "systemctl stop groundwork-watch.timer; cat > /root/measure.py",
         (ROOT / "benchmarks/errors_host.py").open(),
     )
-    names = " ".join((WITHOUT, CONTROL, *TRACKERS))
+    names = " ".join(f"{app}={on_host('current', app)}" for app in (WITHOUT, CONTROL, *TRACKERS))
     found = json.loads(run_on(HOST, f"python3 /root/measure.py {requests} {STOPS} {names}"))
     p95 = {app: quantiles(took, n=20)[-1] for app, took in found["requests"].items()}
     stop = {app: median(took) for app, took in found["stops"].items()}

@@ -1,6 +1,7 @@
 """Asks apps one after another, again and again, then stops them: what benchmarks/errors runs on its host.
 
-`errors_host.py REQUESTS STOPS APP…` prints, as JSON, each app's requests in milliseconds and its stops in seconds.
+`errors_host.py REQUESTS STOPS APP=CURRENT…`, with the directory of the live release of each app, prints, as JSON, the
+requests of each in milliseconds and its stops in seconds.
 """
 
 import http.client
@@ -15,6 +16,7 @@ import time
 
 FAILS_EACH = 20  # requests between two that fail, so that there is something to send all the time
 BAD_GATEWAY, HANGS, TAKES = 9601, 9602, 9603
+current: dict[str, str] = {}  # the directory of the live release, by app
 
 
 def ask(app: str, path: str) -> float:
@@ -22,7 +24,7 @@ def ask(app: str, path: str) -> float:
     with socket.socket(socket.AF_UNIX) as connection:
         began = time.perf_counter()
         connection.settimeout(30)
-        connection.connect(f"/srv/{app}/current/app.sock")
+        connection.connect(f"{current[app]}/app.sock")
         client = http.client.HTTPConnection(f"{app}.test")
         client.sock = connection
         client.request("GET", path)
@@ -38,7 +40,7 @@ def stop(app: str) -> float:
     """The seconds in which an app stops while errors wait to be sent; it is started again."""
     for _number in range(FAILS_EACH):
         ask(app, "/fail")
-    unit = f"{app}@{os.path.basename(os.readlink(f'/srv/{app}/current'))}.service"
+    unit = f"{app}@{os.path.basename(os.readlink(current[app]))}.service"
     began = time.perf_counter()
     # It warns that its socket listens on.
     subprocess.run(("systemctl", "stop", unit), check=True, stderr=subprocess.DEVNULL)
@@ -71,7 +73,9 @@ def tracker(port: int, answer: bytes) -> None:
 
 def main() -> None:
     """Measure."""
-    requests, stops, apps = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    requests, stops = int(sys.argv[1]), int(sys.argv[2])
+    current.update(one.split("=", 1) for one in sys.argv[3:])
+    apps = list(current)
     tracker(BAD_GATEWAY, b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     tracker(TAKES, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
     tracker(HANGS, b"")
