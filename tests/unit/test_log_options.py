@@ -82,7 +82,7 @@ def test_the_limits_that_journald_reads() -> None:
         "RateLimitBurst": "20000",
     }
     assert limits() == default == limits(journal={})
-    own = {"SystemMaxUse": "16M", "MaxRetentionSec": "0", "RateLimitBurst": "0"}
+    own = {"SystemMaxUse": "16M", "MaxRetentionSec": "100year", "RateLimitBurst": "0"}
     assert limits(journal={"max_use": "16M", "retention": "0", "rate_limit": 0}) == default | own | {
         "SystemMaxFileSize": "2M"
     }
