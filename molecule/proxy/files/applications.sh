@@ -21,6 +21,8 @@ StopWhenUnneeded=no
 [Socket]
 SocketMode=0600
 SocketUser=www-data
+# As for an app of the role wsgi_server: if the directory has the group of its service, the service leaves the owner of what lies there alone.
+ExecStartPre=/usr/bin/install -d -m 0755 -g systemd-journal /run/systemd/journal.%i
 END
 # With a retention its daemon does not end when it has nothing to do, as it does not for an app of the role wsgi_server. systemd 252 does
 # not start it again for what comes in that very moment.
