@@ -74,7 +74,9 @@ def tracker(port: int, answer: bytes) -> None:
 def main() -> None:
     """Measure."""
     requests, stops = int(sys.argv[1]), int(sys.argv[2])
-    current.update(one.split("=", 1) for one in sys.argv[3:])
+    for one in sys.argv[3:]:
+        name, _equals, value = one.partition("=")
+        current[name] = value
     apps = list(current)
     tracker(BAD_GATEWAY, b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     tracker(TAKES, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
