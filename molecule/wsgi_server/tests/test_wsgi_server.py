@@ -82,8 +82,14 @@ def test_the_proxy_writes_into_it_when_nothing_of_the_app_runs(host: Host) -> No
     assert said.splitlines() == ["Permission denied"] * 2
     # The app itself may; the third of them wants another kind of socket.
     assert host.check_output("runuser -u shop -- python3 -c %s shop", FORGE) == "Protocol wrong type for socket"
-    shown = "journalctl --namespace=shop --no-pager --lines=100"
-    assert testing.poll(lambda: host.check_output(shown).count("forged") == 2)
+    shown = "journalctl --namespace=shop --no-pager --output=cat _UID=$(id -u %s)"
+    expected = {"www-data": ["MESSAGE=forged"], "shop": ["forged", "MESSAGE=forged"]}
+
+    def last_lines() -> dict[str, list[str]]:
+        found = {user: host.check_output(shown, user).splitlines() for user in expected}
+        return {user: lines[-len(expected[user]) :] for user, lines in found.items()}
+
+    assert testing.poll(lambda: last_lines() == expected), last_lines()
 
 
 def test_a_directive_is_loosened_for_the_app_that_asked(host: Host) -> None:
