@@ -94,7 +94,7 @@ def serve_the_one_before(host: Host, name: str, visitor: visitor.Site) -> str:
     host.check_output("systemctl reload nginx.service")
     shown = host.check_output(f"openssl x509 -noout -serial -in {SERVED}/{name}/current/fullchain.pem")
     number = shown.removeprefix("serial=")
-    assert testing.poll(lambda: serial(visitor) == number, 2)  # a reload takes a moment
+    assert testing.poll(lambda: serial(visitor) == number)  # a reload takes a moment
     return number
 
 

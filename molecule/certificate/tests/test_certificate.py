@@ -61,7 +61,7 @@ def test_no_other_account_can_hold_up_a_run(host: Host) -> None:
     unit = "systemd-run --collect --unit=nobody -p User=nobody -p StandardOutput=file:/run/nobody.txt"
     host.check_output(f"{unit} /usr/bin/python3 -I -c %s {places}", lock_all)
     try:
-        held = testing.poll(lambda: str(host.run("cat /run/nobody.txt").stdout).strip(), 10)
+        held = testing.poll(lambda: str(host.run("cat /run/nobody.txt").stdout).strip())
         assert int(held) > 5  # it has found something to hold
         done = host.run(f"timeout 20 {PROGRAM} issue --all --json")
     finally:
@@ -97,7 +97,7 @@ def test_certbot_s_timer_renews_and_the_new_one_is_served(host: Host, site: Make
     wiki = site("wiki.test", authority_root)
     before = serial(wiki)
     renew(host, "wiki")
-    assert testing.poll(partial(is_served_anew, wiki, before), 2), testing.journal(host, "certbot.service")
+    assert testing.poll(partial(is_served_anew, wiki, before)), testing.journal(host, "certbot.service")
 
 
 @pytest.mark.usefixtures("timer_paused")
@@ -108,7 +108,7 @@ def test_a_renewal_that_was_not_deployed_is_noticed(host: Host, site: MakeSite, 
     said = reconcile(host)
     assert "wiki: the certificate of Pebble" in said
     assert "asking" not in said
-    assert testing.poll(partial(is_served_anew, wiki, before), 2), said
+    assert testing.poll(partial(is_served_anew, wiki, before)), said
 
 
 @pytest.mark.usefixtures("timer_paused")
@@ -123,11 +123,11 @@ def test_a_reload_that_failed_is_tried_again(host: Host, site: MakeSite, authori
         reconcile(host)
         assert host.check_output("systemctl is-failed groundwork-certificate.service") == "failed"
         host.check_output("systemctl start groundwork-certificate-check.service || true")
-        assert testing.poll(lambda: alerted(host), 5)
+        assert testing.poll(lambda: alerted(host))
     finally:
         host.check_output("rm /etc/nginx/conf.d/broken.conf")
     reconcile(host)
-    assert testing.poll(partial(is_served_anew, wiki, before), 2), service_journal(host)
+    assert testing.poll(partial(is_served_anew, wiki, before)), service_journal(host)
     assert status(host, "wiki")["error"] == ""
     assert host.run("systemctl is-failed groundwork-certificate.service").rc != 0
 
@@ -185,7 +185,7 @@ def test_names_that_lead_here_get_theirs_and_the_others_follow(host: Host, site:
     assert site("foreign.test").get(scheme="http").text == "hello"
     assert host.run(f"{PROGRAM} issue part").rc == 1
     part = site("part.test", authority_root)
-    assert testing.poll(lambda: part.get().text == "part", 2)
+    assert testing.poll(lambda: part.get().text == "part")
     entry = status(host, "part")
     assert "late.test: it has no address" in entry["error"]
     assert "foreign.test: another server answers at 127.0.0.1 (hello)" in entry["error"]
@@ -198,7 +198,7 @@ def test_names_that_lead_here_get_theirs_and_the_others_follow(host: Host, site:
     assert "left out" not in reconcile(host)  # not before the pause is over
     forget_pause(host, "part")
     reconcile(host)
-    assert testing.poll(lambda: site("late.test", authority_root).get().text == "part", 2), service_journal(host)
+    assert testing.poll(lambda: site("late.test", authority_root).get().text == "part"), service_journal(host)
     host.check_output("rm /etc/nginx/conf.d/foreign.conf; systemctl reload nginx.service")
     assert host.run(f"{PROGRAM} issue part").rc == 1  # it leads here now, but not for the CA
     assert site("late.test", authority_root).get().text == "part"
@@ -223,7 +223,7 @@ def test_a_run_that_is_killed_is_healed(host: Host, site: MakeSite, authority_ro
     assert (ordered.rc, answered) == (0, "killed"), service_journal(host)
     forget_pause(host, "killed")
     reconcile(host)
-    assert testing.poll(lambda: site(domain, authority_root).get().text == "killed", 5), service_journal(host)
+    assert testing.poll(lambda: site(domain, authority_root).get().text == "killed"), service_journal(host)
     drop(host, "killed")
 
 
@@ -246,7 +246,7 @@ def test_a_clock_that_is_wrong_ends_well(
     assert site(domain, verify=False).get().text == "clock"
     forget_pause(host, "clock")
     reconcile(host)
-    assert testing.poll(lambda: site(domain, authority_root).get().text == "clock", 2), service_journal(host)
+    assert testing.poll(lambda: site(domain, authority_root).get().text == "clock"), service_journal(host)
     assert status(host, "clock")["error"] == ""
     drop(host, "clock")
 
@@ -274,7 +274,7 @@ def test_a_wildcard_by_hooks_and_then_from_another_directory(host: Host, site: M
         # The reload's old worker may answer for one name while its new one does for the other.
         hook = site("hook.test", authority_root)
         for wanted in (hook, site("any.hook.test", authority_root)):
-            assert testing.poll(lambda wanted=wanted: wanted.get().text == "hook", 2)  # type: ignore[misc]
+            assert testing.poll(lambda wanted=wanted: wanted.get().text == "hook")  # type: ignore[misc]
         assert host.check_output("dig +short TXT _acme-challenge.hook.test @127.0.0.1") == ""
 
         before = serial(hook)
@@ -282,7 +282,7 @@ def test_a_wildcard_by_hooks_and_then_from_another_directory(host: Host, site: M
         said = host.run(f"{PROGRAM} issue hook")
         assert said.rc == 0, said.stdout + said.stderr
         assert "server is https://pebble.test:14000/dir instead of https://localhost:14000/dir" in said.stderr
-        assert testing.poll(partial(is_served_anew, hook, before), 2)
+        assert testing.poll(partial(is_served_anew, hook, before))
     finally:
         host.check_output(f"cp /run/options {options}")
     drop(host, "hook")

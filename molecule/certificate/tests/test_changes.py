@@ -121,7 +121,7 @@ def test_a_ca_that_is_down_stops_no_site_and_no_play(
     assert reconcile(host) == ""  # not before the pause is over
     forget_pause(host, "blog")
     said = reconcile(host)
-    assert testing.poll(lambda: site("blog.test", authority_root).get().text == "blog", 2), said
+    assert testing.poll(lambda: site("blog.test", authority_root).get().text == "blog"), said
     assert not status(host, "blog")["temporary"]
     assert "blog: asking for a certificate (acme), because there is none yet" in said
 
@@ -142,7 +142,7 @@ def test_certbot_from_pypi_issues_with_profiles_and_renews(host: Host, site: Mak
     renew(host, "wiki")  # the package's unit does nothing
     assert serial(wiki) == before
     renew(host, "wiki", "groundwork-certificate-renew.service")
-    assert testing.poll(partial(is_served_anew, wiki, before), 2)
+    assert testing.poll(partial(is_served_anew, wiki, before))
     assert host.check_output(calls).splitlines()[-1] == "-q renew --no-random-sleep-on-renew"
 
 
@@ -184,7 +184,7 @@ def test_certbot_from_pypi_issues_for_profiles_and_addresses(host: Host, site: M
     renew(host, "wiki")
     assert serial(wiki) == before
     renew(host, "wiki", "groundwork-certificate-renew.service")
-    assert testing.poll(partial(is_served_anew, wiki, before), 2)
+    assert testing.poll(partial(is_served_anew, wiki, before))
     host.check_output(f"rm {CONFIGURATION}/certificates/bare.json; {PROGRAM} remove bare")
 
 
@@ -211,7 +211,7 @@ def test_a_new_domain_is_added_and_a_bad_one_harms_nothing(
     host: Host, site: MakeSite, authority_root: str, refused: str
 ) -> None:
     new = site("new.shop.test", authority_root)
-    assert testing.poll(lambda: new.get().text == "shop", 2), service_journal(host)
+    assert testing.poll(lambda: new.get().text == "shop"), service_journal(host)
     assert "shop: gone.invalid: " in refused
     error = status(host, "shop")["error"]
     assert error.startswith("gone.invalid: ")

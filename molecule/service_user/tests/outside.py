@@ -73,7 +73,7 @@ def build(host: Host) -> None:
         f"systemd-run --quiet --unit=outside ip netns exec {NAMESPACE} {shlex.join(server)}",
     )
     host.check_output(f"ip netns del {NAMESPACE} 2>/dev/null; set -e; " + "; ".join(lines))
-    assert testing.poll(lambda: ask(host, "root", "udp 2001:db8:77::20 8002") == ["hello"], 5)
+    assert testing.poll(lambda: ask(host, "root", "udp 2001:db8:77::20 8002") == ["hello"])
 
 
 def inside() -> str:

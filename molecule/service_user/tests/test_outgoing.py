@@ -114,9 +114,9 @@ def test_a_narrower_policy_ends_connections_that_are_open(host: Host) -> None:
             "/usr/bin/python3 -c %s",
             script,
         )
-        assert testing.poll(lambda: "hello" in host.run("cat /run/held").stdout, 5)
+        assert testing.poll(lambda: "hello" in host.run("cat /run/held").stdout)
         host.check_output(f"echo '{{\"outgoing\": []}}' >{policy} && systemctl reload groundwork-outgoing.service")
-        assert testing.poll(lambda: "Connection" in host.run("cat /run/held").stdout, 5)
+        assert testing.poll(lambda: "Connection" in host.run("cat /run/held").stdout)
     finally:
         host.run(f"printf %s '{before}' >{policy} && systemctl reload groundwork-outgoing.service")
 
@@ -127,7 +127,7 @@ def test_name_servers_follow_the_host_s(host: Host) -> None:
     try:
         host.check_output(f"echo 'nameserver {OTHER}' >/etc/resolv.conf")
         rules = f"nft list table inet groundwork_apps | grep 'daddr {OTHER} udp'"
-        assert testing.poll(lambda: host.run(rules).rc == 0, 5)
+        assert testing.poll(lambda: host.run(rules).rc == 0)
         asked = [f"{protocol} {OTHER} 53" for protocol in ("udp", "tcp")]
         assert outside.ask(host, "shop", *asked, f"udp {LISTED} 53") == ["hello", "hello", "PermissionError"]
         assert outside.ask(host, "inner", f"udp {OTHER} 53") == ["PermissionError"]

@@ -90,7 +90,7 @@ def gone(host: Host, release: str) -> bool:
     def none() -> bool:
         return not [name for name, state in running(host).items() if release in name and state != "inactive"]
 
-    return testing.poll(none, 15)
+    return testing.poll(none)
 
 
 def shown(host: Host) -> list[dict[str, Any]]:
