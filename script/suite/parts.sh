@@ -114,10 +114,12 @@ test_example() {
     (cd "$example" && PYTHONPATH='' "$venv/bin/python" -m pytest -q -p no:cacheprovider)
 }
 
-# A copy of the project where ansible-test insists on finding a collection.
-copy_collection() {
-    local copy=$1
-    rm -rf "$copy" && mkdir -p "$copy" && files | xargs -0 cp --parents --no-dereference --target-directory="$copy"
+# Build the archive of the collection from this checkout's files, in an empty directory.
+build_collection() {
+    local output=$1
+    rm -rf "$output" && mkdir -p "$output/source" || return
+    files | xargs -0 cp --parents --no-dereference --target-directory="$output/source" || return
+    (cd "$output/source" && ansible-galaxy collection build --output-path "$output" .)
 }
 
 sanity() {
@@ -140,16 +142,16 @@ END
         echo '[global]'
         pip config list | sed -nE "s/^(global|:env:)\.\.?((extra-)?index-url|cert|trusted-host|find-links|timeout)='(.*)'$/\2 = \4/p" | sort -u -t= -k1,1
     } >"$home/.config/pip/pip.conf"
-    copy_collection "$copy" || return
+    # What is published, as Galaxy tests it, where ansible-test insists on finding a collection.
+    build_collection "$CACHE/ac" || return
+    mkdir -p "$copy" && tar --extract --gzip --file "$(echo "$CACHE"/ac/groundwork-flask-*.tar.gz)" --directory "$copy" || return
     git init --quiet "$copy" || return # else it asks the repository around it, which ignores .cache, and finds nothing to test
     (cd "$copy" && HOME=$home ansible-test sanity --local --color no --python "$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')")
 }
 
 build() {
     local output=$CACHE/build tarball kind name
-    rm -rf "$output" && mkdir -p "$output/source" || return
-    copy_collection "$output/source" || return
-    (cd "$output/source" && ansible-galaxy collection build --output-path "$output" .) || return
+    build_collection "$output" || return
     tarball=$(echo "$output"/groundwork-flask-*.tar.gz)
     ansible-galaxy collection install --offline --force --collections-path "$output/installed" "$tarball" || return
     export ANSIBLE_COLLECTIONS_PATH=$output/installed
@@ -171,8 +173,7 @@ build() {
 # Imports the built collection as Galaxy would.
 galaxy() {
     local venv=$CACHE/galaxy-importer output=$CACHE/galaxy tarball
-    rm -rf "$output" && copy_collection "$output/source" || return
-    (cd "$output/source" && ansible-galaxy collection build --output-path "$output" .) || return
+    build_collection "$output" || return
     tarball=$(echo "$output"/groundwork-flask-*.tar.gz)
     [[ -x $venv/bin/python ]] || "$(find_python)" -m venv --without-pip "$venv" || return
     (cd "$ROOT" && uv pip install --quiet --python "$venv/bin/python" --group importer) || return

@@ -44,7 +44,7 @@ PARTS = (
     Part("lint", 60, 0, 0),
     Part("types", 15, 0, 0),
     Part("unit", 120, 0, 0),
-    Part("sanity", 120, 0, 0),
+    Part("sanity", 100, 0, 0),
     Part("build", 15, 0, 0),
     Part("galaxy", 0, 40, 3),
     Part("benchmark", 0, 300, 3),
