@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.groundwork.flask.plugins.module_utils.certificate import cli, commands, processes
+from ansible_collections.groundwork.flask.plugins.module_utils.certificate import (
+    certbot_program,
+    cli,
+    commands,
+    processes,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.certbot_program import CertbotProgram
 from ansible_collections.groundwork.flask.plugins.module_utils.certificate.messages import CertificateError
 from ansible_collections.groundwork.flask.plugins.module_utils.common import locks
@@ -38,6 +43,20 @@ def test_a_removed_name_leaves_nothing(fake: FakeHost, monkeypatch: pytest.Monke
 def test_the_deploy_hook_of_a_run_s_own_certbot_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(processes.WITHIN_A_RUN, "1")
     assert cli.main(["deploy", "shop"]) == 0
+
+
+def test_certbot_s_hook_does_not_wait_for_a_run_that_waits_for_certbot(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a play that orders a certificate while certbot's timer renews another one fails."""
+    hook = cli.COMMANDS["deploy"]
+    assert hook.wait
+    assert hook.wait < certbot_program.CERTBOT_WAIT
+    monkeypatch.setattr(cli, "Paths", lambda: fake.paths)
+    monkeypatch.setitem(cli.COMMANDS, "deploy", replace(hook, wait=0.1))
+    with locks.locked(fake.paths.lock, 0):
+        assert cli.main(["deploy", "shop"]) == 0
+    assert "shop: deployed by the timer's next run" in capsys.readouterr().err
 
 
 def test_no_other_account_can_open_the_lock(fake: FakeHost) -> None:

@@ -16,7 +16,7 @@ from .processes import CHOSEN, OUTPUT_LIMIT, run
 from .pypi import PypiCertbot
 
 CERTBOT = "/usr/bin/certbot"
-CERTBOT_WAIT = 30  # seconds for another certbot to finish
+CERTBOT_WAIT = 2 * MINUTE  # for another certbot to finish, which may be renewing several certificates
 CERTBOT_TIMEOUT = 5 * MINUTE
 
 

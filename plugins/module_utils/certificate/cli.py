@@ -20,6 +20,9 @@ from .processes import WITHIN_A_RUN
 from .reconcile import Reconciler
 
 LOCK_WAIT = 5 * MINUTE
+# Far less than certbot is waited for (certbot_program.py): while its hook waits, certbot holds a lock of its own, and
+# the run that holds ours may be waiting for that one.
+HOOK_WAIT = 5
 DESCRIPTION = f"Keep a usable certificate for every configured name at {on_host('certificate', 'NAME')}."
 
 
@@ -44,7 +47,7 @@ COMMANDS = {
     "prepare": Command(commands.prepare, json=True),
     "issue": Command(commands.issue, names="*", json=True, all=True),
     "reconcile": Command(commands.reconcile, wait=0),
-    "deploy": Command(commands.deploy, names="+"),
+    "deploy": Command(commands.deploy, names="+", wait=HOOK_WAIT),
     "renew": Command(commands.renew),
     "verify": Command(commands.verify, wait=None),
     "status": Command(commands.status, json=True, wait=None),
@@ -95,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BusyError:
         if command.function is commands.reconcile:
             return 0  # that run does the same, and the timer starts the next
+        if command.function is commands.deploy:
+            say(f"{', '.join(arguments.name)}: deployed by the timer's next run, for another one is under way")
+            return 0
         say(f"another run of this program has held the lock for {command.wait:.0f} s", "error")
     except CertificateError as error:
         say(str(error), "error")
