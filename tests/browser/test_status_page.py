@@ -51,7 +51,7 @@ def measured(directory: Path, page: str, width: int) -> dict[str, Any]:
     file.write_text(AROUND.format(width=width, page=escaping.escape(page)))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000"]
     argv = [str(CHROMIUM), *options, f"--user-data-dir={directory}/profile", "--dump-dom", file.as_uri()]
-    dom = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    dom = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=True).stdout
     found: dict[str, Any] = json.loads(escaping.unescape(re.findall("<pre>(.*?)</pre>", dom, re.DOTALL)[0]))
     return found
 

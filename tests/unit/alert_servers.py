@@ -46,6 +46,9 @@ class Answering(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.scheme = "http"
 
+    def handle_error(self, *_arguments: object) -> None:
+        """Say nothing of one who has hung up: the output may be that of the next test by now."""
+
     @property
     def url(self) -> str:
         """A URL of it, with a secret."""
@@ -144,6 +147,9 @@ class Mailing(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.certificate, self.password = certificate, ""
         self.refused: tuple[str, ...] = ()
         self.mails: list[tuple[list[str], bytes]] = []
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Say nothing of one who has hung up: the output may be that of the next test by now."""
 
     @property
     def smtp(self) -> dict[str, Any]:

@@ -301,7 +301,7 @@ class App:
             "files": {"start": "#!/bin/sh\n", "entry/groundwork_wsgi.py": "", "server.json": '{"threads": 8}'},
             "requirements": ["gunicorn"],
             "static": {"/static/": "static"},
-            "health": {"host": "shop.example.org", "path": "/healthz", "timeout": 1},
+            "health": {"host": "shop.example.org", "path": "/healthz", "timeout": 60},
             "archive": str(archive),
         }
 

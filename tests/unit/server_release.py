@@ -12,14 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
-
-PATIENCE = 20  # seconds after which a test that hangs fails
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE, wait_until
 
 
 class Visitor(http.client.HTTPConnection):
@@ -121,13 +118,3 @@ class Release:
             process.communicate()
         self.listener.close()
         self.notify.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another process does."""
-    wakes = threading.Event()
-    for _turn in range(PATIENCE * 50):
-        if condition():
-            return
-        wakes.wait(0.02)
-    pytest.fail("it did not come about")

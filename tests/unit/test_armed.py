@@ -176,7 +176,7 @@ def test_two_runs_at_the_same_moment_do_not_take_each_other_s_files_for_left_one
         other.start()
         assert not inside.wait(0.3)
         assert order == []
-    other.join(10)
+    other.join(60)
     assert order[-1] == "two"
 
 

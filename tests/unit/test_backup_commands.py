@@ -75,7 +75,7 @@ def test_commands_of_a_set_with_a_user_never_run_as_root(
     monkeypatch.setattr(steps, "in_unit", unit)
     monkeypatch.setattr(programs, "run", lambda *_arguments, **_options: pytest.fail("not in a unit"))
     item = BackupSet("shop", (str(scene.data),), user="nobody")
-    shell("touch dump", item, "before", 10)
+    shell("touch dump", item, "before", 60)
     ((argv, sandbox),) = started
     assert argv == ("/bin/sh", "-c", "touch dump")
     assert (sandbox["User"], sandbox["NoNewPrivileges"], sandbox["Environment"]) == ("nobody", "yes", "BACKUP_SET=shop")

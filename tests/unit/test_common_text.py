@@ -77,7 +77,7 @@ def test_what_a_visitor_reads_of_a_page(page: str, shown: str) -> None:
 
 
 def test_a_page_that_is_made_to_be_slow_is_not() -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     for page in (
         "<html>" + "<script" * 3000,
         "<html>" + "<!--" * 5000,
@@ -85,4 +85,4 @@ def test_a_page_that_is_made_to_be_slow_is_not() -> None:
         "<h1>" + "</style" * 3000,
     ):
         visible(page)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2  # 0.035 on a quiet machine

@@ -38,7 +38,7 @@ class Program:
             found = os.fstat(end.fileno())
             subprocess.run(
                 (str(self.venv / "bin/python"), "-c", code), stderr=end.fileno(), check=True,
-                timeout=60,
+                timeout=300,
                 env={
                     "PATH": os.defpath,
                     "VIRTUAL_ENV": str(self.venv),

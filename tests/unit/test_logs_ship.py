@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.logs import delivery, ship
 from ansible_collections.groundwork.flask.plugins.module_utils.logs.batch import Batch
+from ansible_collections.groundwork.flask.tests.unit.patience import has_ended, wait_until, written_by
 from ansible_collections.groundwork.flask.tests.unit.test_logs_batch import CURSOR, entry
 
 
@@ -30,12 +30,15 @@ def test_a_batch_is_delivered_if_the_command_exits_with_0(command: str, reason: 
 def test_a_command_that_hangs_is_ended_with_what_it_has_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(delivery, "SECONDS", 1.0)
-    late = tmp_path / "late"
-    command = f"(sleep 2; touch {late}) & sleep 60"
-    assert delivery.deliver(command, b"", {"PATH": "/usr/bin:/bin"}) == "it took more than 1 s"
-    time.sleep(1.5)
-    assert not late.exists()
+    pid = tmp_path / "pid"
+
+    def deliver(seconds: float) -> None:
+        monkeypatch.setattr(delivery, "SECONDS", seconds)
+        said = delivery.deliver(f"sleep 600 & echo $! > {pid}; sleep 600", b"", {"PATH": "/usr/bin:/bin"})
+        assert said == f"it took more than {seconds:.0f} s"
+
+    started = int(written_by(pid, deliver))
+    wait_until(lambda: has_ended(started))
 
 
 def shipper(tmp_path: Path, command: str) -> ship.Shipper:

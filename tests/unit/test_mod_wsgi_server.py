@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.tests.unit.server_release import PATIENCE, Release, Visitor
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
+from ansible_collections.groundwork.flask.tests.unit.server_release import Release, Visitor
 
 # Listens where it is told, and asks for the header as the configuration that it is given has Apache ask for it.
 EXPRESS = """#!{python}

@@ -149,7 +149,7 @@ def test_an_app_that_fails_is_told_beside_the_others(call: Caller, app: App) -> 
 def test_apps_are_deployed_at_the_same_time_and_told_in_their_order(
     call: Caller, units: Units, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
 
     def do(order: work.Order, wait: float) -> Result:
         together.wait()  # broken unless both are there

@@ -58,9 +58,10 @@ def test_what_is_said_of_a_clock(found: dict[str, Any], text: str) -> None:
 
 
 def test_this_machine_is_looked_at(tmp_path: Path) -> None:
+    began = time.time()
     found = facts.readiness(tmp_path)
     assert (found["systemd"], type(found["synchronized"])) == (False, bool)
-    assert abs(found["time"] - time.time()) < 10
+    assert began - 1 <= found["time"] <= time.time() + 1  # it may be in whole seconds
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     (tmp_path / "run/systemd/container").write_text("podman")
     assert facts.readiness(tmp_path) | {"time": 0} == READY | {"time": 0, "read_only": facts.read_only()}
@@ -110,7 +111,7 @@ def locked(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_who_holds_a_lock(locked: subprocess.Popen[str], tmp_path: Path) -> None:
     (found,) = apt_state.locks(tmp_path)
     assert (found["path"], found["pid"]) == ("/var/lib/dpkg/lock-frontend", locked.pid)
-    assert 0 <= found["seconds"] < 60
+    assert 0 <= found["seconds"] < 600
     assert readiness.lock_holder(found).startswith("python")
     assert f"(pid {locked.pid}" in readiness.lock_holder(found)
     locked.kill()

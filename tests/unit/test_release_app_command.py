@@ -43,7 +43,7 @@ def program(path: Path, text: str = 'echo theirs "$@"') -> Path:
 
 
 def called(at: Layout) -> str:
-    return subprocess.run([at.command, "init", "a b"], capture_output=True, text=True, check=True, timeout=5).stdout
+    return subprocess.run([at.command, "init", "a b"], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_it_is_the_apps_where_the_host_has_no_such_program(at: Layout) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release.hold import Hold
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE, wait_until
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 
@@ -43,7 +44,7 @@ class Server:
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self.thread.join(5)
+        self.thread.join(PATIENCE)
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -63,7 +64,7 @@ def read_request(connection: socket.socket) -> bytes:
 def post(sock: Path, body: bytes) -> bytes:
     """Send it as a proxy would; the whole answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         connection.connect(str(sock))
         connection.sendall(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         answer = b""
@@ -84,9 +85,7 @@ def ask() -> Iterator[Callable[[Path, bytes], Future[bytes]]]:
 
 
 def wait_for(hold: Hold, number: int) -> None:
-    until = time.monotonic() + 10
-    while len(hold.visitors) < number and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: len(hold.visitors) >= number)
     assert len(hold.visitors) == number
 
 
@@ -104,7 +103,7 @@ def test_they_get_the_answers_of_the_next_server(sock: Path, tmp_path: Path, ask
     new = Server(tmp_path / "new.sock")
     hold.hand_over(tmp_path / "new.sock")
     late = ask(sock, b"late")
-    answers = [one.result(10).partition(b"\r\n\r\n")[2] for one in [*asked, late]]
+    answers = [one.result(PATIENCE).partition(b"\r\n\r\n")[2] for one in [*asked, late]]
     assert answers == [*bodies, b"late"]
     assert sorted(new.seen) == sorted([*bodies, b"late"]), "each once"
     hold.end()
@@ -116,11 +115,12 @@ def test_more_than_the_next_server_has_room_for_in_its_queue(sock: Path, ask: Ca
     Server(sock).close()
     hold = Hold(sock)
     hold.begin()
-    asked = [ask(sock, b"%d" % number) for number in range(300)]
+    bodies = [b"%d" % number for number in range(300)]
+    asked = [ask(sock, body) for body in bodies]
     wait_for(hold, 300)
     new = Server(sock.with_name("new.sock"))
     hold.hand_over(sock.with_name("new.sock"))
-    assert [one.result(20).partition(b"\r\n\r\n")[2] for one in asked] == [b"%d" % number for number in range(300)]
+    assert [one.result(PATIENCE).partition(b"\r\n\r\n")[2] for one in asked] == bodies
     hold.end()
     new.close()
 
@@ -134,9 +134,9 @@ def test_the_old_one_may_take_its_place_again(sock: Path, ask: Callable[..., Fut
     wait_for(hold, 1)
     old = Server(sock)
     hold.hand_over(sock)
-    assert asked.result(10).endswith(b"patient")
+    assert asked.result(PATIENCE).endswith(b"patient")
     hold.end()
-    assert ask(sock, b"next").result(10).endswith(b"next"), "what is not ours is not removed"
+    assert ask(sock, b"next").result(PATIENCE).endswith(b"next"), "what is not ours is not removed"
     old.close()
 
 
@@ -148,7 +148,7 @@ def test_a_unit_may_remove_the_file(sock: Path, ask: Callable[..., Future[bytes]
     sock.unlink()
     hold.take_place()
     hold.take_place()
-    assert ask(sock, b"x").result(10).startswith(b"HTTP/1.1 503 ")
+    assert ask(sock, b"x").result(PATIENCE).startswith(b"HTTP/1.1 503 ")
     hold.end()
     assert not sock.exists()
 
@@ -158,11 +158,11 @@ def test_after_the_time_they_are_told_to_come_again(sock: Path, size: int, ask: 
     """Those who wait and those who come; the answer arrives although nobody reads what they send."""
     Server(sock).close()
     hold = Hold(sock, seconds=0.3)
-    hold.begin()
     began = time.monotonic()
-    first = ask(sock, b"x" * size).result(10)
-    assert 0.2 < time.monotonic() - began < 5
-    second = ask(sock, b"x" * size).result(10)
+    hold.begin()
+    first = ask(sock, b"x" * size).result(PATIENCE)
+    assert 0.3 <= time.monotonic() - began < PATIENCE
+    second = ask(sock, b"x" * size).result(PATIENCE)
     for answer in (first, second):
         assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n")
     hold.end()
@@ -173,7 +173,7 @@ def test_a_server_that_does_not_listen_is_a_503(sock: Path, ask: Callable[..., F
     hold = Hold(sock)
     hold.begin()
     hold.hand_over(sock.with_name("nobody.sock"))
-    assert ask(sock, b"x").result(10).startswith(b"HTTP/1.1 503 ")
+    assert ask(sock, b"x").result(PATIENCE).startswith(b"HTTP/1.1 503 ")
     hold.end()
 
 
@@ -206,7 +206,7 @@ def test_a_request_without_an_end_does_not_hold_up_the_run(sock: Path) -> None:
         hold.hand_over(sock.with_name("silent.sock"))
         began = time.monotonic()
         hold.end(seconds=0.2)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < PATIENCE
         silent.close()
 
 

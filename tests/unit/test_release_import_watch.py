@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import app_steps, import_watch, probe
 from ansible_collections.groundwork.flask.plugins.plugin_utils import servers
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE, written_by
 
 TEXT = Path(import_watch.__file__).read_text().replace("PATIENCE, IDLE_SHARE = 5.0", "PATIENCE, IDLE_SHARE = 0.6")
 FLASK = "import time, threading, socket\nfrom flask import Flask\napp = Flask(__name__)\n"
@@ -37,10 +38,10 @@ time.sleep(1.5)
 """
 
 
-def import_app(directory: Path, text: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
+def import_app(directory: Path, text: str, seconds: float = 4 * PATIENCE) -> subprocess.CompletedProcess[str]:
     (directory / "shop.py").write_text(text)
     (directory / "groundwork_wsgi.py").write_text((servers.FILES / servers.ENTRY).read_text())
-    (directory / "lib/site-packages").mkdir(parents=True)
+    (directory / "lib/site-packages").mkdir(parents=True, exist_ok=True)
     (directory / "lib/site-packages/unlisted.py").write_text(UNLISTED)
     (directory / "lib/site-packages/probing.py").write_text(PROBING)
     return subprocess.run(
@@ -52,7 +53,7 @@ def import_app(directory: Path, text: str, seconds: float = 30) -> subprocess.Co
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=60,
+        timeout=5 * PATIENCE,
     )
 
 
@@ -79,7 +80,7 @@ def test_an_import_that_becomes_a_server_ends_within_seconds_and_the_call_is_nam
 ) -> None:
     began = time.monotonic()
     done = import_app(tmp_path, FLASK + code)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < PATIENCE
     assert done.returncode == 1
     said = app_steps.no_return(done.stdout, str(tmp_path), 120)
     assert said.startswith(f"line {line} of shop.py starts a server and does not return: put the call below ")
@@ -119,18 +120,21 @@ def test_an_import_that_returns_is_left_alone_whatever_listens(tmp_path: Path, c
         "while True:\n    pass",
         "time.sleep(60)",
         "threading.Event().wait()",
-        "import asyncio\nasyncio.run(asyncio.Event().wait())",
-        "import re\nre.match('(a+)+b', 'a' * 40)",  # never lets another thread of Python go on
+        "asyncio.run(asyncio.Event().wait())",
+        "re.match('(a+)+b', 'a' * 60)",  # never lets another thread of Python go on
     ],
 )
 def test_any_other_ends_when_its_time_is_up_with_the_place(tmp_path: Path, code: str) -> None:
-    done = import_app(tmp_path, FLASK + code, seconds=1)
+    # All that takes its time before is over when the code begins.
+    before = FLASK.replace("socket\n", "socket, asyncio, re\n").strip() + "; open('begun', 'w').write('yes')\n"
+    outcomes: list[subprocess.CompletedProcess[str]] = []
+    written_by(tmp_path / "begun", lambda seconds: outcomes.append(import_app(tmp_path, before + code, seconds)))
+    done = outcomes[-1]
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
     said = app_steps.no_return(done.stdout, str(tmp_path), 120)
-    line = 3 + code.count("\n") + 1
     assert said.startswith("the import did not return within 120 s; it was at line ")
-    assert f"it was at line {line} of shop.py. " in said or "while" in code
+    assert "it was at line 4 of shop.py. " in said or "while" in code
     assert "raise health_timeout" in said
 
 

@@ -205,9 +205,12 @@ class TestShown:
     """A line as a person reads it."""
 
     def test_of_the_app(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TZ", "UTC")
+        with monkeypatch.context() as here:
+            here.setenv("TZ", "UTC")
+            time.tzset()
+            found = shown("red", PRIORITY="3")
         time.tzset()
-        assert shown("red", PRIORITY="3") == "2026-09-21 14:13:20.250  web       error     red"
+        assert found == "2026-09-21 14:13:20.250  web       error     red"
         assert shown("x", unit=SECOND, PRIORITY="4").endswith("  worker    warning   x")
 
     @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def index(): return "hello"
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
 
     def facts(self, directory: Path, text: str, **environment: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.result im
 from ansible_collections.groundwork.flask.plugins.module_utils.release.spec import Spec
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
 from ansible_collections.groundwork.flask.plugins.module_utils.release.units import ReleaseUnits, Unit
+from ansible_collections.groundwork.flask.tests.unit.patience import wait_until
 from ansible_collections.groundwork.flask.tests.unit.release_app import App, Killed
 
 WORKER: dict[str, Any] = {"command": "run -u $REDIS_URL", "count": 2, "kind": "plain", "stop_timeout": 1800}
@@ -182,19 +183,18 @@ class TestFiles:
         )
         assert done.stdout.decode().splitlines() == [str(tmp_path), "a b", "$HOME"]
 
-    @pytest.mark.parametrize("command", ["sleep 5", "A=1 sleep 5", "true && sleep 5", "cd /; sleep 5", "cd /\nsleep 5"])
+    @pytest.mark.parametrize(
+        "command", ["sleep 600", "A=1 sleep 600", "true && sleep 600", "cd /; sleep 600", "cd /\nsleep 600"]
+    )
     def test_no_shell_stays_between_systemd_and_the_worker(self, tmp_path: Path, command: str) -> None:
         path = tmp_path / "worker"
         path.write_text(process_units.command_files({"worker": {"command": command}})["processes/worker"])
         path.chmod(0o755)
         with subprocess.Popen([path], env={"GROUNDWORK_DIRECTORY": "/", "PATH": "/usr/bin:/bin"}) as process:
-            for _attempt in range(100):
-                name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-                if name == "sleep":
-                    break
-                subprocess.run(["sleep", "0.02"], check=True)
-            process.terminate()
-        assert name == "sleep"
+            try:
+                wait_until(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+            finally:
+                process.terminate()
 
     def test_a_shell_that_stays_is_a_warning_for_as_long_as_it_is_live(
         self, app: App, monkeypatch: pytest.MonkeyPatch

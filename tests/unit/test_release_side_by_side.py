@@ -29,12 +29,15 @@ def test_a_build_for_each_gibibyte_and_no_more_than_cores(
 @pytest.mark.parametrize("number", [1, 3])
 def test_so_many_at_once_and_the_outcomes_in_order(number: int) -> None:
     lock, at_work, most = threading.Lock(), 0, 0
+    together = threading.Barrier(number, timeout=60)
 
     def act(item: int) -> int:
         nonlocal at_work, most
         with lock:
             at_work += 1
             most = max(most, at_work)
+        if item < number:
+            together.wait()  # broken unless all of them are there
         time.sleep(0.05 * (6 - item))
         with lock:
             at_work -= 1

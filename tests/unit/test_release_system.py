@@ -23,6 +23,7 @@ from ansible_collections.groundwork.flask.plugins.module_utils.release.environme
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import OUTPUT_LIMIT, Step, end_of
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
 
 
 def a_step(*argv: str, **more: Any) -> Step:
@@ -224,8 +225,8 @@ class TestEndOf:
 
     def test_nobody_keeps_it_waiting_who_was_given_the_pipe(self) -> None:
         began = time.monotonic()
-        assert self.said_by("(sleep 30; echo late) & echo said; echo $! >&2") == "said\n"
-        assert time.monotonic() - began < 10
+        assert self.said_by("(sleep 600; echo late) & echo said; echo $! >&2") == "said\n"
+        assert time.monotonic() - began < PATIENCE
 
     def test_a_program_that_closes_its_output_is_waited_for(self, tmp_path: Path) -> None:
         assert self.said_by(f"echo said; exec >&-; sleep 0.3; touch {tmp_path}/done") == "said\n"
@@ -252,7 +253,7 @@ class TestStatus:
         address = f"@groundwork-{os.getpid()}" if abstract else str(tmp_path / "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(address.replace("@", "\0", 1) if abstract else address)
-            sock.settimeout(5)
+            sock.settimeout(PATIENCE)
             monkeypatch.setenv("NOTIFY_SOCKET", address)
             System().status("import")
             assert sock.recv(100) == b"STATUS=import"
@@ -265,13 +266,13 @@ class TestStatus:
 
 def test_every_process_of_an_account_is_killed() -> None:
     """In whatever session it is; and nobody else's."""
-    uid = 61_000 + os.getpid() % 4_000
+    uid = 2_000_000_000 + os.getpid()  # of no account, no other test and no container
     with (
-        subprocess.Popen(("sleep", "60"), user=uid, start_new_session=True) as one,
-        subprocess.Popen(("sleep", "60"), user=uid + 4_000) as other,
+        subprocess.Popen(("sleep", "600"), user=uid, start_new_session=True) as one,
+        subprocess.Popen(("sleep", "600"), user=uid + 10_000_000) as other,
     ):
         assert System().kill(uid) == [one.pid]
-        assert one.wait(10) == -9
+        assert one.wait(PATIENCE) == -9
         assert other.poll() is None
         other.kill()
     assert System().kill(uid) == []

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release.system import System
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
 
 
 class TestAsk:
@@ -45,16 +46,16 @@ class TestAsk:
             thread.join()
 
     def test_as_a_visitor_over_https(self, sock: Path) -> None:
-        answer = System().ask(sock, "shop.example.org", "/", 5)
+        answer = System().ask(sock, "shop.example.org", "/", PATIENCE)
         assert answer.status == 200
         headers = dict(line.split(": ") for line in answer.body.splitlines())
         assert headers["Host"] == headers["X-Forwarded-Host"] == "shop.example.org"
         assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-For"]) == ("https", "127.0.0.1")
 
     def test_other_answers(self, sock: Path) -> None:
-        unwell = System().ask(sock, "shop.example.org", "/503", 5)
+        unwell = System().ask(sock, "shop.example.org", "/503", PATIENCE)
         assert (unwell.status, unwell.location) == (503, "")
-        redirect = System().ask(sock, "shop.example.org", "/302", 5)
+        redirect = System().ask(sock, "shop.example.org", "/302", PATIENCE)
         assert (redirect.status, redirect.location) == (302, "https://shop.example.org/login")
 
     @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ class TestAsk:
             def handle(self) -> None:
                 with contextlib.suppress(OSError):
                     self.request.sendall(at_once)
-                    for _turn in range(100):
+                    for _turn in range(int(4 * PATIENCE / 0.05)):
                         time.sleep(0.05)
                         self.request.sendall(drip)
 
@@ -87,7 +88,7 @@ class TestAsk:
             began = time.monotonic()
             with pytest.raises((OSError, http.client.HTTPException)):
                 System().ask(tmp_path / "app.sock", "shop.example.org", "/", 0.2)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < PATIENCE
             thread.join()
 
     def test_what_it_says_is_fit_to_be_shown(self, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ class TestAsk:
         with socketserver.UnixStreamServer(str(tmp_path / "app.sock"), Handler) as server:
             thread = threading.Thread(target=server.handle_request)
             thread.start()
-            answer = System().ask(tmp_path / "app.sock", "shop.example.org", "/", 5)
+            answer = System().ask(tmp_path / "app.sock", "shop.example.org", "/", PATIENCE)
             thread.join()
         assert (answer.location, answer.body[:10]) == ("/\\x1b[2J", "\\x1b[2Jxxx")
         assert len(answer.body) < 20_010

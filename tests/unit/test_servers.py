@@ -140,18 +140,20 @@ def test_gunicorn_gets_its_options_and_those_we_do_not_know(tmp_path: Path, monk
 
 # A worker whose handler only notes SIGTERM, as Gunicorn's do, and an app that starts a process of its own.
 WORKER = """
-import multiprocessing, runpy, signal, sys, threading, time
+import multiprocessing, runpy, signal, sys, threading
 settings = runpy.run_path(sys.argv[1])
 signal.signal(signal.SIGTERM, lambda number, frame: None)
 if sys.argv[2] == "hook":
     settings["post_fork"](None, None)
 runs, says = multiprocessing.Pipe(duplex=False)
-own = multiprocessing.get_context("fork").Process(target=lambda: (says.send(1), time.sleep(3)))
+goes_on, go_on = multiprocessing.Pipe(duplex=False)
+own = multiprocessing.get_context("fork").Process(target=lambda: (says.send(1), goes_on.recv()))
 starts = threading.Thread(target=own.start)  # in a request, which is a thread
 starts.start()
 starts.join()
 runs.recv()
 own.terminate()
+go_on.send(1)  # one that heeds no SIGTERM ends well
 own.join()
 print(own.exitcode)
 """
@@ -166,7 +168,7 @@ def test_a_process_that_an_app_starts_under_gunicorn_ends_at_sigterm(
     (tmp_path / "gunicorn/config.py").write_text("KNOWN_SETTINGS = []\n")
     argv = [sys.executable, "-c", WORKER, str(tmp_path / "gunicorn.conf.py"), hook]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert int(done.stdout) == status, done.stderr
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.tests.unit.server_release import PATIENCE, Release, Visitor, wait_until
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE, wait_until
+from ansible_collections.groundwork.flask.tests.unit.server_release import Release, Visitor
 
 # Answers with its process and what it was sent. At /held it waits for a line in the pipe beside the code.
 APP = """

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.watch import der
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.ask import LIMIT, Question, ask
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
 
 SECONDS = 0.6  # for what never answers
-PATIENCE = 60.0  # for what answers, however busy this machine is
 HANG = 600.0  # of the servers that do: longer than any test waits
 Serve = Callable[[socket.socket], None]
 
@@ -97,10 +97,10 @@ def test_what_comes_of_a_request(directory: Path, serve: Serve, status: int | No
 def test_what_does_not_come_to_an_end_costs_a_bounded_time(directory: Path, serve: Serve) -> None:
     began = time.monotonic()
     answer = ask({"shop": served(directory, serve)}, SECONDS)["shop"]
-    assert time.monotonic() - began < HANG / 10
+    assert time.monotonic() - began < HANG / 2
     assert answer.status is None
-    # By the thread that asks, or by what waits for it.
-    assert answer.error in ("no whole answer within 1 s", "no answer within 0.6 s")
+    # By the thread that asks, which may have begun late, or by what waits for it.
+    assert answer.error in ("no whole answer within 1 s", "no whole answer within 0 s", "no answer within 0.6 s")
 
 
 def test_the_request_is_as_the_proxys(directory: Path) -> None:
@@ -128,11 +128,14 @@ def test_hostile_apps_hold_up_no_other(directory: Path) -> None:
     hostile = (endless, drips, silent, hangs_in_the_body)
     questions = {f"bad{n}": served(directory, hostile[n % 4], f"b{n}") for n in range(12)}
     questions["shop"] = served(directory, lambda c: c.sendall(b"HTTP/1.1 200 OK\r\n\r\n"), "shop")
-    sent_without_end.clear()
-    began = time.monotonic()
-    answers = ask(questions, 4.0)
+    for seconds in (4.0, PATIENCE):  # the second on a machine that is too busy for the first
+        sent_without_end.clear()
+        began = time.monotonic()
+        answers = ask(questions, seconds)
+        assert time.monotonic() - began < HANG / 2
+        if "within" not in answers["shop"].error:
+            break
     assert answers["shop"].status == 200
-    assert time.monotonic() - began < HANG / 10
     assert {answers[name].status for name in questions if name.startswith("bad")} <= {None, 200}
     # Of each of the three, what is read and what the socket holds.
     assert sum(sent_without_end) < 3 * (LIMIT + 2**21)
@@ -163,12 +166,15 @@ def test_when_a_certificate_is_valid(tmp_path: Path, days: int) -> None:
     )
     raw = ssl.PEM_cert_to_DER_cert(file.read_text())
     begins, ends = der.validity(raw)
-    assert abs(begins - time.time()) < 60
-    assert ends - begins == days * 86400
+    assert abs(begins - time.time()) < 300
+    assert ends - begins in (days * 86400, days * 86400 + 1)  # openssl looks at the clock for each
     shown = subprocess.run(
-        ["openssl", "x509", "-noout", "-enddate", "-in", str(file)], check=True, capture_output=True, text=True
+        ["openssl", "x509", "-noout", "-startdate", "-enddate", "-in", str(file)],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
-    assert ssl.cert_time_to_seconds(shown.strip().partition("=")[2]) == ends
+    assert [ssl.cert_time_to_seconds(row.partition("=")[2]) for row in shown.splitlines()] == [begins, ends]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from ansible_collections.groundwork.flask.plugins.module_utils.watch.records imp
 from ansible_collections.groundwork.flask.plugins.module_utils.watch.sending import SendError
 from ansible_collections.groundwork.flask.tests.unit.alert_servers import CANARY, http_server, mail_server
 
+# Seconds of an attempt: the others on a machine that is too busy for the first.
+LIMITS = (4.0, 60.0)
 DOWN = Condition("health", "shop", message="It answers 500.", severity="critical", since=1000)
 OLD = Condition("backup", "blog", message="The backup is 3 days old.", since=1000)
 
@@ -271,33 +273,38 @@ def test_a_test_goes_at_once_and_what_waits_follows(site: Site) -> None:
 
 
 def test_one_that_hangs_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(deliver.SECONDS, "network", 4)
-    with http_server() as hangs, http_server() as works, mail_server() as mails:
-        hangs.hang = 600
-        options = {"to": ["ops@example.org"], "from": "web1@example.org", "smtp": mails.smtp}
-        settings = Settings(
-            (
-                Receiver("a-hangs", "webhook", options={"url": hangs.url}),
-                Receiver("b-works", "webhook", options={"url": works.url}),
-                Receiver("c-mails", "mail", options=options),
-            ),
-            ping_url=works.url,
-        )
-        outbox.put([Change("alert", DOWN, "web1", time.time())], settings, tmp_path)
-        began = time.monotonic()
-        deliver.all_of("network", settings, tmp_path / "network")
-        assert time.monotonic() - began < 60
-        assert sorted(method for method, *_rest in works.asked) == ["GET", "POST"]
-        assert len(mails.mails) == 1
-    assert list(outbox.names(tmp_path / "network")) == ["a-hangs"]
-    assert outbox.read_state(tmp_path / "network", "a-hangs").error == "It did not answer in time."
-    assert outbox.read_state(tmp_path / "network", outbox.PING).failures == 0
+    for seconds in LIMITS:
+        monkeypatch.setitem(deliver.SECONDS, "network", seconds)
+        directory = tmp_path / str(seconds)
+        directory.mkdir()
+        with http_server() as hangs, http_server() as works, mail_server() as mails:
+            hangs.hang = 600
+            options = {"to": ["ops@example.org"], "from": "web1@example.org", "smtp": mails.smtp}
+            settings = Settings(
+                (
+                    Receiver("a-hangs", "webhook", options={"url": hangs.url}),
+                    Receiver("b-works", "webhook", options={"url": works.url}),
+                    Receiver("c-mails", "mail", options=options),
+                ),
+                ping_url=works.url,
+            )
+            outbox.put([Change("alert", DOWN, "web1", time.time())], settings, directory)
+            began = time.monotonic()
+            deliver.all_of("network", settings, directory / "network")
+            assert time.monotonic() - began < 300
+        others = [outbox.read_state(directory / "network", name) for name in ("b-works", "c-mails", outbox.PING)]
+        if not any(state.failures for state in others):
+            break
+    assert [state.failures for state in others] == [0, 0, 0]
+    assert sorted(method for method, *_rest in works.asked) == ["GET", "POST"]
+    assert len(mails.mails) == 1
+    assert list(outbox.names(directory / "network")) == ["a-hangs"]
+    assert outbox.read_state(directory / "network", "a-hangs").error == "It did not answer in time."
 
 
 def test_one_that_heeds_no_limit_is_killed_and_one_that_breaks_shows_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(deliver.SECONDS, "network", 0.2)
     monkeypatch.setattr(deliver, "GRACE", 0.3)
 
     def sender(receiver: Receiver, _message: Message) -> str:
@@ -309,32 +316,43 @@ def test_one_that_heeds_no_limit_is_killed_and_one_that_breaks_shows_no_secret(
         raise KeyError(CANARY)
 
     settings = Settings((Receiver("hangs", "slack"), Receiver("breaks", "slack")))
-    outbox.put([Change("alert", DOWN, "web1", time.time())], settings, tmp_path)
-    deliver.all_of("network", settings, tmp_path / "network", sender)
-    state = outbox.read_state(tmp_path / "network", "hangs")
+    for seconds in (0.2, *LIMITS):
+        monkeypatch.setitem(deliver.SECONDS, "network", seconds)
+        directory = tmp_path / str(seconds)
+        directory.mkdir()
+        outbox.put([Change("alert", DOWN, "web1", time.time())], settings, directory)
+        deliver.all_of("network", settings, directory / "network", sender)
+        state = outbox.read_state(directory / "network", "hangs")
+        if "did not answer within" not in state.error:  # else the limit was over before the sender heeded none
+            break
     assert (state.failures, state.error) == (1, "It did not come to an end, and was killed.")
-    assert list(outbox.names(tmp_path / "network")) == ["breaks", "hangs"]
+    assert list(outbox.names(directory / "network")) == ["breaks", "hangs"]
     assert CANARY not in "".join(capfd.readouterr())
 
 
 def test_what_is_put_while_another_hangs_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(deliver.SECONDS, "network", 4)
-    with http_server() as hangs, http_server() as works:
-        hangs.hang = 600
-        both = Settings(
-            (
-                Receiver("hangs", "webhook", options={"url": hangs.url}),
-                Receiver("works", "webhook", apps=("blog",), options={"url": works.url}),
+    for seconds in LIMITS:
+        monkeypatch.setitem(deliver.SECONDS, "network", seconds)
+        directory = tmp_path / str(seconds)
+        directory.mkdir()
+        with http_server() as hangs, http_server() as works:
+            hangs.hang = 600
+            both = Settings(
+                (
+                    Receiver("hangs", "webhook", options={"url": hangs.url}),
+                    Receiver("works", "webhook", apps=("blog",), options={"url": works.url}),
+                )
             )
-        )
-        outbox.put([Change("alert", DOWN, "web1", time.time())], both, tmp_path)
-        processes = deliver.Processes(
-            {one.name: Delivery(one, both, tmp_path / "network") for one in both.receivers}, seconds=60
-        )
-        assert processes.start()
-        outbox.put([Change("alert", OLD, "web1", time.time())], both, tmp_path)
-        processes.run()
-        assert len(works.asked) == 1
+            outbox.put([Change("alert", DOWN, "web1", time.time())], both, directory)
+            processes = deliver.Processes(
+                {one.name: Delivery(one, both, directory / "network") for one in both.receivers}, seconds=300
+            )
+            assert processes.start()
+            outbox.put([Change("alert", OLD, "web1", time.time())], both, directory)
+            processes.run()
+        if not outbox.read_state(directory / "network", "works").failures:
+            break
+    assert len(works.asked) == 1
 
 
 def test_a_ping_that_fails_says_nothing_until_it_lasts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

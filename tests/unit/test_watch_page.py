@@ -210,9 +210,9 @@ def test_ten_apps_cost_little() -> None:
     history = day(look)
     best = 1.0
     for _time in range(5):
-        began = time.process_time()
+        began = time.thread_time()
         page = html(look, history)
-        best = min(best, time.process_time() - began)
+        best = min(best, time.thread_time() - began)
     assert len(page.encode()) < 100_000
     assert best < 0.5  # 0.010 on a quiet machine
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.groundwork.flask.plugins.plugin_utils import wire
 from ansible_collections.groundwork.flask.plugins.plugin_utils.in_time import in_time
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
 from ansible_collections.groundwork.flask.tests.unit.tls_servers import Authority, Handler, answering, serving
 
 HERE = "127.0.0.1"
@@ -22,6 +23,12 @@ FINE = answering("HTTP/1.1 200 OK\nContent-Length: 2\nStrict-Transport-Security:
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "CONNECT_SECONDS", PATIENCE)
+    monkeypatch.setattr(wire, "ANSWER_SECONDS", PATIENCE)
 
 
 def visit(ca: Authority, port: int, name: str = "shop.test", bundle: bool = True) -> wire.Visit:
@@ -37,7 +44,7 @@ def test_a_site_with_a_trusted_certificate(ca: Authority) -> None:
     assert (seen.certificate.code, seen.certificate.issuer) == (0, "Tests & <Sons> CA of the test")
     assert 60 < seen.certificate.days_left() < 61
     assert not seen.certificate.is_temporary
-    assert 0 < seen.seconds < 5
+    assert 0 < seen.seconds < PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -180,5 +187,9 @@ def test_nothing_is_waited_for_beyond_the_deadline() -> None:
         over.wait()
         return "late"
 
-    assert in_time({"quick": lambda: "done", "late": late, "broken": broken}, 1.0) == {"quick": "done"}
+    for seconds in (1.0, PATIENCE):  # the second on a machine that is too busy for the first
+        found = in_time({"quick": lambda: "done", "late": late, "broken": broken}, seconds)
+        if found:
+            break
+    assert found == {"quick": "done"}
     over.set()
