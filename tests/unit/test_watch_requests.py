@@ -76,16 +76,14 @@ def test_request_of(message: Any, name: str, line: Line | None) -> None:
     assert requests.request_of(json.loads(entry(message, name=name))) == line
 
 
-def test_first_look_notes_where_to_begin(journals: Path, journalctl: Callable[[str], Path], tmp_path: Path) -> None:
-    calls, cursor = journalctl(prints(entry(NGINX, cursor="here"))), tmp_path / "cursor"
-    assert requests.read_new(["shop"], cursor, journals) == {"shop": []}
-    assert json.loads(cursor.read_text())["cursor"] == "here"
+def test_first_look_notes_where_to_begin(journals: Path, journalctl: Callable[[str], Path]) -> None:
+    calls = journalctl(prints(entry(NGINX, cursor="here")))
+    reading = requests.read(["shop"], Place(), journals)
+    assert (reading.lines, reading.place.cursor) == ({"shop": []}, "here")
     assert "--lines=1" in calls.read_text()
 
 
-def test_each_app_gets_its_own(journals: Path, journalctl: Callable[[str], Path], tmp_path: Path) -> None:
-    cursor = tmp_path / "cursor"
-    cursor.write_text(json.dumps({"cursor": "before", "time": time.time()}))
+def test_each_app_gets_its_own(journals: Path, journalctl: Callable[[str], Path]) -> None:
     said = (
         entry(NGINX, cursor="before")
         + entry(NGINX)
@@ -95,13 +93,13 @@ def test_each_app_gets_its_own(journals: Path, journalctl: Callable[[str], Path]
         + entry(NGINX)
     )
     calls = journalctl(prints(said + entry("an error", cursor="last")))
-    found = requests.read_new(["shop", "blog", "idle"], cursor, journals)
-    assert {app: [line.status for line in lines] for app, lines in found.items()} == {
+    reading = requests.read(["shop", "blog", "idle"], Place("before", time.time()), journals)
+    assert {app: [line.status for line in lines] for app, lines in reading.lines.items()} == {
         "shop": [200, 200],
         "blog": [502],
         "idle": [],
     }
-    assert json.loads(cursor.read_text())["cursor"] == "last"
+    assert reading.place.cursor == "last"
     argv = ast.literal_eval(calls.read_text())
     assert "--cursor=before" in argv
     # What the app itself has written is not read, nor what is not asked for.
@@ -142,13 +140,10 @@ def test_failed_attempt_is_made_again_by_the_time(journals: Path, journalctl: Ca
     assert "--since=@5.000000" in calls.read_text()
 
 
-def test_failure_keeps_the_place(journals: Path, journalctl: Callable[[str], Path], tmp_path: Path) -> None:
+def test_failure_is_an_error(journals: Path, journalctl: Callable[[str], Path]) -> None:
     journalctl("sys.exit(1)")
-    cursor = tmp_path / "cursor"
-    cursor.write_text(before := json.dumps({"cursor": "before", "time": 5.0}))
     with pytest.raises(OSError, match="status 1"):
-        requests.read_new(["shop"], cursor, journals)
-    assert cursor.read_text() == before
+        requests.read(["shop"], Place("before", 5.0), journals)
 
 
 def test_files_of_one_app_that_come_and_go_hide_no_other(journals: Path, journalctl: Callable[[str], Path]) -> None:
@@ -161,13 +156,14 @@ def test_files_of_one_app_that_come_and_go_hide_no_other(journals: Path, journal
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"cursor": 7, "time": "x"}'])
-def test_damaged_place_begins_anew(
-    damage: str, journals: Path, journalctl: Callable[[str], Path], tmp_path: Path
-) -> None:
-    journalctl(prints(entry(NGINX, cursor="now")))
+def test_damaged_place_begins_anew(damage: str, tmp_path: Path) -> None:
     (tmp_path / "cursor").write_text(damage)
-    assert requests.read_new(["shop"], tmp_path / "cursor", journals) == {"shop": []}
-    assert json.loads((tmp_path / "cursor").read_text())["cursor"] == "now"
+    assert requests.place_in(tmp_path / "cursor") == requests.place_in(tmp_path / "none") == Place()
+
+
+def test_place_is_read_as_it_was_kept(tmp_path: Path) -> None:
+    (tmp_path / "cursor").write_text('{"cursor": "here", "time": 5.5}')
+    assert requests.place_in(tmp_path / "cursor") == Place("here", 5.5)
 
 
 FLOOD = """

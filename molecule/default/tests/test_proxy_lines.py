@@ -25,14 +25,16 @@ s.connect("DEV_LOG")
 s.send(b'<190>Nov 30 06:30:00 nginx: {"id":"forged","method":"GET","uri":"/forged","status":"500","seconds":0.1}')
 """.replace("DEV_LOG", DEV_LOG)
 
-# What the watch counts between two calls, by its own program.
+# What the watch counts since a place, by its own program.
 COUNT = f"""
-import json, pathlib, sys
+import json, sys
 sys.path.insert(0, "{on_host("packages")}")
 from groundwork_watch.watch import requests
-found = requests.read_new(["guestbook", "tally"], pathlib.Path("/root/test-cursor"))
-print(json.dumps({{app: [line.uri for line in lines] for app, lines in found.items()}}))
+reading = requests.read(["guestbook", "tally"], requests.Place(*json.loads(sys.argv[1])))
+uris = {{app: [line.uri for line in lines] for app, lines in reading.lines.items()}}
+print(json.dumps([uris, [reading.place.cursor, reading.place.time]]))
 """
+Place = list[Any]  # as the program takes and prints it
 
 
 @pytest.fixture
@@ -53,9 +55,10 @@ def proxy_lines(host: Host, app: str, wanted: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shown.splitlines() if line.startswith("{") and wanted in line]
 
 
-def counted(host: Host) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = json.loads(host.check_output("/usr/bin/python3 -c %s", COUNT))
-    return found
+def counted(host: Host, place: Place) -> tuple[dict[str, list[str]], Place]:
+    """The requests since a place, by app, and the place after them; none where there is no place yet."""
+    found, after = json.loads(host.check_output("/usr/bin/python3 -c %s %s", COUNT, json.dumps(place)))
+    return found, after
 
 
 def test_a_number_ties_the_page_the_proxys_line_and_the_apps(host: Host, guestbook: Site) -> None:
@@ -101,16 +104,16 @@ def test_what_belongs_to_no_app_stays_in_the_file(host: Host, site: MakeSite) ->
 
 
 def test_lines_that_the_app_forges_are_not_counted(host: Host, tally: Site) -> None:
-    counted(host)  # from here on
+    _none, begin = counted(host, [])
     forged = "journalctl --namespace=tally --quiet --output=cat --lines=50 SYSLOG_IDENTIFIER=nginx | grep -c forged"
     host.check_output("systemd-run --wait --quiet --property=User=tally /usr/bin/python3 -c %s", FORGE)
     assert testing.poll(lambda: host.run(forged).rc == 0), "it may write there"
     assert tally.get("/counted").status == 404
     assert testing.poll(lambda: proxy_lines(host, "tally", "/counted"))
-    found = counted(host)
+    found, end = counted(host, begin)
     assert "/counted" in found["tally"]
     assert "/forged" not in found["tally"]
-    assert "/counted" not in counted(host)["tally"], "each once"  # the watch itself may have asked meanwhile
+    assert "/counted" not in counted(host, end)[0]["tally"], "each once"  # the watch itself may have asked meanwhile
 
 
 def test_only_the_proxy_and_the_app_may_write_there(host: Host) -> None:

@@ -79,17 +79,6 @@ class Reading:
     skipped: tuple[str, ...] = ()
 
 
-def read_new(apps: Sequence[str], cursor_file: Path, journals: Path = JOURNALS) -> dict[str, list[Line]]:
-    """The requests since the last call, by app; none at the first call, which notes where to begin.
-
-    :param cursor_file: where the reading ended; in a directory of root's.
-    :raises OSError: when journalctl cannot be run, or the place not be kept; the next call begins at the same place.
-    """
-    reading = read(apps, place_in(cursor_file), journals)
-    files.write(cursor_file, json.dumps({"cursor": reading.place.cursor, "time": reading.place.time}), 0o600)
-    return reading.lines
-
-
 def place_in(cursor_file: Path) -> Place:
     """The place that is kept in a file; one to begin anew where there is none, or half of one."""
     try:
