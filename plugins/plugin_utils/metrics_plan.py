@@ -15,8 +15,8 @@ STATUS = f"{on_host('programs')}/watch status"
 INTERVAL = "15s"  # between two scrapes, and two visits of a site
 EVALUATION = "5s"  # with the group's wait, Alertmanager tells of a condition within 25 s of the look that told it
 PROBE_SECONDS = "10s"
-# A look takes place each half minute; the third in a row that is missing is a fault, not a slow one.
-LOOK_SECONDS = 120
+# The third look in a row that is missing is a fault, not a slow one; the shortest intervals are given two minutes too.
+LOOKS, LOOK_SECONDS = 4, 120
 # Alertmanager tells of a state once, and again after a month. It must remember for longer (--data.retention=744h).
 REPEAT = "720h"
 NOBODY = "nobody"  # the receiver where none is declared: alerts are then seen on Alertmanager's page alone
@@ -141,6 +141,7 @@ def alertmanager(
 def rules() -> dict[str, Any]:
     """When to alert: at each condition of the watch, with the watch's own thresholds; and at what it cannot tell."""
     looked = 'groundwork_look_timestamp_seconds{job="hosts"}'
+    patience = f'clamp_min({LOOKS} * groundwork_look_interval_seconds{{job="hosts"}}, {LOOK_SECONDS})'
     meant = 'groundwork_app_state{state=~"maintenance|stopped|undeployed"} == 1'
     down = 'probe_success{{job="sites", host{}""}} == 0 unless on ({}) {}'
     return {
@@ -167,7 +168,7 @@ def rules() -> dict[str, Any]:
                     ),
                     _rule(
                         "GroundworkLookMissing",
-                        f'(time() - {looked} > {LOOK_SECONDS}) or (up{{job="hosts"}} == 1 unless on (host) {looked})',
+                        f'(time() - {looked} > {patience}) or (up{{job="hosts"}} == 1 unless on (host) {looked})',
                         "30s",
                         {"severity": "warning"},
                         "{{ $labels.host }} is not looked at any more",

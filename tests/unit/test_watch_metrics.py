@@ -66,6 +66,7 @@ LOOK = Look(
     time=1_700_000_300.0,
     host="web1",
     seconds=0.05,
+    interval=300,
     machine=HOST,
     apps={"shop": SHOP},
     conditions=[
@@ -90,6 +91,7 @@ def samples(look: Look) -> dict[tuple[str, ...], float]:
     [
         (("groundwork_look_timestamp_seconds",), 1_700_000_300),
         (("groundwork_look_duration_seconds",), 0.05),
+        (("groundwork_look_interval_seconds",), 300),
         (("groundwork_conditions", "shop", "job", "warning"), 2),
         (("groundwork_conditions", "host", "disk", "critical"), 1),
         (("groundwork_app_up", "shop"), 1),

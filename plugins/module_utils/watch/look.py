@@ -86,7 +86,7 @@ def once(settings: Settings, state: State, host: Host, deliver: receivers.Settin
     memory = Memory.of(state.read("memory.json"))
     tell(memory, state, deliver)
     began = time.monotonic()
-    look = Look(host.now, settings.host or socket.gethostname())
+    look = Look(host.now, settings.host or socket.gethostname(), interval=settings.interval)
     gathering = Gathering(settings, state, memory, host, look)
     gathering.all()
     found = find.all_of(look, gathering.facts)

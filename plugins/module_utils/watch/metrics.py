@@ -48,6 +48,7 @@ _APP, _PROCESS, _JOB, _MOUNT = ("app",), ("app", "process"), ("app", "job"), ("m
 FAMILIES = (
     Family("groundwork_look_timestamp_seconds", "gauge", "When the last look began."),
     Family("groundwork_look_duration_seconds", "gauge", "How long the last look took."),
+    Family("groundwork_look_interval_seconds", "gauge", "From one look to the next (watch_interval)."),
     Family(
         "groundwork_conditions",
         "gauge",
@@ -174,6 +175,7 @@ def _histogram(name: str, app: str, record: App) -> Iterator[str]:
 def _samples(look: Look) -> Iterator[Sample]:
     yield "groundwork_look_timestamp_seconds", (), look.time
     yield "groundwork_look_duration_seconds", (), look.seconds
+    yield "groundwork_look_interval_seconds", (), look.interval
     counts: dict[tuple[str, ...], int] = {}
     for condition in look.conditions:
         values = (condition.subject, condition.kind, condition.severity)

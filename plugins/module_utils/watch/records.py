@@ -157,12 +157,14 @@ class Look:
     """All that one look has found.
 
     :ivar seconds: that the look took.
+    :ivar interval: seconds from one look to the next.
     :ivar conditions: what is wrong now, each since it was first found.
     """
 
     time: float
     host: str
     seconds: float = 0.0
+    interval: float = 30
     machine: Machine = field(default_factory=Machine)
     apps: dict[str, App] = field(default_factory=dict)
     conditions: list[Condition] = field(default_factory=list)
