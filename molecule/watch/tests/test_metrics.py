@@ -103,6 +103,11 @@ def test_prometheus_has_the_series_of_the_watch(prometheus: Host) -> None:
     assert exporter["value"][1] == "1"
 
 
+def test_a_host_is_missed_after_four_of_its_looks(prometheus: Host) -> None:
+    cases = (testing.scenario_directory() / "files/rules_test.yml").read_text()
+    prometheus.check_output("printf %%s %s > /root/rules_test.yml && promtool test rules /root/rules_test.yml", cases)
+
+
 def test_each_panel_of_the_dashboard_can_be_asked_for(prometheus: Host) -> None:
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel["targets"]:
