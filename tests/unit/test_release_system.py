@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import TIMED_OUT, plain_argv
-from ansible_collections.groundwork.flask.plugins.module_utils.release import steps
+from ansible_collections.groundwork.flask.plugins.module_utils.release import socket_queue, steps
 from ansible_collections.groundwork.flask.plugins.module_utils.release import system as module
 from ansible_collections.groundwork.flask.plugins.module_utils.release.environment import env_file
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
@@ -276,3 +276,66 @@ def test_every_process_of_an_account_is_killed() -> None:
         assert other.poll() is None
         other.kill()
     assert System().kill(uid) == []
+
+
+class TestJournal:
+    """The end of a unit's journal."""
+
+    def asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: float) -> list[str]:
+        """What journalctl is asked for, a call in each line."""
+        asked, program = tmp_path / "asked", tmp_path / "journalctl"
+        program.write_text(f'#!/bin/sh\necho "$*" >>{asked}\necho second\necho first\n')
+        program.chmod(0o755)
+        monkeypatch.setattr(module, "JOURNALCTL", str(program))
+        assert System().journal("shop", "shop@1.service", since) == "first\nsecond"
+        return asked.read_text().splitlines()
+
+    def test_it_has_what_was_written_until_now(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The journal may be behind; without a wait for it, what a process says at its end would be missing."""
+        assert self.asked(tmp_path, monkeypatch, 1700.2)[0] == "--namespace=shop --sync"
+
+    def test_it_has_what_was_written_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The program takes whole seconds; of a unit that failed within the first half second nothing would be left."""
+        assert "--since=@1700 " in self.asked(tmp_path, monkeypatch, 1700.7)[1]
+
+
+class TestDrain:
+    """Visitors whom the old release has not accepted yet when the new one is live."""
+
+    def queue(self, sock: Path, visitors: int) -> tuple[socket.socket, list[socket.socket]]:
+        """A socket that listens, and visitors who are connected to it."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(sock))
+        listener.listen(10)
+        waiting = [socket.socket(socket.AF_UNIX) for _visitor in range(visitors)]
+        for visitor in waiting:
+            visitor.connect(str(sock))
+        return listener, waiting
+
+    def test_it_ends_when_a_slow_server_has_accepted_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sock = tmp_path / "app.sock"
+        listener, waiting = self.queue(sock, 3)
+        other = self.queue(tmp_path / "other.sock", 1)
+        accepted = []
+        # None in the time that a server usually takes, then one each time.
+        slept = iter((False, True, True, True))
+        monkeypatch.setattr(
+            module, "sleep", lambda _seconds: accepted.append(listener.accept()) if next(slept) else None
+        )
+        System().drain(sock)
+        assert len(accepted) == len(waiting)
+        assert other
+
+    def test_a_server_that_hangs_is_not_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sock = tmp_path / "app.sock"
+        kept = self.queue(sock, 1)
+        clock = iter(range(0, 100, 4))
+        monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+        slept: list[float] = []
+        monkeypatch.setattr(module, "sleep", slept.append)
+        System().drain(sock)
+        assert len(slept) == 3
+        assert kept
+
+    def test_a_socket_that_is_not_there_has_no_queue(self, tmp_path: Path) -> None:
+        assert socket_queue.length(tmp_path / "app.sock") == 0

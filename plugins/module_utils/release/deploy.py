@@ -33,7 +33,6 @@ from .secret_key import SecretKey
 from .setup_command import SetupCommand
 from .supervisor import Supervisor
 from .switch import inherit_static, switch
-from .system import DRAIN_SECONDS
 from .units import ReleaseUnits
 
 STEPS = ("fetch", "install", "stop", "setup", "import", "save", "command", "start", "switch", "drain", "prune")
@@ -185,7 +184,7 @@ class Deployment:
     def step_drain(self) -> None:
         """Let the old socket's queue empty, then stop the old release's units, which finish what they have begun."""
         if self.live and self.live != self.identity.id:
-            self.context.system.sleep(DRAIN_SECONDS)
+            self.context.system.drain(self.context.at.release(self.live) / "app.sock")
             self.supervisor.stop(self.live, wait=False)
         if self.pause:
             self.pause.end()

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import IO, cast
 
 from ..common.files import make_directory, write
@@ -24,6 +24,7 @@ from ..common.ownership import Ownership
 from ..common.programs import ENVIRONMENT
 from ..common.systemd import TIMED_OUT, Systemd
 from ..common.text import printable
+from . import socket_queue
 from .deploy_log import DeployLog
 from .environment import env_file
 from .errors import ReleaseError, tail
@@ -31,7 +32,10 @@ from .hold import Hold
 from .steps import OUTPUT_LIMIT, Step, end_of, environment_file
 from .unix_http import Response, ask
 
-DRAIN_SECONDS = 0.5  # in which a server accepts what is in its socket's queue
+JOURNALCTL = "/usr/bin/journalctl"
+SYNC_SECONDS = 10.0  # that the journal may take to write what it was sent: an app can keep it busy
+DRAIN_SECONDS = 0.5  # in which a server accepts what is in its socket's queue, unless it or the host is busy
+DRAIN_LIMIT = 10.0  # seconds; longer than that, a server that hangs is not waited for
 
 
 def engine_program(module: str, function: str, *arguments: str) -> tuple[str, ...]:
@@ -165,9 +169,14 @@ class System(Systemd):
     # --- what runs ----------------------------------------
 
     def journal(self, app: str, unit: str, since: float) -> str:
-        """The end of a unit's journal, systemd's own messages about it included."""
-        which = (f"--namespace=+{app}", f"--unit={unit}", f"--since=@{since:.0f}")
-        command = ("/usr/bin/journalctl", *which, "--reverse", "--lines=200", "--output=cat")
+        """The end of a unit's journal, systemd's own messages about it included.
+
+        journald reads a line some time after it was written, on a busy host when the process that wrote it has ended
+        already; its last lines tell most.
+        """
+        self.run(JOURNALCTL, f"--namespace={app}", "--sync", seconds=SYNC_SECONDS)
+        which = (f"--namespace=+{app}", f"--unit={unit}", f"--since=@{int(since)}")
+        command = (JOURNALCTL, *which, "--reverse", "--lines=200", "--output=cat")
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
             cwd="/",
@@ -187,8 +196,15 @@ class System(Systemd):
             return None
         found = Hold(sock)
         found.begin()
-        self.sleep(DRAIN_SECONDS)
+        self.drain(sock)
         return found
+
+    def drain(self, sock: Path) -> None:
+        """Wait until a server has accepted who is in its socket's queue; whoever comes now goes elsewhere."""
+        self.sleep(DRAIN_SECONDS)
+        until = monotonic() + DRAIN_LIMIT
+        while socket_queue.length(sock) and monotonic() < until:
+            self.sleep(0.1)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
