@@ -128,6 +128,25 @@ def test_of_nested_time_limits_the_shorter_counts() -> None:
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
+def test_a_time_that_is_up_as_the_block_ends_takes_no_limit_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = signal.setitimer
+
+    def late(which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
+        if not seconds:
+            signal.raise_signal(signal.SIGALRM)
+        return real(which, seconds, interval)
+
+    with contextlib.suppress(KeyError), programs.time_limit(60, KeyError()):
+        before = signal.getsignal(signal.SIGALRM)
+        monkeypatch.setattr(signal, "setitimer", late)
+        with pytest.raises(IndexError), programs.time_limit(30, IndexError()):
+            pass
+        assert signal.getsignal(signal.SIGALRM) == before
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+        monkeypatch.undo()
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
 def test_long_output_is_read_item_by_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = """printf '{"a": 1}\\nno JSON\\n[1]\\n{"b": "\\377"}'; printf 'first\\nlast' >&2; exit 3"""
     done = programs.run_to_files([SH, "-c", script], tmp_path)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE, wait_until
 from ansible_collections.groundwork.flask.tests.unit.server_release import Release, Visitor
 
 # Listens where it is told, and asks for the header as the configuration that it is given has Apache ask for it.
@@ -45,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
     do_POST = do_GET
     def log_message(self, *arguments): ...
+if (release / "slow").exists():
+    signal.pause()
 if (release / "refuse").exists():
     sys.exit("no such option")
 server = ThreadingHTTPServer(("127.0.0.1", int(argv[argv.index("--port") + 1])), Handler)
@@ -183,3 +185,20 @@ def test_apache_that_does_not_start_is_told(release: Release) -> None:
     process = release.start()
     said, _nothing = process.communicate(timeout=PATIENCE)
     assert (process.returncode, said) == (1, "no such option\nApache ended with exit status 1\n")
+    release.notify.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        release.notify.recv(100)
+
+
+def test_a_stop_before_apache_listens_leaves_the_visitors_to_the_next_server(release: Release) -> None:
+    (release.top / "slow").touch()
+    process = release.start()
+    early = Visitor(release.socket)
+    early.connect()
+    early.request("GET", "/early")
+    wait_until((release.top / "argv.json").exists)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    (release.top / "slow").unlink()
+    release.ready()
+    assert early.getresponse().read().decode().split()[2] == "/early"

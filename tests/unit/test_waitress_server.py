@@ -137,3 +137,17 @@ def test_a_worker_that_ends_is_replaced(release: Release) -> None:
     said, _nothing = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert [line for line in said.splitlines() if "worker" in line] == ["a worker ended with exit status 7"]
+
+
+def test_a_stop_while_a_worker_is_about_to_be_replaced_leaves_none(release: Release) -> None:
+    """Nobody would tell the one that comes after it to end, and the unit would wait for its stop timeout."""
+    code = Path(release.launcher).read_text()
+    assert "RESPAWN_SECONDS = 0.5" in code
+    Path(release.launcher).write_text(code.replace("RESPAWN_SECONDS = 0.5", "RESPAWN_SECONDS = 3"))
+    process = release.ready(2)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        Visitor(release.socket).ask("/die")
+    assert process.stdout
+    assert "a worker ended with exit status 7\n" in iter(process.stdout.readline, "")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0

@@ -57,10 +57,12 @@ def time_limit(seconds: float, error: Exception | None = None) -> Iterator[None]
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if outer:
-            signal.setitimer(signal.ITIMER_REAL, max(0.01, outer - (time.monotonic() - began)))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:  # the time may be up at this very moment; the limit around this one counts on
+            signal.signal(signal.SIGALRM, before)
+            if outer:
+                signal.setitimer(signal.ITIMER_REAL, max(0.01, outer - (time.monotonic() - began)))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

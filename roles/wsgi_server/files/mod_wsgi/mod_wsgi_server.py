@@ -84,6 +84,16 @@ def notify_ready() -> None:
             notify.sendto(b"READY=1", address.replace("@", "\0", 1))
 
 
+async def readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Until there is something to read, or to accept."""
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)
+
+
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Pass on what comes until there is no more."""
     while data := await reader.read(65536):
@@ -107,8 +117,14 @@ class Bridge:
         loop = asyncio.get_running_loop()
         while True:
             await self.slots.acquire()
-            visitor, _address = await loop.sock_accept(self.listener)
-            self.begin(visitor)
+            # Not sock_accept(): one who comes in the moment in which it is cancelled would be accepted and forgotten.
+            await readable(loop, self.listener)
+            try:
+                visitor, _address = self.listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                self.slots.release()
+            else:
+                self.begin(visitor)
 
     def begin(self, visitor: socket.socket) -> None:
         """Serve a connection in a task of its own; its slot is taken already."""
@@ -156,6 +172,12 @@ async def main() -> None:
     apache = await asyncio.create_subprocess_exec(*command(port, configuration))
     ended, stopped = asyncio.create_task(apache.wait()), asyncio.create_task(stop.wait())
     await asyncio.wait({ended, stopped, asyncio.create_task(wait_for(port))}, return_when=asyncio.FIRST_COMPLETED)
+    if ended.done():
+        sys.exit(f"Apache ended with exit status {apache.returncode}")
+    if stopped.done():  # no visitor has been taken in yet: they wait for the next server
+        apache.terminate()
+        await ended
+        return
     bridge = Bridge(socket.socket(fileno=3), port)
     accepting = asyncio.create_task(bridge.accept())
     notify_ready()

@@ -100,12 +100,13 @@ class Workers:
                 os.close(self.fork())
 
     def fork(self) -> int:
-        """One more worker; the pipe that is returned gets a byte when it has imported the app."""
+        """One more worker, unless all stop; the pipe that is returned gets a byte when it has imported the app."""
         ready, tell = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # a stop between the two would miss it
-        if not (worker := os.fork()):
-            self.work(tell)
-        self.alive.add(worker)
+        if not self.stopping:
+            if not (worker := os.fork()):
+                self.work(tell)
+            self.alive.add(worker)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.close(tell)
         return ready
