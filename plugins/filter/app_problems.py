@@ -108,6 +108,7 @@ def app_problems(
     names = as_map(taken, "app_problems: taken")
     return [
         *host_checks.name_problems(records, names),
+        *host_checks.account_problems(names),
         *host_checks.service_problems(records, as_map(foreign_services, "app_problems: foreign_services")),
         *host_checks.package_problems(records, as_names(packages, "app_problems: packages")),
         *host_checks.reader_problems(records, as_names(missing_accounts, "app_problems: missing_accounts")),

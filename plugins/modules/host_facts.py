@@ -137,7 +137,8 @@ missing_accounts:
 taken:
   description:
     - What on the host has the name of an app in O(apps) and was not made for it, such as an account, a group, a
-      directory or a unit; by the app's name. Nothing of an app that is live.
+      directory or a unit; by the app's name. Nothing of an app that is live. Also a person's account that has the name
+      of one that the roles make for themselves, by that name.
   type: dict
   returned: success
   sample: {git: ["the account git (uid 1001, home /home/git, shell /bin/bash)", /srv/git (directory of root)]}
@@ -216,7 +217,11 @@ from ansible_collections.groundwork.flask.plugins.module_utils import (
     serving,
     sshd_state,
 )
-from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership, account_of
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import (
+    Ownership,
+    account_of,
+    own_accounts_taken,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import Systemd
 from ansible_collections.groundwork.flask.plugins.module_utils.privileges import refuse_unless_root
 from ansible_collections.groundwork.flask.plugins.module_utils.quiet import QuietModule
@@ -253,7 +258,10 @@ def main() -> None:
             sshd=sshd_state.state(connection, sshd_state.login_user()),
             admins=admins.pending(module.params["admins"]),
             missing_accounts=[name for name in module.params["accounts"] if account_of(name) is None],
-            taken={owner.app: found for owner in owners if (found := [*owner.conflicts(), *owner.foreign_readers()])},
+            taken={
+                **own_accounts_taken(),
+                **{owner.app: found for owner in owners if (found := [*owner.conflicts(), *owner.foreign_readers()])},
+            },
             services=host_facts.services(),
             foreign_services={owner.app: there for owner in owners if (there := owner.foreign_services())},
             refused_schedules=schedules.problems(module.params["schedules"], Systemd().run),

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import refusal
+from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import on_host
+from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import OWN_ACCOUNTS, refusal
 from ansible_collections.groundwork.flask.plugins.module_utils.release import subdirectory
 from ansible_collections.groundwork.flask.plugins.plugin_utils import redis_instances, setting_files, source
 from ansible_collections.groundwork.flask.plugins.plugin_utils.reader import Problems
@@ -50,6 +51,20 @@ def name_problems(apps: Sequence[App], taken: Mapping[str, Sequence[str]]) -> Pr
     :param taken: what has it, by name, as the module ``host_facts`` found it.
     """
     return [refusal(f"flask_apps.{app.name}", taken[app.name]) for app in apps if taken.get(app.name)]
+
+
+def account_problems(taken: Mapping[str, Sequence[str]]) -> Problems:
+    """Accounts of persons that have the name of one that the roles make for themselves.
+
+    :param taken: as for :func:`name_problems`.
+    """
+    names = [on_host(name) for name in OWN_ACCOUNTS]
+    return [
+        f"{', '.join(taken[name])} is somebody's own, and the roles make an account of that name for themselves: "
+        "rename or remove it, and run again"
+        for name in names
+        if taken.get(name)
+    ]
 
 
 def service_problems(apps: Sequence[App], foreign: Mapping[str, Mapping[str, Sequence[str]]]) -> Problems:

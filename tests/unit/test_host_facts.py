@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundwork.flask.plugins.module_utils import host_facts
-from ansible_collections.groundwork.flask.plugins.module_utils.common import programs
+from ansible_collections.groundwork.flask.plugins.module_utils.common import ownership, programs
 from ansible_collections.groundwork.flask.plugins.module_utils.common.ownership import Ownership
 from ansible_collections.groundwork.flask.plugins.modules import host_facts as module
+from ansible_collections.groundwork.flask.plugins.plugin_utils import host_checks
 from ansible_collections.groundwork.flask.tests.unit.module_call import Caller
 
 DEBIAN = (
@@ -141,6 +143,23 @@ def test_names_that_are_taken(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert result["taken"]["root"][0].startswith("the account root (uid 0, home /root, shell ")
     assert result["known_apps"] == []
     assert "warnings" not in result
+
+
+@pytest.mark.parametrize(("shell", "is_taken"), [("/bin/bash", True), ("/usr/sbin/nologin", False)])
+def test_a_person_has_the_name_of_an_account_that_the_roles_make(
+    shell: str, is_taken: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def account_of(name: str) -> pwd.struct_passwd | None:
+        return pwd.struct_passwd((name, "x", 1000, 1000, "", "/home/x", shell)) if name == "groundwork-ship" else None
+
+    monkeypatch.setattr(host_facts, "facts", dict)
+    monkeypatch.setattr(programs, "run", Programs({}).run)
+    monkeypatch.setattr(ownership, "account_of", account_of)
+    taken = Caller(module, capsys)(check=True)["taken"]
+    account = "the account groundwork-ship (uid 1000, home /home/x, shell /bin/bash)"
+    assert taken == ({"groundwork-ship": [account]} if is_taken else {})
+    said = " ".join(host_checks.account_problems(taken))
+    assert (said.startswith(f"{account} is somebody's own"), "rename or remove it" in said) == (is_taken, is_taken)
 
 
 def test_an_app_that_runs_as_an_account_not_made_for_it_is_a_warning(

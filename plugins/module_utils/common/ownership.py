@@ -36,6 +36,8 @@ IN_HOME = (
 FIRST_OF_PEOPLE = (
     1000  # accounts and groups of systemd-sysusers have lower numbers (SYS_GID_MAX of Debian's login.defs)
 )
+# Accounts that the roles make for themselves, by their names in the table of ``on_host``.
+OWN_ACCOUNTS = ("alerts_account", "ship_user")
 HOME_MODE = 0o711  # as the role service_user makes it
 MEMBER_LIMIT, SHOWN = 5, 1000  # members of a group, and characters in all, that a message shows
 UNIT_DIRECTORIES = tuple(f"{above}/systemd/system" for above in ("etc", "run", "usr/local/lib", "usr/lib"))
@@ -54,6 +56,19 @@ def account_of(app: str) -> pwd.struct_passwd | None:
         return pwd.getpwnam(app)
     except KeyError:
         return None
+
+
+def persons(found: pwd.struct_passwd | None) -> str:
+    """An account as a message shows it, if somebody can log in to it; empty if not, or if there is none."""
+    if found is None or os.path.basename(found.pw_shell) in NO_SHELL:
+        return ""
+    return f"the account {found.pw_name} (uid {found.pw_uid}, home {found.pw_dir}, shell {found.pw_shell})"
+
+
+def own_accounts_taken() -> dict[str, list[str]]:
+    """The accounts that the roles make for themselves and that a person has on this host, by name, for messages."""
+    names = [on_host(name) for name in OWN_ACCOUNTS]
+    return {name: [found] for name in names if (found := persons(account_of(name)))}
 
 
 def owner_names(uid: int, gid: int) -> tuple[str, str]:

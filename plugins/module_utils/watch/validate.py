@@ -15,7 +15,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from ..common.on_host import on_host
-from ..common.ownership import NO_SHELL, account_of
+from ..common.ownership import account_of, persons
 from .settings import Settings, SettingsError
 
 PACKAGE = Path(__file__).parents[1]
@@ -62,8 +62,8 @@ def check_account(found: pwd.struct_passwd | None) -> None:
 
     :raises SettingsError: naming it.
     """
-    if found is not None and os.path.basename(found.pw_shell) not in NO_SHELL:
+    if account := persons(found):
         raise SettingsError(
-            f"the account {found.pw_name} (uid {found.pw_uid}, home {found.pw_dir}, shell {found.pw_shell}) is "
-            "somebody's own, and would send the alerts and know their passwords: rename or remove it, and run again"
+            f"{account} is somebody's own, and would send the alerts and know their passwords: "
+            "rename or remove it, and run again"
         )
