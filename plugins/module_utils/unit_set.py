@@ -18,7 +18,11 @@ from pathlib import Path
 
 from ansible_collections.groundwork.flask.plugins.module_utils import file_set, listeners
 from ansible_collections.groundwork.flask.plugins.module_utils.commands import shown
-from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import SYSTEMCTL
+from ansible_collections.groundwork.flask.plugins.module_utils.common.systemd import (
+    JOURNALCTL,
+    SYSTEMCTL,
+    sync_journals,
+)
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_options import Replaced, Unit
 from ansible_collections.groundwork.flask.plugins.module_utils.unit_record import Record
 
@@ -312,8 +316,9 @@ def run(verb: str, names: Sequence[str]) -> None:
     if result.returncode == 0:
         return
     failed = next((name for name, state in zip(names, states(names), strict=True) if not state.active), names[0])
+    sync_journals("", *systemctl("show", "--property=LogNamespace", "--value", "--", failed).stdout.split())
     journal = subprocess.run(
-        ("/usr/bin/journalctl", "--no-pager", "--output=cat", "--lines=30", "--namespace=*", "--unit", failed),
+        (JOURNALCTL, "--no-pager", "--output=cat", "--lines=30", "--namespace=*", "--unit", failed),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

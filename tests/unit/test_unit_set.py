@@ -215,6 +215,7 @@ def test_what_a_failed_unit_said_is_bounded_and_no_terminal_obeys_it(monkeypatch
         )
 
     monkeypatch.setattr(subprocess, "run", said)
+    monkeypatch.setattr(unit_set, "sync_journals", lambda *_names: None)
     monkeypatch.setattr(unit_set, "states", lambda names: [state("failed") for _name in names])
     with pytest.raises(UnitSetError) as failed:
         unit_set.run("start", ["nginx.service"])
@@ -222,3 +223,18 @@ def test_what_a_failed_unit_said_is_bounded_and_no_terminal_obeys_it(monkeypatch
     assert text.startswith(r"`systemctl start nginx.service` failed: no\x07")
     assert text.endswith(r"GET /\x1b[2J\x9b")
     assert len(text) < 10_200
+
+
+def test_the_journal_of_a_unit_that_failed_is_read_when_journald_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the host, and of the namespace that the unit logs into."""
+    has: list[str] = []
+
+    def said(argv: tuple[str, ...], **_options: object) -> subprocess.CompletedProcess[str]:
+        shown = f"has {has}" if argv[0].endswith("journalctl") else "shop\n" if "show" in argv else ""
+        return subprocess.CompletedProcess(argv, 1, shown, "")
+
+    monkeypatch.setattr(subprocess, "run", said)
+    monkeypatch.setattr(unit_set, "sync_journals", lambda *names: has.extend(names))
+    monkeypatch.setattr(unit_set, "states", lambda names: [state("failed") for _name in names])
+    with pytest.raises(UnitSetError, match=r"has \['', 'shop'\]"):
+        unit_set.run("start", ["shop.worker.service"])

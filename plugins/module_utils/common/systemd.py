@@ -9,6 +9,7 @@ account's own unit (:func:`service_directives`, :data:`LIFECYCLE`).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -20,10 +21,11 @@ from pathlib import Path
 from . import programs
 from .programs import ENVIRONMENT
 
-SYSTEMCTL, SYSTEMD_RUN = "/usr/bin/systemctl", "/usr/bin/systemd-run"
+SYSTEMCTL, SYSTEMD_RUN, JOURNALCTL = "/usr/bin/systemctl", "/usr/bin/systemd-run", "/usr/bin/journalctl"
 TIMED_OUT = 124  # the exit status that timeout(1) uses
 STOP_GRACE = 10  # seconds beyond a unit's own time limit
 DEFAULT_TIMEOUT = 90  # seconds, systemd's own default for starting and stopping
+SYNC_SECONDS = 5  # that journald may take to read what was logged
 # Runs the argument vector that it is given in hexadecimal; in one expression, without ; and $.
 EXECUTE = (
     "(lambda words: __import__('os').execv(words[0], words))(bytes.fromhex(__import__('sys').argv[1]).split(bytes(1)))"
@@ -132,6 +134,17 @@ class TransientUnit:
         properties = [word for name, value in self.properties for word in ("-p", f"{name}={value}")]
         head = [SYSTEMD_RUN, "--quiet", f"--unit={self.name}", f"--description={self.description}"]
         return [*head, *options, *properties, "--", *plain_argv(self.argv)]
+
+
+def sync_journals(*namespaces: str, seconds: float = SYNC_SECONDS) -> None:
+    """Wait until journald has read what was logged until now: it may not have the last words of a unit that has ended.
+
+    :param namespaces: "" for the host's own journal.
+    """
+    for name in namespaces:
+        which = (f"--namespace={name}",) if name else ()
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            programs.run((JOURNALCTL, *which, "--sync"), seconds=seconds)
 
 
 def runtime_limit(seconds: float) -> tuple[str, str]:

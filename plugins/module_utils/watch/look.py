@@ -19,7 +19,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.programs import time_limit
-from ..common.systemd import SYSTEMCTL, Systemd
+from ..common.systemd import SYSTEMCTL, Systemd, sync_journals
 from ..common.text import line
 from ..verify.look import Look as Host
 from . import conditions, find, lines, metrics, outbox, receivers
@@ -130,6 +130,8 @@ def judge(gathering: Gathering, found: Sequence[Found]) -> tuple[dict[str, condi
     for position, change in enumerate(changes):
         condition = change.condition
         if change.event == "alert" and position < MOST_LINES and time.monotonic() < until:
+            # A look that follows the failure of a unit may come before its last words are in the journal.
+            sync_journals("", *gathering.settings.apps.keys() & {condition.subject}, seconds=lines.SECONDS)
             condition = replace(condition, line=lines.of(condition, find.unit_of(condition, facts.running)))
             known[condition.key] = replace(known[condition.key], condition=condition)
         told.append(replace(change, condition=condition))
