@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,18 @@ def test_a_cursor_that_journalctl_would_not_take_counts_as_none(tmp_path: Path) 
     cursor = ship.Cursor(tmp_path / "cursor")
     cursor.file.write_text("s=1;--output=cat\n")
     assert cursor.read() == ""
+
+
+def test_it_says_that_it_is_ready_when_it_knows_where_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a line that is logged right after its start might count as one from before."""
+    one, order = shipper(tmp_path, "true"), list[str]()
+
+    def notify(text: str) -> None:
+        order.append(text.split()[0])
+        one.stop.set()
+
+    monkeypatch.setattr(signal, "signal", lambda *_given: None)
+    monkeypatch.setattr(ship, "notify", notify)
+    monkeypatch.setattr(ship.Shipper, "begin_now", lambda _self: order.append("begin"))
+    one.run()
+    assert order == ["begin", "READY=1"]

@@ -111,9 +111,10 @@ class Shipper:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.end)
-        notify("READY=1\nSTATUS=Lines are delivered.")
         if not self.cursor.read():
             self.begin_now()
+        # Not before: what is logged from then on is shipped.
+        notify("READY=1\nSTATUS=Lines are delivered.")
         delay = 1.0
         while not self.stop.is_set():
             if self.follow():
