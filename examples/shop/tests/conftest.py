@@ -43,19 +43,22 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
     """The mails that were sent: what a mail server of the test's own has received."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        mailbox = Mailbox(free.getsockname()[1])
-    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
-    controller.start()
-    yield mailbox
-    controller.stop()
+    with socket.socket() as held:
+        # Bound while the server starts and listens beside it, so that nobody else is given the port in between.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        mailbox = Mailbox(held.getsockname()[1])
+        controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port, ready_timeout=60)
+        controller.start()
+        yield mailbox
+        controller.stop()
 
 
 @pytest.fixture
 def app(tmp_path: Path, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """The app, migrated as on a server. What it gives to the queue is done before the request ends."""
-    config = {"TESTING": True, "WTF_CSRF_ENABLED": False, "DATA_DIR": str(tmp_path), "MAIL_PORT": mailbox.port}
-    app = create_app(config)
+    config = {"TESTING": True, "WTF_CSRF_ENABLED": False, "DATA_DIR": str(tmp_path)}
+    app = create_app({**config, "MAIL_HOST": "127.0.0.1", "MAIL_PORT": mailbox.port})
     app.extensions["queue"] = Queue(connection=FakeStrictRedis(), is_async=False)
     monkeypatch.setattr(tasks, "create_app", lambda: app)
     with app.app_context():

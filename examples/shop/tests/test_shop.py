@@ -6,6 +6,7 @@ import smtplib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from conftest import Mailbox
@@ -16,7 +17,7 @@ from redis import RedisError
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from shop import create_app, mail, queue, tasks
+from shop import commands, create_app, mail, queue, tasks
 from shop.models import Order, db
 
 
@@ -100,16 +101,21 @@ def test_order_stands_while_queue_or_mail_server_is_away(
     assert [message["Subject"] for message in mailbox.mails] == ["Your order no. 1", "Your order no. 2"]
 
 
-def test_reports_of_yesterday_and_today(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
+def test_reports_of_yesterday_and_today(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    noon = datetime(2028, 3, 1, 12, tzinfo=UTC)  # so that no midnight comes in between
+    monkeypatch.setattr(commands, "datetime", Mock(now=lambda _zone: noon))
     for product, quantity in ((1, 2), (3, 2), (3, 1), (2, 5)):
         order(client, product=product, quantity=quantity)
     with app.app_context():
-        db.session.get_one(Order, 4).placed_at -= timedelta(days=1)
+        for number, placed in enumerate((noon, noon, noon, noon - timedelta(days=1)), start=1):
+            db.session.get_one(Order, number).placed_at = placed
         db.session.commit()
     for _again in range(2):  # the second report replaces the first
         assert app.test_cli_runner().invoke(args=["nightly"]).exit_code == 0
     yesterday, today = sorted((tmp_path / "reports").iterdir())
-    assert today.stem == f"{datetime.now(UTC):%Y-%m-%d}"
+    assert (yesterday.stem, today.stem) == ("2028-02-29", "2028-03-01")
     assert today.read_text().splitlines() == ["product,quantity,EUR", "Cup,3,26.70", "Kettle,2,78.00"]
     assert yesterday.read_text().splitlines() == ["product,quantity,EUR", "Teapot,5,122.50"]
 
