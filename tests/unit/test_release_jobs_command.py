@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,16 @@ from ansible_collections.groundwork.flask.tests.unit.test_release_jobs import NI
 RUNS = {"ActiveState": "active", "Result": "success", "ExecMainStartTimestamp": "@60"}
 DONE = {**RUNS, "ActiveState": "inactive", "ExecMainExitTimestamp": "@130", "InvocationID": "ab12"}
 FAILED = {**DONE, "ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "3", "ExecMainCode": "1"}
+
+
+FOLLOW = jobs_command.Run.follow
+# A journal whose reader is late, as on a busy host.
+LATE = """#!/bin/sh
+case "$*" in
+    *--follow*) sleep 2; printf 'one\ntwo\n'; exec sleep 60 ;;
+    *) printf 'one\ntwo\n' ;;
+esac
+"""
 
 
 class Host:
@@ -118,6 +129,19 @@ class TestRun:
         assert host.call("run", "nightly") == status
         assert host.app.has_run(f"systemctl start {host.app.name}.nightly.service") == 1
         assert capsys.readouterr().out == f"output of ab12\nnightly of {host.app.name}: {words}\n"
+
+    def test_its_last_lines_are_waited_for(
+        self, host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        journalctl = tmp_path / "journalctl"
+        journalctl.write_text(LATE)
+        journalctl.chmod(0o755)
+        monkeypatch.setattr(jobs_command, "JOURNALCTL", str(journalctl))
+        monkeypatch.setattr(jobs_command.Run, "follow", FOLLOW)
+        host.shown = [DONE]
+        assert host.call("run", "nightly") == 0
+        assert host.app.has_run(f"journalctl --namespace={host.app.name} --sync") == 1
+        assert capsys.readouterr().out == f"one\ntwo\nnightly of {host.app.name}: success\n"
 
     def test_the_playbook_runs_it_where_it_is_on_schedule(self, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
         host.shown = [DONE]

@@ -26,6 +26,7 @@ from . import job_units
 from .context import Context
 from .job_runs import ENDED, outcome, seconds
 from .jobs import Jobs
+from .system import JOURNALCTL
 
 COLUMNS = ("job", "schedule", "last", "result", "took", "next")
 VERBS = ("list", "run", "settle")
@@ -40,7 +41,7 @@ PROPERTIES = (
 EVERY = 0.2  # seconds
 LINE_LIMIT = 2**16  # bytes
 FIRST_START = 10.0  # seconds between the writing of a timer and its first start
-SETTLE_SECONDS = 1.0  # that the journal gets to write a job's last lines
+SETTLE_SECONDS = 30.0  # that a job's last lines get to come, once they are known to be in the journal
 ELSEWHERE = "on the first of the app's hosts"
 
 
@@ -191,9 +192,9 @@ class Run:
     def follow(self, number: str) -> None:
         """Show what it prints until it has ended."""
         which = (f"--namespace=+{self.jobs.app}", f"_SYSTEMD_INVOCATION_ID={number}")
-        command = ("/usr/bin/journalctl", "--follow", "--lines=all", "--output=cat", *which)
+        command = (JOURNALCTL, "--lines=all", "--output=cat", *which)
         with subprocess.Popen(
-            command,
+            (*command, "--follow"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -202,25 +203,38 @@ class Run:
         ) as process:
             stream = cast("IO[bytes]", process.stdout)
             try:
-                until = 0.0
-                while not until or time.monotonic() < until:
-                    if not until and self.state().get("ActiveState", "inactive") in ENDED:
-                        until = time.monotonic() + SETTLE_SECONDS
-                    show_lines(stream, EVERY)
+                shown = 0
+                while self.state().get("ActiveState", "inactive") not in ENDED:
+                    shown += show_lines(stream, EVERY)
+                self.jobs.system.sync_journal(self.jobs.app)
+                whole, until = size_of_output(command), time.monotonic() + SETTLE_SECONDS
+                while shown < whole and time.monotonic() < until:
+                    shown += show_lines(stream, EVERY)
             finally:
                 process.terminate()
 
 
-def show_lines(stream: IO[bytes], wait: float) -> None:
-    """Print what comes within so many seconds, its control characters shown and not sent."""
-    until = time.monotonic() + wait
+def size_of_output(command: Sequence[str]) -> int:
+    """How many bytes a program prints."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd="/"
+    ) as process:
+        stream = cast("IO[bytes]", process.stdout)
+        return sum(len(block) for block in iter(lambda: stream.read(LINE_LIMIT), b""))
+
+
+def show_lines(stream: IO[bytes], wait: float) -> int:
+    """Print what comes within so many seconds, its control characters shown and not sent; how many bytes came."""
+    until, shown = time.monotonic() + wait, 0
     while (left := until - time.monotonic()) > 0 and select.select([stream], [], [], left)[0]:
         block = os.read(stream.fileno(), LINE_LIMIT)
         if not block:
             time.sleep(left)
-            return
+            break
+        shown += len(block)
         sys.stdout.write(printable(block.decode(errors="replace")))
         sys.stdout.flush()
+    return shown
 
 
 def run(jobs: Jobs, job: str, in_its_place: bool) -> int:

@@ -168,13 +168,17 @@ class System(Systemd):
 
     # --- what runs ----------------------------------------
 
+    def sync_journal(self, app: str) -> None:
+        """Have journald write what was said in an app's namespace so far."""
+        self.run(JOURNALCTL, f"--namespace={app}", "--sync", seconds=SYNC_SECONDS)
+
     def journal(self, app: str, unit: str, since: float) -> str:
         """The end of a unit's journal, systemd's own messages about it included.
 
         journald reads a line some time after it was written, on a busy host when the process that wrote it has ended
         already; its last lines tell most.
         """
-        self.run(JOURNALCTL, f"--namespace={app}", "--sync", seconds=SYNC_SECONDS)
+        self.sync_journal(app)
         which = (f"--namespace=+{app}", f"--unit={unit}", f"--since=@{int(since)}")
         command = (JOURNALCTL, *which, "--reverse", "--lines=200", "--output=cat")
         with subprocess.Popen(
