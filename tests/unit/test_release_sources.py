@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import socket
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.release import build, history, source, source_git
 from ansible_collections.groundwork.flask.plugins.module_utils.release.build import Builder
 from ansible_collections.groundwork.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.groundwork.flask.plugins.module_utils.release.steps import Step
 from ansible_collections.groundwork.flask.tests.unit.git_repository import Repository, builder
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
@@ -157,6 +160,40 @@ class TestGit:
             texts = [path.read_text() for path in app.root.rglob("*") if path.is_file()]
             assert not [text for text in texts if key.splitlines()[1] in text]
         assert not Path(environment["SSH_AUTH_SOCK"]).parent.exists()
+
+    def test_an_agent_that_does_not_listen_yet(
+        self, builder_of: Callable[..., Builder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Its socket has a name before it takes connections, and a busy host may halt it in between."""
+        subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")), check=True)
+        builder = builder_of((tmp_path / "key").read_text())
+        system, begun = builder.system, contextlib.ExitStack()
+        step, background = system.step, system.background
+        agents: list[Step] = []
+        asked: list[int] = []
+
+        @contextlib.contextmanager
+        def bind(agent: Step) -> Iterator[None]:
+            agents.append(agent)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(agent.argv[-1])
+                yield
+
+        def listen_once_asked(one: Step) -> tuple[int, str]:
+            status, output = step(one)
+            asked.append(status)
+            if len(asked) == 1:
+                os.unlink(agents[0].argv[-1])
+                begun.enter_context(background(agents[0]))
+            return status, output
+
+        monkeypatch.setattr(system, "background", bind)
+        monkeypatch.setattr(system, "step", listen_once_asked)
+        found = source.of({"git": "ssh://git@example.org/shop"}, builder)
+        assert isinstance(found, source_git.Git)
+        with begun, found.access.credentials() as environment:
+            subprocess.run(("ssh-add", "-L"), env={**os.environ, **environment}, check=True)
+        assert (asked[0], asked[-1]) == (2, 0)
 
     def test_a_deploy_key_that_is_none(self, builder_of: Callable[..., Builder], app: App) -> None:
         found = source.of({"git": "ssh://git@example.org/shop"}, builder_of("no key"))

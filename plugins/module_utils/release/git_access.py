@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .build import Builder
 
 FETCH_SECONDS = 1800
+NO_AGENT = 2  # ssh-add's exit status where no agent answers
 
 
 class GitAccess:
@@ -104,11 +105,15 @@ class GitAccess:
                 while not os.path.lexists(sock) and time.monotonic() < until:
                     build.system.sleep(0.02)
                 memory.write(f"{key.strip()}\n")
-                memory.seek(0)
-                status, output = build.execute(
-                    "key", "/usr/bin/ssh-add", "-q", "-", cwd=Path("/"), stdin=memory, cache=cache,
-                    environment={"SSH_AUTH_SOCK": str(sock)},
-                )  # fmt: skip
+                status = NO_AGENT  # its socket is there some moments before it listens
+                while status == NO_AGENT:
+                    memory.seek(0)
+                    status, output = build.execute(
+                        "key", "/usr/bin/ssh-add", "-q", "-", cwd=Path("/"), stdin=memory, cache=cache,
+                        environment={"SSH_AUTH_SOCK": str(sock)},
+                    )  # fmt: skip
+                    if time.monotonic() > until:
+                        break
                 if status:
                     raise ReleaseError(
                         "fetch", f"flask_deploy_keys.{build.at.app} is not a key that ssh-add takes", tail(output)
