@@ -337,7 +337,7 @@ def authority_root(host: Host) -> str:
         "c = ssl.create_default_context(cafile='/etc/pebble-ca.pem'); "
         "print(r.urlopen('https://pebble.test:15000/roots/0', context=c, timeout=10).read().decode())"
     )
-    return str(poll(lambda: host.check_output("/usr/bin/python3 -c %s", script), 20))
+    return str(poll(lambda: host.check_output("/usr/bin/python3 -c %s", script), 60))
 
 
 def _run(*argv: str) -> Outcome:
