@@ -218,6 +218,7 @@ RELEASE_TESTS = {
     "settings": ("test_release",),
     "setup_command": ("test_first_run",),
     "side_by_side": ("test_background",),
+    "socket_queue": ("test_accidents", "test_exclusive"),
     "source": ("test_sources",),
     "source_git": ("test_sources",),
     "spec": ("test_release",),

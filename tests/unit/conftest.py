@@ -18,8 +18,8 @@ from ansible_collections.groundwork.flask.tests.unit.release_app import App
 
 
 @pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    """Each test begins with the usual umask; programs set one of their own."""
+def _usual_umask() -> Iterator[None]:
+    """Each test begins with the usual umask; programs set one of their own, and tests have `umask` as a parameter."""
     before = os.umask(0o022)
     yield
     os.umask(before)

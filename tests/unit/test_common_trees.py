@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -45,11 +46,17 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _descriptors() -> Iterator[None]:
-    """Whatever happens, each descriptor is closed."""
-    before = len(os.listdir("/proc/self/fd"))
+def _descriptors(tmp_path: Path) -> Iterator[None]:
+    """Whatever happens, each descriptor is closed. Threads that other tests have left open and close others."""
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert [found for found in descriptors() if f"{tmp_path}/" in f"{found}/"] == []
+
+
+def descriptors() -> Iterator[str]:
+    """What the descriptors of this process lead to."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile, as that of this list is
+            yield os.readlink(f"/proc/self/fd/{number}")
 
 
 OPENED: list[tuple[str, str | int]] = [

@@ -73,7 +73,7 @@ def machine() -> Machine:
 
 def well(apps: int = 1) -> Look:
     """A look that found nothing wrong."""
-    return Look(NOW, "web1", 0.08, machine(), {f"shop{number}": app(number) for number in range(apps)})
+    return Look(NOW, "web1", 0.08, machine=machine(), apps={f"shop{number}": app(number) for number in range(apps)})
 
 
 def trouble(apps: int = 3) -> Look:
