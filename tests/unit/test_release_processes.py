@@ -363,6 +363,19 @@ class TestRestart:
             app.on_host().restart("worker")
         assert error.value.log == "Traceback: no such table"
 
+    def test_one_that_has_just_finished_gets_the_time_to_start(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        release, slept = deploy(app).release, list[float]()
+        app.system.crashing = {f"{app.name}.worker.2@{release}.service"}
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 3:
+                app.system.crashing.clear()
+
+        monkeypatch.setattr(app.system, "sleep", sleep)
+        assert app.on_host().restart("worker").action == "restarted"
+        assert len(slept) == 3
+
     @pytest.mark.parametrize("name", ["wroker", ""])
     def test_only_what_there_is(self, app: App, name: str) -> None:
         deploy(app)

@@ -13,6 +13,9 @@ from .process_command import WEB
 from .supervisor import Supervisor
 from .units import ReleaseUnits
 
+# How often, and how many seconds after each other, it is looked whether a process that finished its job just now is up.
+LOOKS, PAUSE = 40, 0.25
+
 
 def restart(supervisor: Supervisor, release: str | None, process: str) -> None:
     """Restart a process, which finishes its job first, or the server, whose visitors wait in its socket meanwhile.
@@ -49,4 +52,11 @@ def restart_processes(supervisor: Supervisor, release: str, names: list[str], be
     supervisor.system.systemctl("restart", "--no-block", *names)
     supervisor.system.sleep(checks.STABLE_SECONDS)
     ending = supervisor.ending(names)
-    supervisor.raise_if(supervisor.not_up({name: 0 for name in names if name not in ending}), began)
+    begun = {name: 0 for name in names if name not in ending}
+    failure = supervisor.not_up(begun)
+    for _look in range(LOOKS):
+        if not failure or any(supervisor.system.restarts(name) for name in begun):
+            break
+        supervisor.system.sleep(PAUSE)
+        failure = supervisor.not_up(begun)
+    supervisor.raise_if(failure, began)
