@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,16 +16,21 @@ from visitor import Site
 PROGRAM = f"{on_host('programs')}/backup"
 RESTORE = str(testing.ROOT / "playbooks" / "restore.yml")
 DATA = on_host("data", "shop")
-# Writes the same number into a table, a queue and a file until it is told to end.
+TIMERS = "groundwork-backup.timer groundwork-backup-drill.timer"
+# Writes the same number into a table, a queue and a file until it is told to end. Both servers know it by its name.
 WRITER = """
+export PGAPPNAME={name}
+exec 3> >({psql} --quiet) 4> >(redis-cli -s {redis} > /dev/null)
+echo "CLIENT SETNAME {name}" >&4
 i=0
 while :; do
   i=$((i + 1))
   echo "INSERT INTO written (number, text) VALUES ($i, md5('$i'));" >&3
   echo "RPUSH written $i" >&4
   echo $i >> {data}/written
-done 3> >({psql} --quiet) 4> >(redis-cli -s {redis} > /dev/null)
+done
 """
+WRITING = "shop-test-writer"
 # Runs the program with one of its functions replaced, as if something had gone wrong at that very place.
 PATCHED = """
 import os, sys
@@ -35,6 +39,16 @@ from groundwork_backup.backup import cli, restore, service_database
 {patch}
 sys.exit(cli.main({arguments!r}))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _alone(host: Host) -> Iterator[None]:
+    """No backup or drill on a schedule: it would be the latest snapshot, or keep the tests' own from running."""
+    host.check_output(f"systemctl stop {TIMERS}")
+    started = f"systemctl is-active {TIMERS.replace('.timer', '.service')}"
+    assert testing.poll(lambda: "activating" not in host.run(started).stdout, 300)
+    yield
+    host.check_output(f"systemctl start {TIMERS}")
 
 
 def backup(host: Host, *arguments: str) -> str:
@@ -81,17 +95,22 @@ def written(host: Host) -> Iterator[list[list[str]]]:
     services.postgresql(host, "shop", "CREATE TABLE written (id bigserial PRIMARY KEY, number int, text text)")
     services.postgresql(host, "shop", "CREATE TABLE emptied (id int)")
     writer = WRITER.format(
-        data=DATA, psql=f"{services.PSQL} --dbname=shop", redis=services.record(host, "shop", "redis")["queue"]
+        data=DATA,
+        name=WRITING,
+        psql=f"{services.PSQL} --dbname=shop",
+        redis=services.record(host, "shop", "redis")["queue"],
     )
-    unit = "shop-test-writer"
-    host.check_output(f"systemd-run --quiet --unit={unit} --uid=shop bash -c %s", writer)
-    assert testing.poll(lambda: services.redis(host, "shop", "llen", "written") > "1")
+    host.check_output(f"systemd-run --quiet --collect --unit={WRITING} --uid=shop bash -c %s", writer)
+    assert testing.poll(lambda: min(map(len, state(host))) > 1)
     backup(host, "run", "--set", "shop")
-    host.check_output(f"systemctl stop {unit}")
-    time.sleep(0.5)
+    host.check_output(f"systemctl stop {WRITING}")
+    # What was sent before the end is written after it, for as long as the servers have the connections.
+    sessions = "SELECT application_name FROM pg_stat_activity"
+    assert testing.poll(lambda: WRITING not in services.superuser(host, sessions).splitlines())
+    assert testing.poll(lambda: f"name={WRITING} " not in services.redis(host, "shop", "client", "list"))
     live = state(host)
     yield live
-    host.run(f"systemctl stop {unit}")
+    host.run(f"systemctl stop {WRITING}")
     backup(host, "forget-copies", "shop")
     services.postgresql(host, "shop", "DROP TABLE IF EXISTS written, emptied")
     services.redis(host, "shop", "del", "written")
@@ -148,11 +167,11 @@ def test_killed_in_the_middle_the_next_call_finishes_it(host: Host, shop: Site, 
     backup(host, "run", "--set", "shop")
     wipe(host)
     assert patched(host, KILLED, "restore", "shop", "--in-place")[0] != 0
-    assert testing.poll(lambda: host.run("systemctl is-active shop.redis").stdout.strip() == "active")
+    assert testing.poll(lambda: host.run("systemctl is-active shop.redis").stdout.strip() == "active", 120)
     told = backup(host, "restore", "shop", "--in-place")
     assert "An interrupted restore of shop from snapshot" in told
     assert state(host) == written
-    assert testing.poll(lambda: shop.get("/healthz").status == 200)
+    assert testing.poll(lambda: shop.get("/healthz").status == 200, 120)
     assert services.units(host, "shop")["shop.redis.service"] == "active"
 
 

@@ -70,10 +70,14 @@ def test_a_queue_keeps_what_it_has_when_it_is_killed(host: Host) -> None:
     )
     before = services.show(host, "stock.redis.service", "NRestarts")["NRestarts"]
     host.check_output("sleep 1.1 && systemctl kill --signal=KILL stock.redis.service")
-    assert testing.poll(lambda: services.show(host, "stock.redis.service", "NRestarts")["NRestarts"] != before)
-    assert testing.poll(lambda: host.run("systemctl is-active stock.redis.service").rc == 0)
+    assert testing.poll(lambda: services.show(host, "stock.redis.service", "NRestarts")["NRestarts"] != before, 60)
+    assert testing.poll(lambda: host.run("systemctl is-active stock.redis.service").rc == 0, 60)
     assert services.redis(host, "stock", "lrange", "kept", "0", "-1").split() == ["one", "two"]
     services.redis(host, "stock", "del", "kept")
+
+
+# How many of what `fill` has written are there.
+KEPT = "local n = 0; for i=1,60 do n = n + redis.call('exists', 'fill:'..i) end return n"
 
 
 def fill(host: Host, purpose: str) -> str:
@@ -93,7 +97,9 @@ def test_a_full_queue_refuses_and_a_full_cache_drops(host: Host) -> None:
     services.redis(host, "stock", "eval", "for i=1,60 do redis.call('del', 'fill:'..i) end", "0")
     assert services.redis(host, "stock", "set", "again", "1") == "OK"
     assert fill(host, "cache") == ""
-    assert services.redis(host, "stock", "exists", "fill:1", purpose="cache") == "0"
+    # Which ones it drops is chance: its clock for that knows whole seconds, and it looks at a sample.
+    kept = services.redis(host, "stock", "eval", KEPT, "0", purpose="cache")
+    assert 0 < int(kept) < 60
     services.redis(host, "stock", "flushall", purpose="cache")
 
 

@@ -61,7 +61,7 @@ def order_and_mail(host: Host, shop: Site) -> None:
     assert services.order(shop, to).status == 303
     orders = services.postgresql(host, "shop", "SELECT id, email FROM customer_order ORDER BY id").splitlines()
     assert orders[-1] == f"{last + 1}|{to}"
-    assert testing.poll(lambda: services.mails(host, to), 20)
+    assert testing.poll(lambda: services.mails(host, to), 120)
 
 
 def copy(source: Host, target: Host, path: str) -> None:
@@ -96,7 +96,7 @@ def test_another_debian_takes_over_from_the_backup(host: Host, shop: Site) -> No
     assert restored.returncode == 0, testing.said(restored)[-3000:]
 
     assert (rows(new), files(new)) == saved
-    assert testing.poll(lambda: services.mails(new, waiting), 20)
+    assert testing.poll(lambda: services.mails(new, waiting), 120)
     root = new.check_output("cat %s/fullchain.pem", on_host("certificate", "shop"))
     order_and_mail(new, Site("shop.test", testing.host_ip(new), root))
 
@@ -112,6 +112,7 @@ def server_settings(host: Host) -> str:
 
 
 def test_the_next_major_version_of_postgresql(host: Host, shop: Site) -> None:
+    services.keep_apt_free(host)
     host.check_output(NEWER)
     (serving,) = [one for one in clusters(host) if one[2] == "5432"]
 
