@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
@@ -143,16 +144,30 @@ class TestFailures:
         assert app.engine(skip_checks=["stable"]).deploy().action == "deployed"
 
     @pytest.mark.parametrize(
-        ("startup", "kind", "seconds"), [(0.4, "process", 3), (8, "process", 12), (90, "process", 30), (8, "web", 3)]
+        ("startup", "kind", "count", "seconds"),
+        [
+            (0.4, "process", 1, 3),
+            (8, "process", 2, 12),
+            (90, "process", 1, 30),
+            (8, "web", 1, 3),
+            (4, "process", 6, 18),
+        ],
     )
     def test_processes_stay_up_for_as_long_as_an_import_may_take(
-        self, app: App, monkeypatch: pytest.MonkeyPatch, startup: float, kind: Literal["process", "web"], seconds: float
+        self,
+        app: App,
+        monkeypatch: pytest.MonkeyPatch,
+        startup: float,
+        kind: Literal["process", "web"],
+        count: int,
+        seconds: float,
     ) -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
         monkeypatch.setattr(checks, "STABLE_SECONDS", 3)
         monkeypatch.setattr(supervisor, "PROCESS_SECONDS", 30)
         found = app.engine().supervisor
         found.startup = startup
-        assert found.stable_seconds(ReleaseUnits((Unit("one", kind),))) == seconds
+        assert found.stable_seconds(ReleaseUnits((Unit("one", kind),) * count)) == seconds
 
     def test_the_start_of_the_server_is_measured(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         def slow(*_arguments: Any) -> Response:

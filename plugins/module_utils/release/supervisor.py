@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -192,8 +193,12 @@ class Supervisor:
         return self.not_up(restarts) or self.wait_until_healthy(found.server, sock, health)
 
     def stable_seconds(self, found: ReleaseUnits) -> float:
-        """How long a release is watched: a process may fail at its import, which takes it as long as the server."""
-        share = min(PROCESS_SHARE * self.startup, PROCESS_SECONDS) if found.processes else 0.0
+        """How long a release is watched: a process may fail at its import, which takes it as long as the server.
+
+        The server was alone; of several processes more may start than there are cores.
+        """
+        crowd = max(1.0, len(found.processes) / (os.cpu_count() or 1))
+        share = min(PROCESS_SHARE * crowd * self.startup, PROCESS_SECONDS) if found.processes else 0.0
         return max(checks.STABLE_SECONDS, share)
 
     def not_up(self, restarts: Mapping[str, int]) -> Failure | None:
