@@ -103,6 +103,7 @@ class Notes(App):
             "database": {"provider": provider},
             "domains": [f"{name}.test"],
             "server": {"workers": 1, "threads": 4},
+            "health_timeout": 120,
             "skip_checks": ["stable"],
         }
         self.version("v1")
