@@ -205,6 +205,8 @@ def asking(site: Site, path: str = "/", visitors: int = 2, pause: float = 0) -> 
                 answers.append(site.get(path))
             except OSError as error:
                 answers.append(error)
+            except http.client.HTTPException as error:  # cut, or no HTTP
+                answers.append(ConnectionAbortedError(f"{type(error).__name__}: {error}"))
 
     threads = [threading.Thread(target=ask_on) for _visitor in range(visitors)]
     for thread in threads:

@@ -49,7 +49,7 @@ Outcome = subprocess.CompletedProcess[str]
 ASK = """
 import http.client, json, socket, sys
 sock, path, method, headers = sys.argv[1:]
-connection = http.client.HTTPConnection("x", timeout=30)
+connection = http.client.HTTPConnection("x", timeout=120)
 connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.connect(sock)
 forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example.org"}
@@ -101,7 +101,7 @@ class App:
             "wsgi_app": "shop:app",
             "domains": [f"{name}.example.org"],
             "server": {"workers": 1, "threads": 4},
-            "health_timeout": 10,
+            "health_timeout": 60,
             "skip_checks": ["stable"],
             **options,
         }

@@ -157,7 +157,7 @@ def play(
             capture_output=True,
             text=True,
             check=False,
-            timeout=900,
+            timeout=1800,
             stdin=subprocess.DEVNULL,
             env=play_environment(),
         )
@@ -281,6 +281,14 @@ def warnings(host: Host, since: float, lines: int = 40) -> str:
     return str(host.run(command).stdout) if container_pid(host) else "the host does not run"
 
 
+def find(host: Host, expression: str) -> list[str]:
+    """Return what find finds on the root file system; what goes meanwhile, as do directories of units, is no error."""
+    done = host.run(f"LC_ALL=C find / -xdev {expression}")
+    errors = [line for line in done.stderr.splitlines() if not line.endswith("No such file or directory")]
+    assert errors == []
+    return list(done.stdout.splitlines())
+
+
 def live(host: Host, app: str) -> str:
     """Return the id of the app's live release."""
     return str(host.check_output("readlink %s", on_host("current", app))).rpartition("/")[2]
@@ -316,7 +324,7 @@ def poll(question: Callable[[], Result], seconds: float = 30, pause: float = 0.2
         time.sleep(pause)
 
 
-def tcp_open(address: str, port: int, seconds: float = 2) -> bool:
+def tcp_open(address: str, port: int, seconds: float = 30) -> bool:
     """Say whether a TCP connection is accepted; False when it is refused or not answered within `seconds`."""
     try:
         socket.create_connection((address, port), seconds).close()
@@ -342,6 +350,6 @@ def authority_root(host: Host) -> str:
 
 def _run(*argv: str) -> Outcome:
     """Run a command of this machine; its failure is an assertion with what it said."""
-    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=180, stdin=subprocess.DEVNULL)
+    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600, stdin=subprocess.DEVNULL)
     assert result.returncode == 0, f"{' '.join(argv)} failed:\n{result.stdout}{result.stderr}"
     return result

@@ -56,7 +56,8 @@ class Site:
     address: str
     root: str | None = None
     verify: bool = True
-    timeout: float = 30  # longer than a server takes to start anew while other scenarios keep the machine busy
+    # Longer than a server takes to start anew while other scenarios keep the machine busy: 30 s were too few.
+    timeout: float = 120
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def context(self) -> ssl.SSLContext:
@@ -84,7 +85,14 @@ class Site:
             connection.sock = (
                 self.context().wrap_socket(plain, server_hostname=self.name) if scheme == "https" else plain
             )
-            connection.request(method, path, body=body, headers={"Host": self.name, **self.headers, **(headers or {})})
+            try:
+                connection.request(
+                    method, path, body=body, headers={"Host": self.name, **self.headers, **(headers or {})}
+                )
+            except (ConnectionError, ssl.SSLEOFError):
+                if not body:
+                    raise
+                # A server that refuses a body answers before it has all of it, and then closes: that answer is read.
             response = connection.getresponse()
             return Answer(response.status, response.getheaders(), response.read(), response.version)
         finally:

@@ -109,7 +109,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={"expected": {"type": "dict", "default": {}}}, supports_check_mode=True)
     refuse_unless_root(module)
-    look = Look()
+    look = Look(seconds=30.0)  # a person waits for it, perhaps for a host that is busy: not so short as the watch's
     try:
         expected = Expected.of(module.params["expected"], look)
     except (KeyError, TypeError, ValueError) as error:

@@ -50,7 +50,7 @@ def test_nothing_of_a_removed_app_is_left_and_what_cannot_be_removed_is_named(tr
     done = testing.play(host, "remove.yml", app="trudy", purge=True)
     assert done.returncode == 0, testing.said(done)
     assert host.run(f"id trudy; ls -d {DATA}* {HOME} {on_host('configuration')}/secrets/trudy").stdout == ""
-    assert host.run(f"find / -xdev -user {uid}").stdout == ""
+    assert testing.find(host, f"-user {uid}") == []
     assert host.run("ls /var/spool/cron/crontabs/trudy /var/lib/systemd/linger/trudy").stdout == ""
     assert host.run("ls -d /var/log/journal/*.trudy /run/log/journal/*.trudy /run/systemd/journal.trudy").stdout == ""
     assert host.check_output("ls /var/spool/cron/atjobs") == "a0000202"

@@ -24,16 +24,23 @@ OF_THE_HOST = ("by_hand", "files", "firewall", "modes", "outgoing", "proxy", "so
 # What the test machine has of disk, memory and time.
 OF_THE_MACHINE = {"disk", "memory", "clock", "out_of_memory"}
 
+# What a timer has begun would put right again what is changed here.
+AT_WORK_ON_THEM = """
+while systemctl list-units --plain --no-legend --state=activating,deactivating |
+    grep -E '^(groundwork-(certificate|backup)|certbot)[^ ]*[.]service'; do sleep 0.2; done
+"""
+
 # What a person does by hand, and the words by which each is named.
 SABOTAGE = rf"""
 set -e
+systemctl stop groundwork-certificate.timer groundwork-backup.timer
+{AT_WORK_ON_THEM}
 mkdir {KEPT}
 cp -a {STATE}/backup/status.json /etc/systemd/system/nginx.service.d/groundwork.conf {KEPT}
 readlink {CERTIFICATE} >{KEPT}/certificate
 echo 'PasswordAuthentication yes' >/etc/ssh/sshd_config.d/00-cloud-init.conf
 echo 'server {{ listen 80 default_server; }}' >/etc/nginx/conf.d/sabotage.conf
 chmod 0644 {CONFIGURATION}/secrets/guestbook/SECRET_KEY
-systemctl stop groundwork-certificate.timer
 nft flush table inet groundwork_apps
 mkdir {BESIDE}/expired /etc/systemd/system/guestbook@.service.d
 cd {BESIDE}/expired
@@ -49,7 +56,7 @@ sed -i 's/"time": "[0-9-]*T/"time": "2025-01-01T/' {STATE}/backup/status.json
 systemd-run --quiet --collect --unit=sabotage-listens python3 -m http.server 8090
 systemd-run --quiet --collect --unit=sabotage-by-hand --working-directory={on_host("current", "tally")}/code \
     {on_host("current", "tally")}/venv/bin/python -m http.server --bind 127.0.0.1 8091
-for port in 8090 8091; do timeout 10 sh -c "until ss -ltn | grep -q :$port; do sleep 0.1; done"; done
+for port in 8090 8091; do timeout 60 sh -c "until ss -ltn | grep -q :$port; do sleep 0.1; done"; done
 """
 NAMED = {
     ("sshd", "host"): ["from /etc/ssh/sshd_config.d/00-cloud-init.conf"],
@@ -76,7 +83,7 @@ rm -rf {BESIDE}/expired /etc/systemd/system/guestbook@.service.d
 cp -a {KEPT}/status.json {STATE}/backup/status.json
 cp -a {KEPT}/groundwork.conf /etc/systemd/system/nginx.service.d/groundwork.conf
 systemctl daemon-reload
-systemctl start groundwork-certificate.timer
+systemctl start groundwork-certificate.timer groundwork-backup.timer
 systemctl reload groundwork-outgoing.service
 rm -rf {KEPT}
 """
@@ -91,7 +98,7 @@ systemctl list-units --all --plain --no-legend --no-pager --type=service,socket,
 """
 # What the host does by itself meanwhile: the services that are at work, and when each timer last started one.
 AT_WORK = """
-systemctl list-units --plain --no-legend --no-pager --type=service --state=activating |
+systemctl list-units --plain --no-legend --no-pager --type=service --state=activating,deactivating |
     grep -v '^groundwork-\\(watch\\|alerts\\|failed\\)' || true
 """
 FIRED = """systemctl show --property=Id,LastTriggerUSec '*.timer' | awk 'BEGIN { RS = "" } !/groundwork-watch/'"""
@@ -105,8 +112,8 @@ def look(host: Host, **expected: Any) -> dict[str, Any]:
 
 def look_alone(host: Host) -> tuple[dict[str, Any], str, str] | None:
     """Look, and take the fingerprint before and after; None when a timer of the host started something meanwhile."""
+    fired = host.check_output(FIRED)  # first: what is started while this waits, or after it, counts too
     testing.poll(lambda: not host.check_output(AT_WORK))
-    fired = host.check_output(FIRED)
     before = host.check_output(FINGERPRINT)
     result = look(host)
     after = host.check_output(FINGERPRINT)

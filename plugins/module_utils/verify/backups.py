@@ -54,7 +54,7 @@ def summary(one: Mapping[str, Any], which: str) -> str:
 
 def report(look: Look) -> dict[str, Any]:
     """What the backup program says."""
-    shown = look.run(PROGRAM, "status", "--json", seconds=20)
+    shown = look.run(PROGRAM, "status", "--json", seconds=60)
     try:
         found: dict[str, Any] = json.loads(shown.stdout)
     except ValueError:

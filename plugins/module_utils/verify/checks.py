@@ -35,7 +35,7 @@ from .finding import Finding
 from .look import Look, UncheckedError
 
 Check = Callable[[Expected, Look], Iterable[Finding]]
-SECONDS = 30.0  # that one check may take
+SECONDS = 120.0  # that one check may take
 MOST = 20  # findings of one check for one subject: what is beyond is counted
 TEXT_LIMIT = 600  # characters of a message
 

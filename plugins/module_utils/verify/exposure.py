@@ -26,7 +26,7 @@ def exposure(expected: Expected, look: Look) -> Iterator[Finding]:
     asked = alike(expected, look)
     if not asked:
         return
-    shown = look.run(ANALYZE, "security", "--no-pager", *asked, seconds=20)
+    shown = look.run(ANALYZE, "security", "--no-pager", *asked, seconds=60)
     figures = {unit: float(figure) for unit, figure in FIGURE.findall(shown.stdout)}
     if not figures:
         raise UncheckedError(f"systemd-analyze security tells no figure: {explanation(shown, 200)}")

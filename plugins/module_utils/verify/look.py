@@ -20,7 +20,7 @@ from ..common.text import line
 
 # All times are shown in UTC.
 ENVIRONMENT = {**programs.ENVIRONMENT, "TZ": "UTC"}
-SECONDS = 10.0  # that one program may take
+SECONDS = 10.0  # that one program may take, by default
 READ_LIMIT = 2**20  # bytes of one file
 # What is asked of each unit; in one call for all of them.
 PROPERTIES = (
@@ -41,10 +41,11 @@ class Look:
 
     :param root: its file system; / but in tests.
     :param run: runs a program, as ``common/programs.py`` does; another one in tests.
+    :param seconds: that a program may take which has no limit of its own.
     """
 
-    def __init__(self, root: Path = Path("/"), run: Runner = programs.run) -> None:
-        self.root, self._run = root, run
+    def __init__(self, root: Path = Path("/"), run: Runner = programs.run, seconds: float = SECONDS) -> None:
+        self.root, self._run, self._seconds = root, run, seconds
         self._units: dict[str, dict[str, str]] = {}
         self._objects: dict[str, dict[str, Any]] = {}
         self._ran: dict[tuple[str, ...], subprocess.CompletedProcess[str]] = {}
@@ -54,11 +55,13 @@ class Look:
         """An absolute path of the host."""
         return self.root / path.lstrip("/")
 
-    def run(self, *argv: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, seconds: float = 0.0) -> subprocess.CompletedProcess[str]:
         """Run a program as root, once for all who ask; its exit status and output.
 
+        :param seconds: a limit of its own.
         :raises UncheckedError: it is not there, or took too long.
         """
+        seconds = seconds or self._seconds
         try:
             if argv not in self._ran:
                 self._ran[argv] = self._run(argv, seconds=seconds, environment=ENVIRONMENT)

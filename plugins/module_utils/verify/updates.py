@@ -39,7 +39,7 @@ MOST_NAMED = 8
 
 def updates(expected: Expected, look: Look) -> Iterator[Finding]:
     """Whether packages wait to be updated; security updates are named."""
-    shown = look.run(*NOBODY, PENDING, seconds=20)
+    shown = look.run(*NOBODY, PENDING, seconds=60)
     if shown.returncode:
         raise UncheckedError(f"apt's lists cannot be read: {shown.stderr}")
     names = shown.stdout.split()

@@ -20,5 +20,5 @@ def run() -> str:
     """Run a shell command; what it prints."""
     command = ("/bin/sh", "-c", base64.b64decode(request.headers["X-Command"]))
     return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=30
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120
     ).stdout
