@@ -29,24 +29,29 @@ for address in sys.argv[1:]:
             threading.Thread(target=kind((address, port), handler).serve_forever).start()
 """
 # Prints what became of each "protocol address port": what was answered, or the error and whether it came at once.
+# A rule that refuses late does so each time, because a packet has to be sent anew; a busy machine is late now and then.
 CLIENT = """
 import socket, sys, time
-for one in sys.argv[1:]:
-    protocol, address, port = one.split()
+def ask(protocol, address, port):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     number = 262 if protocol == "mptcp" else 0
     began = time.monotonic()
     try:
         with socket.socket(family, kind, number) as client:
-            client.settimeout(3)
+            client.settimeout(30)
             client.connect((address, int(port)))
             if protocol == "udp":
                 client.send(b"x")
-            print(client.recv(9).decode())
+            return client.recv(9).decode(), ""
     except OSError as error:
-        late = "" if time.monotonic() - began < 0.5 else " late"
-        print(type(error).__name__ + late)
+        return type(error).__name__, " late" if time.monotonic() - began >= 0.5 else ""
+for one in sys.argv[1:]:
+    for _turn in range(5):
+        answer, late = ask(*one.split())
+        if not late or answer == "TimeoutError":
+            break
+    print(answer + late)
 """
 # The part of an app's sandbox that has to do with sockets and accounts.
 SANDBOX = [
@@ -73,7 +78,7 @@ def build(host: Host) -> None:
         f"systemd-run --quiet --unit=outside ip netns exec {NAMESPACE} {shlex.join(server)}",
     )
     host.check_output(f"ip netns del {NAMESPACE} 2>/dev/null; set -e; " + "; ".join(lines))
-    assert testing.poll(lambda: ask(host, "root", "udp 2001:db8:77::20 8002") == ["hello"])
+    assert testing.poll(lambda: ask(host, "root", "udp 2001:db8:77::20 8002") == ["hello"], 120)
 
 
 def inside() -> str:

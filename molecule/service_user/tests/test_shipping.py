@@ -45,7 +45,7 @@ def block(first: str) -> str:
 
 
 def install(host: Host, *packages: str) -> None:
-    apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq"
+    apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
     host.check_output(f"{apt} update; {apt} install --no-install-recommends {' '.join(packages)} >/dev/null 2>&1")
 
 
@@ -67,7 +67,9 @@ def test_rsyslog_gets_lines_over_tls_and_keeps_them_while_the_receiver_is_down(h
     sender = block("# /etc/rsyslog.d/groundwork-ship.conf").replace(on_host("ca_bundle"), "/etc/ssl/ship-ca.pem")
     write(host, "/etc/rsyslog.d/groundwork-ship.conf", sender)
     write(host, "/etc/tmpfiles.d/groundwork-ship.conf", block("# /etc/tmpfiles.d/groundwork-ship.conf"))
-    receiver = "systemd-run --quiet --unit=receiver rsyslogd -n -f /root/ship/receiver.conf -i /run/receiver.pid"
+    receiver = (
+        "systemd-run --quiet --collect --unit=receiver rsyslogd -n -f /root/ship/receiver.conf -i /run/receiver.pid"
+    )
     host.check_output(f"systemd-tmpfiles --create; {receiver}; systemctl restart rsyslog")
     file, before = f"{on_host('logs')}/shop", {}
     (command,) = re.findall(r"^      ship: (.*)$", PAGE.read_text(), re.MULTILINE)
@@ -78,14 +80,14 @@ def test_rsyslog_gets_lines_over_tls_and_keeps_them_while_the_receiver_is_down(h
         host.check_output(HOLD)
         first, second, third = (uuid.uuid4().hex for _line in range(3))
         log(host, first + "x" * 20_000)
-        assert testing.poll(lambda: first in messages(host), 60), testing.journal(host, UNIT)
+        assert testing.poll(lambda: first in messages(host), 180), testing.journal(host, UNIT)
         host.check_output("systemctl stop receiver")
         log(host, second)
         host.check_output("systemctl stop rsyslog syslog.socket")
         log(host, third)
-        assert testing.poll(lambda: "Not delivered" in host.check_output(f"systemctl show -P StatusText {UNIT}"), 60)
+        assert testing.poll(lambda: "Not delivered" in host.check_output(f"systemctl show -P StatusText {UNIT}"), 180)
         host.check_output(f"{receiver}; systemctl start rsyslog")
-        assert testing.poll(lambda: {second, third} <= set(messages(host)), 60), testing.journal(host, UNIT)
+        assert testing.poll(lambda: {second, third} <= set(messages(host)), 180), testing.journal(host, UNIT)
     finally:
         host.run("systemctl stop receiver rsyslog syslog.socket; rm /etc/rsyslog.d/groundwork-ship.conf")
         for kind, text in before.items():
@@ -94,8 +96,8 @@ def test_rsyslog_gets_lines_over_tls_and_keeps_them_while_the_receiver_is_down(h
 
 
 def messages(host: Host) -> list[str]:
-    """The beginnings of the messages that the receiver has."""
-    lines = host.run("cat /root/ship/received").stdout.splitlines()
+    """The beginnings of the messages that the receiver has; a line that is being written does not count yet."""
+    lines = host.run("cat /root/ship/received").stdout.split("\n")[:-1]
     return [str(json.loads(line)["MESSAGE"])[:32] for line in lines if line.strip().startswith("{")]
 
 
@@ -107,16 +109,16 @@ def test_journal_upload_has_what_was_logged_while_the_receiver_was_down(host: Ho
         unit = unit.replace("--namespace=shop", f"--directory={directory}")
     write(host, "/etc/systemd/system/upload-shop.service", unit.replace("RestartSec=10", "RestartSec=1"))
     remote = "/lib/systemd/systemd-journal-remote --listen-http=127.0.0.1:19532 --split-mode=none --output=/root/up"
-    receiver = f"systemd-run --quiet --unit=remote {remote}"
+    receiver = f"systemd-run --quiet --collect --unit=remote {remote}"
     first, second = uuid.uuid4().hex, uuid.uuid4().hex
     log(host, first)
     host.check_output(f"rm -f /root/up*; {receiver}.journal; systemctl daemon-reload; systemctl start upload-shop")
     try:
-        assert testing.poll(lambda: first in uploaded(host), 60), testing.journal(host, "upload-shop.service")
+        assert testing.poll(lambda: first in uploaded(host), 180), testing.journal(host, "upload-shop.service")
         host.check_output("systemctl stop remote")
         log(host, second)
         host.check_output(f"{receiver}-2.journal")
-        assert testing.poll(lambda: second in uploaded(host), 60), testing.journal(host, "upload-shop.service")
+        assert testing.poll(lambda: second in uploaded(host), 180), testing.journal(host, "upload-shop.service")
     finally:
         host.run("systemctl stop upload-shop remote; rm /etc/systemd/system/upload-shop.service")
 
