@@ -15,6 +15,7 @@ from testing import on_host
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("as_converged")]
 OWN, VISITORS = "fd00:17::1", "fd00:17::2"
 DECLARED = {22, 80, 443, 8443, 8444, 8445}
+FAST = "-T4 --min-rate 4000 --max-retries 2"
 UDP = "53,67-69,111,123,137,161,443,500,514,520,546,631,1194,1434,1900,4500,5353,5355,11211,51820"
 
 
@@ -48,7 +49,7 @@ def visitor(host: Host) -> Iterator[str]:
 
 def nmap(visitor: str, *arguments: str) -> dict[int, str]:
     """The state of each port that nmap tells of; ports in the state of most are left out."""
-    found = inside(visitor, " ".join(("nmap -n -Pn -T4 --min-rate 4000 --max-retries 2 -oG -", *arguments)))
+    found = inside(visitor, " ".join(("nmap -n -Pn -oG -", *arguments)))
     return {int(port): state for port, state in re.findall(r"(\d+)/([a-z|]+)/", found)}
 
 
@@ -56,10 +57,12 @@ def test_nmap_sees_the_declared_ports_and_nothing_else(host: Host, host_ip: str,
     """All TCP ports and the usual UDP ones. Every other is filtered: nothing tells whether anything listens there."""
     inside(visitor, "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy nmap >/dev/null")
     for target in (host_ip, f"-6 {OWN}"):
-        tcp = nmap(visitor, "-sS -p-", target)
-        assert {port for port, state in tcp.items() if state == "open"} == {22, 80, 443, 8443, 8445}
+        tcp = nmap(visitor, f"{FAST} -sS -p-", target)
         assert {port for port, state in tcp.items() if state != "filtered"} <= DECLARED
-        udp = nmap(visitor, f"-sU -p {UDP}", target)
+        # A busy machine may lose packets of all ports at once.
+        declared = nmap(visitor, f"-sS -p {','.join(map(str, sorted(DECLARED)))}", target)
+        assert {port for port, state in declared.items() if state == "open"} == {22, 80, 443, 8443, 8445}
+        udp = nmap(visitor, f"{FAST} -sU -p {UDP}", target)
         assert set(udp.values()) <= {"open|filtered", "filtered"}, udp
     assert host.socket("tcp://:::9000").is_listening
 
