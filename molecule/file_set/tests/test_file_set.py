@@ -187,6 +187,7 @@ def test_a_play_shows_what_it_changes_and_never_a_secret(host: Host) -> None:
     assert host.file("/etc/demo/sites/shop.conf").content_string == "shop says second\n"
     assert host.file("/etc/demo/private/key").content_string == "correct horse\n"
     testing.module(host, "unit_set", units=[])
-    journal = host.check_output("journalctl --no-pager --quiet")
+    # With all that was logged: what a module sends to the journal is there a moment later.
+    journal = host.check_output("journalctl --sync && journalctl --no-pager --quiet")
     assert "Invoked with units=[]" in journal, "the journal shows no module's arguments, not even another's"
     assert not [secret for secret in SECRETS if secret in journal]
