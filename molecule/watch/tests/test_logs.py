@@ -26,8 +26,13 @@ def rows(host: Host, options: str) -> list[list[str]]:
 def test_a_request_ties_the_line_of_the_proxy_to_the_traceback_of_the_app(host: Host, moody: Site) -> None:
     request = moody.headers["X-Request-ID"]
     assert moody.get("/broken").status == 500
-    testing.poll(lambda: {"proxy", "web"} <= {row[0] for row in rows(host, f"--request {request}")})
-    found = rows(host, f"--request {request}")
+
+    def all_lines() -> list[list[str]]:
+        found = rows(host, f"--request {request}")
+        last = {process: text for process, _level, text in found}
+        return found if "proxy" in last and last.get("web", "").startswith("ZeroDivisionError") else []
+
+    found = testing.poll(all_lines) or rows(host, f"--request {request}")
     assert {(process, level) for process, level, _text in found} == {("web", "error"), ("proxy", "error")}
     assert next(text for process, _level, text in found if process == "proxy").startswith(
         "GET moody.test/broken 500 in "

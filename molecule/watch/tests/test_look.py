@@ -20,6 +20,11 @@ STATE, SETTINGS = on_host("watch"), f"{on_host('configuration')}/watch.json"
 TOLD = "/root/told"  # what the receiver of the inventory was told
 ANSWER = f"{on_host('data', 'moody')}/answer"
 CACHE = on_host("cache", "moody")
+# Waits until the units that deliver messages are at their end. What is put while one ends waits for the next look.
+DELIVERED = """
+until ! systemctl show -P ActiveState groundwork-alerts.service groundwork-alerts-commands.service | grep -q activating
+do sleep 0.1; done
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +40,9 @@ def _well(host: Host) -> Iterator[None]:
 
 
 def look(host: Host, times: int = 1) -> None:
-    """Look as the timer has it."""
-    host.check_output(f"for _ in $(seq {times}); do systemctl start groundwork-watch.service || exit 1; done")
+    """Look as the timer has it, each time when what the look before has to tell is delivered."""
+    one = f"systemctl start groundwork-watch.service || exit 1; {DELIVERED}"
+    host.check_output(f"for _ in $(seq {times}); do {one} done")
 
 
 def told(host: Host) -> list[str]:
@@ -48,7 +54,7 @@ def told(host: Host) -> list[str]:
 
 def is_told(host: Host, *wanted: str) -> bool:
     """Whether just that was told; the message is under way when the look has ended."""
-    testing.poll(lambda: len(told(host)) >= len(wanted), seconds=60)
+    testing.poll(lambda: len(told(host)) >= len(wanted), seconds=120)
     assert told(host) == list(wanted), host.run(f"cat {TOLD}; journalctl -t watch -n 20 --no-pager").stdout
     return True
 
@@ -130,15 +136,25 @@ def test_looks_are_confined(host: Host) -> None:
 
 @pytest.mark.full
 def test_the_timer_tells_within_35_seconds(host: Host) -> None:
+    """A look begins within that time, and the first one tells, as above; how long it takes is the machine's."""
+
+    def started() -> float:
+        ask = "systemctl show -P InactiveExitTimestampMonotonic groundwork-watch.service"
+        return int(host.check_output(ask)) / 1e6
+
+    def after(moment: float) -> float:
+        return testing.poll(lambda: found if (found := started()) > moment else 0.0, 120)
+
+    before = started()
     host.check_output("systemctl start groundwork-watch.timer")
-    last = host.check_output(f"stat -c %Y {STATE}/look.json")
-    testing.poll(lambda: host.check_output(f"stat -c %Y {STATE}/look.json") != last, seconds=40)
-    began = time.monotonic()
+    first = after(before)
+    testing.poll(lambda: host.check_output("systemctl is-active groundwork-watch.service || true") == "inactive")
     host.check_output(f"echo 500 >{ANSWER}")
-    testing.poll(lambda: told(host) == ["alert moody health"], seconds=40, pause=0.5)
-    assert time.monotonic() - began < 35
+    second = after(first)
+    assert second - first < 35
+    assert is_told(host, "alert moody health")
     host.check_output(f"rm {ANSWER}")
-    testing.poll(lambda: told(host) == ["alert moody health", "resolved moody health"], seconds=40, pause=0.5)
+    assert is_told(host, "alert moody health", "resolved moody health")
 
 
 @pytest.mark.full
@@ -162,7 +178,7 @@ def test_a_reboot_tells_nothing(host: Host) -> None:
     try:
         host.check_output("systemctl start groundwork-watch.timer")
         testing.restart_host(host)
-        time.sleep(70)  # two looks, of which the first comes while all starts
+        time.sleep(70)  # two looks and more, of which the first comes while all starts
         assert told(host) == []
         assert host.check_output("systemctl is-active groundwork-watch.timer") == "active"
     finally:

@@ -19,6 +19,12 @@ OUTBOX = f"{on_host('watch')}/outbox"
 PORT, ARRIVED, SERVERS = 8210, "/root/arrived", "/root/receivers.py"
 URL = f"http://127.0.0.1:{PORT}"
 CANARY = "canary-of-a-receiver"
+# Waits until what looks and delivers is at its end.
+QUIET = """
+until ! systemctl show -P ActiveState groundwork-watch.service groundwork-alerts.service \\
+    groundwork-alerts-commands.service | grep -q activating
+do sleep 0.1; done
+"""
 SMTP = {"host": "127.0.0.1", "port": PORT + 1, "tls": "none"}
 RECEIVERS: list[dict[str, Any]] = [
     {"name": "hook", "type": "webhook", "url": f"{URL}/{CANARY}", "headers": {"X-Key": CANARY}},
@@ -49,7 +55,8 @@ def _configured(host: Host) -> Iterator[None]:
     """Receivers for a test; no look comes between, and the role's own configuration comes back."""
     source = (testing.scenario_directory() / "files/receivers.py").read_text()
     host.check_output(f"cat > {SERVERS} <<'END'\n{source}END\ncp -p {CONFIGURED} {CONFIGURED}.kept")
-    host.check_output("systemctl stop groundwork-watch.timer; install -d -o groundwork-alerts /run/test-page")
+    host.check_output(f"systemctl stop groundwork-watch.timer; {QUIET}")
+    host.check_output("install -d -o groundwork-alerts /run/test-page")
     configure(host, RECEIVERS)
     listen(host)
     yield
@@ -67,13 +74,14 @@ def configure(host: Host, receivers: list[dict[str, Any]], **settings: object) -
 
 def listen(host: Host) -> None:
     """Start the servers."""
-    host.check_output(f"systemd-run --quiet --unit=test-receivers /usr/bin/python3 {SERVERS} {PORT} {ARRIVED}")
-    testing.poll(lambda: host.run(f"ss -ltn | grep -q :{PORT + 1}").rc == 0)
+    server = f"/usr/bin/python3 {SERVERS} {PORT} {ARRIVED}"
+    host.check_output(f"systemd-run --quiet --collect --unit=test-receivers {server}")
+    assert testing.poll(lambda: host.run(f"ss -ltn | grep -q :{PORT + 1}").rc == 0)
 
 
 def arrived(host: Host) -> list[dict[str, Any]]:
     """What has come to the servers."""
-    return [json.loads(line) for line in host.run(f"cat {ARRIVED}").stdout.splitlines()]
+    return [json.loads(line) for line in host.run(f"cat {ARRIVED}").stdout.split("\n")[:-1]]
 
 
 def test_each_receiver_gets_a_test_and_no_secret_is_seen(host: Host) -> None:
@@ -91,7 +99,7 @@ def test_each_receiver_gets_a_test_and_no_secret_is_seen(host: Host) -> None:
     )
     assert json.loads(host.check_output("cat /run/test-page/page"))["version"] == 1
     assert host.check_output("cat /run/test-page/page.user") == "groundwork-alerts"
-    journal = host.check_output(f"journalctl --since=@{began:.0f} --no-pager -o verbose")
+    journal = host.check_output(f"journalctl --since=@{began:.3f} --no-pager -o verbose")
     seen = [line for line in journal.splitlines() if CANARY in line and "_AUDIT" not in line and "CMDLINE" not in line]
     assert [line for line in seen if "testinfra" not in line] == []
     assert CANARY not in result.stdout + result.stderr
