@@ -161,19 +161,23 @@ class App:
         assert after["instances"] == ([before] if before else [])
         assert not before or self.ask(self.options.get("health_path", "/")).status < 500
 
-    def with_accident(self, step: str, accident: str) -> Outcome:
-        """Deploy with the host's own engine in a process that has an accident at a step (files/mortal.py)."""
-        self.given(step, accident)
+    def with_accident(self, step: str, accident: str, wait: float = 60) -> Outcome:
+        """Deploy with the host's own engine in a process that has an accident at a step (files/mortal.py).
+
+        :param wait: seconds that another run may go on.
+        """
+        self.given(step, accident, wait)
         result = self.host.run(MORTAL)
         return subprocess.CompletedProcess([], result.rc, result.stdout, result.stderr)
 
-    def given(self, step: str = "", accident: str = "") -> None:
+    def given(self, step: str = "", accident: str = "", wait: float = 60) -> None:
         """Put the app's definition on the host for files/mortal.py."""
         (spec,) = self.arguments()["apps"]
         for key in options(ControllerOptions):
             spec.pop(key, None)
         given = {
             "spec": spec, "secret": self.secrets, "settings": self.settings, "step": step, "accident": accident,
+            "wait": wait,
         }  # fmt: skip
         self.host.check_output("printf %%s %s > /root/mortal.json", json.dumps(given))
 

@@ -1,8 +1,8 @@
 """Deploys an app with the host's own engine, and has an accident at a step of it.
 
-The argument is a file with JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``, and ``accident``:
-``begin`` and ``end`` kill the engine before or after the step, ``full`` fills the disk before it, "" is none. Called
-with ``--engine`` too it is the engine, in its unit.
+The argument is a file with JSON: ``spec`` and ``secret`` of the app, ``settings``, ``step``, ``wait``, for how many
+seconds another run may go on, and ``accident``: ``begin`` and ``end`` kill the engine before or after the step,
+``full`` fills the disk before it, "" is none. Called with ``--engine`` too it is the engine, in its unit.
 """
 
 import json
@@ -48,6 +48,6 @@ else:
     program = ("/usr/bin/python3", __file__, path, "--engine")
     order = work.Order("deploy", given["spec"], {**given["settings"], "by": "mortal@test"}, {}, given["secret"])
     try:
-        work.do(order, program=program, wait=1.0)  # the module waits much longer
+        work.do(order, program=program, wait=given["wait"])
     except ReleaseError as error:
         sys.exit(f"step {error.step}: {error}")

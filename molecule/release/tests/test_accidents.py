@@ -79,10 +79,13 @@ def test_a_deploy_killed_while_it_installs_leaves_nothing_at_work(kiosk: App, in
     kiosk.given()
     begun = kiosk.host.run(
         f"{MORTAL} >/dev/null 2>&1 & "
-        "for turn in $(seq 200); do pgrep -u kiosk -x sleep && break; sleep 0.1; done; "
-        "systemctl kill --signal=KILL groundwork-release@kiosk.service; sleep 0.5"
+        "for turn in $(seq 900); do pgrep -u kiosk -x sleep && break; sleep 0.1; done; "
+        "systemctl kill --signal=KILL groundwork-release@kiosk.service; wait"
     )
-    left = kiosk.host.run("pgrep -a -u kiosk -f '^sleep|pip |/uv '").stdout
+    # By itself the build would go on for ten minutes.
+    at_work = "pgrep -a -u kiosk -f '^sleep|pip |/uv '"
+    testing.poll(lambda: not kiosk.host.run(at_work).stdout)
+    left = kiosk.host.run(at_work).stdout
     kiosk.host.run("pkill -KILL -u kiosk -x sleep")
     assert begun.stdout, "the build has never begun"
     del kiosk.settings["installer"]
@@ -97,7 +100,7 @@ def test_a_reboot_in_the_middle(kiosk: App) -> None:
     change(kiosk, "v14", "a reboot")
     assert KILLED in kiosk.with_accident("start", "end").stderr
     testing.restart_host(kiosk.host)
-    assert testing.poll(lambda: kiosk.ask().json["release"], 20) == old
+    assert testing.poll(lambda: kiosk.ask().json["release"], 60) == old
     kiosk.deploy()
     found = kiosk.look()
     assert kiosk.ask().json["release"] == found["live"] != old

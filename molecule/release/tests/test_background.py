@@ -7,12 +7,23 @@ from typing import Any
 import pytest
 from stranger import SHOP, App, project
 from testinfra.host import Host
+from testing import on_host
 
-# Its processes end soon after they have answered, which only a watch can see.
+# It does not answer well before a file is there.
+GATED = """
+import os
+from flask import abort
+
+@app.before_request
+def gate():
+    if "RUNTIME_DIRECTORY" in os.environ and not os.path.exists(os.environ["DATA_DIR"] + "/gate"):
+        abort(503)
+"""
+# Its processes end soon after they have answered, which only a watch can see; not those that import it in a step.
 DYING = """
 import os, threading
 
-if os.environ.get("GATE") == "open":
+if "RUNTIME_DIRECTORY" in os.environ:
     timer = threading.Timer(1.5, os._exit, (1,))
     timer.daemon = True
     timer.start()
@@ -21,7 +32,7 @@ if os.environ.get("GATE") == "open":
 
 def first(host: Host, name: str, directory: Any, more: str = "") -> App:
     """An app that is not on the host yet, with the watch of a first release."""
-    app = App(host, name, wsgi_app="shop:app", skip_checks=["secret_key"], environment={"GATE": "open"})
+    app = App(host, name, wsgi_app="shop:app", skip_checks=["secret_key"])
     app.options["source"] = project(directory, {"requirements.txt": "flask\n", "shop.py": SHOP % "first" + more})
     return app
 
@@ -37,8 +48,9 @@ def begin(app: App) -> dict[str, Any]:
 
 
 def test_it_is_built_at_once_and_live_when_it_has_been_waited_for(host: Host, tmp_path: Any) -> None:
-    app = first(host, "pavilion", tmp_path)
+    app = first(host, "pavilion", tmp_path, GATED)
     begun = begin(app)
+    app.sh(f"touch {on_host('data', 'pavilion')}/gate")
     done = app.deploy(continues=begun)
     assert (done["action"], done["release"]) == ("deployed", app.live)
     assert done["warnings"] == []

@@ -110,12 +110,12 @@ def test_the_second_of_two_deploys_says_who_is_at_work(counter: App) -> None:
     counter.options["release_command"] = "sleep 100"
     with testing.playing(counter.host, "deploy.yml", **counter.variables()) as first:
         try:
-            assert testing.poll(lambda: "at step command" in counter.command("status").stdout, 30, 1)
+            assert testing.poll(lambda: "at step command" in counter.command("status").stdout, 120, 1)
             holder = json.loads(counter.command("status --json").stdout)["at_work"]
-            second = counter.with_accident("", "")
+            second = counter.with_accident("", "", wait=1)
         finally:
             unlocked = counter.command("unlock")
-            said = first.communicate(timeout=30)[0]
+            said = first.communicate(timeout=120)[0]
             counter.options["release_command"] = command
             still_at_work = counter.host.run("pgrep -a -u counter -x sleep").stdout
             counter.host.run("pkill -u counter -x sleep")
@@ -174,12 +174,12 @@ def test_hooks_are_called_in_their_order(counter: App, tmp_path: Path) -> None:
     assert counter.host.run("ls /root/hooks").rc != 0
 
     version(counter, "unhealthy")
-    counter.options["health_timeout"] = 4
+    counter.options["health_timeout"] = 15
     counter.refused_by_play("was not answered well within", "status 500", hooks=str(tmp_path))
     called = counter.sh("cat /root/hooks").splitlines()
     assert called == [f"before_build {after}", f"after_build {after}", f"on_failure {after}"]
     version(counter, "v3")
-    counter.options["health_timeout"] = 10
+    counter.options["health_timeout"] = 60
 
 
 # --- SECRET_KEY ----------------------------------------

@@ -60,8 +60,8 @@ def test_a_refusal_of_a_play_says_why_and_no_secret(shop: App) -> None:
         ("v2", {"release_command": "echo no room; exit 3"}, "the release command `echo no room; exit 3` failed with"),
         (
             "unhealthy",
-            {"health_timeout": 4},
-            "/ was not answered well within 4 s (health_path, health_timeout): status 500",
+            {"health_timeout": 15},
+            "/ was not answered well within 15 s (health_path, health_timeout): status 500",
         ),
     ],
     ids=["nowhere", "package", "exits", "command", "unhealthy"],

@@ -79,7 +79,7 @@ def test_a_private_repository_is_read_by_a_key_that_stays_nowhere(depot: App, tm
     key = " ".join((tmp_path / "wrong.pub").read_text().split()[:2])
     another = {"known_hosts": f"127.0.0.1 {key}", **keys(depot, tmp_path / "right")}
     depot.refused("Host key verification failed", **another)
-    its_own = {"known_hosts": depot.sh("ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null")}
+    its_own = {"known_hosts": depot.sh("ssh-keyscan -T 60 -t ed25519 127.0.0.1 2>/dev/null")}
     depot.deploy(**{**another, **its_own})
     assert depot.ask().json["version"] == "v2"
 
@@ -180,7 +180,7 @@ def keys(app: App, path: Path) -> dict[str, dict[str, str]]:
     return {"deploy_keys": {app.name: path.read_text()}}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def downloads(depot: App) -> Iterator[str]:
     """The address of a server for the files in /root/files."""
     depot.sh(
