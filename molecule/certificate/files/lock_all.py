@@ -1,4 +1,4 @@
-"""Lock everything below the directories that can be opened, print how much that is, and hold it for a minute."""
+"""Lock everything below the directories that can be opened, print how much that is, and hold it for ten minutes."""
 
 import contextlib
 import fcntl
@@ -15,4 +15,4 @@ for place in sys.argv[1:]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 held.append(descriptor)
 print(len(held), flush=True)
-time.sleep(60)
+time.sleep(600)

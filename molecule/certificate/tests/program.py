@@ -32,9 +32,9 @@ def run_play(host: Host, *names: dict[str, Any], succeeds: bool = True, **variab
     return output
 
 
-def service_journal(host: Host) -> str:
-    """Return the journal of the timer's service."""
-    return str(host.check_output("journalctl --sync; journalctl --output=cat --unit=groundwork-certificate.service"))
+def service_journal(host: Host, unit: str = "groundwork-certificate.service") -> str:
+    """Return the journal of a unit, by default of the timer's service."""
+    return str(host.check_output(f"journalctl --sync; journalctl --output=cat --unit={unit}"))
 
 
 def reconcile(host: Host) -> str:
@@ -61,8 +61,31 @@ def is_served_anew(site: visitor.Site, before: str) -> bool:
 
 
 def workers(host: Host) -> set[str]:
-    """Return the process numbers of the nginx workers, which a reload replaces."""
-    return set(host.check_output("pgrep -u www-data nginx").split())
+    """Return the process numbers of the nginx workers, which a reload replaces, once all are of one generation."""
+    wanted = int(host.check_output("getconf _NPROCESSORS_ONLN"))  # as nginx counts for `worker_processes auto`
+    found: set[str] = set()
+
+    def are_of_one_generation() -> bool:
+        nonlocal found
+        found = set(host.run("pgrep -u www-data nginx").stdout.split())
+        return len(found) == wanted
+
+    assert testing.poll(are_of_one_generation), found
+    return found
+
+
+@contextmanager
+def reloaded(host: Host) -> Iterator[None]:
+    """Wait after the block, which has nginx reloaded, until no worker of before is left to answer."""
+    before = workers(host)
+    yield
+    assert testing.poll(lambda: not workers(host) & before), service_journal(host)
+
+
+def reload(host: Host) -> None:
+    """Have nginx read its configuration, and wait until nobody answers by the old one."""
+    with reloaded(host):
+        host.check_output("systemctl reload nginx.service")
 
 
 def renew(host: Host, name: str, unit: str = "certbot.service") -> None:
@@ -71,12 +94,13 @@ def renew(host: Host, name: str, unit: str = "certbot.service") -> None:
     host.check_output(f"sed -i 's/^renew_before_expiry = .*/renew_before_expiry = 90000 hours/' {record}")
     # a container that is asked to renew sleeps up to eight minutes unless the unit says otherwise, as Debian's does
     for _turn in range(5):
+        before = service_journal(host, unit)
         if host.run(f"systemctl start {unit}").rc == 0:
             return
         # The CA refuses some nonces on purpose; certbot's timer would come again in twelve hours.
-        said = testing.journal(host, unit, 6)
+        said = service_journal(host, unit).removeprefix(before)
         assert "nonce" in said.lower(), said
-        host.run("rm -f /run/alerted")
+        host.check_output("systemctl start alert.service; rm -f /run/alerted")  # the alert may be on its way still
     raise AssertionError(said)
 
 
@@ -87,14 +111,15 @@ def serve_the_one_before(host: Host, name: str, visitor: visitor.Site) -> str:
         return set(host.file(f"{SERVED}/{name}").listdir()) - {"current"}
 
     if len(kept()) == 1:
-        renew(host, name)
+        with reloaded(host):
+            renew(host, name)
     (before,) = kept() - {host.check_output(f"readlink {SERVED}/{name}/current")}
     host.check_output(f"ln -sfn {before} {SERVED}/{name}/current")
     host.check_output(f"""sed -i 's/"deployed": ".*"/"deployed": "{before}"/' {STATE}/{name}/state.json""")
-    host.check_output("systemctl reload nginx.service")
+    reload(host)
     shown = host.check_output(f"openssl x509 -noout -serial -in {SERVED}/{name}/current/fullchain.pem")
     number = shown.removeprefix("serial=")
-    assert testing.poll(lambda: serial(visitor) == number)  # a reload takes a moment
+    assert serial(visitor) == number
     return number
 
 
@@ -148,14 +173,15 @@ def ask_for(host: Host, name: str, *domains: str, **more: str) -> None:
         f"ssl_certificate_key {current}/privkey.pem; location / {{ return 200 {name}; }} }}"
     )
     host.check_output("echo %s > %s", site, f"/etc/nginx/conf.d/{name}.conf")
-    host.check_output("systemctl reload nginx.service")
+    reload(host)
 
 
 def drop(host: Host, *names: str) -> None:
     """Remove what ask_for has made."""
     for name in names:
         host.check_output(f"rm /etc/nginx/conf.d/{name}.conf {CONFIGURATION}/certificates/{name}.json")
-    host.check_output(f"systemctl reload nginx.service; {PROGRAM} remove {' '.join(names)}")
+    reload(host)
+    host.check_output(f"{PROGRAM} remove {' '.join(names)}")
 
 
 def set_option(host: Host, name: str, value: str) -> None:
