@@ -31,16 +31,16 @@ getfacl --recursive --skip-base uploads
 stat --format '%n %a %U:%G' . shop.db
 """
 
-# Asks at its first argument, a socket, until the file that is its second is there, and once more; then it prints each
-# answer with how often it came, and the longest time that one took.
+# Asks at its first argument, a socket, until the file that is its third is there, and once more; then it prints each
+# answer with how often it came, and the longest time that one took. Its second is a file: there once it was answered.
 VISIT = r"""
 import collections, json, os, socket, sys, time
 answers, longest, ended = collections.Counter(), 0.0, False
 while not ended:
-    ended, begin = os.path.exists(sys.argv[2]), time.time()
+    ended, begin = os.path.exists(sys.argv[3]), time.monotonic()
     try:
         with socket.socket(socket.AF_UNIX) as visitor:
-            visitor.settimeout(30)
+            visitor.settimeout(120)
             visitor.connect(sys.argv[1])
             visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
@@ -49,7 +49,8 @@ while not ended:
         answers[answer.decode().partition("\r\n\r\n")[2] or "nothing"] += 1
     except OSError as error:
         answers[repr(error)] += 1
-    longest = max(longest, time.time() - begin)
+    longest = max(longest, time.monotonic() - begin)
+    open(sys.argv[2], "w").close()
     time.sleep(0.05)
 print(json.dumps([answers, longest]))
 """
@@ -83,14 +84,16 @@ class Visits:
 @contextmanager
 def visitors(host: Host) -> Iterator[Visits]:
     """Have the app asked, about twenty times a second, while the block runs; what came of it is known afterwards."""
-    visits, end = Visits(), "/run/visits-end"
+    visits, begun, end = Visits(), "/run/visits-begun", "/run/visits-end"
     printed: list[str] = []
+    visit = "timeout 900 /usr/bin/python3 -c %s %s %s %s"
     thread = threading.Thread(
-        target=lambda: printed.append(host.check_output("timeout 300 /usr/bin/python3 -c %s %s %s", VISIT, SOCKET, end))
+        target=lambda: printed.append(host.check_output(visit, VISIT, SOCKET, begun, end)),
     )
-    host.check_output(f"rm -f {end}")
+    host.check_output(f"rm -f {begun} {end}")
     thread.start()
     try:
+        assert testing.poll(lambda: host.file(begun).exists)
         yield visits
     finally:
         host.check_output(f"touch {end}")
@@ -176,7 +179,7 @@ def test_the_playbook_brings_the_data_of_a_snapshot_back_and_no_visitor_is_turne
         result = testing.play(host, RESTORE, app="shop", snapshot=wanted)
     assert result.returncode == 0, testing.said(result) + testing.journal(host, "shop@r1.service")
     assert set(visits.answers) == {"0", str(entries[0])}, visits.answers
-    assert visits.longest < 10
+    assert visits.longest < 30
     assert sql(host, "SELECT count(*) FROM entry") == [entries]
     assert sql(host, "SELECT sum(amount) FROM account") == [[2000000]]
     assert host.service("shop@r1.service").is_running
@@ -257,16 +260,19 @@ def test_a_set_that_fails_leaves_no_snapshot_and_holds_up_no_other(
 
 
 def test_the_next_run_after_a_killed_one_is_green(host: Host) -> None:
-    """The program is halted first: else systemd ends restic, which takes its lock away, before the kill reaches it."""
+    """The program is halted first: else systemd ends restic, which takes its lock away, before the kill reaches it.
+
+    What restic reads takes it longer than any machine takes for the kill.
+    """
     locks, kill = "/var/backups/restic/locks", "systemctl kill --signal"
-    assert host.run(f"truncate --size=300M {DATA}/big").rc == 0
+    assert host.run(f"truncate --size=4G {DATA}/big").rc == 0
     try:
         end_both = (
             f"systemctl start --no-block {SERVICE}; "
             f"until pgrep -f '[r]estic backup.*--tag shop' && ls -A {locks} | grep .; do sleep 0.02; done; "
             f"{kill}=STOP {SERVICE}; {kill}=KILL 'groundwork-backup-step-*.service'; {kill}=KILL {SERVICE}"
         )
-        assert host.run("timeout 60 sh -c %s", end_both).rc == 0
+        assert host.run("timeout 300 sh -c %s", end_both).rc == 0
         assert testing.poll(lambda: host.check_output(f"systemctl show -P ActiveState {SERVICE}") == "failed")
         assert host.check_output(f"ls -A {locks}")
     finally:
@@ -277,6 +283,7 @@ def test_the_next_run_after_a_killed_one_is_green(host: Host) -> None:
 
 
 def test_the_timer_fires(host: Host) -> None:
+    """Its schedule here is far away (converge.yml)."""
     timer, began = "groundwork-backup.timer", "systemctl show --property=ExecMainStartTimestampMonotonic --value"
     assert host.service(timer).is_enabled
     assert host.service("groundwork-backup-drill.timer").is_enabled
@@ -286,11 +293,11 @@ def test_the_timer_fires(host: Host) -> None:
     try:
         assert host.run("mkdir -p $(dirname %s); printf %s > %s", drop_in, text, drop_in).rc == 0
         assert host.run(f"systemctl daemon-reload; systemctl restart {timer}").rc == 0
-        assert testing.poll(lambda: host.check_output(f"{began} {SERVICE}") != last, 30), testing.journal(host, timer)
+        assert testing.poll(lambda: host.check_output(f"{began} {SERVICE}") != last, 60), testing.journal(host, timer)
     finally:
         host.run(f"rm -r $(dirname {drop_in}); systemctl daemon-reload; systemctl restart {timer}")
     state = "systemctl show --property=ActiveState,Result --value"
-    assert testing.poll(lambda: "activating" not in str(host.check_output(f"{state} {SERVICE}")), 60)
+    assert testing.poll(lambda: "activating" not in str(host.check_output(f"{state} {SERVICE}")), 300)
     assert "success" in host.check_output(f"{state} {SERVICE}"), testing.journal(host, SERVICE)
 
 
