@@ -122,7 +122,7 @@ class TestAnswers:
         context = guestbook.context()
         context.set_alpn_protocols(["h2", "http/1.1"])
         with (
-            socket.create_connection((guestbook.address, 443), 10) as plain,
+            socket.create_connection((guestbook.address, 443), guestbook.timeout) as plain,
             context.wrap_socket(plain, server_hostname=guestbook.name) as secured,
         ):
             assert secured.selected_alpn_protocol() == "h2"
