@@ -15,7 +15,7 @@ app = Flask(__name__)
 
 
 def connect() -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(DATABASE, timeout=10, isolation_level=None))
+    return closing(sqlite3.connect(DATABASE, timeout=60, isolation_level=None))
 
 
 def answer(**more: int) -> dict[str, object]:

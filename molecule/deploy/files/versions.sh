@@ -31,7 +31,7 @@ def die():
 
 
 if "RUNTIME_DIRECTORY" in os.environ:
-    threading.Timer(2, die).start()
+    threading.Timer(1.5, die).start()
 END
 broken exits <<'END'
 if "RUNTIME_DIRECTORY" in os.environ:

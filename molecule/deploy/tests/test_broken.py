@@ -26,8 +26,7 @@ def processes(host: Host) -> str:
         ("syntax", ["cannot be imported as shop:app", "SyntaxError"]),
         ("dependency", ["No module named 'a_package_that_requirements_forgot'"]),
         ("command-fails", ["`flask release-check`", "exit status 1", "failed on purpose"]),
-        # release_command_timeout is 6 in this scenario.
-        ("command-hangs", ["`flask release-check`", "6 s", "hanging on purpose"]),
+        ("command-hangs", ["`flask release-check`", "20 s", "hanging on purpose"]),
         # From here on the app is imported without an error, and breaks when it is started.
         ("unhealthy", ["/healthz", "status 500", "RuntimeError: unhealthy on purpose"]),
         ("silent", ["/healthz", "silent on purpose"]),
@@ -39,7 +38,8 @@ def processes(host: Host) -> str:
 )
 def test_what_is_broken_is_refused(host: Host, shop: Site, version: str, words: list[str]) -> None:
     live, before = testing.live(host, "shop"), processes(host)
-    result = testing.play(host, "deploy.yml", app="shop", version=version, skip_checks=[])
+    limits = {"health_timeout": 15, "command_timeout": 20}
+    result = testing.play(host, "deploy.yml", app="shop", version=version, skip_checks=[], **limits)
     said = testing.said(result)
     assert result.returncode != 0, said
     assert [word for word in words if word not in said] == [], said
