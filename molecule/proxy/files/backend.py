@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -28,12 +29,13 @@ class Handler(BaseHTTPRequestHandler):
     """Answers with what it was asked, as JSON; some paths do something else."""
 
     protocol_version = "HTTP/1.1"
-    tries = 0
+    tries = kept = 0
+    next_event = threading.Semaphore(0)
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path.endswith("/slow"):
-            time.sleep(4)
+            time.sleep(8)
         if path == "/die":
             self.close_connection = True
         elif path == "/fourth-try":
@@ -44,9 +46,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, "the fourth try")
         elif path.endswith("/drip"):
             self.drip()
+        elif path == "/next-event":
+            Handler.next_event.release()
+            self.answer(200, "")
         elif path.startswith("/kept"):
-            Handler.tries += 1
-            text = f"answer {Handler.tries} to {self.headers.get('Cookie', 'nobody')}"
+            Handler.kept += 1
+            text = f"answer {Handler.kept} to {self.headers.get('Cookie', 'nobody')}"
             self.answer(200, text, dict(parse_qsl(self.path.partition("?")[2])))
         elif path == "/echo":
             self.echo()
@@ -85,13 +90,13 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def drip(self) -> None:
-        """Send events a second apart, as server-sent events come."""
+        """Send events as server-sent events come: each but the first when a visitor has asked for the next one."""
         self.send_response_only(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         for number in range(4):
             self.wfile.write(f"data: {number}\n\n".encode())
-            time.sleep(1)
+            Handler.next_event.acquire(timeout=60)
         self.close_connection = True
 
     def echo(self) -> None:

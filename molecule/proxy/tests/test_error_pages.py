@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import testing
-from pages import assert_own_page, stopped
+from pages import assert_own_page, logged, stopped
 from providers import Provider
 from testinfra.host import Host
 from testing import on_host
@@ -42,7 +42,7 @@ def test_the_proxys_own_errors_have_a_page(
     number = re.search(f"<code>({provider.request_id})</code>", answer.text)
     assert number
     wanted = number.group(1)
-    assert testing.poll(lambda: wanted in host.check_output("tail -n 1 %s/access.log", provider.logs))
+    assert testing.poll(lambda: logged(host, provider, wanted))
 
 
 @pytest.mark.parametrize("body", [b"x" * 20_000, [b"x" * 20_000]], ids=["with its length", "in chunks"])

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import testing
-from pages import assert_own_page, stopped
+from pages import assert_own_page, logged, stopped
 from providers import Provider
 from testinfra.host import Host
 from testing import on_host
@@ -32,8 +32,7 @@ def in_journal(host: Host, provider: Provider, name: str) -> list[dict[str, Any]
 
 
 def in_file(host: Host, provider: Provider, name: str) -> list[dict[str, Any]]:
-    shown = host.run("grep -F %s %s/access.log", number(name)["X-Request-ID"], provider.logs).stdout
-    return [json.loads(line) for line in shown.splitlines()]
+    return logged(host, provider, number(name)["X-Request-ID"])
 
 
 def test_sites_of_one_domain_have_their_own_lines(host: Host, shop: Site, www: Site, provider: Provider) -> None:
@@ -64,8 +63,8 @@ def test_a_journal_that_is_away_is_in_nobodys_way(host: Host, shop: Site, provid
     finally:
         host.check_output("systemctl start systemd-journald@blog.socket")
 
-    def logged() -> bool:
+    def is_logged() -> bool:
         assert shop.get("/blog/x", headers=number("back-again")).status == 200
         return bool(in_journal(host, provider, "back-again"))
 
-    assert testing.poll(logged)
+    assert testing.poll(is_logged)
