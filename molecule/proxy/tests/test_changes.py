@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +9,7 @@ from functools import partial
 import pytest
 import testing
 from load import asking, failed
+from pages import reloaded
 from providers import Provider
 from testinfra.host import Host
 from testing import on_host
@@ -56,18 +56,19 @@ def test_a_site_takes_over_from_another_inventory_s_without_a_lost_request(
         with asking(wiki, pause=0.05) as answers, asking(wiki, "/patient/slow", pause=0.2) as slow:
             run = testing.play(host, left_out=["wiki"], more_sites=[{**PAGES, "replaces": ["wiki"]}])
             assert run.returncode == 0, testing.said(run)[-3000:]
-            assert testing.poll(lambda: wiki.get("/").json["socket"] == PAGES["socket"])
+            assert testing.poll(lambda: PAGES["socket"] in sockets(answers) and len(answers) > ENOUGH)
         assert_all_answered(answers)
         assert not failed(slow)
-        assert {one.json["socket"] for one in answers if isinstance(one, Answer)} == {
+        assert sockets(answers) == {
             f"{on_host('home', 'wiki')}/other.sock",
             PAGES["socket"],
         }
         assert not host.file(f"{provider.directory}/groundwork/sites/wiki.conf").exists
     finally:
-        back = testing.play(host, absent=["pages"])
-    assert back.returncode == 0, testing.said(back)[-3000:]
-    assert testing.poll(lambda: wiki.get("/").json["socket"] == f"{on_host('home', 'wiki')}/other.sock")
+        with reloaded(host, provider):
+            back = testing.play(host, absent=["pages"])
+            assert back.returncode == 0, testing.said(back)[-3000:]
+    assert wiki.get("/").json["socket"] == f"{on_host('home', 'wiki')}/other.sock"
 
 
 KEY, OTHER_KEY = "/etc/ssl/wiki/privkey.pem", f"{on_host('certificate', 'shop')}/privkey.pem"
@@ -132,8 +133,9 @@ def test_what_others_put_into_conf_d_is_served(host: Host, shop: Site, provider:
 def test_a_reload_loses_no_request(host: Host, shop: Site, provider: Provider) -> None:
     with asking(shop) as answers:
         for _turn in range(5):
-            host.check_output(f"systemctl reload {provider.unit}")
-            time.sleep(0.3)
+            with reloaded(host, provider):
+                host.check_output(f"systemctl reload {provider.unit}")
+            assert testing.poll(partial(has_grown, answers, len(answers) + 10), 30, 0.02)
     assert_all_answered(answers)
 
 
@@ -144,7 +146,7 @@ def test_turning_the_symlink_to_the_socket_loses_no_request(host: Host, shop: Si
             host.check_output(f"ln -s releases/{release} {HOME}/next && mv -T {HOME}/next {on_host('current', 'shop')}")
             assert testing.poll(partial(has_grown, answers, len(answers) + 10), 30, 0.02)
     assert_all_answered(answers)
-    assert {answer.json["socket"] for answer in answers if isinstance(answer, Answer)} == {
+    assert sockets(answers) == {
         on_host("socket", "shop"),
         f"{on_host('releases', 'shop')}/2/app.sock",
     }
@@ -154,9 +156,17 @@ def has_grown(answers: list[Answer | OSError], to: int) -> bool:
     return len(answers) > to
 
 
+def sockets(answers: list[Answer | OSError]) -> set[str]:
+    """Those of the apps that answered."""
+    return {answer.json["socket"] for answer in list(answers) if isinstance(answer, Answer) and answer.status == 200}
+
+
+ENOUGH = 50  # answers, so that what may be lost would be
+
+
 def assert_all_answered(answers: list[Answer | OSError]) -> None:
     lost = failed(answers)
-    assert len(answers) > 50
+    assert len(answers) > ENOUGH
     assert not lost, f"{len(lost)} of {len(answers)} requests failed: {lost[:5]}"
 
 
@@ -195,12 +205,12 @@ def test_a_proxy_that_does_not_start_is_not_left_armed(host: Host, provider: Pro
 def test_it_comes_back_after_a_kill(host: Host, shop: Site, provider: Provider) -> None:
     killed = host.check_output(f"cat {provider.pid_file}")
     host.check_output(f"kill -9 {killed}")
-    assert testing.poll(lambda: host.run(f"cat {provider.pid_file}").stdout.strip() not in ("", killed), 20)
-    assert testing.poll(lambda: shop.get("/").status == 200, 20)
+    assert testing.poll(lambda: host.run(f"cat {provider.pid_file}").stdout.strip() not in ("", killed))
+    assert testing.poll(lambda: shop.get("/").status == 200)
 
 
 def test_it_serves_after_a_boot_and_has_the_files_it_may_need(host: Host, provider: Provider) -> None:
     assert host.service(provider.unit).is_enabled
-    worker = host.check_output(f"pgrep --newest --parent $(cat {provider.pid_file})")
-    limit = host.check_output(f"sed -n 's/^Max open files *//p' /proc/{worker}/limits").split()
+    worker = f"$(pgrep --newest --parent $(cat {provider.pid_file}))"  # it may end while it is looked at
+    limit = testing.poll(lambda: host.check_output(f"sed -n 's/^Max open files *//p' /proc/{worker}/limits").split())
     assert int(limit[0]) >= 2 * 4096

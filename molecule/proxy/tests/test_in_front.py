@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import testing
 import visitor
+from pages import reloaded
 from providers import NGINX, Provider
 from test_front_door import over_http2
 from testinfra.host import Host
@@ -31,16 +32,18 @@ BARE = {
 }
 
 
-def play(host: Host, **variables: Any) -> None:
-    result = testing.play(host, "converge.yml", **variables)
-    assert result.returncode == 0, testing.said(result)
+def play(host: Host, provider: Provider, **variables: Any) -> None:
+    """Run a play that changes what is served, and wait until it is."""
+    with reloaded(host, provider):
+        result = testing.play(host, "converge.yml", **variables)
+        assert result.returncode == 0, testing.said(result)
 
 
 def told(site: Site, hello: bytes, name: str | None, request_for: str) -> str:
     """What a connection is answered that begins with these bytes, then TLS for this name."""
     context = site.context()
     context.check_hostname = name is not None
-    with socket.create_connection((site.address, 443), 10) as plain:
+    with socket.create_connection((site.address, 443), site.timeout) as plain:
         plain.sendall(hello)
         with context.wrap_socket(plain, server_hostname=name) as connection:
             connection.sendall(f"GET /x HTTP/1.1\r\nHost: {request_for}\r\nConnection: close\r\n\r\n".encode())
@@ -62,21 +65,21 @@ def _behind_a_balancer(host: Host, provider: Provider) -> None:
     }
     common = {"proxy_trusted_addresses": [f"{testing.own_ip(host)}/32"], "proxy_tls": "modern"}
     if provider is NGINX:
-        play(host, **common, **alone, more_sites=[BARE])
+        play(host, provider, **common, **alone, more_sites=[BARE])
     else:
-        play(host, **common, more_sites=[BARE | {"domains": BARE["domains"][:1]}])
+        play(host, provider, **common, more_sites=[BARE | {"domains": BARE["domains"][:1]}])
 
 
 @pytest.fixture(scope="module")
-def _by_the_proxy_protocol(host: Host, _behind_a_balancer: None) -> None:
+def _by_the_proxy_protocol(host: Host, provider: Provider, _behind_a_balancer: None) -> None:
     """The same; and the site that was added is not named any more."""
-    play(host, proxy_protocol=True, proxy_trusted_addresses=[testing.own_ip(host)])
+    play(host, provider, proxy_protocol=True, proxy_trusted_addresses=[testing.own_ip(host)])
 
 
 @pytest.fixture(scope="module")
-def as_it_was(host: Host, _by_the_proxy_protocol: None) -> None:
+def as_it_was(host: Host, provider: Provider, _by_the_proxy_protocol: None) -> None:
     """Nobody stands in front, and the site that was added is named as one that is to go."""
-    play(host, absent=["bare"])
+    play(host, provider, absent=["bare"])
 
 
 @pytest.fixture
@@ -92,7 +95,6 @@ def test_nobody_s_word_counts_by_itself(shop: Site) -> None:
 @pytest.mark.usefixtures("_behind_a_balancer")
 class TestBehindABalancer:
     def test_its_word_counts(self, host: Host, shop: Site) -> None:
-        # For a moment after a reload, a process with the configuration of before may still answer.
         answers = testing.poll(lambda: passing([shop.get("/x", scheme="http", headers=TOLD)]))
         assert answers, shop.get("/x", scheme="http", headers=TOLD)
         (answer,) = answers
@@ -117,7 +119,7 @@ class TestBehindABalancer:
         context = shop.context()
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         with (
-            socket.create_connection((shop.address, 443), 10) as plain,
+            socket.create_connection((shop.address, 443), shop.timeout) as plain,
             pytest.raises(ssl.SSLError, match=r"(?i)version"),
         ):
             context.wrap_socket(plain, server_hostname=shop.name)
@@ -134,7 +136,9 @@ class TestBehindABalancer:
     @pytest.mark.suite("trixie")  # Debian 12's nginx has no HTTP/3
     def test_http3(self, host: Host, shop: Site) -> None:
         assert shop.get("/").header("Alt-Svc") == 'h3=":443"; ma=86400'
-        host.check_output("apt-get install --yes --quiet --no-install-recommends curl >/dev/null")
+        host.check_output(
+            "apt-get install --option DPkg::Lock::Timeout=300 --yes --quiet --no-install-recommends curl >/dev/null"
+        )
         answer = host.check_output(
             f"curl --silent --show-error --http3-only --cacert {on_host('certificate', 'shop')}/fullchain.pem "
             "--resolve shop.example.org:443:127.0.0.1 --write-out ' %{http_version}' https://shop.example.org/over-3"
@@ -150,9 +154,13 @@ class TestBehindABalancer:
 
     @nginx_alone
     def test_the_log_may_go_to_the_journal(self, host: Host, shop: Site) -> None:
-        shop.get("/into-the-journal")
-        find = "journalctl --sync; journalctl --identifier=nginx --output=cat --lines=50 | grep /into-the || true"
-        said = testing.poll(lambda: host.check_output(find))
+        find = "journalctl --sync; journalctl --identifier=nginx --output=cat --lines=50 | grep /into-the"
+
+        def found() -> str:
+            shop.get("/into-the-journal")  # nginx waits for no journal whose queue is full
+            return host.check_output(find)
+
+        said = testing.poll(found)
         assert json.loads(said.splitlines()[-1])["uri"] == "/into-the-journal"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import testing
+from pages import reloaded
 from providers import NGINX, Provider
 from testinfra.host import Host
 from testing import on_host
@@ -49,14 +50,16 @@ def assert_closed(answer: Answer, message: str) -> None:
 
 
 @pytest.fixture(scope="class")
-def closed(host: Host) -> Iterator[str]:
+def closed(host: Host, provider: Provider) -> Iterator[str]:
     """The shop is in maintenance for all but the host itself; what the play said.
 
     In the scenarios Ansible stops at a text that only looks like a template; here it does what it does for a user.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR", raising=False)
-        yield turn(host, "on", message=MESSAGE, allow=ALLOWED)
+        with reloaded(host, provider):
+            said = turn(host, "on", message=MESSAGE, allow=ALLOWED)
+        yield said
     turn(host, "off")
 
 
@@ -150,7 +153,9 @@ def test_off_opens_it_again(host: Host, shop: Site) -> None:
     assert testing.poll(lambda: from_the_host(host, "/")[0] == 200)
 
 
-def test_a_boolean_state_is_taken_and_a_request_under_way_is_finished(host: Host, shop: Site) -> None:
+def test_a_boolean_state_is_taken_and_a_request_under_way_is_finished(
+    host: Host, shop: Site, provider: Provider
+) -> None:
     """The blog shares a domain with the shop, which stays open. Without a message the page is friendly."""
     answers: list[Any] = []
 
@@ -172,9 +177,10 @@ def test_a_boolean_state_is_taken_and_a_request_under_way_is_finished(host: Host
     asking = threading.Thread(target=ask_slowly)
     asking.start()
     try:
-        assert started.wait(10)
-        on = switch(host, app="blog", state=True)
-        assert on.returncode == 0, testing.said(on)[-3000:]
+        assert started.wait(60)
+        with reloaded(host, provider):
+            on = switch(host, app="blog", state=True)
+            assert on.returncode == 0, testing.said(on)[-3000:]
         assert "nobody sees the app" in testing.said(on)
         assert testing.poll(lambda: shop.get("/blog/").status == 503)
         assert_closed(shop.get("/blog/"), FRIENDLY)
