@@ -89,10 +89,21 @@ def create_app(currency: str) -> Flask:
 
     @app.get("/stream")
     def stream() -> Response:
+        """Five parts; after the first, whoever has read it is to count one more, or there are no others."""
+
+        def hits() -> int:
+            with connect() as db:
+                return int(db.execute("SELECT count FROM hits").fetchone()[0])
+
         def parts() -> Iterator[str]:
-            for number in range(5):
-                yield f"part {number}\n"
-                time.sleep(0.3)
+            before = hits()
+            yield "part 0\n"
+            until = time.monotonic() + 20
+            while hits() == before:
+                if time.monotonic() > until:
+                    return
+                time.sleep(0.05)
+            yield from (f"part {number}\n" for number in range(1, 5))
 
         return Response(parts(), mimetype="text/plain", headers={"X-Accel-Buffering": "no"})
 

@@ -21,6 +21,7 @@ CURRENT = on_host("current", "guestbook")
 full = pytest.mark.full
 
 LEAST = 150  # requests a second
+CATCH_UP = 120  # seconds in which a busy machine makes up for requests that are late
 SLOW = 5  # seconds
 
 
@@ -37,6 +38,11 @@ def tell(host: Host, what: str, visitors: Load) -> None:
 
 def load(site: Site, get: str = "/", post: str = "/hit") -> Load:
     return Load(site, rate=LEAST + 10, get=get, post=post)
+
+
+def caught_up(visitors: Load) -> bool:
+    """Whether the load has come to its rate, for which it is given time: beside a play it may be late."""
+    return testing.poll(lambda: visitors.summary().rate >= LEAST, CATCH_UP)
 
 
 @contextmanager
@@ -70,12 +76,12 @@ def switches_lose_nothing(host: Host, site: Site, kind: Kind, turns: int) -> Non
                 assert testing.live(host, kind.app) == releases[(turn + 1) % 2] != old
                 done = [request.result() for request in slow]
             assert [(answer.status, answer.json["release"]) for answer in done] == [(200, old)] * len(slow)
+        assert caught_up(visitors), visitors.summary()
     tell(host, f"{turns} switches of {kind.app}", visitors)
     assert visitors.failures == []
     counted = site.get("/count").json["count"]
     assert sorted(visitors.posted) == list(range(before + 1, counted + 1))
     assert set(visitors.summary().releases) == set(releases)
-    assert visitors.summary().rate >= LEAST
     assert testing.leftovers(host, kind.app) == []
 
 
@@ -115,12 +121,21 @@ def test_each_server_follows_another(host: Host, guestbook: Site, servers: list[
             assert guestbook.get("/static/style.css").status == 200
         host.check_output("guestbook rollback")
         assert followed in host.check_output(f"cat {CURRENT}/server.json")
+        assert caught_up(visitors), visitors.summary()
     tell(host, f"gunicorn, {', '.join(servers)}, and back to {followed}", visitors)
     assert all(question() for question in signed)
     # /healthz takes no POST: the app says so each time, under every server.
     assert {(request.method, request.status) for request in visitors.requests} == {("GET", 200), ("POST", 405)}
-    assert visitors.summary().rate >= LEAST
     assert testing.leftovers(host, "guestbook") == []
+
+
+def kill(host: Host, unit: str) -> tuple[float, float]:
+    """Kill the main process of a unit; when that began, and when systemd had started another."""
+    ask = f"systemctl show --value --property=MainPID {unit}"
+    main, began = host.check_output(ask), time.time()
+    host.check_output("kill -KILL %s", main)
+    assert testing.poll(lambda: host.check_output(ask) not in ("0", main))
+    return began, time.time()
 
 
 @pytest.mark.alone
@@ -133,15 +148,11 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
     site = shop(kind)
     repeats = host.service("nginx").is_running
     unit = testing.server_unit(host, kind.app)
-    ask = f"systemctl show --value --property=MainPID {unit}"
-    killed: dict[float, str] = {}
+    killed = []
     with load(site) as visitors:
         for _turn in range(3):
             time.sleep(1)
-            main = host.check_output(ask)
-            killed[time.time()] = main
-            host.check_output("kill -KILL %s", main)
-            assert testing.poll(lambda: host.check_output(ask) not in ("0", *killed.values()))
+            killed.append(kill(host, unit))
             assert site.get("/").status == 200  # it answers again before it is killed again
         time.sleep(2)
     lost = [request for request in visitors.failures if request.method == "GET"]
@@ -150,8 +161,13 @@ def test_a_killed_server_comes_back(host: Host, shop: MakeShop, kind: Kind) -> N
         # A server that sends head and body apart may die between the two.
         assert [request for request in lost if not request.cut] == []
         assert len(lost) <= len(killed)
-    # Whoever came while it started waited in the socket's queue. Its workers die a moment after it.
-    late = [one for one in visitors.failures if min(abs(one.began - then) for then in killed) > 2]
+    # Its workers die a moment after it, before systemd starts another. Whoever came while that started waited in the
+    # socket's queue.
+    late = [
+        one
+        for one in visitors.failures
+        if not any(one.began <= ended and one.began + one.seconds >= began for began, ended in killed)
+    ]
     assert late == []
     assert site.get("/").status == 200
 
@@ -171,7 +187,7 @@ def test_a_broken_app_is_refused(host: Host, shop: MakeShop, version: str, words
     """Under every server, in one play."""
     live = {kind: testing.live(host, kind.app) for kind in SERVERS}
     apps = ",".join(kind.app for kind in SERVERS)
-    result = testing.play(host, "deploy.yml", app=apps, shop_version=version, health_timeout=10)
+    result = testing.play(host, "deploy.yml", app=apps, shop_version=version, health_timeout=30)
     said = testing.said(result)
     assert result.returncode != 0, said
     assert [word for word in words if said.count(word) < len(SERVERS)] == [], said
