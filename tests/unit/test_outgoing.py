@@ -223,6 +223,24 @@ def test_rules_that_somebody_has_changed_are_loaded_again(host: Host, capsys: py
     assert "192.0.2.53/32" in host.loaded
 
 
+def test_name_servers_that_change_while_the_table_is_loaded_are_in_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(host.directory, shop={"outgoing": [{"to": ["any"], "ports": ["443"]}]})
+    changed = iter(["nameserver 192.0.2.54\n", "nameserver 192.0.2.55\n"])
+    run = host.run
+
+    def changing(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = run(*arguments, **options)
+        if text := next(changed, ""):
+            cli.RESOLVER.write_text(text)
+        return done
+
+    monkeypatch.setattr(programs, "run", changing)
+    assert cli.main(["load"]) == 0
+    assert "192.0.2.55/32" in host.loaded
+
+
 def test_a_policy_that_cannot_be_read_is_an_error_and_the_others_are_loaded(
     host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ NFT, UNSHARE, SYSTEMCTL = "/usr/sbin/nft", "/usr/bin/unshare", "/usr/bin/systemc
 UNIT = "groundwork-outgoing.service"
 RESOLVER = Path("/etc/resolv.conf")
 SECONDS = 30  # that nft may take
+LOADS = 5  # in a row, while what is wanted changes
 LIST = ("--stateless", "list", "table", "inet", TABLE)
 
 
@@ -55,11 +56,17 @@ def complain(*sentences: str) -> None:
 
 
 def load() -> int:
-    """Load the table. What is wrong with one policy is printed, and keeps no other from being loaded."""
-    text, problems = wanted()
-    complain(*problems)
-    result = nft("--file", "-", payload=text)
-    complain(*result.stderr.splitlines())
+    """Load the table. What is wrong with one policy is printed, and keeps no other from being loaded.
+
+    Once more where a name server or a policy has changed meanwhile: as long as this runs, systemd does not look at
+    the file of the name servers.
+    """
+    for _load in range(LOADS):
+        text, problems = wanted()
+        result = nft("--file", "-", payload=text)
+        if result.returncode or wanted()[0] == text:
+            break
+    complain(*problems, *result.stderr.splitlines())
     return result.returncode or bool(problems)
 
 
