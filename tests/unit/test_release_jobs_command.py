@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from ansible_collections.groundwork.flask.plugins.module_utils.common.on_host import path
 from ansible_collections.groundwork.flask.plugins.module_utils.release import jobs_command
 from ansible_collections.groundwork.flask.plugins.module_utils.release.jobs import Jobs
+from ansible_collections.groundwork.flask.tests.unit.patience import PATIENCE
 from ansible_collections.groundwork.flask.tests.unit.release_app import App
 from ansible_collections.groundwork.flask.tests.unit.test_release_jobs import NIGHTLY, TICK
 
@@ -26,6 +29,14 @@ LATE = """#!/bin/sh
 case "$*" in
     *--follow*) sleep 2; printf 'one\ntwo\n'; exec sleep 60 ;;
     *) printf 'one\ntwo\n' ;;
+esac
+"""
+# A journal without a line of the job's, and what journalctl says of it.
+SILENT = """#!/bin/sh
+case "$*" in
+    *--follow*) exec sleep 600 ;;
+    *--quiet*) ;;
+    *) echo '-- No entries --' ;;
 esac
 """
 
@@ -130,18 +141,41 @@ class TestRun:
         assert host.app.has_run(f"systemctl start {host.app.name}.nightly.service") == 1
         assert capsys.readouterr().out == f"output of ab12\nnightly of {host.app.name}: {words}\n"
 
+    @pytest.fixture
+    def journal(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+        """Sets the program that is run as journalctl."""
+
+        def journal(program: str) -> None:
+            journalctl = tmp_path / "journalctl"
+            journalctl.write_text(program)
+            journalctl.chmod(0o755)
+            monkeypatch.setattr(jobs_command, "JOURNALCTL", str(journalctl))
+            monkeypatch.setattr(jobs_command.Run, "follow", FOLLOW)
+
+        return journal
+
     def test_its_last_lines_are_waited_for(
-        self, host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, host: Host, journal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        journalctl = tmp_path / "journalctl"
-        journalctl.write_text(LATE)
-        journalctl.chmod(0o755)
-        monkeypatch.setattr(jobs_command, "JOURNALCTL", str(journalctl))
-        monkeypatch.setattr(jobs_command.Run, "follow", FOLLOW)
+        journal(LATE)
         host.shown = [DONE]
         assert host.call("run", "nightly") == 0
         assert host.app.has_run(f"journalctl --namespace={host.app.name} --sync") == 1
         assert capsys.readouterr().out == f"one\ntwo\nnightly of {host.app.name}: success\n"
+
+    def test_one_that_prints_nothing_is_not_waited_for(
+        self,
+        host: Host,
+        journal: Callable[[str], None],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        journal(SILENT)
+        monkeypatch.setattr(jobs_command, "SETTLE_SECONDS", PATIENCE)
+        host.shown, began = [DONE], time.monotonic()
+        assert host.call("run", "nightly") == 0
+        assert time.monotonic() - began < PATIENCE
+        assert capsys.readouterr().out == f"nightly of {host.app.name}: success\n"
 
     def test_the_playbook_runs_it_where_it_is_on_schedule(self, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
         host.shown = [DONE]

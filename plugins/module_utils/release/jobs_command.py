@@ -20,13 +20,12 @@ from typing import IO, Any, cast
 
 from ..common import clock
 from ..common.programs import ENVIRONMENT
-from ..common.systemd import TIMED_OUT
+from ..common.systemd import JOURNALCTL, TIMED_OUT
 from ..common.text import printable
 from . import job_units
 from .context import Context
 from .job_runs import ENDED, outcome, seconds
 from .jobs import Jobs
-from .system import JOURNALCTL
 
 COLUMNS = ("job", "schedule", "last", "result", "took", "next")
 VERBS = ("list", "run", "settle")
@@ -192,7 +191,8 @@ class Run:
     def follow(self, number: str) -> None:
         """Show what it prints until it has ended."""
         which = (f"--namespace=+{self.jobs.app}", f"_SYSTEMD_INVOCATION_ID={number}")
-        command = (JOURNALCTL, "--lines=all", "--output=cat", *which)
+        # Quiet, or it says of a job that prints nothing that there are no entries, which no reader is to wait for.
+        command = (JOURNALCTL, "--quiet", "--lines=all", "--output=cat", *which)
         with subprocess.Popen(
             (*command, "--follow"),
             stdin=subprocess.DEVNULL,
@@ -208,6 +208,7 @@ class Run:
                     shown += show_lines(stream, EVERY)
                 self.jobs.system.sync_journal(self.jobs.app)
                 whole, until = size_of_output(command), time.monotonic() + SETTLE_SECONDS
+                shown += show_lines(stream, EVERY)  # at least once: of much output the journal may have dropped a part
                 while shown < whole and time.monotonic() < until:
                     shown += show_lines(stream, EVERY)
             finally:

@@ -22,7 +22,7 @@ from ..common.files import make_directory, write
 from ..common.on_host import on_host
 from ..common.ownership import Ownership
 from ..common.programs import ENVIRONMENT
-from ..common.systemd import TIMED_OUT, Systemd
+from ..common.systemd import JOURNALCTL, TIMED_OUT, Systemd
 from ..common.text import printable
 from . import socket_queue
 from .deploy_log import DeployLog
@@ -32,7 +32,6 @@ from .hold import Hold
 from .steps import OUTPUT_LIMIT, Step, end_of, environment_file
 from .unix_http import Response, ask
 
-JOURNALCTL = "/usr/bin/journalctl"
 SYNC_SECONDS = 10.0  # that the journal may take to write what it was sent: an app can keep it busy
 DRAIN_SECONDS = 0.5  # in which a server accepts what is in its socket's queue, unless it or the host is busy
 DRAIN_LIMIT = 10.0  # seconds; longer than that, a server that hangs is not waited for
