@@ -141,7 +141,9 @@ def alertmanager(
 def rules() -> dict[str, Any]:
     """When to alert: at each condition of the watch, with the watch's own thresholds; and at what it cannot tell."""
     looked = 'groundwork_look_timestamp_seconds{job="hosts"}'
-    patience = f'clamp_min({LOOKS} * groundwork_look_interval_seconds{{job="hosts"}}, {LOOK_SECONDS})'
+    # A host with an earlier version of the watch states no interval; it is to be missed all the same.
+    interval = f'groundwork_look_interval_seconds{{job="hosts"}} or 0 * {looked}'
+    patience = f"clamp_min({LOOKS} * ({interval}), {LOOK_SECONDS})"
     meant = 'groundwork_app_state{state=~"maintenance|stopped|undeployed"} == 1'
     down = 'probe_success{{job="sites", host{}""}} == 0 unless on ({}) {}'
     return {
