@@ -333,11 +333,6 @@ def tcp_open(address: str, port: int, seconds: float = 30) -> bool:
     return True
 
 
-def tcp_opens(address: str, port: int) -> bool:
-    """Say whether a TCP connection is accepted, however late a busy machine lets it come."""
-    return tcp_open(address, port, 30)
-
-
 def tcp_refused(address: str, port: int, seconds: float = 2) -> bool:
     """Say whether a TCP connection is refused, or not answered within `seconds`."""
     return not tcp_open(address, port, seconds)

@@ -73,7 +73,7 @@ def with_foreign_tables(host: Host) -> Iterator[None]:
 
 def test_what_is_declared_is_reachable(host: Host, host_ip: str) -> None:
     for port in (22, 80, 443, 8443, 8445):
-        assert testing.tcp_opens(host_ip, port), f"{port}: {testing.journal(host, UNIT)}\n{live_rules(host)}"
+        assert testing.tcp_open(host_ip, port), f"{port}: {testing.journal(host, UNIT)}\n{live_rules(host)}"
 
 
 def test_what_is_not_declared_is_filtered(host: Host, host_ip: str) -> None:
@@ -167,7 +167,7 @@ def test_a_play_honours_sources_and_closes_what_left_and_leaves_other_tables_alo
     services = [{"port": 9000, "from": [testing.own_ip(host), "fd00:6::/64"]}]
     run_play(host, firewall_services=services, firewall_ssh_limit=4, firewall_connection_limit=5)
     assert knock_by_ipv6(9000) == "open"
-    assert testing.tcp_opens(host_ip, 9000), live_rules(host)
+    assert testing.tcp_open(host_ip, 9000), live_rules(host)
     assert_filtered(host_ip, 8443)
     assert foreign_tables(host) == before
     assert testing.poll(lambda: six_knocks(host, host_ip), 120) == [True] * 4 + [False] * 2
@@ -186,7 +186,7 @@ def test_the_unit_leaves_other_tables_alone(host: Host, host_ip: str) -> None:
         assert_filtered(host_ip, 8080)
         assert foreign_tables(host) == before
     host.check_output(f"systemctl stop {UNIT}")
-    assert testing.tcp_opens(host_ip, 8080)
+    assert testing.tcp_open(host_ip, 8080)
     assert foreign_tables(host) == before
     host.check_output(f"systemctl start {UNIT}")
     assert_filtered(host_ip, 8080)
@@ -214,7 +214,7 @@ def test_rules_of_an_earlier_version_stay_in_force_until_others_are_confirmed(ho
     assert "in force, but not confirmed" in differs(host)
     host.check_output(f"{PROGRAM} revert")
     assert live_rules(host) == declared
-    assert testing.tcp_opens(host_ip, 443)
+    assert testing.tcp_open(host_ip, 443)
 
 
 def test_rules_come_back_with_nftables_service(host: Host, host_ip: str) -> None:
@@ -225,7 +225,7 @@ def test_rules_come_back_with_nftables_service(host: Host, host_ip: str) -> None
     for verb in ("restart", "reload"):
         host.check_output(f"systemctl {verb} nftables.service")
         assert testing.poll(lambda: testing.tcp_refused(host_ip, 8080)), testing.journal(host, UNIT)
-        assert testing.tcp_opens(host_ip, 80)
+        assert testing.tcp_open(host_ip, 80)
     host.check_output(f"systemctl stop nftables.service && systemctl start {UNIT}")
 
 
@@ -250,7 +250,7 @@ def test_it_can_be_switched_off(host: Host, host_ip: str) -> None:
     assert not host.service(UNIT).is_running
     assert not host.service(UNIT).is_enabled
     assert host.run("nft list table inet groundwork").rc != 0
-    assert testing.tcp_opens(host_ip, 8080)
+    assert testing.tcp_open(host_ip, 8080)
     host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
 
 
@@ -263,7 +263,7 @@ def test_switched_on_it_keeps_the_port_of_this_very_connection_open(host: Host, 
     host.check_output("systemd-run --unit=other-sshd /usr/sbin/sshd -D -p 2222")
     assert testing.poll(lambda: testing.tcp_open(host_ip, 2222))
     run_play(host, ansible_host=host_ip, ansible_port=2222, ansible_timeout=60, ansible_ssh_args=ALONE)
-    assert testing.tcp_opens(host_ip, 2222)
+    assert testing.tcp_open(host_ip, 2222)
     assert_filtered(host_ip, 22)
     assert_filtered(host_ip, 8080)
     assert host.service(UNIT).is_enabled
@@ -285,9 +285,9 @@ def test_rules_are_there_after_a_reboot(host: Host) -> None:
 def test_a_rerun_heals_the_rules_and_changes_nothing_else(host: Host, host_ip: str) -> None:
     declared = live_rules(host)
     host.check_output("nft flush ruleset")
-    assert testing.tcp_opens(host_ip, 8080)
+    assert testing.tcp_open(host_ip, 8080)
     assert "changed=1 " in run_play(host, "--check")
-    assert testing.tcp_opens(host_ip, 8080), "a dry run changed the rules"
+    assert testing.tcp_open(host_ip, 8080), "a dry run changed the rules"
     assert "changed=1 " in run_play(host)
     assert_filtered(host_ip, 8080)
     assert live_rules(host) == declared

@@ -51,7 +51,7 @@ def test_rules_without_ssh_are_taken_back_and_the_play_says_so(host: Host, host_
     assert f"no new SSH connection could be opened within {SECONDS} s" in said
     assert "The host has put back what stood before; what it loads at boot is unchanged." in said
     assert "Compare firewall_ssh_ports and firewall_ssh_from with the port" in said
-    assert testing.tcp_opens(host_ip, 22)
+    assert testing.tcp_open(host_ip, 22)
     assert boot_rules(host) == before
 
 

@@ -130,7 +130,7 @@ def test_everything_listens_where_it_is_declared_alone(prometheus: Host) -> None
 def test_the_scraper_alone_is_let_in(prometheus: Host) -> None:
     """The machine of the tests is declared. A stranger comes from a network of its own, over a link to the host."""
     address = testing.host_ip(prometheus)
-    assert testing.tcp_opens(address, EXPORTER)
+    assert testing.tcp_open(address, EXPORTER)
     prometheus.check_output(
         "ip netns add stranger && ip link add stranger type veth peer name eth0 netns stranger"
         " && ip addr add 198.51.100.1/24 dev stranger && ip link set stranger up"
