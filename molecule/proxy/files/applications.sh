@@ -33,9 +33,6 @@ for socket in srv-shop-current-app.sock srv-shop-releases-2-app.sock srv-wiki-ot
     systemctl enable --quiet --now "backend@$socket.service"
 done
 
-# The logs are rotated when a test has them rotated, and not at midnight.
-systemctl mask --quiet logrotate.timer
-
 many() { yes "$1" | head -n 400 | tr -d '\n'; }
 cd /srv/shop/current/public/static
 echo 'body { color: teal; }' >style.css

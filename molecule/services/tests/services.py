@@ -85,12 +85,6 @@ def process_units(host: Host, app: str, process: str = "worker") -> list[str]:
     return [unit["name"] for unit in facts["units"] if pattern.match(unit["name"])]
 
 
-def keep_apt_free(host: Host) -> None:
-    """Have no timer of apt's take its locks, for which apt-get does not wait."""
-    for kind in ("timer", "service"):
-        host.check_output(f"systemctl stop apt-daily.{kind} apt-daily-upgrade.{kind}")
-
-
 def order(shop: Site, email: str = "ada@example.org", quantity: int = 2) -> Answer:
     """Order from examples/shop as a browser does; 303 when that worked."""
     page = shop.get("/")

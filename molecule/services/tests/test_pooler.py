@@ -115,7 +115,6 @@ class TestRestarts:
     @pytest.mark.full
     def test_none_is_lost_when_apt_upgrades_postgresql(self, host: Host, shop: Site) -> None:
         package = f"postgresql-{cluster(host).partition('-')[0]}"
-        services.keep_apt_free(host)
         host.check_output("apt-get -q update")
         command = f"DEBIAN_FRONTEND=noninteractive apt-get -q -y install --reinstall {package}"
         asked, lost = under_load(host, shop, command, 900)

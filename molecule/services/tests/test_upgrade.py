@@ -112,7 +112,6 @@ def server_settings(host: Host) -> str:
 
 
 def test_the_next_major_version_of_postgresql(host: Host, shop: Site) -> None:
-    services.keep_apt_free(host)
     host.check_output(NEWER)
     (serving,) = [one for one in clusters(host) if one[2] == "5432"]
 
