@@ -56,7 +56,7 @@ def test_certbot_s_hook_does_not_wait_for_a_run_that_waits_for_certbot(
     monkeypatch.setitem(cli.COMMANDS, "deploy", replace(hook, wait=0.1))
     with locks.locked(fake.paths.lock, 0):
         assert cli.main(["deploy", "shop"]) == 0
-    assert "shop: deployed by the timer's next run" in capsys.readouterr().err
+    assert "shop: another run is under way; the timer's next run deploys" in capsys.readouterr().err
 
 
 def test_no_other_account_can_open_the_lock(fake: FakeHost) -> None:

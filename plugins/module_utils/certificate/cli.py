@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command.function is commands.reconcile:
             return 0  # that run does the same, and the timer starts the next
         if command.function is commands.deploy:
-            say(f"{', '.join(arguments.name)}: deployed by the timer's next run, for another one is under way")
+            say(f"{', '.join(arguments.name)}: another run is under way; the timer's next run deploys the certificate")
             return 0
         say(f"another run of this program has held the lock for {command.wait:.0f} s", "error")
     except CertificateError as error:

@@ -13,7 +13,7 @@ from .process_command import WEB
 from .supervisor import Supervisor
 from .units import ReleaseUnits
 
-# How often, and how many seconds after each other, it is looked whether a process that finished its job just now is up.
+# A process that has just finished its job gets so many looks, so many seconds apart, to be up again.
 LOOKS, PAUSE = 40, 0.25
 
 

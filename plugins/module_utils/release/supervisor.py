@@ -195,7 +195,7 @@ class Supervisor:
     def stable_seconds(self, found: ReleaseUnits) -> float:
         """How long a release is watched: a process may fail at its import, which takes it as long as the server.
 
-        The server was alone; of several processes more may start than there are cores.
+        The server started alone. Processes start together, and share the cores if there are more of them.
         """
         crowd = max(1.0, len(found.processes) / (os.cpu_count() or 1))
         share = min(PROCESS_SHARE * crowd * self.startup, PROCESS_SECONDS) if found.processes else 0.0
