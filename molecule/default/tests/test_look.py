@@ -21,8 +21,8 @@ KEPT = "/root/before-sabotage"
 # The scenario's own: copies on the host itself, an app without sessions, nobody who is told of anything.
 KNOWN = {("backup", "host"), ("release", "tally"), ("watch", "host")}
 OF_THE_HOST = ("by_hand", "files", "firewall", "modes", "outgoing", "proxy", "sockets", "units")
-# What the test machine has of disk, memory and time.
-OF_THE_MACHINE = {"disk", "memory", "clock", "out_of_memory"}
+# What the test machine has of disk, memory and time, and what came out since its image was made.
+OF_THE_MACHINE = {"disk", "memory", "clock", "out_of_memory", "updates"}
 
 # What a timer has begun would put right again what is changed here.
 AT_WORK_ON_THEM = """
