@@ -168,8 +168,9 @@ class System(Systemd):
     # --- what runs ----------------------------------------
 
     def sync_journal(self, app: str) -> None:
-        """Have journald write what was said in an app's namespace so far."""
-        self.run(JOURNALCTL, f"--namespace={app}", "--sync", seconds=SYNC_SECONDS)
+        """Have journald write what was said so far in an app's namespace, and by systemd of the app's units."""
+        for namespace in ((f"--namespace={app}",), ()):
+            self.run(JOURNALCTL, *namespace, "--sync", seconds=SYNC_SECONDS)
 
     def journal(self, app: str, unit: str, since: float) -> str:
         """The end of a unit's journal, systemd's own messages about it included.
