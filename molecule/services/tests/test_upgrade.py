@@ -29,13 +29,14 @@ ROWS = (
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE sourcefile LIKE '%/groundwork.conf' ORDER BY 1"
 # What an upgrade of Debian would bring of PostgreSQL, with what that needs; nothing else of the newer Debian is taken,
 # now or later, and the host goes on to say that it is of the Debian of its nginx.
+# /etc/issue, which the role host has written, stays.
 NEWER = r"""set -e
 sed -n 's/ bookworm main/ trixie main/p' /etc/apt/sources.list > /etc/apt/sources.list.d/trixie.list
 printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' > /etc/apt/preferences.d/trixie
 export DEBIAN_FRONTEND=noninteractive
 cp /usr/lib/os-release /tmp
 apt-get -q update
-apt-get -q -y --no-install-recommends --target-release trixie install postgresql-17
+apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold --target-release trixie install postgresql-17
 mv /tmp/os-release /usr/lib/os-release
 """
 

@@ -40,7 +40,12 @@ def note(*words: object) -> None:
 
 
 def work(library: str, number: int, seconds: float) -> None:
-    """Take some time, and no less than until the file `hold` is gone."""
+    """Take some time, and no less than until the file `hold` is gone.
+
+    Less than no time is an error, of which nothing is noted: a library tries such a job again, beside later tests too.
+    """
+    if seconds < 0:
+        raise ValueError(seconds)
     note(library, number, "begin")
     time.sleep(seconds)
     while os.path.exists(f"{LOG}.hold"):
