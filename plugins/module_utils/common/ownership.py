@@ -60,9 +60,7 @@ def account_of(app: str) -> pwd.struct_passwd | None:
 
 def persons(found: pwd.struct_passwd | None) -> str:
     """An account as a message shows it, if somebody can log in to it; empty if not, or if there is none."""
-    if found is None or os.path.basename(found.pw_shell) in NO_SHELL:
-        return ""
-    return f"the account {found.pw_name} (uid {found.pw_uid}, home {found.pw_dir}, shell {found.pw_shell})"
+    return "" if found is None or os.path.basename(found.pw_shell) in NO_SHELL else described_account(found)
 
 
 def own_accounts_taken() -> dict[str, list[str]]:
@@ -248,9 +246,14 @@ class Ownership:
         if self.has_own_account:
             return
         if account is not None:
-            yield f"the account {self.app} (uid {account.pw_uid}, home {account.pw_dir}, shell {account.pw_shell})"
+            yield described_account(account)
         elif group is not None and (group.gr_mem or not self.is_declared):  # else a killed run has left it
             yield described(group)
+
+
+def described_account(account: pwd.struct_passwd) -> str:
+    """An account, for a message."""
+    return f"the account {account.pw_name} (uid {account.pw_uid}, home {account.pw_dir}, shell {account.pw_shell})"
 
 
 def described(group: grp.struct_group) -> str:
